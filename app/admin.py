@@ -1,0 +1,526 @@
+"""Upload, start, watch, and look at the catalogue's tables."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
+from django.db import transaction
+from django.db.models import Count, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from . import tasks
+from .dicom.sizes import human_size
+from .forms import DICOMFileForm
+from .models import (
+    ArchiveMember,
+    DICOMFile,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    ImageInformation,
+    Outcome,
+    Patient,
+    RTStructureROI,
+    RTStructureSetInformation,
+    Status,
+)
+from .names import person_name
+from .progress import can_start, is_live, outcome_words, status_label, tone
+from .views import announce_start, progress_url
+
+M = TypeVar("M", bound=Model)
+
+admin.site.site_header = "ICON"
+admin.site.site_title = "ICON"
+admin.site.index_title = "Uploads and catalogue"
+admin.site.site_url = None  # the admin is the site
+admin.site.enable_nav_sidebar = False  # tables need the width
+
+
+class AttentionFilter(admin.SimpleListFilter):
+    title = "attention"
+    parameter_name = "attention"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        number = DICOMFile.objects.filter(NEEDS_ATTENTION).count()
+        return [("1", f"Needs attention ({number:,})")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> QuerySet[DICOMFile]:
+        return queryset.filter(NEEDS_ATTENTION) if self.value() else queryset
+
+
+NEEDS_ATTENTION = Q(processing_status=Status.FAILED) | Q(processing_status=Status.COMPLETED) & (
+    Q(failed_count__gt=0) | Q(conflict_count__gt=0)
+)  # what DICOMFile.needs_attention says of one row
+
+
+@admin.register(DICOMFile)
+class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    form = DICOMFileForm
+    list_display = ("original", "status", "files", "size_in_words", "uploaded_by", "uploaded")
+    view_on_site = False  # the page has its own button for that
+    list_filter = (
+        AttentionFilter,
+        "processing_status",
+        ("uploaded_by", admin.RelatedOnlyFieldListFilter),
+        "created_at",
+    )
+    search_fields = ("original_name",)
+    search_help_text = "Search by the ZIP's name"
+    list_select_related = ("uploaded_by",)
+    list_per_page = 50
+    show_full_result_count = False
+    actions = ("process_selected", "delete_selected_uploads")
+    facts = (
+        "original", "size_in_words", "uploaded_by", "uploaded", "status", "stage_in_words",
+        "outcomes", "failure_detail", "started", "ended",
+    )  # fmt: skip
+    readonly_fields = (*facts, "log")
+
+    def get_list_display(self, request: HttpRequest) -> Sequence[str]:
+        may_process = self.has_process_permission(request)
+        return (*self.list_display, "buttons" if may_process else "links")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Uploads", **(extra_context or {})})
+
+    def get_fieldsets(self, request: HttpRequest, obj: DICOMFile | None = None) -> Any:
+        if obj is None:
+            return [(None, {"fields": ["file"]})]
+        return [
+            (None, {"fields": self.facts}),
+            ("Processing log", {"fields": ["log"], "classes": ["collapse"]}),
+        ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMFile]:
+        uploads = super().get_queryset(request)
+        match = request.resolver_match
+        is_list = match is not None and match.url_name == "app_dicomfile_changelist"
+        return uploads.defer("processing_log_data") if is_list else uploads
+
+    # Who may do what
+
+    def has_process_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("app.process_dicomfile")
+
+    def has_change_permission(self, request: HttpRequest, obj: DICOMFile | None = None) -> bool:
+        return False  # an upload is processed or deleted; there is nothing to type
+
+    def has_delete_permission(self, request: HttpRequest, obj: DICOMFile | None = None) -> bool:
+        running = obj is not None and obj.processing_status == Status.IN_PROGRESS
+        return super().has_delete_permission(request, obj) and not running
+
+    # One upload's page
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        upload = context.get("original")
+        if upload is not None:
+            context |= _may(upload, self.has_process_permission(request))
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    # Uploading
+
+    def save_model(self, request: HttpRequest, obj: DICOMFile, form: Any, change: bool) -> None:
+        obj.uploaded_by = request.user  # type: ignore[assignment]  # staff, so never anonymous
+        super().save_model(request, obj, form, change)
+
+    def response_add(
+        self, request: HttpRequest, obj: DICOMFile, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        if "_addanother" in request.POST:
+            return super().response_add(request, obj, post_url_continue)
+        messages.success(request, f"“{obj}” was uploaded. Press Process Now to process it.")
+        return self.response_post_save_add(request, obj)
+
+    # Starting and deleting many
+
+    @admin.action(description="Process selected DICOM files", permissions=["process"])
+    def process_selected(
+        self, request: HttpRequest, queryset: QuerySet[DICOMFile]
+    ) -> HttpResponse | None:
+        """Queue what the selection allows, and watch exactly those."""
+        # In the order of upload, so that the oldest is processed first.
+        started = tasks.start(queryset.order_by("pk").values_list("pk", flat=True))
+        announce_start(request, started)
+        return HttpResponseRedirect(progress_url(started.queued)) if started.queued else None
+
+    @admin.action(description="Delete selected DICOM files", permissions=["delete"])
+    def delete_selected_uploads(
+        self, request: HttpRequest, queryset: QuerySet[DICOMFile]
+    ) -> HttpResponseBase | None:
+        """Delete what is not being processed, after asking."""
+        running = queryset.filter(processing_status=Status.IN_PROGRESS)
+        for upload in running.only("original_name"):
+            messages.warning(request, f"“{upload}” is being processed and cannot be deleted now.")
+        idle = queryset.exclude(processing_status=Status.IN_PROGRESS)
+        return delete_selected(self, request, idle) if idle.exists() else None
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)  # ours leaves the running ones alone
+        return actions
+
+    def delete_model(self, request: HttpRequest, obj: DICOMFile) -> None:
+        self.delete_queryset(request, DICOMFile.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> None:
+        """Delete rows and archives. What was catalogued from them stays."""
+        with transaction.atomic():
+            # Locked and asked again: a run may have begun since the page was drawn.
+            pks = list(queryset.order_by().values_list("pk", flat=True))
+            idle = DICOMFile.objects.select_for_update().filter(pk__in=pks)
+            uploads = list(idle.exclude(processing_status=Status.IN_PROGRESS))
+            DICOMFile.objects.filter(pk__in=[upload.pk for upload in uploads]).delete()
+            for upload in uploads:
+                file = upload.file
+                transaction.on_commit(lambda file=file: file.storage.delete(file.name))
+
+    def get_deleted_objects(
+        self, objs: Iterable[DICOMFile], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """What the page that asks first shows: counts, since a ledger may have 100,000 rows."""
+        uploads = list(objs)
+        ledger = ArchiveMember.objects.filter(upload__in=uploads).count()
+        counts = {"DICOM files": len(uploads), "ledger rows": ledger}
+        running = [str(up) for up in uploads if up.processing_status == Status.IN_PROGRESS]
+        return [str(upload) for upload in uploads], counts, set(), running
+
+    # Columns
+
+    @admin.display(description="ZIP archive", ordering="original_name")
+    def original(self, upload: DICOMFile) -> SafeString:
+        return format_html("<bdi>{}</bdi>", str(upload))
+
+    @admin.display(description="uploaded", ordering="created_at")
+    def uploaded(self, upload: DICOMFile) -> str:
+        return _local_time(upload.created_at)
+
+    @admin.display(description="processing started")
+    def started(self, upload: DICOMFile) -> str:
+        return _local_time(upload.date_processing_started)
+
+    @admin.display(description="processing ended")
+    def ended(self, upload: DICOMFile) -> str:
+        return _local_time(upload.date_processing_completed)
+
+    @admin.display(description="size", ordering="size")
+    def size_in_words(self, upload: DICOMFile) -> str:
+        return human_size(upload.size)
+
+    @admin.display(description="status", ordering="processing_status")
+    def status(self, upload: DICOMFile) -> SafeString:
+        percent = ""
+        if upload.processing_status == Status.IN_PROGRESS:
+            percent = f" {upload.percent} %"
+        return format_html(
+            '<span class="status status-{}">{}{}</span>',
+            tone(upload),
+            status_label(upload),
+            percent,
+        )
+
+    @admin.display(description="files")
+    def files(self, upload: DICOMFile) -> str:
+        return outcome_words(upload) or "-"
+
+    @admin.display(description="stage")
+    def stage_in_words(self, upload: DICOMFile) -> str:
+        return f"{upload.get_stage_display()}, {upload.percent} %" if upload.stage else "-"
+
+    @admin.display(description="files")
+    def outcomes(self, upload: DICOMFile) -> SafeString:
+        rows = [(Outcome(o).label, f"{n:,}") for o, n in upload.outcomes.items()]
+        rows.insert(0, ("In the ZIP", f"{upload.member_count:,}"))
+        cells = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", rows)
+        return format_html('<dl class="outcomes">{}</dl>', cells)
+
+    @admin.display(description="log")
+    def log(self, upload: DICOMFile) -> str:
+        return render_to_string("_log.html", {"lines": upload.processing_log_data})
+
+    @admin.display(description="")
+    def buttons(self, upload: DICOMFile) -> str:
+        return _row_buttons(upload, may_process=True)
+
+    @admin.display(description="")
+    def links(self, upload: DICOMFile) -> str:
+        return _row_buttons(upload, may_process=False)
+
+
+def _local_time(moment: datetime | None) -> str:
+    """Drawn in the server's zone; the page's script turns it into the reader's."""
+    return render_to_string("_time.html", {"time": moment}) if moment else "-"
+
+
+def _row_buttons(upload: DICOMFile, may_process: bool) -> str:
+    context = {"upload": upload, **_may(upload, may_process)}
+    return render_to_string("admin/app/dicomfile/_row_buttons.html", context)
+
+
+def _may(upload: DICOMFile, may_process: bool) -> dict[str, bool]:
+    """What decides which buttons an upload has."""
+    return {"may_process": may_process, "can_start": can_start(upload), "live": is_live(upload)}
+
+
+class CatalogueAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A table that only imports write: to look at, not to type in."""
+
+    show_full_result_count = False
+    list_per_page = 50
+    ordering = ("-pk",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Patient)
+class PatientAdmin(CatalogueAdmin):
+    list_display = (
+        "name", "unique_patient_id", "patient_sex", "patient_dob", "identity_differs", "studies",
+    )  # fmt: skip
+    list_filter = ("identity_differs", "patient_sex", "created_at")
+    search_fields = ("unique_patient_id", "patient_name")
+    search_help_text = "Search by patient ID or name"
+    fields = (
+        "name", "unique_patient_id", "patient_dob", "patient_sex", "identity_differs",
+        "folder", "studies", "created_at",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Patient]:
+        return _with_count(super().get_queryset(request), DICOMStudy, "patient")
+
+    @admin.display(description="name", ordering="patient_name")
+    def name(self, patient: Patient) -> SafeString:
+        return format_html("<bdi>{}</bdi>", person_name(patient.patient_name) or "(no name)")
+
+    @admin.display(description="studies", ordering="children")
+    def studies(self, patient: Patient) -> SafeString:
+        return _children_link(DICOMStudy, "patient", patient)
+
+
+@admin.register(DICOMStudy)
+class DICOMStudyAdmin(CatalogueAdmin):
+    list_display = (
+        "study_instance_uid", "patient_name", "study_date", "study_description",
+        "accession_number", "uid_shared", "series",
+    )  # fmt: skip
+    list_filter = ("uid_shared", "study_date", "created_at")
+    list_select_related = ("patient",)
+    search_fields = (
+        "study_instance_uid__exact", "accession_number__exact", "study_description",
+        "patient__unique_patient_id", "patient__patient_name",
+    )  # fmt: skip
+    search_help_text = "Search by description, patient, whole accession number or whole UID"
+    fields = (
+        "patient", "study_instance_uid", "study_date", "study_time", "study_description",
+        "accession_number", "study_id", "uid_shared", "series", "created_at",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMStudy]:
+        return _with_count(super().get_queryset(request), DICOMSeries, "dicom_study")
+
+    @admin.display(description="patient", ordering="patient__patient_name")
+    def patient_name(self, study: DICOMStudy) -> SafeString:
+        return _patient_name(study.patient)
+
+    @admin.display(description="series", ordering="children")
+    def series(self, study: DICOMStudy) -> SafeString:
+        return _children_link(DICOMSeries, "dicom_study", study)
+
+
+@admin.register(DICOMSeries)
+class DICOMSeriesAdmin(CatalogueAdmin):
+    list_display = (
+        "series_instance_uid", "patient_name", "modality", "series_number",
+        "series_description", "series_date", "instances",
+    )  # fmt: skip
+    list_filter = ("modality", "series_date", "created_at")
+    list_select_related = ("dicom_study__patient",)
+    search_fields = (
+        "series_instance_uid__exact", "dicom_study__study_instance_uid__exact",
+        "series_description", "dicom_study__patient__unique_patient_id",
+    )  # fmt: skip
+    search_help_text = "Search by description, patient ID or whole UID"
+    fields = (
+        "dicom_study", "series_instance_uid", "modality", "series_number", "series_description",
+        "series_date", "body_part_examined", "frame_of_reference_uid", "instances", "created_at",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMSeries]:
+        return _with_count(super().get_queryset(request), DICOMInstance, "dicom_series")
+
+    @admin.display(description="patient")
+    def patient_name(self, series: DICOMSeries) -> SafeString:
+        return _patient_name(series.dicom_study.patient)
+
+    @admin.display(description="instances", ordering="children")
+    def instances(self, series: DICOMSeries) -> SafeString:
+        return _children_link(DICOMInstance, "dicom_series", series)
+
+
+@admin.register(DICOMInstance)
+class DICOMInstanceAdmin(CatalogueAdmin):
+    list_display = (
+        "sop_instance_uid", "modality", "instance_number", "rows", "columns",
+        "number_of_frames", "size_in_words", "upload",
+    )  # fmt: skip
+    list_filter = ("modality", "created_at")
+    list_select_related = ("upload",)
+    search_fields = (
+        "sop_instance_uid__exact", "dicom_series__series_instance_uid__exact", "sha256__exact",
+    )  # fmt: skip
+    search_help_text = "Search by a whole UID or SHA-256"
+    fields = (
+        "dicom_series", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "modality",
+        "instance_number", "rows", "columns", "number_of_frames", "size_in_words", "sha256",
+        "path", "upload", "created_at",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMInstance]:
+        return super().get_queryset(request).defer("upload__processing_log_data")
+
+    @admin.display(description="size", ordering="size")
+    def size_in_words(self, instance: DICOMInstance) -> str:
+        return human_size(instance.size)
+
+
+@admin.register(ImageInformation)
+class ImageInformationAdmin(CatalogueAdmin):
+    list_display = (
+        "dicom_instance", "instance_number", "slice_location", "slice_thickness",
+        "pixel_spacing", "patient_position",
+    )  # fmt: skip
+    list_filter = ("patient_position",)
+    list_select_related = ("dicom_instance",)
+    search_fields = (
+        "dicom_instance__sop_instance_uid__exact",
+        "dicom_instance__dicom_series__series_instance_uid__exact",
+    )
+    search_help_text = "Search by a whole UID"
+
+
+@admin.register(RTStructureSetInformation)
+class RTStructureSetInformationAdmin(CatalogueAdmin):
+    list_display = (
+        "structure_set_label", "structure_set_name", "structure_set_date", "approval_status",
+        "number_of_roi", "dicom_instance",
+    )  # fmt: skip
+    list_filter = ("approval_status", "structure_set_date")
+    list_select_related = ("dicom_instance",)
+    search_fields = (
+        "structure_set_label", "structure_set_name", "dicom_instance__sop_instance_uid__exact",
+    )  # fmt: skip
+    search_help_text = "Search by label, name or whole UID"
+    fields = (
+        "dicom_instance", "structure_set_label", "structure_set_name", "structure_set_date",
+        "approval_status", "number_of_roi", "rois", "referenced_frame_of_reference_uid",
+        "referenced_series_instance_uid", "referenced_sop_count",
+    )  # fmt: skip
+    readonly_fields = ("rois",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RTStructureSetInformation]:
+        return _with_count(super().get_queryset(request), RTStructureROI, "rt_structure_set")
+
+    @admin.display(description="ROIs")
+    def rois(self, structure_set: RTStructureSetInformation) -> SafeString:
+        return _children_link(RTStructureROI, "rt_structure_set", structure_set)
+
+
+@admin.register(RTStructureROI)
+class RTStructureROIAdmin(CatalogueAdmin):
+    list_display = (
+        "roi_name", "roi_number", "colour", "rt_roi_interpreted_type",
+        "roi_generation_algorithm", "contour_count", "rt_structure_set",
+    )  # fmt: skip
+    list_filter = ("rt_roi_interpreted_type", "roi_generation_algorithm")
+    list_select_related = ("rt_structure_set",)
+    search_fields = ("roi_name",)
+    search_help_text = "Search by ROI name"
+    # Never the contours: one structure set's may be many megabytes.
+    fields = (
+        "rt_structure_set", "roi_number", "roi_name", "rt_roi_interpreted_type",
+        "roi_generation_algorithm", "colour", "contour_count",
+    )  # fmt: skip
+    readonly_fields = ("colour",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RTStructureROI]:
+        return super().get_queryset(request).defer("roi_contour_data")
+
+    @admin.display(description="colour")
+    def colour(self, roi: RTStructureROI) -> str | SafeString:
+        if not roi.roi_display_color:
+            return "-"
+        rgb = ", ".join(str(int(part)) for part in roi.roi_display_color)
+        return format_html(
+            '<svg class="swatch" width="16" height="16" aria-hidden="true">'
+            '<rect width="16" height="16" rx="3" fill="rgb({0})"/></svg> {0}',
+            rgb,
+        )
+
+
+@admin.register(ArchiveMember)
+class ArchiveMemberAdmin(CatalogueAdmin):
+    list_display = ("name_in_zip", "upload", "size_in_words", "outcome", "detail", "instance")
+    list_filter = ("outcome", "reason")
+    list_select_related = ("upload", "instance")
+    search_fields = ("name", "upload__original_name", "sha256__exact")
+    search_help_text = "Search by the file's name, the ZIP's name or a whole SHA-256"
+    fields = (
+        "upload", "index", "inner", "name", "size_in_words", "sha256", "outcome", "reason",
+        "detail", "instance",
+    )  # fmt: skip
+    readonly_fields = ("size_in_words",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ArchiveMember]:
+        return super().get_queryset(request).defer("upload__processing_log_data")
+
+    @admin.display(description="file in the ZIP", ordering="name")
+    def name_in_zip(self, member: ArchiveMember) -> SafeString:
+        return format_html("<bdi>{}</bdi>", member.name or "(no name)")
+
+    @admin.display(description="size", ordering="size")
+    def size_in_words(self, member: ArchiveMember) -> str:
+        return human_size(member.size)
+
+
+def _patient_name(patient: Patient) -> SafeString:
+    name = person_name(patient.patient_name) or patient.unique_patient_id or "(no name)"
+    return format_html("<bdi>{}</bdi>", name)
+
+
+def _with_count(parents: QuerySet[M], child: type[Model], key: str) -> QuerySet[M]:
+    """The rows with `children`, how many rows of `child` point at each.
+
+    A subquery and no join: it is worked out for the rows on the page only.
+    """
+    groups = child._default_manager.filter(**{key: OuterRef("pk")}).order_by().values(key)
+    number = Subquery(groups.annotate(n=Count("*")).values("n"), output_field=IntegerField())
+    return parents.annotate(children=Coalesce(number, 0))
+
+
+def _children_link(child: type[Model], key: str, parent: Any) -> SafeString:
+    url = reverse(f"admin:app_{child._meta.model_name}_changelist")
+    return format_html(
+        '<a href="{}?{}__id__exact={}">{}</a>', url, key, parent.pk, f"{parent.children:,}"
+    )

@@ -1,0 +1,11 @@
+"""The app, as Django knows it."""
+
+from django.apps import AppConfig
+
+
+class ICONConfig(AppConfig):
+    name = "app"
+    verbose_name = "DICOM"
+
+    def ready(self) -> None:
+        from app import checks  # noqa: F401  (registers them)

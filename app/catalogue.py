@@ -1,0 +1,512 @@
+"""A batch of extracted members -> rows: patients, studies, series, instances, details, ledger.
+
+Everything here runs inside one transaction of the caller's, with a handful of statements for a
+batch, never one for each member.
+"""
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, TypeVar
+
+from django.db import connection, models
+from django.utils import timezone
+
+from app.dicom.paths import instance_path, patient_folder
+from app.dicom.reasons import sentence
+from app.dicom.records import (
+    Header,
+    ImageRecord,
+    InstanceRecord,
+    PatientRecord,
+    ReadWarning,
+    SeriesRecord,
+    StructureSetRecord,
+    StudyRecord,
+)
+from app.dicom.wire import Extracted
+
+from .models import (
+    ArchiveMember,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    ImageInformation,
+    Outcome,
+    Patient,
+    RTStructureROI,
+    RTStructureSetInformation,
+)
+
+# What a record and its row have in common: a new attribute is copied unasked.
+IDENTITY = PatientRecord.__slots__[1:]
+STUDY = StudyRecord.__slots__[1:]
+SERIES = SeriesRecord.__slots__[1:]
+INSTANCE = InstanceRecord.__slots__
+IMAGE = ImageRecord.__slots__
+STRUCTURE_SET = StructureSetRecord.__slots__[:-1]
+ROI = ("roi_number", "roi_name", "rt_roi_interpreted_type", "roi_generation_algorithm",
+       "roi_display_color", "contour_count", "roi_contour_data")  # fmt: skip
+KEYWORDS = {
+    "patient_name": "PatientName",
+    "patient_dob": "PatientBirthDate",
+    "patient_sex": "PatientSex",
+}
+LEDGER = ("upload", "index", "inner", "name", "size", "sha256", "outcome", "reason", "detail",
+          "instance")  # fmt: skip
+DETAIL_LENGTH = 1_000
+NAME_LENGTH = 1_024
+PARAMETERS = 30_000  # SQLite takes 32,766 in one statement
+
+Row = TypeVar("Row", bound=models.Model)
+Key = tuple[Any, ...]
+InstanceKey = tuple[str, int]  # SOP Instance UID, primary key of the series
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One member on its way into the catalogue, and what became of it."""
+
+    extracted: Extracted
+    outcome: str
+    reason: str
+    facts: dict[str, str | int]
+    warnings: list[ReadWarning] = field(default_factory=list)
+    instance_id: int | None = None
+    path: str = ""  # where its staged file belongs; "" where that is not wanted
+    superseded: Sequence[str] = ()
+
+    @property
+    def header(self) -> Header:
+        assert self.extracted.header
+        return self.extracted.header
+
+    @property
+    def folder(self) -> str:
+        """The patient's folder, which is the patient's key."""
+        header = self.header
+        return _folder(header.patient.unique_patient_id, header.study.study_instance_uid)
+
+    @property
+    def detail(self) -> str:
+        told = [(self.reason, self.facts)] if self.reason else []
+        told += [(warning.code, warning.facts) for warning in self.warnings]
+        return " ".join(sentence(code, **facts) for code, facts in told)[:DETAIL_LENGTH]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The upload that a batch comes from."""
+
+    upload: int
+    started: datetime
+    replace: bool  # what to do with other bytes of a catalogued object
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogued:
+    """What the catalogue holds of an instance."""
+
+    pk: int
+    sha256: str
+    superseded: list[str]
+    upload: int | None
+
+
+def write(source: Source, batch: Sequence[Extracted]) -> list[Entry]:
+    """Catalogue a batch, in its order; the caller's transaction makes it so."""
+    entries = [_entry(extracted) for extracted in batch]
+    headed = [entry for entry in entries if entry.extracted.header]
+    if headed:
+        _catalogue(source, headed)
+    _write_ledger(source.upload, entries)
+    return entries
+
+
+def _entry(extracted: Extracted) -> Entry:
+    warnings = list(extracted.header.warnings) if extracted.header else []
+    return Entry(extracted, extracted.outcome, extracted.reason, extracted.facts, warnings)
+
+
+def _catalogue(source: Source, entries: list[Entry]) -> None:
+    patients = _patients(entries)
+    studies = _studies(entries, patients)
+    series = _series(entries, studies)
+    _write_instances(source, entries, series)
+    imported = [entry for entry in entries if entry.outcome == Outcome.IMPORTED]
+    _identify(entries, patients)
+    _describe(imported, studies, series, source.started.isoformat())
+    _warn_of_shared_studies(imported, studies)
+    _write_images(imported)
+    _write_structure_sets(imported)
+
+
+# --- patients, studies, series ---------------------------------------------------------------
+
+
+@lru_cache(1_024)
+def _folder(unique_patient_id: str, study_instance_uid: str) -> str:
+    return patient_folder(unique_patient_id, study_instance_uid)
+
+
+def _patients(entries: list[Entry]) -> dict[Entry, Patient]:
+    keys = {entry: (entry.folder,) for entry in entries}
+    wanted = {
+        key: Patient(folder=key[0], unique_patient_id=entry.header.patient.unique_patient_id)
+        for entry, key in keys.items()
+    }
+    found = _ensure(wanted, "folder")
+    return {entry: found[key] for entry, key in keys.items()}
+
+
+def _studies(entries: list[Entry], patients: dict[Entry, Patient]) -> dict[Entry, DICOMStudy]:
+    keys = {e: (patients[e].pk, e.header.study.study_instance_uid) for e in entries}
+    wanted = {
+        key: DICOMStudy(patient_id=key[0], study_instance_uid=key[1]) for key in keys.values()
+    }
+    found = _ensure(wanted, "patient_id", "study_instance_uid")
+    return {entry: found[key] for entry, key in keys.items()}
+
+
+def _series(entries: list[Entry], studies: dict[Entry, DICOMStudy]) -> dict[Entry, DICOMSeries]:
+    keys = {e: (studies[e].pk, e.header.series.series_instance_uid) for e in entries}
+    wanted = {
+        key: DICOMSeries(dicom_study_id=key[0], series_instance_uid=key[1]) for key in keys.values()
+    }
+    found = _ensure(wanted, "dicom_study_id", "series_instance_uid")
+    return {entry: found[key] for entry, key in keys.items()}
+
+
+def _ensure(wanted: dict[Key, Row], *fields: str) -> dict[Key, Row]:
+    """The rows with these keys, made where they are missing."""
+    model = type(next(iter(wanted.values())))
+    found = _find(model, wanted, fields)
+    # In key order, so that uploads which share parents cannot wait for each other in a circle.
+    missing = sorted(wanted.keys() - found.keys())
+    if missing:
+        model._default_manager.bulk_create([wanted[key] for key in missing], ignore_conflicts=True)
+        found |= _find(model, missing, fields)
+    return found
+
+
+def _find(model: type[Row], keys: Collection[Key], fields: Sequence[str]) -> dict[Key, Row]:
+    values = {f"{name}__in": {key[at] for key in keys} for at, name in enumerate(fields)}
+    rows = model._default_manager.filter(**values)
+    found = {tuple(getattr(row, name) for name in fields): row for row in rows}
+    return {key: found[key] for key in keys if key in found}
+
+
+def _identify(entries: list[Entry], patients: dict[Entry, Patient]) -> None:
+    """Give patients their name, birth date and sex, and tell where an upload differs."""
+    _merge(patients, {entry: entry.header.patient for entry in entries}, _fill_identity)
+    flagged = set()
+    for entry in entries:
+        row, record = patients[entry], entry.header.patient
+        for attribute in _differences(row, record):
+            entry.warnings.append(ReadWarning("patient_differs", {"attribute": attribute}))
+            flagged.add(row.pk)
+    if flagged:
+        Patient.objects.filter(pk__in=flagged, identity_differs=False).update(identity_differs=True)
+
+
+def _fill_identity(row: Patient, record: PatientRecord) -> bool:
+    """The first value that is not empty stays."""
+    changed = False
+    for name in IDENTITY:
+        value = getattr(record, name)
+        if value and not getattr(row, name):
+            setattr(row, name, value)
+            changed = True
+    return changed
+
+
+def _differences(row: Patient, record: PatientRecord) -> list[str]:
+    return [
+        KEYWORDS[name]
+        for name in IDENTITY
+        if getattr(record, name)
+        and _comparable(getattr(record, name)) != _comparable(getattr(row, name))
+    ]
+
+
+def _comparable(value: str | date) -> str | date:
+    """Writing a name in capitals, or its empty last components, makes no other person."""
+    return value.casefold().rstrip("^ ") if isinstance(value, str) else value
+
+
+def _describe(
+    entries: list[Entry],
+    studies: dict[Entry, DICOMStudy],
+    series: dict[Entry, DICOMSeries],
+    started: str,
+) -> None:
+    """Descriptive attributes take the newest value: of the upload that was started last."""
+    _merge(
+        studies,
+        {entry: entry.header.study for entry in entries},
+        lambda row, record: _fill_description(row, record, STUDY, started),
+    )
+    _merge(
+        series,
+        {entry: entry.header.series for entry in entries},
+        lambda row, record: _fill_description(row, record, SERIES, started),
+    )
+
+
+def _fill_description(
+    row: DICOMStudy | DICOMSeries, record: Any, names: Sequence[str], started: str
+) -> bool:
+    changed = False
+    for name in names:
+        value = getattr(record, name)
+        # Within an upload the first stays: members come in directory order.
+        if value not in ("", None) and row.described.get(name, "") < started:
+            setattr(row, name, value)
+            row.described[name] = started
+            changed = True
+    return changed
+
+
+def _merge(
+    rows: dict[Entry, Row], records: dict[Entry, Any], fill: Callable[[Row, Any], bool]
+) -> None:
+    """Fill rows from records in order; those that change are locked, filled anew and saved."""
+    # A series' members share their records: each is looked at once.
+    once = {(rows[e].pk, id(record)): (rows[e], record) for e, record in records.items()}
+    changed = {row.pk for row, record in once.values() if fill(row, record)}
+    if not changed:
+        return
+    model = type(next(iter(rows.values())))
+    in_order = model._default_manager.select_for_update(no_key=True).order_by("pk")
+    locked = in_order.in_bulk(changed)
+    for (pk, _), (_, record) in once.items():
+        if pk in locked:
+            fill(locked[pk], record)
+    for pk in sorted(locked):
+        locked[pk].save()
+
+
+def _warn_of_shared_studies(entries: list[Entry], studies: dict[Entry, DICOMStudy]) -> None:
+    uids = {studies[entry].study_instance_uid for entry in entries}
+    patients: dict[str, set[int]] = {}
+    for uid, patient in DICOMStudy.objects.filter(study_instance_uid__in=uids).values_list(
+        "study_instance_uid", "patient_id"
+    ):
+        patients.setdefault(uid, set()).add(patient)
+    shared = {uid for uid, owners in patients.items() if len(owners) > 1}
+    if not shared:
+        return
+    DICOMStudy.objects.filter(study_instance_uid__in=shared, uid_shared=False).update(
+        uid_shared=True
+    )
+    for entry in entries:
+        if studies[entry].study_instance_uid in shared:
+            entry.warnings.append(ReadWarning("study_shared"))
+
+
+# --- instances and their details -------------------------------------------------------------
+
+
+def _write_instances(
+    source: Source, entries: list[Entry], series: dict[Entry, DICOMSeries]
+) -> None:
+    """Decide each entry's outcome; of two copies in one batch the first is imported."""
+    keys = {entry: (entry.header.instance.sop_instance_uid, series[entry].pk) for entry in entries}
+    known = _catalogued(keys.values())
+    first: dict[InstanceKey, Entry] = {}
+    for entry, key in keys.items():
+        if key not in known:
+            first.setdefault(key, entry)
+    made = _insert_instances(source, first)
+    if len(made) < len(first):  # another upload was faster
+        known |= _catalogued(first.keys() - made.keys())
+    for entry, key in keys.items():
+        if key in made and first[key] is entry:
+            _import(entry, made[key])
+            known[key] = Catalogued(made[key], entry.extracted.sha256, [], source.upload)
+        else:
+            _compare(source, entry, known[key])
+
+
+def _catalogued(keys: Collection[InstanceKey]) -> dict[InstanceKey, Catalogued]:
+    rows = DICOMInstance.objects.filter(sop_instance_uid__in={uid for uid, _ in keys}).values_list(
+        "sop_instance_uid", "dicom_series_id", "pk", "sha256", "superseded", "upload_id"
+    )
+    wanted = set(keys)
+    return {
+        (uid, series): Catalogued(*values)
+        for uid, series, *values in rows
+        if (uid, series) in wanted
+    }
+
+
+def _insert_instances(source: Source, entries: dict[InstanceKey, Entry]) -> dict[InstanceKey, int]:
+    """The primary keys of those that were not there yet."""
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    rows = [
+        (
+            *(getattr(entry.header.instance, name) for name in INSTANCE),
+            key[1],
+            _path(entry),
+            entry.extracted.size,
+            entry.extracted.sha256,
+            "[]",
+            source.upload,
+            now,
+        )
+        for key, entry in sorted(entries.items(), key=itemgetter(0))
+    ]
+    names = (*INSTANCE, "dicom_series", "path", "size", "sha256", "superseded", "upload",
+             "created_at")  # fmt: skip
+    made = _insert(
+        DICOMInstance,
+        names,
+        rows,
+        conflict=("sop_instance_uid", "dicom_series"),
+        returning=("sop_instance_uid", "dicom_series", "id"),
+    )
+    return {(uid, series): pk for uid, series, pk in made}
+
+
+def _path(entry: Entry) -> str:
+    header = entry.header
+    return instance_path(
+        entry.folder,
+        header.study.study_instance_uid,
+        header.series.series_instance_uid,
+        header.instance.sop_instance_uid,
+    )
+
+
+def _import(entry: Entry, pk: int) -> None:
+    entry.outcome, entry.instance_id, entry.path = Outcome.IMPORTED, pk, _path(entry)
+
+
+def _compare(source: Source, entry: Entry, row: Catalogued) -> None:
+    entry.instance_id = row.pk
+    if row.sha256 == entry.extracted.sha256:
+        entry.outcome, entry.reason = Outcome.DUPLICATE, "same_bytes"
+    # Of two copies in one archive the first stays, whatever is done with older versions.
+    elif source.replace and row.upload != source.upload and _replace(source, entry, row):
+        _import(entry, row.pk)
+        entry.superseded = [*row.superseded, row.sha256]
+    else:
+        entry.outcome, entry.reason = Outcome.CONFLICT, "other_bytes"
+
+
+def _replace(source: Source, entry: Entry, row: Catalogued) -> bool:
+    """Let an entry take the place of the catalogued version; False where that has changed."""
+    replaced = DICOMInstance.objects.filter(pk=row.pk, sha256=row.sha256).update(
+        **{name: getattr(entry.header.instance, name) for name in INSTANCE},
+        size=entry.extracted.size,
+        sha256=entry.extracted.sha256,
+        superseded=[*row.superseded, row.sha256],
+        upload_id=source.upload,
+    )
+    if replaced:
+        ImageInformation.objects.filter(dicom_instance=row.pk).delete()
+        RTStructureSetInformation.objects.filter(dicom_instance=row.pk).delete()
+    return bool(replaced)
+
+
+def _write_images(entries: list[Entry]) -> None:
+    rows = [
+        (entry.instance_id, *(_plain(getattr(image, name)) for name in IMAGE))
+        for entry in entries
+        if (image := entry.header.image)
+    ]
+    _insert(ImageInformation, ("dicom_instance", *IMAGE), rows)
+
+
+def _write_structure_sets(entries: list[Entry]) -> None:
+    with_structures = [entry for entry in entries if entry.header.structure_set]
+    made = RTStructureSetInformation.objects.bulk_create(
+        RTStructureSetInformation(
+            dicom_instance_id=entry.instance_id,
+            **{name: getattr(entry.header.structure_set, name) for name in STRUCTURE_SET},
+        )
+        for entry in with_structures
+    )
+    rows = [
+        (row.pk, *(_plain(getattr(roi, name)) for name in ROI))
+        for entry, row in zip(with_structures, made, strict=True)
+        if entry.header.structure_set
+        for roi in entry.header.structure_set.rois
+    ]
+    _insert(RTStructureROI, ("rt_structure_set", *ROI), rows)
+
+
+# --- the ledger ------------------------------------------------------------------------------
+
+
+def _write_ledger(upload: int, entries: list[Entry]) -> None:
+    rows = [
+        (
+            upload,
+            entry.extracted.index,
+            entry.extracted.inner,
+            entry.extracted.name[:NAME_LENGTH],
+            entry.extracted.size,
+            entry.extracted.sha256,
+            str(entry.outcome),
+            entry.reason or (entry.warnings[0].code if entry.warnings else ""),
+            entry.detail,
+            entry.instance_id,
+        )
+        for entry in entries
+    ]
+    _insert(ArchiveMember, LEDGER, rows)
+
+
+def _plain(value: Any) -> Any:
+    """A value as the database driver takes it: vectors as JSON, contours as text."""
+    if isinstance(value, list):
+        return json.dumps(value)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _insert(
+    model: type[models.Model],
+    names: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    conflict: Sequence[str] = (),
+    returning: Sequence[str] = (),
+) -> list[tuple[Any, ...]]:
+    """Insert plain values without building objects: 30 us a row through the ORM, 5 without.
+
+    A conflict is named by its columns, so that no other broken constraint is passed over.
+    """
+    found: list[tuple[Any, ...]] = []
+    size = PARAMETERS // len(names)
+    with connection.cursor() as cursor:
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            sql = _insert_sql(model, tuple(names), len(part), tuple(conflict), tuple(returning))
+            cursor.execute(sql, [value for row in part for value in row])
+            found += cursor.fetchall() if returning else []
+    return found
+
+
+@lru_cache(64)
+def _insert_sql(
+    model: type[models.Model],
+    names: tuple[str, ...],
+    count: int,
+    conflict: tuple[str, ...],
+    returning: tuple[str, ...],
+) -> str:
+    def columns(names: tuple[str, ...]) -> str:
+        quoted = (connection.ops.quote_name(model._meta.get_field(n).column) for n in names)
+        return ", ".join(quoted)
+
+    row = f"({', '.join(['%s'] * len(names))})"
+    table = connection.ops.quote_name(model._meta.db_table)
+    sql = f"INSERT INTO {table} ({columns(names)}) VALUES {', '.join([row] * count)}"
+    if conflict:
+        sql += f" ON CONFLICT ({columns(conflict)}) DO NOTHING"
+    if returning:
+        sql += f" RETURNING {columns(returning)}"
+    return sql

@@ -1,0 +1,310 @@
+"""Who runs an upload: queue, claim, lease, heartbeat, cancel, sweep.
+
+The row is the truth and the broker only a doorbell: whoever is told of an upload, once or five
+times, gets to run it only by the one UPDATE in `claim`, and every later write is conditional on
+the run id that it set. Times are the database's, so that workers' clocks do not matter.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    transaction,
+)
+from django.db.models import Count, F, Q, QuerySet
+from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
+
+from app.dicom.reasons import sentence
+
+from .models import LOG_LINES, DICOMFile, Outcome, Stage, Status
+
+LEASE = timedelta(seconds=30)
+HEARTBEAT = 10.0  # seconds between renewals of the lease
+LOOK = 1.0  # seconds between looks at whether somebody pressed Cancel
+MAX_ATTEMPTS = 5
+RESEND = timedelta(seconds=60)  # after which a queued upload's message counts as lost
+PATIENCE = 300.0  # seconds that a run waits for its database
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class LostRun(Exception):
+    """Another run has taken over: this one writes nothing more."""
+
+
+class Stopped(Exception):
+    """Somebody pressed Cancel, or the worker shuts down; `handed_on` in the latter case."""
+
+    def __init__(self, handed_on: bool) -> None:
+        super().__init__()
+        self.handed_on = handed_on
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of one upload, which holds its row."""
+
+    upload: int
+    run_id: str
+    started: datetime
+    log: list[dict[str, str]]
+    stage: Stage = Stage.INITIALIZE
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    lost: threading.Event = field(default_factory=threading.Event)
+
+    def write(self, stage: Stage | None = None, message: str = "", **values: Any) -> None:
+        """Change the upload's row, with a line of the log, if it is still this run's.
+
+        Raises
+        ------
+        LostRun
+            It is not.
+        """
+        self.stage = stage or self.stage
+        if message:
+            self.note(message)
+        if not self._rows().update(**values, processing_log_data=self.log, updated_at=Now()):
+            raise LostRun
+
+    def note(self, message: str, level: str = "info") -> None:
+        """Add a line to the log, to be written with the next change of the row."""
+        if len(self.log) < LOG_LINES:
+            at = timezone.now().isoformat(timespec="seconds")
+            line = {"at": at, "level": level, "stage": str(self.stage), "message": message}
+            self.log.append(line)
+
+    def end(self, status: Status, message: str = "", **values: Any) -> None:
+        """The last write: give the row back."""
+        self.write(
+            message=message,
+            processing_status=status,
+            run_id="",
+            lease_until=None,
+            cancel_requested=False,
+            **values,
+        )
+
+    def renew(self) -> None:
+        if not self._rows().update(lease_until=Now() + LEASE):
+            self.lost.set()
+
+    def look(self) -> None:
+        asked = self._rows().values_list("cancel_requested", flat=True).first()
+        if asked is None:
+            self.lost.set()
+        elif asked:
+            self.cancelled.set()
+
+    def _rows(self) -> QuerySet[DICOMFile]:
+        return DICOMFile.objects.filter(pk=self.upload, run_id=self.run_id)
+
+
+# --- by hand ---------------------------------------------------------------------------------
+
+
+def queue(pks: Iterable[int]) -> tuple[list[int], dict[int, str]]:
+    """Queue what can be started: the uploads queued, and why each of the others was not."""
+    queued: list[int] = []
+    refused: dict[int, str] = {}
+    for pk in pks:
+        with transaction.atomic():
+            why = _queue_one(pk)
+        if why:
+            refused[pk] = why
+        else:
+            queued.append(pk)
+    return queued, refused
+
+
+def _queue_one(pk: int) -> str:
+    upload = DICOMFile.objects.select_for_update().filter(pk=pk).first()
+    if upload is None:
+        return "This upload is no longer here."
+    if upload.processing_status == Status.IN_PROGRESS:
+        return "It is already being processed."
+    if upload.processing_status == Status.PENDING and upload.queued_at:
+        return "It is already queued."
+    if upload.processing_status == Status.COMPLETED and not upload.failed_count:
+        return "It is completed, and no file of it failed."
+    values: dict[str, Any] = {}
+    if upload.processing_status != Status.PENDING:
+        values = _forget_failures(upload)
+    DICOMFile.objects.filter(pk=pk).update(
+        processing_status=Status.PENDING,
+        queued_at=Now(),
+        sent_at=None,
+        stopped=False,
+        attempts=0,
+        cancel_requested=False,
+        updated_at=Now(),
+        **values,
+    )
+    return ""
+
+
+def _forget_failures(upload: DICOMFile) -> dict[str, Any]:
+    """Delete failed ledger rows, so that their members are read again; the row's new values.
+
+    A ZIP inside whose members failed is opened again, so its own row goes too.
+    """
+    failed = upload.members.filter(outcome=Outcome.FAILED)
+    reopened = set(failed.filter(inner__gt=0).values_list("index", flat=True))
+    upload.members.filter(reason="nested_archive", index__in=reopened).delete()
+    failed.delete()
+    counts = dict(upload.members.values_list("outcome").annotate(Count("pk")).order_by())
+    return {
+        **{f"{outcome.value}_count": counts.get(outcome.value, 0) for outcome in Outcome},
+        "percent": 0,
+        "stage": "",
+        "failure_reason": "",
+        "failure_detail": "",
+        "date_processing_started": None,
+        "date_processing_completed": None,
+    }
+
+
+def cancel(pks: Iterable[int]) -> list[int]:
+    """Take queued uploads out of the queue, and ask running ones to stop; those it concerned."""
+    concerned = []
+    for pk in pks:
+        rows = DICOMFile.objects.filter(pk=pk)
+        queued = rows.filter(processing_status=Status.PENDING, queued_at__isnull=False)
+        running = rows.filter(processing_status=Status.IN_PROGRESS)
+        if queued.update(queued_at=None, stopped=True, updated_at=Now()) or running.update(
+            cancel_requested=True, updated_at=Now()
+        ):
+            concerned.append(pk)
+    return concerned
+
+
+# --- by a worker -----------------------------------------------------------------------------
+
+
+def claim(pk: int, task_id: str = "") -> Run | None:
+    """Take an upload, if it waits to be run or its run has died; None where somebody else has it.
+
+    A stopped upload is only taken once it was queued again: a late message starts nothing.
+    """
+    run_id = uuid.uuid4().hex
+    waits = Q(processing_status=Status.PENDING) & (Q(queued_at__isnull=False) | Q(stopped=False))
+    abandoned = Q(processing_status=Status.IN_PROGRESS, lease_until__lt=Now())
+    taken = DICOMFile.objects.filter(waits | abandoned, pk=pk, attempts__lt=MAX_ATTEMPTS).update(
+        processing_status=Status.IN_PROGRESS,
+        run_id=run_id,
+        task_id=task_id,
+        lease_until=Now() + LEASE,
+        attempts=F("attempts") + 1,
+        cancel_requested=False,
+        stage=Stage.INITIALIZE,
+        date_processing_started=Coalesce("date_processing_started", Now()),
+        updated_at=Now(),
+    )
+    if not taken:
+        return None
+    upload = DICOMFile.objects.get(pk=pk)
+    assert upload.date_processing_started
+    return Run(pk, run_id, upload.date_processing_started, upload.processing_log_data)
+
+
+class Heartbeat:
+    """A thread that renews a run's lease, and hears of Cancel and of a lost lease."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> "Heartbeat":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def _beat(self) -> None:
+        renewed = time.monotonic()
+        while not self.over.wait(LOOK):
+            try:
+                self.run.look()
+                if time.monotonic() - renewed >= HEARTBEAT:
+                    self.run.renew()
+                    renewed = time.monotonic()
+            except DatabaseError as error:
+                # The run itself waits for the database; the next round finds it back.
+                logger.warning("Heartbeat missed: %s", type(error).__name__)
+            finally:
+                connection.close()
+
+
+def sweep() -> list[int]:
+    """Queue uploads whose run has died, and say which uploads a worker should be told of."""
+    _release_expired()
+    return _unsent()
+
+
+def _release_expired() -> None:
+    expired = DICOMFile.objects.filter(processing_status=Status.IN_PROGRESS, lease_until__lt=Now())
+    expired.filter(attempts__gte=MAX_ATTEMPTS).update(
+        processing_status=Status.FAILED,
+        failure_reason="too_many_attempts",
+        failure_detail=sentence("too_many_attempts", count=MAX_ATTEMPTS),
+        date_processing_completed=Now(),
+        run_id="",
+        lease_until=None,
+        queued_at=None,
+        updated_at=Now(),
+    )
+    expired.update(
+        processing_status=Status.PENDING,
+        queued_at=Coalesce("queued_at", Now()),
+        sent_at=None,
+        run_id="",
+        lease_until=None,
+        updated_at=Now(),
+    )
+
+
+def _unsent() -> list[int]:
+    """Queued uploads of which the broker does not know, or may have lost the message."""
+    queued = DICOMFile.objects.filter(processing_status=Status.PENDING, queued_at__isnull=False)
+    unsent = queued.filter(Q(sent_at__isnull=True) | Q(sent_at__lt=Now() - RESEND))
+    return list(unsent.order_by("queued_at", "pk").values_list("pk", flat=True))
+
+
+def mark_sent(pks: Iterable[int]) -> None:
+    DICOMFile.objects.filter(pk__in=list(pks)).update(sent_at=Now())
+
+
+def patiently(work: Callable[[], T], patience: float = PATIENCE) -> T:
+    """Do database work, waiting for a database that is away or busy.
+
+    Raises
+    ------
+    OperationalError, InterfaceError
+        It stayed away longer than `patience` seconds.
+    """
+    deadline, pause = time.monotonic() + patience, 0.1
+    while True:
+        try:
+            return work()
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() + pause > deadline:
+                raise
+            logger.warning("Waiting for the database: %s", type(error).__name__)
+        time.sleep(pause)
+        pause = min(pause * 2, 5.0)
+        close_old_connections()

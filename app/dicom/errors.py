@@ -1,0 +1,59 @@
+"""Everything expected to go wrong, one branch per way of carrying on.
+
+Expected
+├── ArchiveRefused    the upload ends Failed; no member was read
+├── MemberSkipped     one member is not something to store; the rest goes on
+├── MemberFailed      one member should have been stored and could not be; the rest goes on
+└── StorageFailed     the disk is full, read-only or broken; the run stops and can be resumed
+"""
+
+import errno
+
+from .reasons import sentence
+
+
+class Expected(Exception):
+    """An expected failure: a reason code, and the facts its sentence needs.
+
+    The facts are names of attributes, counts and limits, never values of a patient.
+    """
+
+    def __init__(self, code: str, **facts: str | int) -> None:
+        super().__init__(code)
+        self.code = code
+        self.facts = facts
+
+    @property
+    def sentence(self) -> str:
+        return sentence(self.code, **self.facts)
+
+
+class ArchiveRefused(Expected):
+    pass
+
+
+class MemberSkipped(Expected):
+    pass
+
+
+class MemberFailed(Expected):
+    pass
+
+
+class StorageFailed(Expected):
+    pass
+
+
+DISK_ERRORS = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EROFS: "disk_read_only",
+    errno.EACCES: "disk_read_only",
+    errno.EPERM: "disk_read_only",
+    errno.EIO: "disk_error",
+}
+
+
+def disk_failure(error: OSError) -> StorageFailed:
+    """The failure of the disk that an operation on our own files ran into."""
+    return StorageFailed(DISK_ERRORS.get(error.errno or 0, "disk_error"))

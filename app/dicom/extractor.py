@@ -1,0 +1,324 @@
+"""The child process: members in, messages out.
+
+Only here are the contents of members inflated and parsed. It runs without Django, under limits
+of its own, and ends at the end of its input or with its parent.
+
+    stdin    one JSON line of settings, then one JSON line for each chunk of jobs
+    stdout   one message of `wire` for each member; for a ZIP in the ZIP, its members' first
+    mark     shared memory: which member is being read, and a counter that moves while it is
+"""
+
+import ctypes
+import hashlib
+import io
+import itertools
+import json
+import mmap
+import os
+import resource
+import signal
+import struct
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .archives import Limits, Member, open_archive
+from .errors import (
+    ArchiveRefused,
+    Expected,
+    MemberFailed,
+    MemberSkipped,
+    StorageFailed,
+    disk_failure,
+)
+from .headers import HeaderLimits, looks_like_dicom, read_header
+from .inflate import member_bytes, member_chunks
+from .records import Header
+from .wire import Extracted, encode, staged_name
+
+MARK = struct.Struct("<qqq")  # index, inner, counter
+NOTHING = -1
+SMALL = 8_000_000  # bytes; up to this a member is inflated in one piece
+MESSAGES = 1 << 18  # bytes of messages that are written at once
+ZIP_SIGNATURE = b"PK\x03\x04"
+PR_SET_PDEATHSIG = 1
+STORAGE = "storage"  # the outcome that stops the run
+
+# Formats that are ZIPs by content and nobody's archive of images.
+NOT_ARCHIVES = (
+    ".jar", ".war", ".apk", ".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".xpi",
+)  # fmt: skip
+SYSTEM_FOLDERS = ("__macosx",)
+SYSTEM_NAMES = (".ds_store", "thumbs.db", "desktop.ini", "autorun.inf", "ehthumbs.db")
+SYSTEM_SUFFIXES = (
+    ".exe", ".dll", ".inf", ".ini", ".bat", ".cmd", ".msi", ".cab", ".ocx", ".sys", ".lnk",
+    ".ico", ".jar", ".class", ".so", ".dylib", ".plist",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One member to read; a repeated job names what of a ZIP inside is known already."""
+
+    member: Member
+    seen: frozenset[int]  # inner numbers that were reported before
+    given_up: dict[int, str]  # inner number -> the reason code of a member that ends its reader
+    limits: Limits  # what is left for ZIPs inside
+
+    @classmethod
+    def read(cls, line: list[Any], limits: Limits) -> "Job":
+        member, seen, given_up, members, total = line
+        codes = {int(number): code for number, code in given_up.items()}
+        left = replace(limits, members=limits.members - members, total=limits.total - total)
+        return cls(Member(*member), frozenset(seen), codes, left)
+
+
+def main() -> None:
+    messages = os.fdopen(os.dup(1), "wb", buffering=MESSAGES)
+    os.dup2(2, 1)  # nothing that a library prints may mix with the messages
+    settings = json.loads(sys.stdin.buffer.readline())
+    _confine(settings["memory"], settings["parent"])
+    reader = Reader(settings)
+    for line in sys.stdin.buffer:
+        for job in json.loads(line):
+            for extracted in reader.extract(Job.read(job, reader.limits)):
+                messages.write(encode(extracted))
+        reader.rest()
+        messages.flush()
+
+
+def _confine(memory: int, parent: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit()
+
+
+class Reader:
+    """Reads members of one archive into one staging folder."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.archive: int = settings["archive"]
+        self.staging: int = settings["staging"]
+        self.mark = mmap.mmap(settings["mark"], MARK.size)
+        self.limits = Limits(**settings["limits"])
+        self.header_limits = HeaderLimits(**settings["header_limits"])
+        self.assumed_charset: str = settings["assumed_charset"]
+        self.counter = 0
+
+    def extract(self, job: Job) -> Iterator[Extracted]:
+        """What became of a member: first of what a ZIP there holds, last of the member itself."""
+        numbers = itertools.count()
+        yield from self._extract(job, self.archive, job.member, numbers, "", job.limits)
+
+    def rest(self) -> None:
+        self._sign(NOTHING, 0)
+
+    def _extract(
+        self,
+        job: Job,
+        source: int,
+        member: Member,
+        numbers: "itertools.count[int]",
+        folder: str,
+        limits: Limits,
+    ) -> Iterator[Extracted]:
+        number, name = next(numbers), folder + member.name
+        self._sign(job.member.index, number)
+        content: Content | None = None
+        result: Header | Expected
+        try:
+            if number in job.given_up:
+                raise MemberFailed(job.given_up[number])
+            content = self._inflate(source, member, staged_name(job.member.index, number), limits)
+            result = self._header(content)
+        except Expected as reason:
+            result = reason
+        if content and isinstance(result, MemberSkipped) and content.is_archive(name):
+            result = yield from self._inside(job, content, numbers, f"{name}/", limits)
+        if number not in job.seen:
+            yield self._told(job.member.index, number, name, member, content, result)
+        elif content:
+            content.drop()
+
+    def _inside(
+        self,
+        job: Job,
+        content: "Content",
+        numbers: "itertools.count[int]",
+        folder: str,
+        limits: Limits,
+    ) -> Generator[Extracted, None, Expected]:
+        """Read a ZIP in the ZIP, and return what to say of that itself."""
+        if limits.nesting < 1:
+            return MemberSkipped("nested_too_deep", limit=self.limits.nesting)
+        source = content.open()
+        try:
+            inner = open_archive(source, limits)
+            within = limits.inside(inner.member_count, inner.total_size)
+            for member in inner.members():
+                yield from self._extract(job, source, member, numbers, folder, within)
+        except ArchiveRefused as why:
+            return MemberFailed("nested_refused", why=why.sentence)
+        finally:
+            os.close(source)
+        return MemberSkipped("nested_archive")
+
+    def _inflate(self, source: int, member: Member, name: str, limits: Limits) -> "Content":
+        if member.is_link:
+            raise MemberSkipped("link")
+        if max(member.size, member.packed_size) <= SMALL:
+            data = member_bytes(source, member, limits)
+            return Content(self.staging, name, hashlib.sha256(data).hexdigest(), data)
+        return self._inflate_large(source, member, name, limits)
+
+    def _inflate_large(self, source: int, member: Member, name: str, limits: Limits) -> "Content":
+        part = _part(name)
+        digest, first = hashlib.sha256(), True
+        try:
+            with open(part, "wb", buffering=0, opener=_opener(self.staging)) as file:
+                for chunk in member_chunks(source, member, limits):
+                    if first and not (looks_like_dicom(chunk) or chunk.startswith(ZIP_SIGNATURE)):
+                        raise MemberSkipped("not_dicom")
+                    first = False
+                    _write(file, chunk)
+                    digest.update(chunk)
+                    self._sign_on()
+        except Expected:
+            _unlink(part, self.staging)
+            raise
+        head = _map_head(part, self.staging, self.header_limits.header)
+        return Content(self.staging, name, digest.hexdigest(), head, len(head) < member.size, part)
+
+    def _header(self, content: "Content") -> Header:
+        return read_header(
+            content.head,
+            limits=self.header_limits,
+            assumed_charset=self.assumed_charset,
+            truncated=content.truncated,
+        )
+
+    def _told(
+        self,
+        index: int,
+        number: int,
+        name: str,
+        member: Member,
+        content: "Content | None",
+        result: Header | Expected,
+    ) -> Extracted:
+        sha256 = content.sha256 if content else ""
+        try:
+            if isinstance(result, Header) and content:
+                content.keep()
+                return Extracted(index, number, name, member.size, sha256, "", "", header=result)
+            if content:
+                content.drop()
+        except StorageFailed as failure:
+            result = failure
+        assert isinstance(result, Expected)
+        result = _system_file(name, result)
+        outcome = OUTCOMES[type(result)]
+        return Extracted(
+            index, number, name, member.size, sha256, outcome, result.code, result.facts
+        )
+
+    def _sign(self, index: int, inner: int) -> None:
+        self.counter += 1
+        self.mark[:] = MARK.pack(index, inner, self.counter)
+
+    def _sign_on(self) -> None:
+        index, inner, _ = MARK.unpack(self.mark)
+        self._sign(index, inner)
+
+
+OUTCOMES = {MemberSkipped: "skipped", MemberFailed: "failed", StorageFailed: STORAGE}
+
+
+@dataclass(slots=True)
+class Content:
+    """A member's bytes: in memory, or, where they are many, in its `.part` file."""
+
+    staging: int
+    name: str
+    sha256: str
+    head: bytes | mmap.mmap  # the whole, or as much as a header may take
+    truncated: bool = False
+    part: str = ""
+
+    def keep(self) -> None:
+        """Leave it in staging under its name."""
+        try:
+            if not self.part:
+                self.part = _part(self.name)
+                with open(self.part, "wb", buffering=0, opener=_opener(self.staging)) as file:
+                    _write(file, self.head)
+            os.rename(self.part, self.name, src_dir_fd=self.staging, dst_dir_fd=self.staging)
+        except OSError as error:
+            raise disk_failure(error) from error
+
+    def drop(self) -> None:
+        if self.part:
+            _unlink(self.part, self.staging)
+
+    def is_archive(self, name: str) -> bool:
+        return self.head[:4] == ZIP_SIGNATURE and not name.lower().endswith(NOT_ARCHIVES)
+
+    def open(self) -> int:
+        """A descriptor to read it from."""
+        if self.part:
+            return os.open(self.part, os.O_RDONLY, dir_fd=self.staging)
+        fd = os.memfd_create("member")
+        with open(fd, "wb", buffering=0, closefd=False) as file:
+            _write(file, self.head)
+        return fd
+
+
+def _part(name: str) -> str:
+    return name.removesuffix(".dcm") + ".part"
+
+
+def _opener(folder: int) -> Callable[[str, int], int]:
+    return lambda name, flags: os.open(name, flags, 0o640, dir_fd=folder)
+
+
+def _write(file: io.FileIO, data: bytes | mmap.mmap) -> None:
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[file.write(view) :]
+    except OSError as error:
+        raise disk_failure(error) from error
+
+
+def _unlink(name: str, folder: int) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+
+
+def _map_head(name: str, folder: int, limit: int) -> mmap.mmap:
+    with open(name, "rb", buffering=0, opener=_opener(folder)) as file:
+        length = min(os.fstat(file.fileno()).st_size, limit)
+        return mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)
+
+
+def _system_file(name: str, result: Expected) -> Expected:
+    """Say of junk that it is junk."""
+    folder, _, last = name.lower().rpartition("/")
+    is_system = (
+        last in SYSTEM_NAMES
+        or last.startswith("._")
+        or last.endswith(SYSTEM_SUFFIXES)
+        or any(part in SYSTEM_FOLDERS for part in folder.split("/"))
+    )
+    if is_system and result.code in ("not_dicom", "empty_file"):
+        return MemberSkipped("system_file")
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,599 @@
+"""One DICOM object's header -> records."""
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from struct import error as StructError
+from struct import unpack_from
+from typing import NamedTuple, Protocol
+
+from . import scanner, text
+from .errors import Expected, MemberFailed, MemberSkipped
+from .records import (
+    Header,
+    ImageRecord,
+    InstanceRecord,
+    PatientRecord,
+    ReadWarning,
+    SeriesRecord,
+    StructureSetRecord,
+    StudyRecord,
+)
+from .scanner import ELEMENT, SEQUENCE, STOP, Buffer, Element, Unusual, Wanted
+from .structures import STRUCTURE_SET_WANTED, read_structure_set
+from .values import INT32, LONGEST_TEXT, STORABLE_UID, Attribute, Values
+
+SPECIFIC_CHARACTER_SET = Attribute(0x00080005, "SpecificCharacterSet", "CS", 64)
+SOP_CLASS_UID = Attribute(0x00080016, "SOPClassUID", "UI")
+SOP_INSTANCE_UID = Attribute(0x00080018, "SOPInstanceUID", "UI")
+STUDY_DATE = Attribute(0x00080020, "StudyDate", "DA")
+SERIES_DATE = Attribute(0x00080021, "SeriesDate", "DA")
+STUDY_TIME = Attribute(0x00080030, "StudyTime", "TM")
+ACCESSION_NUMBER = Attribute(0x00080050, "AccessionNumber", "SH", 64)
+MODALITY = Attribute(0x00080060, "Modality", "CS", 16)
+STUDY_DESCRIPTION = Attribute(0x00081030, "StudyDescription", "LO", 1024)
+SERIES_DESCRIPTION = Attribute(0x0008103E, "SeriesDescription", "LO", 1024)
+PATIENT_NAME = Attribute(0x00100010, "PatientName", "PN", 1024)
+PATIENT_ID = Attribute(0x00100020, "PatientID", "LO", 256)
+PATIENT_BIRTH_DATE = Attribute(0x00100030, "PatientBirthDate", "DA")
+PATIENT_SEX = Attribute(0x00100040, "PatientSex", "CS", 16)
+BODY_PART_EXAMINED = Attribute(0x00180015, "BodyPartExamined", "CS", 64)
+SLICE_THICKNESS = Attribute(0x00180050, "SliceThickness", "DS")
+PATIENT_POSITION = Attribute(0x00185100, "PatientPosition", "CS", 16)
+STUDY_INSTANCE_UID = Attribute(0x0020000D, "StudyInstanceUID", "UI")
+SERIES_INSTANCE_UID = Attribute(0x0020000E, "SeriesInstanceUID", "UI")
+STUDY_ID = Attribute(0x00200010, "StudyID", "SH", 64)
+SERIES_NUMBER = Attribute(0x00200011, "SeriesNumber", "IS")
+INSTANCE_NUMBER = Attribute(0x00200013, "InstanceNumber", "IS")
+IMAGE_POSITION_PATIENT = Attribute(0x00200032, "ImagePositionPatient", "DS")
+IMAGE_ORIENTATION_PATIENT = Attribute(0x00200037, "ImageOrientationPatient", "DS")
+FRAME_OF_REFERENCE_UID = Attribute(0x00200052, "FrameOfReferenceUID", "UI")
+SLICE_LOCATION = Attribute(0x00201041, "SliceLocation", "DS")
+NUMBER_OF_FRAMES = Attribute(0x00280008, "NumberOfFrames", "IS")
+ROWS = Attribute(0x00280010, "Rows", "US")
+COLUMNS = Attribute(0x00280011, "Columns", "US")
+PIXEL_SPACING = Attribute(0x00280030, "PixelSpacing", "DS")
+
+MEDIA_STORAGE_SOP_CLASS_UID = Attribute(0x00020002, "MediaStorageSOPClassUID", "UI")
+MEDIA_STORAGE_SOP_INSTANCE_UID = Attribute(0x00020003, "MediaStorageSOPInstanceUID", "UI")
+TRANSFER_SYNTAX_UID = Attribute(0x00020010, "TransferSyntaxUID", "UI")
+
+DIRECTORY_RECORD_SEQUENCE = 0x00041220
+PIXEL_MEASURES_SEQUENCE = 0x00289110
+PLANE_POSITION_SEQUENCE = 0x00209113
+PLANE_ORIENTATION_SEQUENCE = 0x00209116
+SHARED_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009229
+PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009230
+
+PATIENT = (PATIENT_NAME, PATIENT_ID, PATIENT_BIRTH_DATE, PATIENT_SEX)
+STUDY = (
+    *(STUDY_INSTANCE_UID, STUDY_DATE, STUDY_TIME),
+    *(STUDY_DESCRIPTION, ACCESSION_NUMBER, STUDY_ID),
+)
+SERIES = (
+    *(SERIES_INSTANCE_UID, MODALITY, SERIES_NUMBER, SERIES_DESCRIPTION),
+    *(SERIES_DATE, BODY_PART_EXAMINED, FRAME_OF_REFERENCE_UID),
+)
+INSTANCE = (SOP_CLASS_UID, SOP_INSTANCE_UID, INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS, COLUMNS)
+PLANE = (PIXEL_SPACING, SLICE_THICKNESS, IMAGE_POSITION_PATIENT, IMAGE_ORIENTATION_PATIENT)
+IMAGE = (*PLANE, SLICE_LOCATION, PATIENT_POSITION)
+
+PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double float, integer
+WANTED = (
+    {a.tag: ELEMENT for a in (SPECIFIC_CHARACTER_SET, *PATIENT, *STUDY, *SERIES)}
+    | {a.tag: ELEMENT for a in (*INSTANCE, *IMAGE)}
+    | {DIRECTORY_RECORD_SEQUENCE: SEQUENCE}
+    | {SHARED_FUNCTIONAL_GROUPS_SEQUENCE: SEQUENCE, PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE: SEQUENCE}
+    | dict(STRUCTURE_SET_WANTED)
+    | {tag: STOP for tag in PIXEL_DATA}
+)
+WANTED_BEFORE_STRUCTURES = WANTED | {
+    tag: STOP for tag, kind in STRUCTURE_SET_WANTED.items() if kind == SEQUENCE
+}
+GROUPS_WANTED: Wanted = {
+    PIXEL_MEASURES_SEQUENCE: SEQUENCE,
+    PLANE_POSITION_SEQUENCE: SEQUENCE,
+    PLANE_ORIENTATION_SEQUENCE: SEQUENCE,
+}
+PLANE_WANTED: Wanted = {attribute.tag: ELEMENT for attribute in PLANE}
+GROUP_OF = {
+    PIXEL_SPACING.tag: PIXEL_MEASURES_SEQUENCE,
+    SLICE_THICKNESS.tag: PIXEL_MEASURES_SEQUENCE,
+    IMAGE_POSITION_PATIENT.tag: PLANE_POSITION_SEQUENCE,
+    IMAGE_ORIENTATION_PATIENT.tag: PLANE_ORIENTATION_SEQUENCE,
+}
+
+MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+STANDARD_ROOT = "1.2.840.10008."
+STORAGE = "1.2.840.10008.5.1.4.1.1."
+RT_STRUCTURE_SET = f"{STORAGE}481.3"
+IMAGES = frozenset(
+    STORAGE + suffix
+    for suffix in (
+        *("2", "2.1", "2.2"),  # CT; enhanced; legacy converted
+        *("4", "4.1", "4.3", "4.4"),  # MR; enhanced; enhanced colour; legacy converted
+        *("128", "128.1", "130"),  # PET; legacy converted; enhanced
+    )
+)
+# What begins the rest of the standard's storage classes: no CT, MR or PET images, whatever their
+# modality says.
+OTHER_FAMILIES = frozenset(
+    (
+        *("1", "3", "5", "6", "7", "8", "9", "11", "12", "13", "14", "20", "30", "66", "67", "68"),
+        *("77", "78", "79", "80", "81", "82", "88", "90", "91", "104", "131", "200", "201"),
+        *("481", "501", "601", "602"),
+    )
+)
+
+DEFLATED = frozenset(
+    (
+        "1.2.840.10008.1.2.1.99",
+        "1.2.840.10008.1.2.4.95",  # JPIP, referenced
+        "1.2.840.10008.1.2.4.205",  # JPIP, HTJ2K, referenced
+    )
+)
+
+DEFLATED_UID = b"1.2.840.10008.1.2.1.99"
+PREFIX = bytes(128) + b"DICM"
+# Transfer Syntax UID: explicit VR little endian.
+EXPLICIT_META = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0"
+LOOKED_AT = 8  # elements that must make sense in a file without prefix
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderLimits:
+    header: int = 64 * 2**20  # bytes before Pixel Data, inflated
+    items: int = 200_000  # items of sequences
+
+
+class Dataset(Protocol):
+    """What either reader gives: the elements of a dataset, undecoded."""
+
+    little_endian: bool
+
+    def __contains__(self, tag: int) -> bool: ...
+    def get(self, tag: int) -> Element | None: ...
+    def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One object's header, undecoded."""
+
+    dataset: Dataset
+    media_storage_class: str
+    media_storage_instance: str
+    transfer_syntax_uid: str
+    cut: bool = False  # the file ends within its header
+    structures_lost: bool = False  # a damaged structure set, read up to its structures
+
+
+class Kind(Enum):
+    """What ICON keeps the details of."""
+
+    IMAGE = "CT, MR or PET"
+    STRUCTURE_SET = "RT Structure Set"
+    OTHER = "anything else"
+
+
+Warnings = tuple[ReadWarning, ...]
+
+
+class Patient(NamedTuple):
+    record: PatientRecord
+    warnings: Warnings
+
+
+class Study(NamedTuple):
+    record: StudyRecord
+    warnings: Warnings
+
+
+class Series(NamedTuple):
+    record: SeriesRecord
+    warnings: Warnings
+
+
+class StructureSet(NamedTuple):
+    record: StructureSetRecord | None
+    warnings: Warnings
+
+
+NO_STRUCTURE_SET = StructureSet(None, ())
+NO_STRUCTURES = StructureSetRecord("", "", None, "", 0, [], [], 0, [])
+
+
+def read_header(
+    buffer: Buffer,
+    *,
+    limits: HeaderLimits = HeaderLimits(),
+    truncated: bool = False,
+    assumed_charset: str = "ISO_IR 100",
+) -> Header:
+    """Read the header of a DICOM object, which ends before its Pixel Data.
+
+    Parameters
+    ----------
+    buffer
+        The whole file or, where `truncated`, its first `limits.header` bytes.
+    assumed_charset
+        A defined term of Specific Character Set, for text that declares none or a wrong one.
+
+    Raises
+    ------
+    MemberSkipped
+        not_dicom, empty_file, dicomdir.
+    MemberFailed
+        uid_missing, uid_invalid, patient_id_too_long, header_damaged, header_too_large,
+        too_many_items, nested_too_deeply, too_much_memory.
+    """
+    # pydicom promises no one exception for damage: cutting and altering small files raised
+    # seven kinds, OSError among them, though nothing is read from a disk here.
+    try:
+        return _read_header(buffer, limits, truncated, assumed_charset)
+    except Expected:
+        raise
+    except MemoryError:
+        raise MemberFailed("too_much_memory") from None
+    except RecursionError:
+        raise MemberFailed("nested_too_deeply") from None
+    except Exception as error:
+        raise MemberFailed("header_damaged") from error
+
+
+def _read_header(
+    buffer: Buffer, limits: HeaderLimits, truncated: bool, assumed_charset: str
+) -> Header:
+    if len(buffer) > limits.header:
+        buffer, truncated = buffer[: limits.header], True
+    if not buffer:
+        raise MemberSkipped("empty_file")
+    if not (_has_prefix(buffer) or looks_like_dicom(buffer)):
+        raise MemberSkipped("not_dicom")
+    try:
+        return _records(_scan(buffer, limits, truncated), assumed_charset)
+    except (Unusual, StructError):
+        return _records(_read_with_pydicom(buffer, limits, truncated), assumed_charset)
+
+
+def _has_prefix(buffer: Buffer) -> bool:
+    return buffer[128:132] == b"DICM"
+
+
+def looks_like_dicom(buffer: Buffer) -> bool:
+    """Whether a file without prefix begins with elements: ascending tags that fit the file."""
+    return (
+        _plausible_elements(buffer, "<", explicit=True)
+        or _plausible_elements(buffer, "<", explicit=False)
+        or _plausible_elements(buffer, ">", explicit=True)
+    )
+
+
+def _plausible_elements(buffer: Buffer, order: str, *, explicit: bool) -> bool:
+    position, previous = 0, -1
+    for number in range(LOOKED_AT):
+        if position + 8 > len(buffer):
+            return number > 0 and position == len(buffer)
+        group, element = unpack_from(f"{order}HH", buffer, position)
+        tag = group << 16 | element
+        if tag <= previous or not (number or _begins_a_dataset(tag)):
+            return False
+        if previous >> 16 == 2 != group:
+            return True  # what follows the file meta group may be encoded in another way
+        previous = tag
+        start, length = _value_span(buffer, position, order, explicit)
+        if length == scanner.UNDEFINED:
+            return number > 0
+        if length < 0 or start + length > len(buffer):
+            return number >= 3 and length >= 0
+        position = start + length
+    return True
+
+
+def _begins_a_dataset(tag: int) -> bool:
+    """A command set's length, or a group that stands first in files."""
+    return tag == 0 or tag >> 16 in (2, 4, 8)
+
+
+def _value_span(buffer: Buffer, position: int, order: str, explicit: bool) -> tuple[int, int]:
+    """Where an element's value begins and its length; -1 where that VR does not exist."""
+    if not explicit:
+        return position + 8, unpack_from(f"{order}I", buffer, position + 4)[0]
+    vr, length = unpack_from(f"{order}2sH", buffer, position + 4)
+    if vr in scanner.SHORT:
+        return position + 8, length
+    if vr in scanner.LONG and position + 12 <= len(buffer):
+        return position + 12, unpack_from(f"{order}I", buffer, position + 8)[0]
+    return position, -1
+
+
+def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
+    if not _has_prefix(buffer):
+        raise Unusual
+    meta = scanner.read_meta(buffer, len(PREFIX))
+    media_storage_class = meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag)
+    if media_storage_class == MEDIA_STORAGE_DIRECTORY:
+        raise MemberSkipped("dicomdir")
+    syntax = meta.uid(TRANSFER_SYNTAX_UID.tag)
+    if syntax in DEFLATED:
+        buffer, truncated = _inflated(buffer, meta.end, limits, truncated)
+        start = 0
+    else:
+        start = meta.end
+    if not syntax or syntax == scanner.EXPLICIT_BIG_ENDIAN or "\\" in syntax:
+        raise Unusual
+    implicit = syntax == scanner.IMPLICIT_LITTLE_ENDIAN
+    dataset, end = scanner.scan(buffer, start, implicit, WANTED, limits.items)
+    if truncated and end > len(buffer) - 12:
+        raise MemberFailed("header_too_large", limit=_in_megabytes(limits.header))
+    return Found(
+        dataset,
+        media_storage_class,
+        meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
+        syntax,
+    )
+
+
+def _inflated(
+    buffer: Buffer, start: int, limits: HeaderLimits, truncated: bool
+) -> tuple[bytes, bool]:
+    """A deflated dataset (PS3.5 A.5), and whether there is more of it."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(buffer[start:], limits.header)
+    except zlib.error:
+        raise MemberFailed("header_damaged") from None
+    if not inflater.eof and len(data) < limits.header and not truncated:
+        raise MemberFailed("header_damaged")
+    return data, not inflater.eof
+
+
+def _in_megabytes(size: int) -> str:
+    return f"{size / 2**20:g} MB"
+
+
+def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
+    # Imported here: it costs 0.1 s, and most extractors never need it.
+    from . import pydicom_reader
+
+    syntax = ""
+    try:
+        meta = scanner.read_meta(buffer, len(PREFIX) if _has_prefix(buffer) else 0)
+        syntax = meta.uid(TRANSFER_SYNTAX_UID.tag)
+    except (Unusual, StructError):
+        # pydicom would inflate without a bound.
+        if buffer.find(DEFLATED_UID) >= 0:
+            raise MemberFailed("header_damaged") from None
+    if syntax in DEFLATED:
+        data, truncated = _inflated(buffer, meta.end, limits, truncated)
+        data = PREFIX + EXPLICIT_META + data
+    else:
+        data = bytes(buffer)
+    try:
+        dataset, file_meta = pydicom_reader.read(data, WANTED, limits.items)
+        structures_lost = False
+    except Expected:
+        raise
+    except Exception:
+        dataset, file_meta = pydicom_reader.read(data, WANTED_BEFORE_STRUCTURES, limits.items)
+        structures_lost = True
+    return Found(
+        dataset,
+        file_meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag),
+        file_meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
+        syntax or file_meta.uid(TRANSFER_SYNTAX_UID.tag),
+        cut=dataset.cut and not truncated,
+        structures_lost=structures_lost,
+    )
+
+
+def _records(found: Found, assumed_charset: str) -> Header:
+    dataset = found.dataset
+    element = dataset.get(SPECIFIC_CHARACTER_SET.tag)
+    charset = text.charset(element[1][:LONGEST_TEXT] if element else b"", assumed_charset)
+    values = Values(dataset.get, charset, dataset.little_endian)
+    sop_class_uid = values.uid(SOP_CLASS_UID)
+    directory = MEDIA_STORAGE_DIRECTORY in (sop_class_uid, found.media_storage_class)
+    if directory or DIRECTORY_RECORD_SEQUENCE in dataset:
+        raise MemberSkipped("dicomdir")
+    study = _study(_elements(dataset, STUDY), charset)
+    series = _series(_elements(dataset, SERIES), charset, dataset.little_endian)
+    instance = _instance(values, sop_class_uid, series.record.modality, found)
+    patient = _patient(_elements(dataset, PATIENT), charset)
+    image, structure_set = None, NO_STRUCTURE_SET
+    match _kind(sop_class_uid, series.record.modality):
+        case Kind.IMAGE:
+            image = _image(values, dataset, instance.instance_number)
+        case Kind.STRUCTURE_SET:
+            structure_set = _structure_set(found, charset)
+        case _ if found.structures_lost:
+            raise MemberFailed("header_damaged")
+    warnings = (
+        *(patient.warnings, study.warnings, series.warnings),
+        *(values.warnings, structure_set.warnings),
+    )
+    return Header(
+        patient=patient.record,
+        study=study.record,
+        series=series.record,
+        instance=instance,
+        image=image,
+        structure_set=structure_set.record,
+        warnings=_each_once(warnings),
+    )
+
+
+def _elements(dataset: Dataset, attributes: Iterable[Attribute]) -> tuple[Element | None, ...]:
+    return tuple([_brief(dataset.get(attribute.tag)) for attribute in attributes])
+
+
+def _brief(element: Element | None) -> Element | None:
+    """An element that costs a cache no more than a text may."""
+    if element is None or len(element[1]) <= LONGEST_TEXT:
+        return element
+    return element[0], element[1][: LONGEST_TEXT + 1]
+
+
+def _values(
+    attributes: Iterable[Attribute],
+    elements: Iterable[Element | None],
+    charset: text.Charset,
+    little_endian: bool = True,
+) -> Values:
+    by_tag = {attribute.tag: element for attribute, element in zip(attributes, elements)}
+    return Values(by_tag.get, charset, little_endian)
+
+
+# A series' files repeat these elements' bytes, so that most are decoded once.
+
+
+@lru_cache(maxsize=128)
+def _patient(elements: tuple[Element | None, ...], charset: text.Charset) -> Patient:
+    values = _values(PATIENT, elements, charset)
+    record = PatientRecord(
+        unique_patient_id=values.patient_id(PATIENT_ID),
+        patient_name=values.text(PATIENT_NAME),
+        patient_dob=values.date(PATIENT_BIRTH_DATE),
+        patient_sex=values.text(PATIENT_SEX),
+    )
+    return Patient(record, tuple(values.warnings))
+
+
+@lru_cache(maxsize=128)
+def _study(elements: tuple[Element | None, ...], charset: text.Charset) -> Study:
+    values = _values(STUDY, elements, charset)
+    record = StudyRecord(
+        study_instance_uid=values.identity(STUDY_INSTANCE_UID),
+        study_date=values.date(STUDY_DATE),
+        study_time=values.time(STUDY_TIME),
+        study_description=values.text(STUDY_DESCRIPTION),
+        accession_number=values.text(ACCESSION_NUMBER),
+        study_id=values.text(STUDY_ID),
+    )
+    return Study(record, tuple(values.warnings))
+
+
+@lru_cache(maxsize=128)
+def _series(
+    elements: tuple[Element | None, ...], charset: text.Charset, little_endian: bool
+) -> Series:
+    values = _values(SERIES, elements, charset, little_endian)
+    record = SeriesRecord(
+        series_instance_uid=values.identity(SERIES_INSTANCE_UID),
+        modality=values.text(MODALITY),
+        series_number=values.integer(SERIES_NUMBER),
+        series_description=values.text(SERIES_DESCRIPTION),
+        series_date=values.date(SERIES_DATE),
+        body_part_examined=values.text(BODY_PART_EXAMINED),
+        frame_of_reference_uid=values.uid(FRAME_OF_REFERENCE_UID),
+    )
+    return Series(record, tuple(values.warnings))
+
+
+def _instance(values: Values, sop_class_uid: str, modality: str, found: Found) -> InstanceRecord:
+    sop_instance_uid = values.identity(SOP_INSTANCE_UID)
+    if not sop_class_uid:
+        values.warn("sop_class_missing")
+    if found.media_storage_instance not in ("", sop_instance_uid):
+        values.warn("uid_meta_differs")
+    if found.cut:
+        values.warn("header_cut")
+    return InstanceRecord(
+        sop_instance_uid=sop_instance_uid,
+        sop_class_uid=sop_class_uid,
+        transfer_syntax_uid=_storable(found.transfer_syntax_uid, values),
+        modality=modality,
+        instance_number=values.integer(INSTANCE_NUMBER),
+        rows=values.integer(ROWS, INT32),
+        columns=values.integer(COLUMNS, INT32),
+        number_of_frames=values.integer(NUMBER_OF_FRAMES, INT32),
+    )
+
+
+def _storable(transfer_syntax_uid: str, values: Values) -> str:
+    if transfer_syntax_uid and not STORABLE_UID.fullmatch(transfer_syntax_uid):
+        values.unreadable(TRANSFER_SYNTAX_UID)
+        return ""
+    return transfer_syntax_uid
+
+
+@lru_cache(maxsize=128)
+def _kind(sop_class_uid: str, modality: str) -> Kind:
+    """By SOP class, and by modality where the standard has no such class."""
+    if sop_class_uid in IMAGES:
+        return Kind.IMAGE
+    if sop_class_uid == RT_STRUCTURE_SET:
+        return Kind.STRUCTURE_SET
+    if _is_other_class(sop_class_uid):
+        return Kind.OTHER
+    if modality in ("CT", "MR", "PT"):
+        return Kind.IMAGE
+    return Kind.STRUCTURE_SET if modality == "RTSTRUCT" else Kind.OTHER
+
+
+def _is_other_class(sop_class_uid: str) -> bool:
+    if sop_class_uid.startswith(STORAGE):
+        ending = sop_class_uid.removeprefix(STORAGE)
+        return ending == "4.2" or ending.split(".")[0] in OTHER_FAMILIES
+    return sop_class_uid.startswith(STANDARD_ROOT)
+
+
+def _image(values: Values, dataset: Dataset, instance_number: int | None) -> ImageRecord:
+    plane = values
+    if SHARED_FUNCTIONAL_GROUPS_SEQUENCE in dataset:
+        plane = Values(_plane_elements(dataset).get, values.charset, dataset.little_endian)
+        plane.warnings = values.warnings
+    return ImageRecord(
+        instance_number=instance_number,
+        slice_location=values.decimal(SLICE_LOCATION),
+        slice_thickness=plane.decimal(SLICE_THICKNESS),
+        pixel_spacing=plane.decimals(PIXEL_SPACING, 2),
+        patient_position=values.text(PATIENT_POSITION),
+        image_position_patient=plane.decimals(IMAGE_POSITION_PATIENT, 3),
+        image_orientation_patient=plane.decimals(IMAGE_ORIENTATION_PATIENT, 6),
+    )
+
+
+def _plane_elements(dataset: Dataset) -> dict[int, Element]:
+    """The plane's elements: the image's own, else of its shared groups, else of frame one."""
+    found: dict[int, Element] = {}
+    for sequence in (PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, SHARED_FUNCTIONAL_GROUPS_SEQUENCE):
+        groups = next(dataset.items(sequence, GROUPS_WANTED), None)
+        if groups is not None:
+            found |= _group_elements(groups)
+    return found | _present(dataset)
+
+
+def _group_elements(groups: Dataset) -> dict[int, Element]:
+    found: dict[int, Element] = {}
+    for sequence in GROUPS_WANTED:
+        macro = next(groups.items(sequence, PLANE_WANTED), None)
+        if macro is not None:
+            found |= _present(macro)
+    return found
+
+
+def _present(dataset: Dataset) -> dict[int, Element]:
+    elements = {attribute.tag: dataset.get(attribute.tag) for attribute in PLANE}
+    return {tag: element for tag, element in elements.items() if element and element[1]}
+
+
+def _structure_set(found: Found, charset: text.Charset) -> StructureSet:
+    try:
+        if found.structures_lost:
+            raise ValueError
+        record, warnings = read_structure_set(found.dataset, charset)
+    except (Unusual, StructError, Expected, MemoryError):
+        raise
+    except Exception:  # as in read_header: the object is stored, its structures are not
+        return StructureSet(NO_STRUCTURES, (ReadWarning("structures_unreadable"),))
+    return StructureSet(record, tuple(warnings))
+
+
+def _each_once(groups: Iterable[Iterable[ReadWarning]]) -> list[ReadWarning]:
+    found: list[ReadWarning] = []
+    for warnings in groups:
+        found += [warning for warning in warnings if warning not in found]
+    return found

@@ -1,0 +1,151 @@
+"""Every reason code with the sentence that people read, in one place.
+
+A sentence says what is so and, where there is something to do, what to do. It may name
+attributes, counts and limits in braces; it never holds a value from a file.
+"""
+
+# The archive as a whole was refused.
+ARCHIVE = {
+    "archive_missing": "The uploaded ZIP is no longer on the server. Upload it again.",
+    "archive_empty": "The ZIP holds no files.",
+    "not_a_zip": "This is not a ZIP archive. Pack the files into a ZIP and upload that.",
+    "archive_truncated": (
+        "The ZIP is incomplete: its list of contents, which stands at the end, is missing. "
+        "Copy or download it again, then upload it."
+    ),
+    "archive_damaged": "The ZIP's list of contents is damaged. Make the ZIP again and upload it.",
+    "archive_split": (
+        "This is one part of a ZIP that was split into several. "
+        "Join the parts into one ZIP and upload that."
+    ),
+    "archive_overlap": (
+        "Members of the ZIP overlap each other, which no honest program writes. "
+        "Make the ZIP again from the original files."
+    ),
+    "too_many_members": (
+        "The ZIP holds {count} files; the limit is {limit}. Upload it in several smaller ZIPs."
+    ),
+    "total_too_large": (
+        "Unpacked, the ZIP would be {size}; the limit is {limit}. "
+        "Upload it in several smaller ZIPs."
+    ),
+    "no_room": "Unpacked, the ZIP needs {needed}, but only {free} are free on the server's disk.",
+}
+
+# One member is not something to store.
+SKIPPED = {
+    "not_dicom": "Not DICOM.",
+    "empty_file": "An empty file.",
+    "dicomdir": "A DICOM directory file: an index of the medium, not an object to store.",
+    "system_file": "A system file that the computer or the CD's viewer needs, not DICOM.",
+    "link": "A link to another file, not a file. Links are not followed.",
+    "nested_archive": "A ZIP inside the ZIP. It was opened; what is in it is listed below it.",
+    "nested_too_deep": (
+        "A ZIP inside a ZIP inside the ZIP. It was not opened: "
+        "the limit is {limit} level(s). Upload it by itself."
+    ),
+}
+
+# One member should have been stored and could not be.
+FAILED = {
+    "encrypted": "Protected by a password. Unpack it, and upload a ZIP without a password.",
+    "method_unsupported": (
+        "Packed with a compression method that ICON cannot read (number {method}). "
+        "Pack the files again as an ordinary ZIP (Deflate)."
+    ),
+    "member_damaged": "Damaged inside the ZIP: the packed data cannot be read to its end.",
+    "crc_mismatch": "Damaged inside the ZIP: the checksum (CRC) does not match.",
+    "size_mismatch": "Damaged inside the ZIP: its size is not what the ZIP's list says.",
+    "member_too_large": "Larger than the limit of {limit}.",
+    "header_too_large": "The DICOM header is larger than the limit of {limit}.",
+    "too_many_items": "The DICOM header holds more than {limit} sequence items.",
+    "nested_too_deeply": "The DICOM header's sequences are nested too deeply to be read.",
+    "too_much_memory": "Reading this file needs more memory than a file may use.",
+    "header_damaged": "The DICOM header is damaged or incomplete.",
+    "uid_missing": (
+        "{attribute} is missing, so ICON cannot tell where this object belongs. "
+        "Export it again from the system it came from."
+    ),
+    "uid_invalid": "{attribute} is not a UID that can be stored.",
+    "patient_id_too_long": "PatientID is longer than {limit} characters.",
+    "reader_crashed": "Reading this file ended the reading program twice. It may be damaged.",
+    "reader_hung": "Reading this file took longer than is allowed, twice. It may be damaged.",
+    "nested_refused": "A ZIP inside the ZIP that could not be read. {why}",
+    "not_stored": "The database refused this object. Ask the administrator to look at the log.",
+}
+
+# One member's object is already in the catalogue.
+KNOWN = {
+    "same_bytes": "Already in the catalogue, with the very same content.",
+    "other_bytes": (
+        "The catalogue already holds this object with other content. "
+        "The catalogued version was kept."
+    ),
+}
+
+# Stored all the same, but worth knowing.
+WARNINGS = {
+    "value_unreadable": "{attribute} could not be read and was left empty.",
+    "value_shortened": "{attribute} is longer than {limit} characters and was shortened.",
+    "uid_nonstandard": "{attribute} breaks the standard's rule for UIDs; stored as it is.",
+    "uid_meta_differs": "The file's header names two SOP Instance UIDs; the object's own was used.",
+    "patient_id_empty": "The patient has no ID, so the study was given a patient of its own.",
+    "sop_class_missing": "SOPClassUID is missing.",
+    "header_cut": "The file ends in the middle of its header; what is there was read.",
+    "charset_guessed": "The text's character set is missing or wrong; it was guessed.",
+    "patient_differs": (
+        "{attribute} differs from what the catalogue has for this patient's ID. "
+        "One ID with two people? The catalogued value was kept."
+    ),
+    "study_shared": "This study's UID is also catalogued under another patient.",
+    "stranger_moved": (
+        "An unknown file stood where this object belongs. It was moved to the folder .found."
+    ),
+    "roi_without_contours": "{count} ROI(s) have no contours.",
+    "roi_number_repeated": "{count} ROI(s) share their number with another.",
+    "contours_without_roi": "Contours of {count} ROI(s) that the structure set does not define.",
+    "contour_unreadable": "{count} contour(s) hold numbers that cannot be read; left out.",
+    "structures_unreadable": "The structures could not be read; the object itself was stored.",
+}
+
+# The run stopped; what was stored stays.
+STORAGE = {
+    "disk_full": (
+        "The disk is full{needed}. Make room, then press Process Now; it goes on where it stopped."
+    ),
+    "disk_read_only": (
+        "The disk cannot be written to. Ask the administrator, then press Process Now; "
+        "it goes on where it stopped."
+    ),
+    "disk_error": (
+        "The disk reported an error. Ask the administrator, then press Process Now; "
+        "it goes on where it stopped."
+    ),
+}
+
+# How a whole upload ended, where no single member is the reason.
+ENDS = {
+    "nothing_stored": "None of the ZIP's files could be stored.",
+    "no_dicom": "The ZIP holds no DICOM files.",
+    "only_conflicts": ("Other versions of these objects are already here; nothing was changed."),
+    "too_many_attempts": (
+        "Processing stopped unexpectedly {count} times without getting further. "
+        "Ask the administrator to look at the worker's log."
+    ),
+    "database_away": (
+        "The database could not be reached for too long. "
+        "Press Process Now; it goes on where it stopped."
+    ),
+    "unexpected": (
+        "Something unexpected went wrong inside ICON. What was stored is kept. "
+        "Press Process Now to go on; if it happens again, ask the administrator "
+        "to look at the worker's log."
+    ),
+}
+
+SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
+
+
+def sentence(code: str, **facts: str | int) -> str:
+    """The sentence for a reason code; "" for the empty code."""
+    return SENTENCES[code].format(**facts) if code else ""

@@ -1,0 +1,300 @@
+"""One RT Structure Set -> its ROIs and contours: PS3.3 A.19, C.8.8.5, C.8.8.6 and C.8.8.8.
+
+Contours are numbers in text. They become JSON text without ever being numbers here, which is
+what makes a structure set of 5 MB cost some ten milliseconds instead of a second.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
+
+from . import text
+from .records import ReadWarning, ROIRecord, StructureSetRecord
+from .scanner import ELEMENT, SEQUENCE, Element, Wanted
+from .values import LONGEST_TEXT, WHITESPACE, Attribute, Values, numbers_of
+
+SPECIFIC_CHARACTER_SET = 0x00080005
+STRUCTURE_SET_LABEL = Attribute(0x30060002, "StructureSetLabel", "SH", 64)
+STRUCTURE_SET_NAME = Attribute(0x30060004, "StructureSetName", "LO", 1024)
+STRUCTURE_SET_DATE = Attribute(0x30060008, "StructureSetDate", "DA")
+APPROVAL_STATUS = Attribute(0x300E0002, "ApprovalStatus", "CS", 16)
+REFERENCED_FRAME_OF_REFERENCE_SEQUENCE = 0x30060010
+STRUCTURE_SET_ROI_SEQUENCE = 0x30060020
+ROI_CONTOUR_SEQUENCE = 0x30060039
+RT_ROI_OBSERVATIONS_SEQUENCE = 0x30060080
+
+FRAME_OF_REFERENCE_UID = Attribute(0x00200052, "FrameOfReferenceUID", "UI")
+RT_REFERENCED_STUDY_SEQUENCE = 0x30060012
+RT_REFERENCED_SERIES_SEQUENCE = 0x30060014
+SERIES_INSTANCE_UID = Attribute(0x0020000E, "SeriesInstanceUID", "UI")
+CONTOUR_IMAGE_SEQUENCE = 0x30060016
+REFERENCED_SOP_INSTANCE_UID = Attribute(0x00081155, "ReferencedSOPInstanceUID", "UI")
+
+ROI_NUMBER = Attribute(0x30060022, "ROINumber", "IS")
+REFERENCED_FRAME_OF_REFERENCE_UID = Attribute(0x30060024, "ReferencedFrameOfReferenceUID", "UI")
+ROI_NAME = Attribute(0x30060026, "ROIName", "LO", 1024)
+ROI_GENERATION_ALGORITHM = Attribute(0x30060036, "ROIGenerationAlgorithm", "CS", 64)
+
+REFERENCED_ROI_NUMBER = Attribute(0x30060084, "ReferencedROINumber", "IS")
+RT_ROI_INTERPRETED_TYPE = Attribute(0x300600A4, "RTROIInterpretedType", "CS", 64)
+
+ROI_DISPLAY_COLOR = Attribute(0x3006002A, "ROIDisplayColor", "IS")
+CONTOUR_SEQUENCE = 0x30060040
+CONTOUR_GEOMETRIC_TYPE = 0x30060042
+CONTOUR_DATA = 0x30060050
+
+STRUCTURE_SET_WANTED: Wanted = {
+    STRUCTURE_SET_LABEL.tag: ELEMENT,
+    STRUCTURE_SET_NAME.tag: ELEMENT,
+    STRUCTURE_SET_DATE.tag: ELEMENT,
+    APPROVAL_STATUS.tag: ELEMENT,
+    REFERENCED_FRAME_OF_REFERENCE_SEQUENCE: SEQUENCE,
+    STRUCTURE_SET_ROI_SEQUENCE: SEQUENCE,
+    ROI_CONTOUR_SEQUENCE: SEQUENCE,
+    RT_ROI_OBSERVATIONS_SEQUENCE: SEQUENCE,
+}
+FRAME_WANTED: Wanted = {
+    FRAME_OF_REFERENCE_UID.tag: ELEMENT,
+    RT_REFERENCED_STUDY_SEQUENCE: SEQUENCE,
+}
+STUDY_WANTED: Wanted = {RT_REFERENCED_SERIES_SEQUENCE: SEQUENCE}
+SERIES_WANTED: Wanted = {SERIES_INSTANCE_UID.tag: ELEMENT, CONTOUR_IMAGE_SEQUENCE: SEQUENCE}
+REFERENCE_WANTED: Wanted = {REFERENCED_SOP_INSTANCE_UID.tag: ELEMENT}
+ROI_WANTED: Wanted = {
+    SPECIFIC_CHARACTER_SET: ELEMENT,
+    ROI_NUMBER.tag: ELEMENT,
+    REFERENCED_FRAME_OF_REFERENCE_UID.tag: ELEMENT,
+    ROI_NAME.tag: ELEMENT,
+    ROI_GENERATION_ALGORITHM.tag: ELEMENT,
+}
+OBSERVATION_WANTED: Wanted = {
+    SPECIFIC_CHARACTER_SET: ELEMENT,
+    REFERENCED_ROI_NUMBER.tag: ELEMENT,
+    RT_ROI_INTERPRETED_TYPE.tag: ELEMENT,
+}
+ROI_CONTOUR_WANTED: Wanted = {
+    REFERENCED_ROI_NUMBER.tag: ELEMENT,
+    ROI_DISPLAY_COLOR.tag: ELEMENT,
+    CONTOUR_SEQUENCE: SEQUENCE,
+}
+CONTOUR_WANTED: Wanted = {
+    CONTOUR_GEOMETRIC_TYPE: ELEMENT,
+    CONTOUR_DATA: ELEMENT,
+    CONTOUR_IMAGE_SEQUENCE: SEQUENCE,
+}
+
+BYTE = range(256)
+# DS (PS3.5 6.2) allows +1.5, .5, 5. and 01.5, which JSON does not.
+JSON_NUMBERS = re.compile(
+    rb"(?:-?+(?:0|[1-9][0-9]{0,15}+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]{1,2}+)?+(?:\\|\Z))++"
+)
+
+
+class Dataset(Protocol):
+    """What either reader gives: see headers."""
+
+    little_endian: bool
+
+    def get(self, tag: int) -> Element | None: ...
+    def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]: ...
+
+
+@dataclass(slots=True)
+class Contours:
+    """The ROI Contour Sequence's items of one ROI."""
+
+    color: list[int] | None = None
+    count: int = 0
+    unreadable: int = 0
+    parts: list[bytes] = field(default_factory=list)  # of JSON text
+
+
+@dataclass(slots=True)
+class References:
+    """What a structure set refers to, each once, in file order."""
+
+    frames: dict[str, None] = field(default_factory=dict)
+    series: dict[str, None] = field(default_factory=dict)
+    objects: set[bytes] = field(default_factory=set)
+
+
+def read_structure_set(
+    dataset: Dataset, charset: text.Charset
+) -> tuple[StructureSetRecord, list[ReadWarning]]:
+    """The structures of an RT Structure Set, and what of them was lost."""
+    values = Values(dataset.get, charset, dataset.little_endian)
+    references = _references(dataset, values)
+    rois = [
+        _roi(item, values, references)
+        for item in dataset.items(STRUCTURE_SET_ROI_SEQUENCE, ROI_WANTED)
+    ]
+    contours = _contours_by_roi(dataset, values)
+    types = _types_by_roi(dataset, values)
+    record = StructureSetRecord(
+        structure_set_label=values.text(STRUCTURE_SET_LABEL),
+        structure_set_name=values.text(STRUCTURE_SET_NAME),
+        structure_set_date=values.date(STRUCTURE_SET_DATE),
+        approval_status=values.text(APPROVAL_STATUS),
+        number_of_roi=len(rois),
+        referenced_frame_of_reference_uid=list(references.frames),
+        referenced_series_instance_uid=list(references.series),
+        referenced_sop_count=len(references.objects),
+        rois=_joined(rois, contours, types),
+    )
+    _warn_of_losses(values, rois, contours, record)
+    return record, values.warnings
+
+
+def _of_item(item: Dataset, parent: Values) -> Values:
+    """The values of a sequence's item, whose warnings are those of the whole."""
+    own = item.get(SPECIFIC_CHARACTER_SET)
+    charset = text.charset(own[1][:LONGEST_TEXT], parent.charset.assumed_term) if own else None
+    values = Values(item.get, charset or parent.charset, item.little_endian)
+    values.warnings = parent.warnings
+    return values
+
+
+def _references(dataset: Dataset, values: Values) -> References:
+    found = References()
+    for frame in dataset.items(REFERENCED_FRAME_OF_REFERENCE_SEQUENCE, FRAME_WANTED):
+        _note(found.frames, _of_item(frame, values).uid(FRAME_OF_REFERENCE_UID))
+        for study in frame.items(RT_REFERENCED_STUDY_SEQUENCE, STUDY_WANTED):
+            for series in study.items(RT_REFERENCED_SERIES_SEQUENCE, SERIES_WANTED):
+                _note(found.series, _of_item(series, values).uid(SERIES_INSTANCE_UID))
+                found.objects.update(_referenced_objects(series))
+    return found
+
+
+def _note(found: dict[str, None], uid: str) -> None:
+    if uid:
+        found[uid] = None
+
+
+def _referenced_objects(dataset: Dataset) -> Iterator[bytes]:
+    for reference in dataset.items(CONTOUR_IMAGE_SEQUENCE, REFERENCE_WANTED):
+        element = reference.get(REFERENCED_SOP_INSTANCE_UID.tag)
+        if element and (uid := element[1].rstrip(b"\0 ")):
+            yield uid
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One item of the Structure Set ROI Sequence."""
+
+    number: int | None
+    name: str
+    algorithm: str
+
+
+def _roi(item: Dataset, parent: Values, references: References) -> Definition:
+    values = _of_item(item, parent)
+    _note(references.frames, values.uid(REFERENCED_FRAME_OF_REFERENCE_UID))
+    return Definition(
+        number=values.integer(ROI_NUMBER),
+        name=values.text(ROI_NAME),
+        algorithm=values.text(ROI_GENERATION_ALGORITHM),
+    )
+
+
+def _types_by_roi(dataset: Dataset, parent: Values) -> dict[int | None, str]:
+    """ROI number -> interpreted type; the first observation that has one counts."""
+    types: dict[int | None, str] = {}
+    for item in dataset.items(RT_ROI_OBSERVATIONS_SEQUENCE, OBSERVATION_WANTED):
+        values = _of_item(item, parent)
+        number = values.integer(REFERENCED_ROI_NUMBER)
+        interpreted = values.text(RT_ROI_INTERPRETED_TYPE)
+        types[number] = types.get(number) or interpreted
+    return types
+
+
+def _contours_by_roi(dataset: Dataset, parent: Values) -> dict[int | None, Contours]:
+    found: dict[int | None, Contours] = {}
+    for item in dataset.items(ROI_CONTOUR_SEQUENCE, ROI_CONTOUR_WANTED):
+        values = _of_item(item, parent)
+        contours = found.setdefault(values.integer(REFERENCED_ROI_NUMBER), Contours())
+        contours.color = contours.color or values.integers(ROI_DISPLAY_COLOR, 3, BYTE)
+        for contour in item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED):
+            _add(contours, contour)
+    return found
+
+
+def _add(contours: Contours, contour: Dataset) -> None:
+    element = contour.get(CONTOUR_DATA)
+    numbers = _json_numbers(element, contour.little_endian) if element else b""
+    if numbers is None:
+        contours.unreadable += 1
+        return
+    kind = contour.get(CONTOUR_GEOMETRIC_TYPE)
+    sop = next(_referenced_objects(contour), b"")
+    contours.count += 1
+    contours.parts += (
+        b',{"type":' if contours.parts else b'{"type":',
+        _json_string(kind[1][:64] if kind else b""),
+        b',"points":[',
+        numbers,
+        b'],"sop":',
+        _json_string(sop[:128]),
+        b"}",
+    )
+
+
+def _json_numbers(element: Element, little_endian: bool) -> bytes | None:
+    """Contour Data as JSON's numbers between commas; None where it is not whole points."""
+    data = element[1].strip(WHITESPACE)
+    if not data:
+        return b""
+    if JSON_NUMBERS.fullmatch(data) and not data.endswith(b"\\"):
+        return data.replace(b"\\", b",") if (data.count(b"\\") + 1) % 3 == 0 else None
+    numbers = numbers_of(element, "DS", little_endian)
+    if numbers is None or len(numbers) % 3:
+        return None
+    return ",".join(map(repr, map(float, numbers))).encode()
+
+
+@lru_cache(maxsize=1024)
+def _json_string(value: bytes) -> bytes:
+    return json.dumps(text.clean(value.rstrip(b"\0 ").decode("latin-1"))).encode()
+
+
+def _joined(
+    rois: list[Definition], contours: Mapping[int | None, Contours], types: Mapping[int | None, str]
+) -> list[ROIRecord]:
+    """The ROIs with their contours; of two with the same number, the first gets them."""
+    left = {number: found for number, found in contours.items() if number is not None}
+    records = []
+    for roi in rois:
+        found = left.pop(roi.number, None) or Contours()
+        records.append(
+            ROIRecord(
+                roi_number=roi.number,
+                roi_name=roi.name,
+                rt_roi_interpreted_type=types.get(roi.number, "") if roi.number is not None else "",
+                roi_generation_algorithm=roi.algorithm,
+                roi_display_color=found.color,
+                contour_count=found.count,
+                roi_contour_data=b"[" + b"".join(found.parts) + b"]",
+            )
+        )
+    return records
+
+
+def _warn_of_losses(
+    values: Values,
+    rois: list[Definition],
+    contours: Mapping[int | None, Contours],
+    record: StructureSetRecord,
+) -> None:
+    numbers = Counter(roi.number for roi in rois)
+    counts = {
+        "roi_without_contours": sum(not roi.contour_count for roi in record.rois),
+        "roi_number_repeated": sum(n for number, n in numbers.items() if number and n > 1),
+        "contours_without_roi": sum(number is None or number not in numbers for number in contours),
+        "contour_unreadable": sum(found.unreadable for found in contours.values()),
+    }
+    for code, count in counts.items():
+        if count:
+            values.warn(code, count=count)

@@ -1,0 +1,489 @@
+"""The spine: one upload's archive -> batches -> rows and files -> an end status."""
+
+import logging
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import IO, Any
+
+from django.conf import settings
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    transaction,
+)
+from django.db.models import Count, F
+from django.db.models.functions import Coalesce, Now
+
+from app.dicom.archives import Archive, Limits, open_archive
+from app.dicom.errors import ArchiveRefused, Expected, StorageFailed
+from app.dicom.headers import HeaderLimits
+from app.dicom.pool import Pool, Settings
+from app.dicom.reasons import sentence
+from app.dicom.records import ReadWarning
+from app.dicom.sizes import human_size
+from app.dicom.staging import STAGING, Busy, Staging, free_bytes
+from app.dicom.wire import Extracted, staged_name
+
+from . import catalogue, claims
+from .catalogue import Entry, Source
+from .claims import LEASE, LostRun, Run, Stopped, patiently
+from .models import ArchiveMember, DICOMFile, Outcome, Stage, Status
+
+Report = Callable[[int, str], None]  # percent, step
+BATCH_MEMBERS, BATCH_BYTES, BATCH_SECONDS = 500, 8_000_000, 1.0
+REPORT_SECONDS = 0.5
+LOGGED_FAILURES = 200  # lines; the ledger has them all
+
+logger = logging.getLogger(__name__)
+
+
+def nobody(percent: int, step: str) -> None:
+    """A report that nobody waits for."""
+
+
+def run_upload(
+    pk: int,
+    task_id: str = "",
+    report: Report = nobody,
+    shutting_down: Callable[[], bool] = bool,
+) -> bool:
+    """Run an upload to its end status; False where somebody else has it.
+
+    Parameters
+    ----------
+    report
+        Called with a percentage and what is being done; at most twice a second.
+    shutting_down
+        Whether the worker is asked to stop; the upload is then handed on.
+
+    Raises
+    ------
+    Exception
+        What nobody expected; the upload is Failed by then.
+    """
+    run = claims.claim(pk, task_id)
+    if run is None:
+        return False
+    progress = Progress(run, report, shutting_down)
+    with claims.Heartbeat(run):
+        try:
+            _run(run, progress)
+        except LostRun:
+            logger.warning("Upload %s: another run has taken over", pk)
+    return True
+
+
+def roll_forward(pk: int) -> None:
+    """Publish what a dead run of an upload had committed, and clear its staging folder.
+
+    Raises
+    ------
+    Busy
+        A run is at work there.
+    """
+    with Staging(settings.ICON_PROCESSED_ROOT, pk, wait=0) as staging:
+        _settle(staging, pk, staging.names())
+        staging.remove()
+
+
+def roll_forward_abandoned() -> None:
+    """Do so for every staging folder whose upload has no live run."""
+    folder = settings.ICON_PROCESSED_ROOT / STAGING
+    pks = [int(entry.name) for entry in folder.glob("*") if entry.name.isdecimal()]
+    running = DICOMFile.objects.filter(pk__in=pks, processing_status=Status.IN_PROGRESS)
+    for pk in set(pks) - set(running.values_list("pk", flat=True)):
+        with suppress(Busy):
+            roll_forward(pk)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is, and whether it may go on."""
+
+    run: Run
+    report: Report
+    shutting_down: Callable[[], bool]
+    floor: int = 0  # the bar never falls
+    total: int = 1  # members, without those inside
+    extracted: int = 0
+    processed: int = 0
+    bytes_left: int = 0
+    reported: float = 0.0
+    failures: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def percent(self) -> int:
+        done = 10 + 20 * self.extracted / self.total + 60 * self.processed / self.total
+        self.floor = max(self.floor, int(done))
+        return self.floor
+
+    @property
+    def stage(self) -> Stage:
+        return Stage.EXTRACT if self.percent < 30 else Stage.PROCESS
+
+    def tell(self, step: str = "") -> None:
+        """Report, unless that was done just now."""
+        if time.monotonic() - self.reported >= REPORT_SECONDS:
+            step = step or f"{self.processed:,} of {self.total:,} files filed"
+            self.report(self.percent, step)
+            self.reported = time.monotonic()
+
+    def check(self) -> None:
+        """Raise what ends a run from outside: LostRun or Stopped."""
+        if self.run.lost.is_set():
+            raise LostRun
+        if self.run.cancelled.is_set() or self.shutting_down():
+            raise Stopped(handed_on=not self.run.cancelled.is_set())
+
+
+def _run(run: Run, progress: Progress) -> None:
+    try:
+        _import(run, progress)
+    except Stopped as stop:
+        _hand_back(run, stop.handed_on)
+    except Busy:
+        _hand_back(run, handed_on=True)
+    except Expected as reason:
+        _fail(run, reason.code, _why(reason, progress))
+    except (OperationalError, InterfaceError):
+        _fail(run, "database_away", sentence("database_away"))
+    except LostRun:
+        raise
+    # Anything else is a bug: the row must not stay in progress for ever, and the bug be seen.
+    except Exception:
+        _fail(run, "unexpected", sentence("unexpected"))
+        raise
+
+
+def _import(run: Run, progress: Progress) -> None:
+    upload = DICOMFile.objects.get(pk=run.upload)
+    progress.floor = upload.percent
+    progress.tell("Reading the ZIP's list of contents")
+    with _opened(upload) as file, _staging(run) as staging:
+        archive = open_archive(file, _limits())
+        done, seen = _ledger(upload)
+        _initialize(run, progress, archive, done, seen)
+        with Pool(file.fileno(), staging.fd, _pool_settings(archive), seen) as pool:
+            waiting = (member for member in archive.members() if member.index not in done)
+            source = Source(upload.pk, run.started, settings.ICON_ON_CONFLICT == "replace")
+            for batch in _batches(pool.results(waiting), progress):
+                _store(run, source, staging, batch, progress)
+        _clean_up(run, staging, progress)
+    _finalize(run, progress)
+
+
+# --- initialize ------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(upload: DICOMFile) -> Iterator[IO[bytes]]:
+    try:
+        file = upload.file.storage.open(upload.file.name)
+    except FileNotFoundError:
+        raise ArchiveRefused("archive_missing") from None
+    with file:
+        yield file.file
+
+
+@contextmanager
+def _staging(run: Run) -> Iterator[Staging]:
+    """The upload's staging folder: settled before, and settled after whatever ends the run."""
+    with Staging(settings.ICON_PROCESSED_ROOT, run.upload) as staging:
+        _settle(staging, run.upload, staging.names())
+        try:
+            yield staging
+        except LostRun:
+            raise
+        except BaseException:
+            # Before any status is written: the database may live on the same full disk.
+            with suppress(StorageFailed, DatabaseError):
+                _settle(staging, run.upload, staging.names())
+                staging.remove()
+            raise
+
+
+def _settle(staging: Staging, upload: int, names: Sequence[str]) -> None:
+    """Publish the staged files whose rows are committed, and delete the others."""
+    committed = {
+        staged_name(member.index, member.inner): member
+        for member in ArchiveMember.objects.filter(
+            upload=upload,
+            index__in={int(name.split("-")[0]) for name in names},
+            outcome=Outcome.IMPORTED,
+            instance__isnull=False,
+        ).select_related("instance")
+    }
+    for name in names:
+        member = committed.get(name)
+        if member and member.instance and member.sha256 == member.instance.sha256:
+            instance = member.instance
+            staging.publish(name, instance.path, instance.sha256, instance.superseded)
+        else:
+            staging.discard(name)
+
+
+def _ledger(upload: DICOMFile) -> tuple[set[int], dict[int, set[int]]]:
+    """What earlier runs catalogued: whole members, and parts of ZIPs inside."""
+    done: set[int] = set()
+    seen: defaultdict[int, set[int]] = defaultdict(set)
+    for index, inner in upload.members.values_list("index", "inner").iterator():
+        if inner:
+            seen[index].add(inner)
+        else:
+            done.add(index)
+    return done, seen
+
+
+def _initialize(
+    run: Run, progress: Progress, archive: Archive, done: set[int], seen: dict[int, set[int]]
+) -> None:
+    known = len(done)
+    progress.total = archive.member_count
+    progress.extracted = progress.processed = known
+    progress.bytes_left = archive.total_size
+    if not known:
+        _check_room(archive)
+    run.write(
+        Stage.INITIALIZE,
+        _opening(archive, known),
+        percent=progress.percent,
+        member_count=archive.member_count + sum(map(len, seen.values())),
+    )
+
+
+def _check_room(archive: Archive) -> None:
+    free = free_bytes(settings.ICON_PROCESSED_ROOT)
+    if archive.total_size > free:
+        raise ArchiveRefused(
+            "no_room", needed=human_size(archive.total_size), free=human_size(free)
+        )
+
+
+def _opening(archive: Archive, known: int) -> str:
+    files = f"{archive.member_count:,} files, {human_size(archive.total_size)} unpacked"
+    if known:
+        return f"Going on with the archive: {files}; {known:,} were done before"
+    return f"Opened the archive: {files}"
+
+
+def _limits() -> Limits:
+    return Limits(
+        members=settings.ICON_MAX_MEMBERS,
+        total=settings.ICON_MAX_TOTAL,
+        member=settings.ICON_MAX_MEMBER,
+        nesting=settings.ICON_MAX_NESTING,
+    )
+
+
+def _pool_settings(archive: Archive) -> Settings:
+    limits = _limits()
+    left = replace(
+        limits,
+        members=limits.members - archive.member_count,
+        total=limits.total - archive.total_size,
+    )
+    return Settings(
+        extractors=settings.ICON_EXTRACTORS,
+        member_seconds=settings.ICON_MEMBER_SECONDS,
+        limits=left,
+        header_limits=HeaderLimits(settings.ICON_MAX_HEADER, settings.ICON_MAX_ITEMS),
+        assumed_charset=settings.ICON_ASSUMED_CHARSET,
+    )
+
+
+# --- extract and process ---------------------------------------------------------------------
+
+
+def _batches(results: Iterable[Extracted | None], progress: Progress) -> Iterator[list[Extracted]]:
+    """Batches by number, by bytes of contours, and by time, so that the bar moves."""
+    batch: list[Extracted] = []
+    weight, begun = 0, time.monotonic()
+    for extracted in results:
+        progress.check()
+        progress.tell()
+        if extracted:
+            batch.append(extracted)
+            weight += extracted.weight
+            progress.extracted += not extracted.inner
+        late = time.monotonic() - begun > BATCH_SECONDS
+        if batch and (late or len(batch) >= BATCH_MEMBERS or weight >= BATCH_BYTES):
+            yield batch
+            batch, weight, begun = [], 0, time.monotonic()
+    if batch:
+        yield batch
+
+
+def _store(
+    run: Run, source: Source, staging: Staging, batch: list[Extracted], progress: Progress
+) -> None:
+    """One batch: durable bytes, then rows, then files in the tree."""
+    staged = [extracted.staged for extracted in batch if extracted.header]
+    staging.sync(settings.ICON_FSYNC, staged)
+    progress.processed += sum(not extracted.inner for extracted in batch)
+    _commit(run, source, staging, batch, progress)
+    progress.bytes_left -= sum(extracted.size for extracted in batch)
+
+
+def _commit(
+    run: Run, source: Source, staging: Staging, batch: list[Extracted], progress: Progress
+) -> None:
+    """The rows of a batch in one transaction, or in several where a value sinks the whole."""
+    try:
+        entries = patiently(lambda: _write(run, source, batch, progress))
+    except (DataError, IntegrityError) as error:
+        logger.warning("Upload %s: batch of %d: %s", run.upload, len(batch), type(error).__name__)
+    else:
+        _publish(staging, entries, progress)
+        return
+    if _is_committed(run, batch):
+        # The database went away at the very commit, and had committed.
+        _settle(staging, run.upload, [extracted.staged for extracted in batch if extracted.header])
+    elif len(batch) == 1:
+        _publish(staging, _write(run, source, [_refused(batch[0])], progress), progress)
+        staging.discard(batch[0].staged)
+    else:
+        middle = len(batch) // 2
+        _commit(run, source, staging, batch[:middle], progress)
+        _commit(run, source, staging, batch[middle:], progress)
+
+
+def _write(run: Run, source: Source, batch: list[Extracted], progress: Progress) -> list[Entry]:
+    with transaction.atomic():
+        entries = catalogue.write(source, batch)
+        outcomes = Counter(entry.outcome for entry in entries)
+        run.write(
+            stage=progress.stage,
+            percent=progress.percent,
+            attempts=0,
+            lease_until=Now() + LEASE,
+            member_count=F("member_count") + sum(bool(extracted.inner) for extracted in batch),
+            warning_count=F("warning_count") + sum(bool(entry.warnings) for entry in entries),
+            **{f"{name}_count": F(f"{name}_count") + n for name, n in outcomes.items()},
+        )
+    return entries
+
+
+def _is_committed(run: Run, batch: list[Extracted]) -> bool:
+    first = batch[0]
+    rows = ArchiveMember.objects.filter(upload=run.upload, index=first.index, inner=first.inner)
+    return rows.exists()
+
+
+def _refused(extracted: Extracted) -> Extracted:
+    return replace(extracted, outcome=Outcome.FAILED, reason="not_stored", facts={}, header=None)
+
+
+def _publish(staging: Staging, entries: list[Entry], progress: Progress) -> None:
+    for entry in entries:
+        extracted = entry.extracted
+        if entry.path:
+            name, sha256 = extracted.staged, extracted.sha256
+            if staging.publish(name, entry.path, sha256, entry.superseded):
+                entry.warnings.append(ReadWarning("stranger_moved"))
+        elif extracted.header:
+            staging.discard(extracted.staged)
+        _note(entry, progress)
+
+
+def _note(entry: Entry, progress: Progress) -> None:
+    """Failures go into the log one by one, warnings by how often they came."""
+    for warning in entry.warnings:
+        progress.warnings[sentence(warning.code, **warning.facts)] += 1
+    if entry.outcome == Outcome.FAILED:
+        progress.failures += 1
+        if progress.failures <= LOGGED_FAILURES:
+            line = f"{entry.extracted.name}: {entry.detail}"
+            progress.run.note(line, level="error")
+
+
+# --- cleanup and finalize --------------------------------------------------------------------
+
+
+def _clean_up(run: Run, staging: Staging, progress: Progress) -> None:
+    run.write(Stage.CLEANUP, percent=90)
+    progress.tell("Making the files durable")
+    staging.sync(settings.ICON_FSYNC, [])
+    staging.remove()
+
+
+def _finalize(run: Run, progress: Progress) -> None:
+    for text, count in progress.warnings.most_common(100):
+        run.note(f"{text} ({_files(count)})", level="warning")
+    if progress.failures > LOGGED_FAILURES:
+        more = _files(progress.failures - LOGGED_FAILURES)
+        run.note(f"{more} more failed; the list of files has them", "error")
+    run.write(Stage.FINALIZE, percent=95)
+    progress.tell("Writing the result")
+    upload = DICOMFile.objects.get(pk=run.upload)
+    if upload.files_done != upload.member_count:
+        raise RuntimeError("The ledger does not add up")
+    if upload.imported_count or upload.duplicate_count:
+        run.end(Status.COMPLETED, _summary(upload), **_ended("", ""), percent=100)
+    else:
+        code, why = _why_nothing(upload)
+        run.end(Status.FAILED, why, **_ended(code, why), percent=100)
+
+
+def _summary(upload: DICOMFile) -> str:
+    counts = (
+        f"{count:,} {Outcome(name).label.lower()}"
+        for name, count in upload.outcomes.items()
+        if count
+    )
+    return f"Completed: {', '.join(counts)}"
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file" if count == 1 else f"{count:,} files"
+
+
+def _why_nothing(upload: DICOMFile) -> tuple[str, str]:
+    if upload.conflict_count:
+        return "only_conflicts", sentence("only_conflicts")
+    if not upload.failed_count:
+        return "no_dicom", sentence("no_dicom")
+    failed = upload.members.filter(outcome=Outcome.FAILED).values_list("detail")
+    most = failed.annotate(times=Count("pk")).order_by("-times", "detail")[0][0]
+    return "nothing_stored", f"{sentence('nothing_stored')} {most}"
+
+
+def _ended(code: str, why: str) -> dict[str, Any]:
+    return {
+        "failure_reason": code,
+        "failure_detail": why[:500],
+        "date_processing_completed": Now(),
+        "queued_at": None,
+    }
+
+
+def _fail(run: Run, code: str, why: str) -> None:
+    logger.warning("Upload %s failed: %s", run.upload, code)
+    run.note(why, level="error")
+    patiently(lambda: run.end(Status.FAILED, **_ended(code, why)))
+
+
+def _why(reason: Expected, progress: Progress) -> str:
+    if reason.code != "disk_full":
+        return reason.sentence
+    more = progress.bytes_left - free_bytes(settings.ICON_PROCESSED_ROOT)
+    needed = f": {human_size(more)} more are needed" if more > 0 else ""
+    return sentence("disk_full", needed=needed)
+
+
+def _hand_back(run: Run, handed_on: bool) -> None:
+    """Pending again: stopped by somebody, or queued for another worker."""
+    run.end(
+        Status.PENDING,
+        "Stopped: the worker shuts down" if handed_on else "Stopped",
+        attempts=0,
+        stopped=not handed_on,
+        queued_at=Coalesce("queued_at", Now()) if handed_on else None,
+        sent_at=None,
+    )

@@ -1,0 +1,89 @@
+"""`manage.py import_archive PATH...`: archives into the catalogue without browser or broker."""
+
+import fcntl
+import json
+import shutil
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from app import ingest
+from app.models import DICOMFile, Status, random_archive_name
+
+FICLONE = 0x40049409  # ioctl_ficlone(2): share the file's blocks instead of copying them
+
+
+class Command(BaseCommand):
+    help = "Import ZIP archives of DICOM into the catalogue, as an upload would be."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+        parser.add_argument("--json", action="store_true", help="print one object per archive")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        completed = [self._import(path, options["json"]) for path in options["paths"]]
+        if not all(completed):
+            raise CommandError("Not every archive was completed.", returncode=1)
+
+    def _import(self, path: Path, as_json: bool) -> bool:
+        try:
+            upload = _keep_copy(path)
+        except OSError:
+            self._tell(_result(path, reason="The file cannot be read or copied."), as_json)
+            return False
+        with tqdm(
+            total=100, desc=path.name, unit="%", disable=True if as_json else None, leave=False
+        ) as bar:
+            ingest.run_upload(upload.pk, report=lambda percent, step: _show(bar, percent, step))
+        upload.refresh_from_db()
+        self._tell(_result(path, upload), as_json)
+        return upload.processing_status == Status.COMPLETED
+
+    def _tell(self, result: dict[str, Any], as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps(result))
+            return
+        counts = ", ".join(f"{count:,} {name}" for name, count in result["outcomes"].items())
+        line = f"{result['file']}: {result['status']} in {result['seconds']:.1f} s: {counts}"
+        self.stdout.write(f"{line}. {result['reason']}".rstrip())
+
+
+def _keep_copy(path: Path) -> DICOMFile:
+    """Copy an archive into the media root, sharing its blocks where the file system can."""
+    upload = DICOMFile(original_name=path.name[:255], size=path.stat().st_size)
+    upload.file.name = random_archive_name(upload, path.name)
+    target = Path(settings.MEDIA_ROOT) / upload.file.name
+    target.parent.mkdir(parents=True, exist_ok=True, mode=settings.FILE_UPLOAD_DIRECTORY_PERMISSIONS)
+    with path.open("rb") as source, target.open("xb") as copy:
+        _copy(source, copy)
+    target.chmod(settings.FILE_UPLOAD_PERMISSIONS)
+    upload.save()
+    return upload
+
+
+def _copy(source: IO[bytes], copy: IO[bytes]) -> None:
+    try:
+        fcntl.ioctl(copy.fileno(), FICLONE, source.fileno())
+    except OSError:
+        shutil.copyfileobj(source, copy, 1 << 20)
+
+
+def _show(bar: "tqdm[Any]", percent: int, step: str) -> None:
+    bar.set_postfix_str(step, refresh=False)
+    bar.update(percent - bar.n)
+
+
+def _result(path: Path, upload: DICOMFile | None = None, reason: str = "") -> dict[str, Any]:
+    upload = upload or DICOMFile(processing_status=Status.FAILED, failure_detail=reason)
+    begun, ended = upload.date_processing_started, upload.date_processing_completed
+    return {
+        "file": str(path),
+        "status": upload.processing_status,
+        "seconds": round((ended - begun).total_seconds(), 3) if begun and ended else 0.0,
+        "outcomes": upload.outcomes,
+        "reason": upload.failure_detail,
+    }

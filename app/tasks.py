@@ -1,0 +1,128 @@
+"""Celery's side: start uploads, run one, and look after those whose worker died."""
+
+import logging
+import mmap
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from celery import Task, shared_task
+from celery.signals import worker_init, worker_ready, worker_shutting_down
+from celery_progress.backend import ProgressRecorder
+from django.db import DatabaseError, connection, transaction
+from kombu.exceptions import OperationalError as BrokerAway
+
+from . import claims, ingest
+
+SWEEP = 10.0  # seconds
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(bind=True)
+def process_dicom_file_task(self: Task, dicom_file_id: int) -> bool:
+    """Run one upload; False where there was nothing to do, as for a message that came twice."""
+    recorder = ProgressRecorder(self)
+
+    def report(percent: int, step: str) -> None:
+        try:
+            recorder.set_progress(percent, 100, description=step)
+        except DatabaseError as error:
+            # The run waits for its database by itself; a missed report is only that.
+            logger.warning("Progress not reported: %s", type(error).__name__)
+
+    return ingest.run_upload(dicom_file_id, self.request.id or "", report, shutting_down)
+
+
+@shared_task
+def process_multiple_dicom_files(dicom_file_ids: list[int]) -> list[int]:
+    """Queue one `process_dicom_file_task` for each upload; the ids that were queued."""
+    return start(dicom_file_ids).queued
+
+
+@shared_task
+def sweep() -> int:
+    """Look after uploads whose worker died, and tell workers of those they were not told of."""
+    queued = claims.sweep()
+    _send(queued)
+    ingest.roll_forward_abandoned()
+    return len(queued)
+
+
+@dataclass(slots=True)
+class Started:
+    """What became of a wish to process uploads."""
+
+    queued: list[int]
+    refused: dict[int, str] = field(default_factory=dict)  # upload -> why it was left alone
+    broker_away: bool = False  # they start when the broker is back
+
+
+def start(pks: Iterable[int]) -> Started:
+    """Queue uploads, and tell the broker once the transaction has committed."""
+    started = Started(*claims.queue(pks))
+
+    def tell() -> None:
+        started.broker_away = not _send(started.queued)
+
+    transaction.on_commit(tell)
+    return started
+
+
+def _send(pks: list[int]) -> bool:
+    """Ring the doorbell for each; False where the broker is away, and the sweep does it later."""
+    sent = []
+    try:
+        for pk in pks:
+            process_dicom_file_task.apply_async((pk,), retry=False)
+            sent.append(pk)
+    except BrokerAway as error:
+        logger.warning("The broker is away: %s", type(error).__name__)
+    if sent:
+        claims.mark_sent(sent)
+    return len(sent) == len(pks)
+
+
+# --- a worker's life -------------------------------------------------------------------------
+
+# Shared with the pool's processes, which are forked from the worker's main one.
+_shutdown = mmap.mmap(-1, 1)
+
+
+def shutting_down() -> bool:
+    return _shutdown[0] == 1
+
+
+@worker_init.connect
+def _begin(**kwargs: Any) -> None:
+    _shutdown[0] = 0
+
+
+@worker_shutting_down.connect
+def _begin_shutdown(**kwargs: Any) -> None:
+    _shutdown[0] = 1
+
+
+@worker_ready.connect
+def _start_sweeping(**kwargs: Any) -> None:
+    threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
+
+
+def _sweep_for_ever() -> None:
+    while True:
+        try:
+            sweep()
+        except DatabaseError as error:
+            # Leases ran on while the database was away: let their owners renew them first.
+            logger.warning("Sweep missed: %s", type(error).__name__)
+            _pause.wait(SWEEP)
+        # A bug in one round must not end the safety net; it is reported each time.
+        except Exception:
+            logger.exception("Sweep failed")
+        finally:
+            connection.close()
+        _pause.wait(SWEEP)
+
+
+_pause = threading.Event()

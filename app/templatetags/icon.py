@@ -1,0 +1,85 @@
+"""What the templates need beyond Django's own tags."""
+
+from typing import Any
+
+from django import template
+from django.conf import settings
+
+from app.dicom.sizes import human_size
+from app.models import Outcome, Stage
+from app.names import person_name
+
+register = template.Library()
+register.filter(person_name)
+register.filter(human_size)
+
+OUTCOME_ICONS = {
+    Outcome.IMPORTED: "check-circle",
+    Outcome.DUPLICATE: "layers",
+    Outcome.CONFLICT: "exclamation-diamond",
+    Outcome.SKIPPED: "dash-circle",
+    Outcome.FAILED: "x-octagon",
+}
+
+TONE_ICONS = {
+    "pending": "circle",
+    "queued": "hourglass-split",
+    "in_progress": "arrow-repeat",
+    "completed": "check-circle-fill",
+    "attention": "exclamation-triangle-fill",
+    "failed": "x-octagon-fill",
+}
+
+
+@register.simple_tag
+def from_cdn() -> bool:
+    return bool(settings.ICON_CDN)
+
+
+@register.filter
+def outcome_icon(outcome: str) -> str:
+    return OUTCOME_ICONS[Outcome(outcome)]
+
+
+@register.filter
+def outcome_label(outcome: str) -> str:
+    return str(Outcome(outcome).label)
+
+
+@register.filter
+def tone_icon(tone: str) -> str:
+    return TONE_ICONS[tone]
+
+
+@register.filter
+def stages(state: dict[str, Any]) -> list[dict[str, str]]:
+    """The five stages, each with where the upload stands: done, current, failed or ahead."""
+    names = [stage.value for stage in Stage]
+    at = names.index(state["stage"]) if state["stage"] else -1
+    return [
+        {"value": stage.value, "label": str(stage.label), "state": _stage_state(state, at, place)}
+        for place, stage in enumerate(Stage)
+    ]
+
+
+def _stage_state(state: dict[str, Any], at: int, place: int) -> str:
+    if state["status"] == "completed" or place < at:
+        return "done"
+    if place > at:
+        return "ahead"
+    return "failed" if state["status"] == "failed" else "current"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """A length of time as people say it."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,13 @@
+"""The app's pages, under /dicom/."""
+
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("process/<int:pk>/", views.process_dicom_file_view, name="process_dicom_file"),
+    path("cancel/<int:pk>/", views.cancel_dicom_file_view, name="cancel_dicom_file"),
+    path("progress/", views.dicom_processing_progress, name="dicom_processing_progress"),
+    path("status/", views.task_status, name="task_status"),
+    path("result/<int:pk>/", views.upload_result, name="upload_result"),
+]

@@ -1,0 +1,173 @@
+"""Start and stop one upload, watch uploads, read how one ended."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.views.decorators import staff_member_required
+from django.contrib.auth.decorators import permission_required
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_POST, require_safe
+
+from . import claims, tasks
+from .models import ArchiveMember, DICOMFile, Outcome, Status
+from .progress import OUTCOME_HINTS, counted, is_live, upload_status
+
+CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
+LEDGER_ROWS = 100  # on one page
+
+may_view = permission_required("app.view_dicomfile", raise_exception=True)
+may_process = permission_required(
+    ("app.view_dicomfile", "app.process_dicomfile"), raise_exception=True
+)
+
+
+@staff_member_required
+@may_process
+@require_POST
+def process_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Put one upload into the queue and show its progress."""
+    upload = get_object_or_404(DICOMFile, pk=pk)
+    announce_start(request, tasks.start([upload.pk]))
+    return redirect(progress_url([upload.pk]))
+
+
+@staff_member_required
+@may_process
+@require_POST
+def cancel_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take one upload out of the queue, or ask its run to stop at the next batch."""
+    upload = get_object_or_404(DICOMFile, pk=pk)
+    if claims.cancel([upload.pk]):
+        messages.success(request, f"“{upload}” is being stopped. What was stored stays.")
+    else:
+        messages.info(request, f"“{upload}” is neither queued nor in progress.")
+    return redirect(progress_url([upload.pk]))
+
+
+@staff_member_required
+@may_view
+@require_safe
+def dicom_processing_progress(request: HttpRequest) -> HttpResponse:
+    """One card for each upload asked for; without any, those that are queued or in progress."""
+    asked = _asked_uploads(request)
+    uploads = _uploads(asked) if asked else _live_uploads()
+    cards = [
+        {"upload": upload, "state": state}
+        for upload, state in zip(uploads, upload_status(uploads), strict=True)
+    ]
+    context = {
+        "title": "Progress",
+        "cards": cards,
+        "missing": len(asked) - len(uploads) if asked else 0,
+        "live": any(is_live(upload) for upload in uploads),
+        "status_url": _with_uploads("task_status", [upload.pk for upload in uploads]),
+        "may_process": request.user.has_perm("app.process_dicomfile"),
+    }
+    return render(request, "processing_progress.html", context)
+
+
+@staff_member_required
+@require_safe
+def task_status(request: HttpRequest) -> JsonResponse:
+    """Where the uploads asked for stand; unknown and forbidden ones are left out alike."""
+    if not request.user.has_perm("app.view_dicomfile"):
+        return JsonResponse({"uploads": []})
+    return JsonResponse({"uploads": upload_status(_uploads(_asked_uploads(request)))})
+
+
+@staff_member_required
+@may_view
+@require_safe
+def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
+    """How an upload ended, with its ledger; one that is still on its way shows its progress."""
+    upload = get_object_or_404(DICOMFile.objects.select_related("uploaded_by"), pk=pk)
+    if is_live(upload):
+        return redirect(progress_url([pk]))
+    failed = upload.processing_status == Status.FAILED
+    context = {
+        "title": str(upload),
+        "upload": upload,
+        "state": upload_status([upload])[0],
+        "tiles": _tiles(upload, request.GET.get("outcome", "")),
+        "may_process": request.user.has_perm("app.process_dicomfile"),
+        **_ledger(request, upload),
+    }
+    return render(request, "processing_error.html" if failed else "upload_result.html", context)
+
+
+def progress_url(pks: Iterable[int]) -> str:
+    """The progress page for exactly these uploads; of everything under way if they are many."""
+    pks = list(pks)
+    return _with_uploads("dicom_processing_progress", pks if len(pks) <= CARDS else [])
+
+
+def announce_start(request: HttpRequest, started: tasks.Started) -> None:
+    """Say what was queued, and what was left alone and why."""
+    if started.queued:
+        when = "It starts" if len(started.queued) == 1 else "They start"
+        later = f" {when} when the message broker is back." if started.broker_away else ""
+        level = messages.WARNING if started.broker_away else messages.SUCCESS
+        messages.add_message(
+            request, level, f"{counted(len(started.queued), 'upload')} queued.{later}"
+        )
+    for upload in DICOMFile.objects.only("original_name").filter(pk__in=started.refused):
+        messages.warning(request, f"“{upload}” was left alone: {started.refused[upload.pk]}")
+
+
+def _with_uploads(name: str, pks: list[int]) -> str:
+    query = urlencode({"upload": pks}, doseq=True)
+    return f"{reverse(name)}?{query}" if query else reverse(name)
+
+
+def _asked_uploads(request: HttpRequest) -> list[int]:
+    """The ids in the address, each once, in order; what is no id is left out."""
+    given = request.GET.getlist("upload")
+    # Longer than 18 digits is no id of ours, and more than the database's integers hold.
+    ids = (int(text) for text in given if text.isascii() and text.isdigit() and len(text) < 19)
+    return list(dict.fromkeys(ids))[:CARDS]
+
+
+def _uploads(pks: list[int]) -> list[DICOMFile]:
+    found = _without_log().in_bulk(pks)
+    return [found[pk] for pk in pks if pk in found]
+
+
+def _live_uploads() -> list[DICOMFile]:
+    queued = Q(processing_status=Status.PENDING, queued_at__isnull=False)
+    live = _without_log().filter(queued | Q(processing_status=Status.IN_PROGRESS))
+    return list(live.order_by("queued_at", "pk")[:CARDS])
+
+
+def _without_log() -> QuerySet[DICOMFile]:
+    return DICOMFile.objects.defer("processing_log_data")
+
+
+def _tiles(upload: DICOMFile, chosen: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "outcome": outcome,
+            "count": upload.outcomes[outcome],
+            "hint": OUTCOME_HINTS[outcome],
+            "chosen": outcome == chosen,
+        }
+        for outcome in Outcome
+    ]
+
+
+def _ledger(request: HttpRequest, upload: DICOMFile) -> dict[str, Any]:
+    """One page of the ledger, filtered by outcome and by what the name or sentence holds."""
+    outcome, text = request.GET.get("outcome", ""), request.GET.get("q", "").strip()
+    members = ArchiveMember.objects.filter(upload=upload).order_by("index", "inner")
+    if outcome in Outcome:
+        members = members.filter(outcome=outcome)
+    if text:
+        members = members.filter(Q(name__icontains=text) | Q(detail__icontains=text))
+    page = Paginator(members, LEDGER_ROWS).get_page(request.GET.get("page"))
+    filters = urlencode({name: value for name, value in request.GET.items() if name != "page"})
+    return {"page": page, "outcome": outcome, "q": text, "filters": filters}

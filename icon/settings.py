@@ -1,0 +1,303 @@
+"""ICON's settings, read once from the environment. `.env.example` lists every variable."""
+
+import contextlib
+import os
+import re
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def env_bool(name: str, default: bool) -> bool:
+    value = os.getenv(name, "1" if default else "0")
+    if value not in ("1", "0"):
+        raise ImproperlyConfigured(f"{name} is {value!r}; use 1 or 0.")
+    return value == "1"
+
+
+def env_int(name: str, default: int, minimum: int = 0) -> int:
+    value = os.getenv(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,18}", value) or int(value) < minimum:
+        raise ImproperlyConfigured(f"{name} is {value!r}; use a whole number from {minimum} up.")
+    return int(value)
+
+
+def env_size(name: str, default: str) -> int:
+    """A number of bytes; `50GB` is 50 * 10**9 of them."""
+    value = os.getenv(name, default)
+    match = re.fullmatch(r"([0-9]{1,9}) ?([KMGT]?B|)", value.strip().upper())
+    if not match:
+        raise ImproperlyConfigured(f"{name} is {value!r}; use a size like 500MB or 50GB.")
+    return int(match[1]) * UNITS[match[2]]
+
+
+def env_list(name: str, default: str) -> list[str]:
+    return [item.strip() for item in os.getenv(name, default).split(",") if item.strip()]
+
+
+def env_choice(name: str, choices: tuple[str, ...]) -> str:
+    """One of the choices, the first of which is the default."""
+    value = os.getenv(name, choices[0])
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} is {value!r}; use one of {', '.join(choices)}.")
+    return value
+
+
+def env_folder(name: str, default: Path) -> Path:
+    """An absolute path, whose folder exists and only this user and group may enter."""
+    folder = Path(os.getenv(name) or default).expanduser().absolute()
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}: cannot make the folder {folder}.") from error
+    return folder
+
+
+def secret_key(kept_in: Path) -> str:
+    """The key of ICON_SECRET_KEY, or one that is made once and kept in a file."""
+    if key := os.getenv("ICON_SECRET_KEY"):
+        return key
+    if not kept_in.exists():
+        # Linked into place whole: another process may be starting at the same moment.
+        with tempfile.NamedTemporaryFile("w", dir=kept_in.parent) as draft:
+            draft.write(secrets.token_urlsafe(64))
+            draft.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(draft.name, kept_in)
+    return kept_in.read_text()
+
+
+def database(url: str) -> dict[str, Any]:
+    config: dict[str, Any] = {**dj_database_url.parse(url)}
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        config["OPTIONS"] = {
+            **config.get("OPTIONS", {}),
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 30,  # seconds
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        }
+    return config
+
+
+def broker_url(kept_in: Path) -> str:
+    """The broker of ICON_BROKER_URL, else that of a running `manage.py up`, else Redis here."""
+    if url := os.getenv("ICON_BROKER_URL"):
+        return url
+    if kept_in.exists():
+        url = kept_in.read_text()
+        if Path(url.removeprefix("redis+socket://")).is_socket():
+            return url
+    return "redis://127.0.0.1:6379/0"
+
+
+# Where things are kept
+
+ICON_VAR = env_folder("ICON_VAR", BASE_DIR / "var")
+ICON_PROCESSED_ROOT = env_folder("ICON_PROCESSED_ROOT", ICON_VAR / "processed_dicom_files")
+MEDIA_ROOT = env_folder("ICON_MEDIA_ROOT", ICON_VAR / "media")
+
+# Core
+
+SECRET_KEY = secret_key(ICON_VAR / "secret.key")
+DEBUG = env_bool("ICON_DEBUG", False)
+ALLOWED_HOSTS = env_list("ICON_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env_list("ICON_CSRF_TRUSTED_ORIGINS", "")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_celery_results",
+    "celery_progress",
+    "app",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "app.middleware.no_store",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "icon.urls"
+WSGI_APPLICATION = "icon.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Database
+
+DATABASES = {
+    "default": database(os.getenv("ICON_DATABASE_URL") or f"sqlite:///{ICON_VAR}/icon.sqlite3")
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Who may enter
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+# Language and time
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = os.getenv("ICON_TIME_ZONE", "UTC")
+USE_TZ = True
+
+# Static files and uploads
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# Found where they lie, so that a checkout works without collectstatic.
+WHITENOISE_USE_FINDERS = True
+
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+# On the file system of MEDIA_ROOT: an upload is then moved into place, not copied.
+FILE_UPLOAD_TEMP_DIR = MEDIA_ROOT / "tmp"
+FILE_UPLOAD_TEMP_DIR.mkdir(mode=0o750, exist_ok=True)
+FILE_UPLOAD_PERMISSIONS = 0o640
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o750
+
+# Security
+
+ICON_CDN = env_bool("ICON_CDN", True)
+CDN = "https://cdn.jsdelivr.net/npm"
+CDN_STYLES = (
+    f"{CDN}/bootstrap@5.3.9/dist/css/bootstrap.min.css",
+    f"{CDN}/bootstrap-icons@1.13.2/font/bootstrap-icons.min.css",
+)
+CDN_SCRIPTS = (f"{CDN}/bootstrap@5.3.9/dist/js/bootstrap.bundle.min.js",)
+CDN_FONTS = (
+    f"{CDN}/bootstrap-icons@1.13.2/font/fonts/bootstrap-icons.woff2",
+    f"{CDN}/bootstrap-icons@1.13.2/font/fonts/bootstrap-icons.woff",
+)
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, *(CDN_SCRIPTS if ICON_CDN else ())],
+        "style-src": [SELF, *(CDN_STYLES if ICON_CDN else ())],
+        "font-src": [SELF, *(CDN_FONTS if ICON_CDN else ())],
+        "img-src": [SELF, "data:"],  # Bootstrap's own icons are data: URLs in its style sheet
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
+X_FRAME_OPTIONS = "DENY"
+
+ICON_HTTPS = env_bool("ICON_HTTPS", False)
+if ICON_HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = 31_536_000  # a year
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    # Preloading is for the owner of the whole domain to decide, not for one host in it.
+    SILENCED_SYSTEM_CHECKS = ["security.W021"]
+
+# Logs: one line each, to stderr, without exception texts
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "icon.logs.OneLine",
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+}
+
+# Celery: it delivers at least once, and the upload's row is the truth
+
+CELERY_BROKER_URL = broker_url(ICON_VAR / "broker.url")
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 86_400,  # seconds; a shorter one starts long imports twice
+    "socket_connect_timeout": 1,  # seconds, as is the next: a page waits for this
+    "socket_timeout": 2,
+}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0}
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TRACK_STARTED = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# An import uses every core itself; the second one lets a small archive pass a large one.
+CELERY_WORKER_CONCURRENCY = 2
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_RESULT_SERIALIZER = "json"
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_RESULT_EXTENDED = True
+CELERY_RESULT_EXPIRES = 7 * 86_400  # seconds
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULE_FILENAME = str(ICON_VAR / "beat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "celery.backend_cleanup": {"task": "celery.backend_cleanup", "schedule": 86_400.0},
+}
+
+# Importing
+
+ICON_FSYNC = env_choice("ICON_FSYNC", ("batch", "file", "off"))
+ICON_ON_CONFLICT = env_choice("ICON_ON_CONFLICT", ("keep", "replace"))
+ICON_EXTRACTORS = env_int("ICON_EXTRACTORS", len(os.sched_getaffinity(0)), minimum=1)
+ICON_ASSUMED_CHARSET = os.getenv("ICON_ASSUMED_CHARSET", "ISO_IR 100")
+ICON_MEMBER_SECONDS = env_int("ICON_MEMBER_SECONDS", 60, minimum=1)
+
+# Limits
+
+ICON_MAX_UPLOAD = env_size("ICON_MAX_UPLOAD", "50GB")
+ICON_MAX_MEMBER = env_size("ICON_MAX_MEMBER", "16GB")
+ICON_MAX_TOTAL = env_size("ICON_MAX_TOTAL", "200GB")
+ICON_MAX_MEMBERS = env_int("ICON_MAX_MEMBERS", 500_000)
+ICON_MAX_HEADER = env_size("ICON_MAX_HEADER", "64MB")
+ICON_MAX_ITEMS = env_int("ICON_MAX_ITEMS", 200_000)
+ICON_MAX_NESTING = env_int("ICON_MAX_NESTING", 1)

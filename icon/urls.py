@@ -1,0 +1,13 @@
+"""Everything under /dicom/ is the app's; `/` leads to the admin."""
+
+from django.contrib import admin
+from django.templatetags.static import static
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("favicon.ico", RedirectView.as_view(url=static("app/icon.svg"))),
+    path("admin/", admin.site.urls),
+    path("dicom/", include("app.urls")),
+]

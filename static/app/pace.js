@@ -1,0 +1,66 @@
+// How fast an upload is processed, and how long it will still take, without jumping about.
+
+const WINDOW = 10; // seconds that the pace is measured over
+const ENOUGH = 3; // seconds of watching before a guess is worth showing
+
+function left(seconds) {
+  if (seconds < 5) return "a few seconds left";
+  if (seconds < 55) return `about ${Math.ceil(seconds / 5) * 5} s left`;
+  if (seconds < 3300) return `about ${Math.ceil(seconds / 60)} min left`;
+  return `about ${Math.round(seconds / 360) / 10} h left`;
+}
+
+function size(bytes) {
+  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+}
+
+export class Pace {
+  #samples = [];
+  #end = null; // when this upload is expected to end, smoothed
+
+  /** What to show beside the bar for this state. */
+  words(state) {
+    if (state.status !== "in_progress") {
+      this.#samples = [];
+      this.#end = null;
+      return this.#took(state);
+    }
+    const now = performance.now() / 1000;
+    this.#samples.push({ now, files: state.files_done, percent: state.percent });
+    while (this.#samples.length > 2 && now - this.#samples[0].now > WINDOW) this.#samples.shift();
+    const first = this.#samples[0];
+    const span = now - first.now;
+    if (span < ENOUGH) return "";
+    const files = (state.files_done - first.files) / span;
+    const percents = (state.percent - first.percent) / span;
+    const parts = [];
+    if (files > 0) {
+      const bytes = (percents / 100) * state.size;
+      parts.push(`${files < 10 ? files.toFixed(1) : Math.round(files)} files/s`, `${size(bytes)}/s`);
+    }
+    if (percents > 0) this.#expect(now + (100 - state.percent) / percents);
+    if (this.#end) parts.push(left(Math.max(this.#end - now, 0)));
+    return parts.join(" · ");
+  }
+
+  /** Seconds until this upload is expected to end; null where nothing is known yet. */
+  get secondsLeft() {
+    return this.#end && Math.max(this.#end - performance.now() / 1000, 0);
+  }
+
+  #expect(end) {
+    this.#end = this.#end === null ? end : this.#end + 0.2 * (end - this.#end);
+  }
+
+  #took(state) {
+    if (!state.seconds || !state.files_done || state.live) return "";
+    const seconds = state.seconds < 10 ? state.seconds.toFixed(1) : Math.round(state.seconds);
+    return `${seconds} s · ${Math.round(state.files_done / state.seconds).toLocaleString("en")} files/s`;
+  }
+}
+
+/** The longest of several uploads' time left, in words. */
+export function remaining(paces) {
+  const known = paces.map((pace) => pace.secondsLeft).filter((seconds) => seconds !== null);
+  return known.length ? left(Math.max(...known)) : "";
+}

@@ -1,0 +1,365 @@
+"""Shared fixtures: storage of a test's own, staff, and the real services.
+
+A service that this machine lacks skips the test and names what to install; with
+ICON_NO_SKIPS=1, as in continuous integration, it fails the test.
+"""
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import redis
+from django.conf import settings as project
+from django.contrib.auth import get_user_model
+from django.db import connection
+
+from app.management.commands.up import broker_command
+from icon.processes import child_of_this
+
+START_SECONDS = 60
+
+
+def lacking(what: str, package: str) -> None:
+    """Skip this test, or fail it where nothing may be skipped."""
+    sentence = f"no {what} on this machine: apt-get install {package}"
+    if os.environ.get("ICON_NO_SKIPS") == "1":
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+def wait_until(true: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+# Storage
+
+
+@pytest.fixture
+def processed_root(settings, tmp_path) -> Path:
+    settings.ICON_PROCESSED_ROOT = tmp_path / "processed"
+    settings.ICON_PROCESSED_ROOT.mkdir()
+    return settings.ICON_PROCESSED_ROOT
+
+
+@pytest.fixture
+def media_root(settings, tmp_path) -> Path:
+    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.FILE_UPLOAD_TEMP_DIR = settings.MEDIA_ROOT / "tmp"
+    settings.FILE_UPLOAD_TEMP_DIR.mkdir(parents=True)
+    return settings.MEDIA_ROOT
+
+
+# People
+
+
+@pytest.fixture
+def staff_user(db):
+    """A member of staff with every permission."""
+    return get_user_model().objects.create_superuser("staff", password="staff-password")
+
+
+@pytest.fixture
+def staff_client(client, staff_user):
+    client.force_login(staff_user)
+    return client
+
+
+# Processes
+
+
+@dataclass
+class Service:
+    """A process of a test's own, with its output in a file."""
+
+    command: list[str]
+    log: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    user: str | None = None
+    process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                env={**os.environ, **self.environment},
+                cwd=project.BASE_DIR if self.user is None else "/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                user=self.user,
+                preexec_fn=child_of_this(signal.SIGKILL),
+            )
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def says(self, text: str) -> bool:
+        assert self.process.poll() is None, f"{self.command[0]} ended:\n{self.output[-3000:]}"
+        return text in self.output
+
+    def stop(self, sent: signal.Signals = signal.SIGTERM, seconds: float = 15) -> None:
+        """Stop it, and whatever it has started."""
+        if self.process is None:
+            return
+        self.process.send_signal(sent)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill it and whatever it has started, as a power cut would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def database_url() -> str:
+    """The test database, as another process is told of it."""
+    kept = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{kept['NAME']}"
+    password = f":{quote(kept['PASSWORD'], safe='')}" if kept["PASSWORD"] else ""
+    host = quote(kept["HOST"], safe="")
+    return f"postgres://{kept['USER']}{password}@{host}:{kept['PORT']}/{kept['NAME']}"
+
+
+@pytest.fixture
+def environment(transactional_db, processed_root, media_root) -> dict[str, str]:
+    """What makes another process of ICON share this test's database and files."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "icon.settings",
+        "ICON_DATABASE_URL": database_url(),
+        "ICON_PROCESSED_ROOT": str(processed_root),
+        "ICON_MEDIA_ROOT": str(media_root),
+    }
+
+
+@pytest.fixture
+def start(tmp_path) -> Iterator[Callable[..., Service]]:
+    """Start processes that end with the test."""
+    services: list[Service] = []
+
+    def begin(name: str, command: list[str], environment: dict[str, str]) -> Service:
+        log = tmp_path / f"{name}-{len(services)}.log"
+        services.append(Service(command, log, environment))
+        services[-1].start()
+        return services[-1]
+
+    yield begin
+    for service in reversed(services):
+        service.stop()
+
+
+# Brokers
+
+
+def answers(client: redis.Redis) -> bool:
+    with contextlib.suppress(redis.RedisError):
+        return client.ping()
+    return False
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Service]:
+    """The broker that `manage.py up` embeds, at the address of tests/settings.py."""
+    path = Path(project.CELERY_BROKER_URL.removeprefix("redis+socket://"))
+    service = Service(broker_command(path, path.parent / "broker"), path.with_suffix(".log"))
+    service.start()
+    with redis.Redis(unix_socket_path=str(path)) as client:
+        wait_until(lambda: answers(client), "the broker")
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def broker(valkey) -> Iterator[redis.Redis]:
+    """An empty broker. Without this fixture a test has none: publishing fails at once."""
+    path = project.CELERY_BROKER_URL.removeprefix("redis+socket://")
+    with redis.Redis(unix_socket_path=path) as client:
+        client.flushall()
+        yield client
+        client.flushall()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory) -> Iterator[str]:
+    """The URL of a Redis server of Debian's, on a free port."""
+    binary = shutil.which("redis-server") or lacking("Redis server", "redis-server")
+    folder, port = tmp_path_factory.mktemp("redis"), free_port()
+    command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    service = Service([*command, "--save", ""], folder / "log")
+    service.start()
+    with redis.Redis(port=port) as client:
+        wait_until(lambda: answers(client), "the Redis server")
+    yield f"redis://127.0.0.1:{port}/0"
+    service.stop()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+# PostgreSQL
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of an empty PostgreSQL server, which listens on a Unix socket only."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    binaries = found[-1] if found else lacking("PostgreSQL server", "postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="icon-pg-", dir="/tmp"))
+    user = "postgres" if os.getuid() == 0 else None  # it refuses to run as root
+    if user:
+        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+    data = folder / "data"
+    initialise = [binaries / "initdb", "-D", data, "-U", "icon", "-A", "trust", "-E", "UTF8"]
+    subprocess.run(
+        [*initialise, "--no-sync"], check=True, capture_output=True, user=user, cwd=folder
+    )
+    command = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder)]
+    options = ["-c", "listen_addresses=", "-c", "fsync=off"]
+    service = Service([*command, *options], folder / "log", user=user)
+    service.start()
+    wait_until(lambda: service.says("ready to accept connections"), "PostgreSQL")
+    yield f"postgres://icon@{quote(str(folder), safe='')}:5432/postgres"
+    service.stop(signal.SIGINT)
+    shutil.rmtree(folder)
+
+
+# ICON's own processes
+
+
+@pytest.fixture
+def start_worker(start, environment, broker) -> Callable[..., Service]:
+    """Start a Celery worker: `start_worker("-c", "1", ICON_FSYNC="off")`."""
+
+    def begin(*arguments: str, **variables: str) -> Service:
+        name = f"test-{secrets.token_hex(3)}@localhost"
+        options = ["-A", "icon", "worker", "-l", "info", "-n", name, "--without-mingle"]
+        command = [sys.executable, "-m", "celery", *options, *arguments]
+        service = start("worker", command, {**environment, **variables})
+        wait_until(lambda: service.says(" ready."), "the worker")
+        return service
+
+    return begin
+
+
+@pytest.fixture
+def worker(start_worker) -> Service:
+    """A Celery worker that takes its tasks from the broker."""
+    return start_worker()
+
+
+@dataclass
+class Live:
+    """A real web server on this test's database."""
+
+    url: str
+    service: Service
+
+    def stop(self) -> None:
+        self.service.stop()
+
+    def start(self) -> None:
+        self.service.start()
+        self.wait()
+
+    def wait(self) -> None:
+        host, port = self.url.removeprefix("http://").split(":")
+
+        def connects() -> bool:
+            self.service.says("")
+            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+                return True
+            return False
+
+        wait_until(connects, "the web server")
+
+
+@pytest.fixture
+def start_live(start, environment) -> Callable[..., Live]:
+    """Start gunicorn: `start_live(ICON_CDN="1")`. Its `url` stays when it is started again."""
+
+    def begin(**variables: str) -> Live:
+        at = f"127.0.0.1:{free_port()}"
+        options = ["--worker-class", "gthread", "--threads", "4", "--no-control-socket"]
+        options += ["--graceful-timeout", "1", "--bind", at]
+        command = [sys.executable, "-m", "gunicorn", *options, "icon.wsgi"]
+        live = Live(f"http://{at}", start("web", command, {**environment, **variables}))
+        live.wait()
+        return live
+
+    return begin
+
+
+@pytest.fixture
+def live(start_live) -> Live:
+    return start_live()
+
+
+# Browser
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, driven by Playwright."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    binary = next(filter(None, map(shutil.which, names)), None)
+    if binary is None:
+        lacking("Chromium", "chromium")
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=binary, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def console_errors() -> list[str]:
+    """What the browser's console complained of; a test that expects it clears the list."""
+    return []
+
+
+@pytest.fixture
+def page(browser, console_errors):
+    """A page 1280 pixels wide. The test fails where the browser's console shows an error."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.on("console", lambda m: m.type == "error" and console_errors.append(m.text))
+    page.on("pageerror", lambda error: console_errors.append(str(error)))
+    yield page
+    context.close()
+    assert console_errors == []
+
+
+@pytest.fixture
+def signed_in(page, live, staff_user):
+    """The page, signed in to `live` as a member of staff."""
+    page.goto(f"{live.url}/admin/login/")
+    page.fill("#id_username", "staff")
+    page.fill("#id_password", "staff-password")
+    page.click("[type=submit]")
+    page.wait_for_url(f"{live.url}/admin/")
+    return page
