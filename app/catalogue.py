@@ -75,7 +75,7 @@ class Entry:
     reason: str
     facts: dict[str, str | int]
     warnings: list[ReadWarning] = field(default_factory=list)
-    instance_id: int | None = None
+    instance_id: int = 0  # 0 where it became none
     path: str = ""  # where its staged file belongs; "" where that is not wanted
     superseded: Sequence[str] = ()
 
@@ -454,7 +454,7 @@ def _write_ledger(upload: int, entries: list[Entry]) -> None:
             str(entry.outcome),
             entry.reason or (entry.warnings[0].code if entry.warnings else ""),
             entry.detail,
-            entry.instance_id,
+            entry.instance_id or None,
         )
         for entry in entries
     ]
@@ -499,7 +499,7 @@ def _insert_sql(
     returning: tuple[str, ...],
 ) -> str:
     def columns(names: tuple[str, ...]) -> str:
-        quoted = (connection.ops.quote_name(model._meta.get_field(n).column) for n in names)
+        quoted = (connection.ops.quote_name(_column(model, name)) for name in names)
         return ", ".join(quoted)
 
     row = f"({', '.join(['%s'] * len(names))})"
@@ -510,3 +510,10 @@ def _insert_sql(
     if returning:
         sql += f" RETURNING {columns(returning)}"
     return sql
+
+
+def _column(model: type[models.Model], name: str) -> str:
+    field = model._meta.get_field(name)
+    assert isinstance(field, models.Field)
+    assert field.column
+    return field.column

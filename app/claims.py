@@ -76,7 +76,8 @@ class Run:
         self.stage = stage or self.stage
         if message:
             self.note(message)
-        if not self._rows().update(**values, processing_log_data=self.log, updated_at=Now()):
+        values |= {"stage": self.stage, "processing_log_data": self.log, "updated_at": Now()}
+        if not self._rows().update(**values):
             raise LostRun
 
     def note(self, message: str, level: str = "info") -> None:

@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
 from typing import IO, Any
 
 from django.conf import settings
@@ -33,7 +35,7 @@ from app.dicom.wire import Extracted, staged_name
 from . import catalogue, claims
 from .catalogue import Entry, Source
 from .claims import LEASE, LostRun, Run, Stopped, patiently
-from .models import ArchiveMember, DICOMFile, Outcome, Stage, Status
+from .models import ArchiveMember, DICOMFile, DICOMInstance, Outcome, Stage, Status
 
 Report = Callable[[int, str], None]  # percent, step
 BATCH_MEMBERS, BATCH_BYTES, BATCH_SECONDS = 500, 8_000_000, 1.0
@@ -87,14 +89,14 @@ def roll_forward(pk: int) -> None:
     Busy
         A run is at work there.
     """
-    with Staging(settings.ICON_PROCESSED_ROOT, pk, wait=0) as staging:
+    with Staging(_root(), pk, wait=0) as staging:
         _settle(staging, pk, staging.names())
         staging.remove()
 
 
 def roll_forward_abandoned() -> None:
     """Do so for every staging folder whose upload has no live run."""
-    folder = settings.ICON_PROCESSED_ROOT / STAGING
+    folder = _root() / STAGING
     pks = [int(entry.name) for entry in folder.glob("*") if entry.name.isdecimal()]
     running = DICOMFile.objects.filter(pk__in=pks, processing_status=Status.IN_PROGRESS)
     for pk in set(pks) - set(running.values_list("pk", flat=True)):
@@ -184,18 +186,17 @@ def _import(run: Run, progress: Progress) -> None:
 
 @contextmanager
 def _opened(upload: DICOMFile) -> Iterator[IO[bytes]]:
-    try:
-        file = upload.file.storage.open(upload.file.name)
-    except FileNotFoundError:
-        raise ArchiveRefused("archive_missing") from None
-    with file:
-        yield file.file
+    path = Path(upload.file.path)
+    if not path.is_file():
+        raise ArchiveRefused("archive_missing")
+    with path.open("rb") as file:
+        yield file
 
 
 @contextmanager
 def _staging(run: Run) -> Iterator[Staging]:
     """The upload's staging folder: settled before, and settled after whatever ends the run."""
-    with Staging(settings.ICON_PROCESSED_ROOT, run.upload) as staging:
+    with Staging(_root(), run.upload) as staging:
         _settle(staging, run.upload, staging.names())
         try:
             yield staging
@@ -259,7 +260,7 @@ def _initialize(
 
 
 def _check_room(archive: Archive) -> None:
-    free = free_bytes(settings.ICON_PROCESSED_ROOT)
+    free = free_bytes(_root())
     if archive.total_size > free:
         raise ArchiveRefused(
             "no_room", needed=human_size(archive.total_size), free=human_size(free)
@@ -271,6 +272,11 @@ def _opening(archive: Archive, known: int) -> str:
     if known:
         return f"Going on with the archive: {files}; {known:,} were done before"
     return f"Opened the archive: {files}"
+
+
+def _root() -> Path:
+    root: Path = settings.ICON_PROCESSED_ROOT
+    return root
 
 
 def _limits() -> Limits:
@@ -358,14 +364,17 @@ def _write(run: Run, source: Source, batch: list[Extracted], progress: Progress)
     with transaction.atomic():
         entries = catalogue.write(source, batch)
         outcomes = Counter(entry.outcome for entry in entries)
+        added: dict[str, Any] = {
+            f"{name}_count": F(f"{name}_count") + count for name, count in outcomes.items()
+        }
         run.write(
-            stage=progress.stage,
+            progress.stage,
             percent=progress.percent,
             attempts=0,
             lease_until=Now() + LEASE,
             member_count=F("member_count") + sum(bool(extracted.inner) for extracted in batch),
             warning_count=F("warning_count") + sum(bool(entry.warnings) for entry in entries),
-            **{f"{name}_count": F(f"{name}_count") + n for name, n in outcomes.items()},
+            **added,
         )
     return entries
 
@@ -472,7 +481,7 @@ def _fail(run: Run, code: str, why: str) -> None:
 def _why(reason: Expected, progress: Progress) -> str:
     if reason.code != "disk_full":
         return reason.sentence
-    more = progress.bytes_left - free_bytes(settings.ICON_PROCESSED_ROOT)
+    more = progress.bytes_left - free_bytes(_root())
     needed = f": {human_size(more)} more are needed" if more > 0 else ""
     return sentence("disk_full", needed=needed)
 
@@ -487,3 +496,39 @@ def _hand_back(run: Run, handed_on: bool) -> None:
         queued_at=Coalesce("queued_at", Now()) if handed_on else None,
         sent_at=None,
     )
+
+
+# --- repair ----------------------------------------------------------------------------------
+
+
+def restore(instance: DICOMInstance) -> bool:
+    """Read an instance's file again from a kept archive; False where none holds its bytes."""
+    members = ArchiveMember.objects.filter(instance=instance, sha256=instance.sha256)
+    return any(
+        _restore_from(member, instance)
+        for member in members.select_related("upload").order_by("-pk")
+    )
+
+
+def _restore_from(member: ArchiveMember, instance: DICOMInstance) -> bool:
+    upload = member.upload
+    try:
+        with _opened(upload) as file, Staging(_root(), upload.pk, wait=0) as staging:
+            archive = open_archive(file, _limits())
+            wanted = islice(archive.members(member.index), 1)
+            with Pool(file.fileno(), staging.fd, _pool_settings(archive), {}) as pool:
+                read = list(pool.results(wanted))
+            found = any(
+                extracted
+                and extracted.header
+                and extracted.sha256 == instance.sha256
+                and extracted.inner == member.inner
+                for extracted in read
+            )
+            if found:
+                name = staged_name(member.index, member.inner)
+                staging.publish(name, instance.path, instance.sha256, instance.superseded)
+            staging.remove()
+            return found
+    except (Expected, Busy):
+        return False

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 @shared_task(bind=True)
-def process_dicom_file_task(self: Task, dicom_file_id: int) -> bool:
+def process_dicom_file_task(self: "Task[[int], bool]", dicom_file_id: int) -> bool:
     """Run one upload; False where there was nothing to do, as for a message that came twice."""
     recorder = ProgressRecorder(self)
 

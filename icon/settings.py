@@ -263,6 +263,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 86_400,  # seconds; a shorter one starts long imports twice
     "socket_connect_timeout": 1,  # seconds, as is the next: a page waits for this
     "socket_timeout": 2,
+    # A page that cannot reach the broker says so at once; the sweep sends the message later.
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0,
+    "interval_max": 0,
 }
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0}
 CELERY_TASK_ACKS_LATE = True

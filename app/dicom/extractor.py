@@ -41,6 +41,7 @@ from .wire import Extracted, encode, staged_name
 MARK = struct.Struct("<qqq")  # index, inner, counter
 NOTHING = -1
 SMALL = 8_000_000  # bytes; up to this a member is inflated in one piece
+HEAD = 4_096  # bytes of a larger one that tell what it is
 MESSAGES = 1 << 18  # bytes of messages that are written at once
 ZIP_SIGNATURE = b"PK\x03\x04"
 PR_SET_PDEATHSIG = 1
@@ -177,22 +178,23 @@ class Reader:
         return self._inflate_large(source, member, name, limits)
 
     def _inflate_large(self, source: int, member: Member, name: str, limits: Limits) -> "Content":
-        part = _part(name)
-        digest, first = hashlib.sha256(), True
+        chunks = member_chunks(source, member, limits)
+        head = _at_least(HEAD, chunks)
+        if not (looks_like_dicom(head) or head.startswith(ZIP_SIGNATURE)):
+            raise MemberSkipped("not_dicom")
+        part, digest = _part(name), hashlib.sha256()
         try:
             with open(part, "wb", buffering=0, opener=_opener(self.staging)) as file:
-                for chunk in member_chunks(source, member, limits):
-                    if first and not (looks_like_dicom(chunk) or chunk.startswith(ZIP_SIGNATURE)):
-                        raise MemberSkipped("not_dicom")
-                    first = False
+                for chunk in itertools.chain([head], chunks):
                     _write(file, chunk)
                     digest.update(chunk)
                     self._sign_on()
         except Expected:
             _unlink(part, self.staging)
             raise
-        head = _map_head(part, self.staging, self.header_limits.header)
-        return Content(self.staging, name, digest.hexdigest(), head, len(head) < member.size, part)
+        mapped = _map_head(part, self.staging, self.header_limits.header)
+        truncated = len(mapped) < member.size
+        return Content(self.staging, name, digest.hexdigest(), mapped, truncated, part)
 
     def _header(self, content: "Content") -> Header:
         return read_header(
@@ -298,6 +300,13 @@ def _write(file: io.FileIO, data: bytes | mmap.mmap) -> None:
 def _unlink(name: str, folder: int) -> None:
     with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder)
+
+
+def _at_least(size: int, chunks: Iterator[bytes]) -> bytes:
+    taken = b""
+    while len(taken) < size and (chunk := next(chunks, b"")):
+        taken += chunk
+    return taken
 
 
 def _map_head(name: str, folder: int, limit: int) -> mmap.mmap:

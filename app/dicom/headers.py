@@ -21,9 +21,9 @@ from .records import (
     StructureSetRecord,
     StudyRecord,
 )
-from .scanner import ELEMENT, SEQUENCE, STOP, Buffer, Element, Unusual, Wanted
-from .structures import STRUCTURE_SET_WANTED, read_structure_set
-from .values import INT32, LONGEST_TEXT, STORABLE_UID, Attribute, Values
+from .scanner import ELEMENT, SEQUENCE, STOP, Buffer, Element, Unusual, Wanted, wanted
+from .structures import STRUCTURE_SET_KINDS, read_structure_set
+from .values import INT32, STORABLE_UID, Attribute, Values
 
 SPECIFIC_CHARACTER_SET = Attribute(0x00080005, "SpecificCharacterSet", "CS", 64)
 SOP_CLASS_UID = Attribute(0x00080016, "SOPClassUID", "UI")
@@ -81,29 +81,21 @@ PLANE = (PIXEL_SPACING, SLICE_THICKNESS, IMAGE_POSITION_PATIENT, IMAGE_ORIENTATI
 IMAGE = (*PLANE, SLICE_LOCATION, PATIENT_POSITION)
 
 PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double float, integer
-WANTED = (
+WANTED_KINDS = (
     {a.tag: ELEMENT for a in (SPECIFIC_CHARACTER_SET, *PATIENT, *STUDY, *SERIES)}
     | {a.tag: ELEMENT for a in (*INSTANCE, *IMAGE)}
     | {DIRECTORY_RECORD_SEQUENCE: SEQUENCE}
     | {SHARED_FUNCTIONAL_GROUPS_SEQUENCE: SEQUENCE, PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE: SEQUENCE}
-    | dict(STRUCTURE_SET_WANTED)
-    | {tag: STOP for tag in PIXEL_DATA}
+    | STRUCTURE_SET_KINDS
+    | dict.fromkeys(PIXEL_DATA, STOP)
 )
-WANTED_BEFORE_STRUCTURES = WANTED | {
-    tag: STOP for tag, kind in STRUCTURE_SET_WANTED.items() if kind == SEQUENCE
-}
-GROUPS_WANTED: Wanted = {
-    PIXEL_MEASURES_SEQUENCE: SEQUENCE,
-    PLANE_POSITION_SEQUENCE: SEQUENCE,
-    PLANE_ORIENTATION_SEQUENCE: SEQUENCE,
-}
-PLANE_WANTED: Wanted = {attribute.tag: ELEMENT for attribute in PLANE}
-GROUP_OF = {
-    PIXEL_SPACING.tag: PIXEL_MEASURES_SEQUENCE,
-    SLICE_THICKNESS.tag: PIXEL_MEASURES_SEQUENCE,
-    IMAGE_POSITION_PATIENT.tag: PLANE_POSITION_SEQUENCE,
-    IMAGE_ORIENTATION_PATIENT.tag: PLANE_ORIENTATION_SEQUENCE,
-}
+WANTED = wanted(WANTED_KINDS)
+WANTED_BEFORE_STRUCTURES = wanted(
+    WANTED_KINDS | {tag: STOP for tag, kind in STRUCTURE_SET_KINDS.items() if kind == SEQUENCE}
+)
+GROUPS = (PIXEL_MEASURES_SEQUENCE, PLANE_POSITION_SEQUENCE, PLANE_ORIENTATION_SEQUENCE)
+GROUPS_WANTED = wanted(dict.fromkeys(GROUPS, SEQUENCE))
+PLANE_WANTED = wanted({attribute.tag: ELEMENT for attribute in PLANE})
 
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 STANDARD_ROOT = "1.2.840.10008."
@@ -250,7 +242,7 @@ def _read_header(
         buffer, truncated = buffer[: limits.header], True
     if not buffer:
         raise MemberSkipped("empty_file")
-    if not (_has_prefix(buffer) or looks_like_dicom(buffer)):
+    if not looks_like_dicom(buffer):
         raise MemberSkipped("not_dicom")
     try:
         return _records(_scan(buffer, limits, truncated), assumed_charset)
@@ -263,9 +255,13 @@ def _has_prefix(buffer: Buffer) -> bool:
 
 
 def looks_like_dicom(buffer: Buffer) -> bool:
-    """Whether a file without prefix begins with elements: ascending tags that fit the file."""
+    """Whether a file, given whole or its beginning, has the prefix or begins with elements.
+
+    Elements are what has ascending tags, known VRs, and lengths that fit.
+    """
     return (
-        _plausible_elements(buffer, "<", explicit=True)
+        _has_prefix(buffer)
+        or _plausible_elements(buffer, "<", explicit=True)
         or _plausible_elements(buffer, "<", explicit=False)
         or _plausible_elements(buffer, ">", explicit=True)
     )
@@ -328,6 +324,9 @@ def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
     dataset, end = scanner.scan(buffer, start, implicit, WANTED, limits.items)
     if truncated and end > len(buffer) - 12:
         raise MemberFailed("header_too_large", limit=_in_megabytes(limits.header))
+    vr, charset = dataset.get(SPECIFIC_CHARACTER_SET.tag) or ("", b"")
+    if vr not in ("", "CS") or b"\0" in charset.rstrip(b"\0 "):
+        raise Unusual  # pydicom looks at this one element while it reads, and may fail
     return Found(
         dataset,
         media_storage_class,
@@ -392,7 +391,7 @@ def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) ->
 def _records(found: Found, assumed_charset: str) -> Header:
     dataset = found.dataset
     element = dataset.get(SPECIFIC_CHARACTER_SET.tag)
-    charset = text.charset(element[1][:LONGEST_TEXT] if element else b"", assumed_charset)
+    charset = text.charset(element[1] if element else b"", assumed_charset)
     values = Values(dataset.get, charset, dataset.little_endian)
     sop_class_uid = values.uid(SOP_CLASS_UID)
     directory = MEDIA_STORAGE_DIRECTORY in (sop_class_uid, found.media_storage_class)
@@ -426,14 +425,8 @@ def _records(found: Found, assumed_charset: str) -> Header:
 
 
 def _elements(dataset: Dataset, attributes: Iterable[Attribute]) -> tuple[Element | None, ...]:
-    return tuple([_brief(dataset.get(attribute.tag)) for attribute in attributes])
-
-
-def _brief(element: Element | None) -> Element | None:
-    """An element that costs a cache no more than a text may."""
-    if element is None or len(element[1]) <= LONGEST_TEXT:
-        return element
-    return element[0], element[1][: LONGEST_TEXT + 1]
+    get = dataset.get
+    return tuple([get(attribute.tag) for attribute in attributes])
 
 
 def _values(
@@ -442,7 +435,9 @@ def _values(
     charset: text.Charset,
     little_endian: bool = True,
 ) -> Values:
-    by_tag = {attribute.tag: element for attribute, element in zip(attributes, elements)}
+    by_tag = {
+        attribute.tag: element for attribute, element in zip(attributes, elements, strict=True)
+    }
     return Values(by_tag.get, charset, little_endian)
 
 
@@ -568,7 +563,7 @@ def _plane_elements(dataset: Dataset) -> dict[int, Element]:
 
 def _group_elements(groups: Dataset) -> dict[int, Element]:
     found: dict[int, Element] = {}
-    for sequence in GROUPS_WANTED:
+    for sequence in GROUPS:
         macro = next(groups.items(sequence, PLANE_WANTED), None)
         if macro is not None:
             found |= _present(macro)
@@ -594,6 +589,6 @@ def _structure_set(found: Found, charset: text.Charset) -> StructureSet:
 
 def _each_once(groups: Iterable[Iterable[ReadWarning]]) -> list[ReadWarning]:
     found: list[ReadWarning] = []
-    for warnings in groups:
+    for warnings in filter(None, groups):
         found += [warning for warning in warnings if warning not in found]
     return found

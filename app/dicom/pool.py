@@ -134,7 +134,7 @@ class Pool:
             if not self.order:
                 return
             self._listen()
-            ready = list(self._in_order())
+            ready: list[Extracted | None] = [*self._in_order()]
             yield from ready or [None]
 
     def _feed(self, source: Iterator[Member]) -> None:

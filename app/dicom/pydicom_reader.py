@@ -12,7 +12,7 @@ from pydicom.filereader import read_partial, read_sequence
 from pydicom.tag import BaseTag
 
 from .errors import MemberFailed
-from .scanner import STOP, Element, Wanted
+from .scanner import LONGEST, STOP, UNDEFINED, WHOLE, Element, Wanted
 
 ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
 
@@ -39,8 +39,9 @@ class CountedItems(BytesIO):
 class Dataset:
     """The elements of a pydicom dataset as they stand in the file."""
 
-    def __init__(self, dataset: pydicom.Dataset, item_limit: int) -> None:
+    def __init__(self, dataset: pydicom.Dataset, wanted: Wanted, item_limit: int) -> None:
         self.dataset = dataset
+        self.kinds = {tag: kind for kind, tag in wanted.values()}
         self.item_limit = item_limit
         self.little_endian = dataset.original_encoding[1] is not False
 
@@ -53,15 +54,15 @@ class Dataset:
             return None
         if not isinstance(element, RawDataElement):
             return _converted(element)
-        value = element.value or b""
-        if len(value) < element.length:  # the file ends within it
+        if _is_cut(element):
             return None
-        return element.VR or "", value
+        longest = None if self.kinds.get(tag) == WHOLE else LONGEST
+        return element.VR or "", (element.value or b"")[:longest]
 
     def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]:
         """The items of a sequence, one after the other."""
         for item in self._sequence(tag):
-            yield Dataset(item, self.item_limit)
+            yield Dataset(item, wanted, self.item_limit)
 
     def _sequence(self, tag: int) -> Any:
         element: Any = self.dataset.get_item(BaseTag(tag), keep_deferred=True)
@@ -85,10 +86,16 @@ class Dataset:
     @property
     def cut(self) -> bool:
         """Whether the file ends within an element."""
-        return any(
-            isinstance(element, RawDataElement) and len(element.value or b"") < element.length
-            for element in self.dataset.elements()
-        )
+        return any(map(_is_cut, self.dataset.elements()))
+
+
+def _is_cut(element: Any) -> bool:
+    """Whether the file ends within an element's value."""
+    return (
+        isinstance(element, RawDataElement)
+        and element.length != UNDEFINED
+        and len(element.value or b"") < element.length
+    )
 
 
 def _converted(element: Any) -> Element | None:
@@ -114,10 +121,10 @@ def _read(how: Any, data: bytes, item_limit: int) -> Any:
 
 def read(data: bytes, wanted: Wanted, item_limit: int) -> tuple[Dataset, Dataset]:
     """The dataset of a file, up to a wanted tag that says stop, and its file meta group."""
-    stops = {tag for tag, kind in wanted.items() if kind == STOP}
+    stops = {tag for kind, tag in wanted.values() if kind == STOP}
     found = _read(
         lambda stream: read_partial(stream, lambda tag, vr, length: tag in stops, force=True),
         data,
         item_limit,
     )
-    return Dataset(found, item_limit), Dataset(found.file_meta, item_limit)
+    return Dataset(found, wanted, item_limit), Dataset(found.file_meta, {}, item_limit)

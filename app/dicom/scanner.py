@@ -6,7 +6,6 @@ which pydicom then reads. What it returns is what pydicom returns, for any bytes
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from mmap import mmap
 from struct import Struct
 from struct import error as StructError
@@ -17,53 +16,72 @@ from .errors import MemberFailed
 Buffer = bytes | mmap
 Element = tuple[str, bytes]  # its VR, "" in implicit VR; its value
 
-ELEMENT, SEQUENCE, STOP = 1, 2, 3  # what to do with a wanted tag
-Wanted = Mapping[int, int]
+# What to do with a wanted tag: take its value, or LONGEST bytes of it; note where its items
+# are; stop before it.
+WHOLE, ELEMENT, SEQUENCE, STOP = 1, 2, 3, 4
+LONGEST = 8_192  # no text that is kept and no vector needs more
+Wanted = Mapping[int, tuple[int, int]]  # made by `wanted`
 
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 UNDEFINED = 0xFFFFFFFF
-ITEM = 0xFFFEE000
-ITEM_DELIMITER = 0xFFFEE00D
-SEQUENCE_DELIMITER = 0xFFFEE0DD
 SEQUENCE_DELIMITER_BYTES = b"\xfe\xff\xdd\xe0"
 DEEPEST = 24  # levels of nesting; pydicom gets to some 180
 
 # PS3.5 7.1.2: the length field has 16 or 32 bits.
-SHORT = {
-    vr.encode(): vr
-    for vr in (
-        *("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FL", "FD", "IS", "LO", "LT"),
-        *("PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"),
+SHORT = frozenset(
+    (
+        *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT"),
+        *(b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
     )
-}
-LONG = {
-    vr.encode(): vr
-    for vr in (
-        *("OB", "OD", "OF", "OL", "OV", "OW"),
-        *("SQ", "SV", "UC", "UN", "UR", "UT", "UV"),
+)
+LONG = frozenset(
+    (
+        *(b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR"),
+        *(b"UT", b"UV"),
     )
-}
+)
+META_VRS = {0x0000: b"UL", 0x0002: b"UI", 0x0003: b"UI", 0x0010: b"UI"}  # of group 2
+
+# A tag is read as one number, whose low half is the group: see `_as_read`.
+_explicit = Struct("<I2sH").unpack_from
+_implicit = Struct("<II").unpack_from
+_length = Struct("<I").unpack_from
+
+
+def _as_read(tag: int) -> int:
+    """A tag as its four bytes read as one little-endian number."""
+    return tag >> 16 | (tag & 0xFFFF) << 16
+
+
+def wanted(kinds: Mapping[int, int]) -> Wanted:
+    """What to look for, from tags and what to do with each."""
+    return {_as_read(tag): (kind, tag) for tag, kind in kinds.items()}
+
+
+ITEM = _as_read(0xFFFEE000)
+ITEM_DELIMITER = _as_read(0xFFFEE00D)
+SEQUENCE_DELIMITER = _as_read(0xFFFEE0DD)
 
 # Public sequences that implicit VR files commonly hold with undefined length and with sequences
 # nested in them. In implicit VR only a dictionary tells a sequence from another value, and
 # pydicom looks for the end of another value in another way.
 SEQUENCES = frozenset(
-    (
-        *(0x00041220, 0x00080051, 0x00081032, 0x00081110, 0x00081111, 0x00081115, 0x00081140),
-        *(0x00081199, 0x00082112, 0x00082218, 0x00083010, 0x00089121, 0x00089215, 0x00101002),
-        *(0x00189346, 0x00209113, 0x00209116, 0x00289110, 0x00400008, 0x00400260, 0x00400275),
-        *(0x00400555, 0x0040A043, 0x0040A168, 0x0040A372, 0x0040A375, 0x0040A504, 0x0040A525),
-        *(0x0040A730, 0x0062000A, 0x00620002, 0x00700001, 0x00880200, 0x30060010, 0x30060012),
-        *(0x30060014, 0x30060016, 0x30060020, 0x30060039, 0x30060040, 0x30060080, 0x300A0010),
-        *(0x300A0070, 0x300A00B0, 0x300A0111, 0x300A011A, 0x300A0180, 0x300C0002, 0x300C0004),
-        *(0x300C0060, 0x52009229, 0x52009230),
+    map(
+        _as_read,
+        (
+            *(0x00041220, 0x00080051, 0x00081032, 0x00081110, 0x00081111, 0x00081115),
+            *(0x00081140, 0x00081199, 0x00082112, 0x00082218, 0x00083010, 0x00089121),
+            *(0x00089215, 0x00101002, 0x00189346, 0x00209113, 0x00209116, 0x00289110),
+            *(0x00400008, 0x00400260, 0x00400275, 0x00400555, 0x0040A043, 0x0040A168),
+            *(0x0040A372, 0x0040A375, 0x0040A504, 0x0040A525, 0x0040A730, 0x0062000A),
+            *(0x00620002, 0x00700001, 0x00880200, 0x30060010, 0x30060012, 0x30060014),
+            *(0x30060016, 0x30060020, 0x30060039, 0x30060040, 0x30060080, 0x300A0010),
+            *(0x300A0070, 0x300A00B0, 0x300A0111, 0x300A011A, 0x300A0180, 0x300C0002),
+            *(0x300C0004, 0x300C0060, 0x52009229, 0x52009230),
+        ),
     )
 )
-
-_explicit = Struct("<HH2sH").unpack_from
-_implicit = Struct("<HHI").unpack_from
-_length = Struct("<I").unpack_from
 
 
 class Unusual(Exception):
@@ -73,24 +91,25 @@ class Unusual(Exception):
 class Meta(NamedTuple):
     """The file meta group, PS3.10 7.1."""
 
-    elements: Mapping[int, Element]
+    elements: Mapping[int, bytes]
     end: int  # where the dataset begins
 
     def uid(self, tag: int) -> str:
-        return self.elements.get(tag, ("", b""))[1].rstrip(b"\0 ").decode("latin-1")
+        return self.elements.get(tag, b"").rstrip(b"\0 ").decode("latin-1")
 
 
-@dataclass(slots=True)
 class Dataset:
     """The wanted elements of a dataset or of a sequence's item."""
 
-    scan: "Scan"
-    elements: dict[int, Element] = field(default_factory=dict)
-    sequences: dict[int, tuple[int, int]] = field(default_factory=dict)  # first and last byte
-    little_endian: bool = True
+    __slots__ = ("elements", "get", "scan", "sequences")
 
-    def get(self, tag: int) -> Element | None:
-        return self.elements.get(tag)
+    little_endian = True
+
+    def __init__(self, scan: "Scan") -> None:
+        self.scan = scan
+        self.elements: dict[int, Element] = {}
+        self.sequences: dict[int, tuple[int, int]] = {}  # where their items begin and end
+        self.get = self.elements.get
 
     def __contains__(self, tag: int) -> bool:
         return tag in self.elements or tag in self.sequences
@@ -129,18 +148,18 @@ class Scan:
         """
         if depth > DEEPEST:
             raise Unusual
+        nothing = Dataset(self)
         while True:
             tag, value, stop = self._item(position)
             if tag == SEQUENCE_DELIMITER:
                 return position
             if tag != ITEM:
                 raise Unusual
-            position = self.walk(Dataset(self), value, stop, {}, depth)
+            position = self.walk(nothing, value, stop, {}, depth)
 
     def _item(self, position: int) -> tuple[int, int, int]:
         """The tag of what begins here, where its value begins, and where that ends; -1: open."""
-        group, element, length = _implicit(self.buffer, position)
-        tag = group << 16 | element
+        tag, length = _implicit(self.buffer, position)
         if tag == ITEM:
             self.item_count += 1
             if self.item_count > self.item_limit:
@@ -157,35 +176,34 @@ class Scan:
         (depth 0) it may also end at the Pixel Data, or with less than an element left.
         """
         buffer, elements = self.buffer, found.elements
-        open_end = end < 0
-        last = len(buffer) - 8 if open_end else end - 8
+        last = (len(buffer) if end < 0 else end) - 8
         while position <= last:
-            group, element, vr, length = _explicit(buffer, position)
-            tag = group << 16 | element
-            name = SHORT.get(vr)
-            position += 8
-            if name is None:
-                name = LONG.get(vr)
-                if name is None:
-                    if open_end and tag == ITEM_DELIMITER:
+            tag, vr, length = _explicit(buffer, position)
+            if vr in SHORT:
+                position += 8
+            elif vr in LONG:
+                (length,) = _length(buffer, position + 8)
+                position += 12
+                if length == UNDEFINED or vr == b"SQ":
+                    kind = wanted[tag][0] if tag in wanted else SEQUENCE
+                    if kind == STOP:
                         return position
-                    raise Unusual
-                (length,) = _length(buffer, position)
-                position += 4
-                if name == "SQ" or length == UNDEFINED:
-                    if wanted.get(tag) == STOP:
-                        return position
-                    position = self._over_sequence(
-                        found, tag, name, position, length, wanted, depth
-                    )
+                    if kind != SEQUENCE or vr != b"SQ":
+                        raise Unusual
+                    position = self._over_sequence(found, tag, position, length, wanted, depth)
                     continue
+            elif tag == ITEM_DELIMITER and end < 0:
+                return position + 8
+            else:
+                raise Unusual
             if tag in wanted:
-                if wanted[tag] == ELEMENT:
-                    elements[tag] = name, buffer[position : position + length]
-                elif wanted[tag] == STOP:
+                kind, true_tag = wanted[tag]
+                if kind == STOP:
                     return position
-                else:
+                if kind == SEQUENCE:
                     raise Unusual
+                size = LONGEST if length > LONGEST and kind == ELEMENT else length
+                elements[true_tag] = vr.decode(), buffer[position : position + size]
             position += length
         return self._ended(position, end, depth)
 
@@ -194,85 +212,79 @@ class Scan:
     ) -> int:
         """As _walk_explicit."""
         buffer, elements = self.buffer, found.elements
-        open_end = end < 0
-        last = len(buffer) - 8 if open_end else end - 8
+        last = (len(buffer) if end < 0 else end) - 8
         while position <= last:
-            group, element, length = _implicit(buffer, position)
-            tag = group << 16 | element
+            tag, length = _implicit(buffer, position)
             position += 8
-            kind = wanted.get(tag)
-            if group == 0xFFFE:
-                if open_end and tag == ITEM_DELIMITER:
+            if tag & 0xFFFF == 0xFFFE:
+                if tag == ITEM_DELIMITER and end < 0:
                     return position
                 raise Unusual
-            if kind == STOP:
-                return position
+            kind = None
+            if tag in wanted:
+                kind, true_tag = wanted[tag]
+                if kind == STOP:
+                    return position
+                if kind != SEQUENCE:
+                    if length == UNDEFINED:
+                        raise Unusual
+                    size = LONGEST if length > LONGEST and kind == ELEMENT else length
+                    elements[true_tag] = "", buffer[position : position + size]
             if length == UNDEFINED or kind == SEQUENCE:
-                position = self._over_sequence(found, tag, "", position, length, wanted, depth)
-                continue
-            if kind is not None:
-                elements[tag] = "", buffer[position : position + length]
-            position += length
+                start = position
+                position = self._over_sequence(found, tag, start, length, wanted, depth)
+                if length == UNDEFINED and not self._surely_sequence(tag, start, position - 8):
+                    raise Unusual
+            else:
+                position += length
         return self._ended(position, end, depth)
 
     def _over_sequence(
-        self,
-        found: Dataset,
-        tag: int,
-        vr: str,
-        position: int,
-        length: int,
-        wanted: Wanted,
-        depth: int,
+        self, found: Dataset, tag: int, position: int, length: int, wanted: Wanted, depth: int
     ) -> int:
-        """Note a wanted sequence; return where it ends."""
-        kind = wanted.get(tag)
-        if vr not in ("SQ", "") or kind == ELEMENT:
-            raise Unusual
+        """Note a sequence where it is wanted; return where it ends."""
         if length != UNDEFINED:
             stop = after = position + length
         else:
             stop = self.skip(position, depth + 1)
             after = stop + 8
-            if not vr and not self._surely_sequence(tag, position, stop):
-                raise Unusual
-        if kind == SEQUENCE:
-            found.sequences[tag] = position, stop
+        if tag in wanted:
+            found.sequences[wanted[tag][1]] = position, stop
         return after
 
     def _surely_sequence(self, tag: int, position: int, stop: int) -> bool:
-        """Whether pydicom would find the same end, also if its dictionary knew no sequence here."""
-        private = tag >> 16 & 1
+        """Whether pydicom finds the same end, also if its dictionary knows no sequence here."""
+        private = tag & 1
         if private or tag in SEQUENCES:
             return True
         return self.buffer.find(SEQUENCE_DELIMITER_BYTES, position, stop) < 0
 
     def _ended(self, position: int, end: int, depth: int) -> int:
-        at_top = depth == 0 and position <= end
-        if not at_top and position != end:
+        if position != end and (depth or position > end):
             raise Unusual
         return position
 
 
 def read_meta(buffer: Buffer, position: int) -> Meta:
     """The file meta group, which begins at `position`."""
-    found: dict[int, Element] = {}
+    found: dict[int, bytes] = {}
     try:
         while True:
-            group, element, vr, length = _explicit(buffer, position)
-            if group != 2:
+            tag, vr, length = _explicit(buffer, position)
+            if tag & 0xFFFF != 2:
                 return Meta(found, position)
+            element = tag >> 16
             position += 8
-            if vr not in SHORT:
-                if vr not in LONG:
-                    raise Unusual
+            if vr in LONG:
                 (length,) = _length(buffer, position)
                 position += 4
-            if element in (2, 3, 0x10):
-                found[group << 16 | element] = (
-                    vr.decode(),
-                    buffer[position : position + length],
-                )
+            elif vr not in SHORT:
+                raise Unusual
+            if element in META_VRS:
+                # pydicom converts these while it reads, and may fail.
+                if vr != META_VRS[element] or (element == 0 and length != 4):
+                    raise Unusual
+                found[2 << 16 | element] = buffer[position : position + length]
             position += length
     except StructError:
         raise Unusual from None
@@ -285,19 +297,15 @@ def scan(
 
     Raises
     ------
-    Unusual
-        Here or later, when items are read.
+    Unusual, struct.error
+        Left to pydicom; also later, when items are read.
     MemberFailed
-        too_many_items, here or later.
+        too_many_items; also later.
     """
-    looks_implicit = not all(0x41 <= byte <= 0x5A for byte in buffer[position + 4 : position + 6])
-    if looks_implicit != implicit or len(buffer) - position < 8:
-        raise Unusual
-    if buffer[position : position + 2] == b"\0\0":  # a command set, PS3.7
+    first = buffer[position : position + 6]
+    looks_explicit = len(first) == 6 and first[4:].isalpha() and first[4:].isupper()
+    # Group 0 is a command set, PS3.7.
+    if looks_explicit == implicit or first[:2] == b"\0\0":
         raise Unusual
     dataset = Dataset(Scan(buffer, implicit, item_limit))
-    try:
-        end = dataset.scan.walk(dataset, position, len(buffer), wanted, 0)
-    except StructError:
-        raise Unusual from None
-    return dataset, end
+    return dataset, dataset.scan.walk(dataset, position, len(buffer), wanted, 0)

@@ -65,7 +65,7 @@ class Staging:
         os.close(self.root_fd)
 
     def names(self) -> list[str]:
-        return os.listdir(self.fd)
+        return [entry.name for entry in self.folder.iterdir()]
 
     def sync(self, mode: str, names: Iterable[str]) -> None:
         """Make staged bytes durable before their rows are committed.

@@ -14,8 +14,8 @@ from typing import Protocol
 
 from . import text
 from .records import ReadWarning, ROIRecord, StructureSetRecord
-from .scanner import ELEMENT, SEQUENCE, Element, Wanted
-from .values import LONGEST_TEXT, WHITESPACE, Attribute, Values, numbers_of
+from .scanner import ELEMENT, SEQUENCE, WHOLE, Element, Wanted, wanted
+from .values import WHITESPACE, Attribute, Values, numbers_of
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 STRUCTURE_SET_LABEL = Attribute(0x30060002, "StructureSetLabel", "SH", 64)
@@ -47,7 +47,7 @@ CONTOUR_SEQUENCE = 0x30060040
 CONTOUR_GEOMETRIC_TYPE = 0x30060042
 CONTOUR_DATA = 0x30060050
 
-STRUCTURE_SET_WANTED: Wanted = {
+STRUCTURE_SET_KINDS = {
     STRUCTURE_SET_LABEL.tag: ELEMENT,
     STRUCTURE_SET_NAME.tag: ELEMENT,
     STRUCTURE_SET_DATE.tag: ELEMENT,
@@ -57,35 +57,45 @@ STRUCTURE_SET_WANTED: Wanted = {
     ROI_CONTOUR_SEQUENCE: SEQUENCE,
     RT_ROI_OBSERVATIONS_SEQUENCE: SEQUENCE,
 }
-FRAME_WANTED: Wanted = {
-    FRAME_OF_REFERENCE_UID.tag: ELEMENT,
-    RT_REFERENCED_STUDY_SEQUENCE: SEQUENCE,
-}
-STUDY_WANTED: Wanted = {RT_REFERENCED_SERIES_SEQUENCE: SEQUENCE}
-SERIES_WANTED: Wanted = {SERIES_INSTANCE_UID.tag: ELEMENT, CONTOUR_IMAGE_SEQUENCE: SEQUENCE}
-REFERENCE_WANTED: Wanted = {REFERENCED_SOP_INSTANCE_UID.tag: ELEMENT}
-ROI_WANTED: Wanted = {
-    SPECIFIC_CHARACTER_SET: ELEMENT,
-    ROI_NUMBER.tag: ELEMENT,
-    REFERENCED_FRAME_OF_REFERENCE_UID.tag: ELEMENT,
-    ROI_NAME.tag: ELEMENT,
-    ROI_GENERATION_ALGORITHM.tag: ELEMENT,
-}
-OBSERVATION_WANTED: Wanted = {
-    SPECIFIC_CHARACTER_SET: ELEMENT,
-    REFERENCED_ROI_NUMBER.tag: ELEMENT,
-    RT_ROI_INTERPRETED_TYPE.tag: ELEMENT,
-}
-ROI_CONTOUR_WANTED: Wanted = {
-    REFERENCED_ROI_NUMBER.tag: ELEMENT,
-    ROI_DISPLAY_COLOR.tag: ELEMENT,
-    CONTOUR_SEQUENCE: SEQUENCE,
-}
-CONTOUR_WANTED: Wanted = {
-    CONTOUR_GEOMETRIC_TYPE: ELEMENT,
-    CONTOUR_DATA: ELEMENT,
-    CONTOUR_IMAGE_SEQUENCE: SEQUENCE,
-}
+FRAME_WANTED = wanted(
+    {
+        FRAME_OF_REFERENCE_UID.tag: ELEMENT,
+        RT_REFERENCED_STUDY_SEQUENCE: SEQUENCE,
+    }
+)
+STUDY_WANTED = wanted({RT_REFERENCED_SERIES_SEQUENCE: SEQUENCE})
+SERIES_WANTED = wanted({SERIES_INSTANCE_UID.tag: ELEMENT, CONTOUR_IMAGE_SEQUENCE: SEQUENCE})
+REFERENCE_WANTED = wanted({REFERENCED_SOP_INSTANCE_UID.tag: ELEMENT})
+ROI_WANTED = wanted(
+    {
+        SPECIFIC_CHARACTER_SET: ELEMENT,
+        ROI_NUMBER.tag: ELEMENT,
+        REFERENCED_FRAME_OF_REFERENCE_UID.tag: ELEMENT,
+        ROI_NAME.tag: ELEMENT,
+        ROI_GENERATION_ALGORITHM.tag: ELEMENT,
+    }
+)
+OBSERVATION_WANTED = wanted(
+    {
+        SPECIFIC_CHARACTER_SET: ELEMENT,
+        REFERENCED_ROI_NUMBER.tag: ELEMENT,
+        RT_ROI_INTERPRETED_TYPE.tag: ELEMENT,
+    }
+)
+ROI_CONTOUR_WANTED = wanted(
+    {
+        REFERENCED_ROI_NUMBER.tag: ELEMENT,
+        ROI_DISPLAY_COLOR.tag: ELEMENT,
+        CONTOUR_SEQUENCE: SEQUENCE,
+    }
+)
+CONTOUR_WANTED = wanted(
+    {
+        CONTOUR_GEOMETRIC_TYPE: ELEMENT,
+        CONTOUR_DATA: WHOLE,
+        CONTOUR_IMAGE_SEQUENCE: SEQUENCE,
+    }
+)
 
 BYTE = range(256)
 # DS (PS3.5 6.2) allows +1.5, .5, 5. and 01.5, which JSON does not.
@@ -152,7 +162,7 @@ def read_structure_set(
 def _of_item(item: Dataset, parent: Values) -> Values:
     """The values of a sequence's item, whose warnings are those of the whole."""
     own = item.get(SPECIFIC_CHARACTER_SET)
-    charset = text.charset(own[1][:LONGEST_TEXT], parent.charset.assumed_term) if own else None
+    charset = text.charset(own[1], parent.charset.assumed_term) if own else None
     values = Values(item.get, charset or parent.charset, item.little_endian)
     values.warnings = parent.warnings
     return values

@@ -6,6 +6,7 @@ A value that cannot be read becomes "" or None, and a warning that names its att
 import re
 from collections.abc import Callable
 from datetime import date, time
+from functools import lru_cache
 from math import isfinite
 from struct import calcsize, unpack
 from typing import NamedTuple
@@ -13,9 +14,8 @@ from typing import NamedTuple
 from . import text
 from .errors import MemberFailed
 from .records import ReadWarning
-from .scanner import Element
+from .scanner import LONGEST, Element
 
-LONGEST_TEXT = 8_192  # bytes that are looked at; no text is kept that needs more
 PATIENT_ID_LIMIT = 256  # characters
 UID_LIMIT = 128  # characters; the standard allows 64
 
@@ -33,6 +33,8 @@ PADDED_EACH = frozenset(("LO", "SH", "UC"))
 
 # What must not stand in a Patient ID as it is, nor look like what is written instead of it.
 UNSAFE_IN_ID = re.compile("[\x00-\x1f\x7f-\x9f]|\\\\(?=x[0-9a-f]{2})")
+
+Numbers = tuple[int, ...] | tuple[float, ...]
 
 INT32 = range(2**31)
 INT64 = range(-(2**63), 2**63)
@@ -71,20 +73,16 @@ class Values:
         return element[1] if element else b""
 
     def text(self, attribute: Attribute) -> str:
-        value = self.raw(attribute)[:LONGEST_TEXT].rstrip(b"\0 ")
-        if not value:
+        element = self.get(attribute.tag)
+        if element is None:
             return ""
-        decoded = text.decode(value, self.charset)
-        if decoded.guessed:
+        value, guessed = _text_of(element[1], attribute.vr, self.charset)
+        if guessed:
             self.warn("charset_guessed")
-        return self._shortened(_padding_off(decoded.text, attribute.vr), attribute)
-
-    def _shortened(self, value: str, attribute: Attribute) -> str:
-        value = text.clean(value)
         if len(value) > attribute.limit:
             self.warn("value_shortened", attribute=attribute.keyword, limit=attribute.limit)
-            value = value[: attribute.limit]
-        return value.rstrip(" ")
+            return value[: attribute.limit].rstrip(" ")
+        return value
 
     def patient_id(self, attribute: Attribute) -> str:
         """A Patient ID, in which no two different ones become the same.
@@ -93,7 +91,7 @@ class Values:
         is written as in `\\x0a`.
         """
         value = self.raw(attribute).strip(b"\0 ")
-        if len(value) > LONGEST_TEXT:
+        if len(value) >= LONGEST:
             raise MemberFailed("patient_id_too_long", limit=PATIENT_ID_LIMIT)
         decoded = text.decode(value, self.charset)
         if decoded.guessed:
@@ -118,10 +116,11 @@ class Values:
         uid = self.raw(attribute).rstrip(b"\0 ").decode("latin-1")
         if not uid:
             raise MemberFailed("uid_missing", attribute=attribute.keyword)
+        if len(uid) <= 64 and STANDARD_UID.fullmatch(uid):
+            return uid
         if not STORABLE_UID.fullmatch(uid):
             raise MemberFailed("uid_invalid", attribute=attribute.keyword)
-        if len(uid) > 64 or not STANDARD_UID.fullmatch(uid):
-            self.warn("uid_nonstandard", attribute=attribute.keyword)
+        self.warn("uid_nonstandard", attribute=attribute.keyword)
         return uid
 
     def uid(self, attribute: Attribute) -> str:
@@ -137,9 +136,7 @@ class Values:
             return None
         match = DATE.fullmatch(value)
         try:
-            return (
-                date(int(match[1]), int(match[3]), int(match[4])) if match else self.none(attribute)
-            )
+            return date(*map(int, match.group(1, 3, 4))) if match else self.none(attribute)
         except ValueError:
             return self.none(attribute)
 
@@ -187,21 +184,28 @@ class Values:
             return self.none(attribute)
         return [int(n) for n in numbers]
 
-    def _numbers(self, attribute: Attribute) -> list[int] | list[float]:
+    def _numbers(self, attribute: Attribute) -> Numbers:
         """The finite numbers of an element, none of them where it is empty or unreadable."""
         element = self.get(attribute.tag)
         if element is None:
-            return []
-        numbers = numbers_of(element, attribute.vr, self.little_endian)
+            return ()
+        numbers = _short_numbers_of(element, attribute.vr, self.little_endian)
         if numbers is None:
             self.unreadable(attribute)
-        return numbers or []
+        return numbers or ()
 
     def unreadable(self, attribute: Attribute) -> None:
         self.warn("value_unreadable", attribute=attribute.keyword)
 
     def none(self, attribute: Attribute) -> None:
         self.unreadable(attribute)
+
+
+@lru_cache(maxsize=512)
+def _text_of(value: bytes, vr: str, charset: text.Charset) -> text.Decoded:
+    """A value's text without padding and control characters."""
+    decoded, guessed = text.decode(value.rstrip(b"\0 "), charset)
+    return text.Decoded(text.clean(_padding_off(decoded, vr)).rstrip(" "), guessed)
 
 
 def _padding_off(value: str, vr: str) -> str:
@@ -217,9 +221,7 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{ord(match[0]):02x}"
 
 
-def numbers_of(
-    element: Element, dictionary_vr: str, little_endian: bool
-) -> list[int] | list[float] | None:
+def numbers_of(element: Element, dictionary_vr: str, little_endian: bool) -> Numbers | None:
     """The numbers of an element; None where they are not all finite numbers."""
     vr, value = element
     if vr in ("", "UN"):
@@ -230,19 +232,23 @@ def numbers_of(
         return _binary_numbers(value, BINARY[vr], little_endian)
     value = value.strip(WHITESPACE)
     if not value:
-        return []
+        return ()
     parts = [part.strip(WHITESPACE) for part in value.split(b"\\")]
     if all(map(INTEGER.fullmatch, parts)):
-        return [int(part) for part in parts]
+        return tuple(map(int, parts))
     if not all(map(DECIMAL.fullmatch, parts)):
         return None
-    numbers = [float(part) for part in parts]
+    numbers = tuple(map(float, parts))
     return numbers if all(map(isfinite, numbers)) else None
 
 
-def _binary_numbers(value: bytes, code: str, little_endian: bool) -> list[int] | list[float] | None:
+# Rows, spacing and orientation repeat through a series.
+_short_numbers_of = lru_cache(maxsize=512)(numbers_of)
+
+
+def _binary_numbers(value: bytes, code: str, little_endian: bool) -> Numbers | None:
     size = calcsize("=" + code)
     if len(value) % size:
         return None
-    numbers = list(unpack(f"{'<' if little_endian else '>'}{len(value) // size}{code}", value))
+    numbers = unpack(f"{'<' if little_endian else '>'}{len(value) // size}{code}", value)
     return numbers if all(map(isfinite, numbers)) else None

@@ -25,6 +25,7 @@ from .records import (
 )
 
 PREFIX = struct.Struct("<II")  # bytes of JSON, bytes of contours
+_to_json = json.JSONEncoder(separators=(",", ":"), default=str).encode  # dates as ISO 8601
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def encode(extracted: Extracted) -> bytes:
         extracted.facts,
         _pack_header(header) if header else None,
     ]
-    text = json.dumps(body, separators=(",", ":"), default=str).encode()
+    text = _to_json(body).encode()
     contours = b""
     if header and header.structure_set:
         contours = b"".join(roi.roi_contour_data for roi in header.structure_set.rois)
@@ -88,8 +89,8 @@ def decode(buffer: bytearray) -> Iterator[Extracted]:
         if len(buffer) < end:
             break
         body = json.loads(buffer[text:contours])
-        header = _unpack_header(body.pop(), bytes(buffer[contours:end]))
-        yield Extracted(*body, header=header)
+        body[-1] = _unpack_header(body[-1], bytes(buffer[contours:end]))
+        yield Extracted(*body)
         start = end
     del buffer[:start]
 
@@ -153,9 +154,10 @@ def _structure(body: list[Any], contours: bytes) -> StructureSetRecord:
     label, name, day, *rest, rois = body
     start, records = 0, []
     for *values, length in rois:
-        records.append(ROIRecord(*values, roi_contour_data=contours[start : start + length]))
+        values.append(contours[start : start + length])
+        records.append(ROIRecord(*values))
         start += length
-    return StructureSetRecord(label, name, _date(day), *rest, rois=records)
+    return StructureSetRecord(*[label, name, _date(day), *rest, records])
 
 
 def _date(text: str | None) -> date | None:

@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,231 +15,532 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='DICOMSeries',
+            name="DICOMSeries",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('series_instance_uid', models.CharField(db_index=True, max_length=128, verbose_name='series instance UID')),
-                ('modality', models.CharField(blank=True, max_length=16)),
-                ('series_number', models.BigIntegerField(blank=True, null=True)),
-                ('series_description', models.CharField(blank=True, max_length=1024)),
-                ('series_date', models.DateField(blank=True, null=True)),
-                ('body_part_examined', models.CharField(blank=True, max_length=64)),
-                ('frame_of_reference_uid', models.CharField(blank=True, max_length=128, verbose_name='frame of reference UID')),
-                ('described', models.JSONField(default=dict, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='first seen')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "series_instance_uid",
+                    models.CharField(
+                        db_index=True, max_length=128, verbose_name="series instance UID"
+                    ),
+                ),
+                ("modality", models.CharField(blank=True, max_length=16)),
+                ("series_number", models.BigIntegerField(blank=True, null=True)),
+                ("series_description", models.CharField(blank=True, max_length=1024)),
+                ("series_date", models.DateField(blank=True, null=True)),
+                ("body_part_examined", models.CharField(blank=True, max_length=64)),
+                (
+                    "frame_of_reference_uid",
+                    models.CharField(
+                        blank=True, max_length=128, verbose_name="frame of reference UID"
+                    ),
+                ),
+                ("described", models.JSONField(default=dict, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="first seen")),
             ],
             options={
-                'verbose_name': 'DICOM series',
-                'verbose_name_plural': 'DICOM series',
+                "verbose_name": "DICOM series",
+                "verbose_name_plural": "DICOM series",
             },
         ),
         migrations.CreateModel(
-            name='DICOMStudy',
+            name="DICOMStudy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('study_instance_uid', models.CharField(db_index=True, max_length=128, verbose_name='study instance UID')),
-                ('study_date', models.DateField(blank=True, null=True)),
-                ('study_time', models.TimeField(blank=True, null=True)),
-                ('study_description', models.CharField(blank=True, max_length=1024)),
-                ('accession_number', models.CharField(blank=True, db_index=True, max_length=64)),
-                ('study_id', models.CharField(blank=True, max_length=64, verbose_name='study ID')),
-                ('uid_shared', models.BooleanField(default=False, help_text='The same study UID is catalogued under another patient, too.', verbose_name='under two patients')),
-                ('described', models.JSONField(default=dict, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='first seen')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "study_instance_uid",
+                    models.CharField(
+                        db_index=True, max_length=128, verbose_name="study instance UID"
+                    ),
+                ),
+                ("study_date", models.DateField(blank=True, null=True)),
+                ("study_time", models.TimeField(blank=True, null=True)),
+                ("study_description", models.CharField(blank=True, max_length=1024)),
+                ("accession_number", models.CharField(blank=True, db_index=True, max_length=64)),
+                ("study_id", models.CharField(blank=True, max_length=64, verbose_name="study ID")),
+                (
+                    "uid_shared",
+                    models.BooleanField(
+                        default=False,
+                        help_text="The same study UID is catalogued under another patient, too.",
+                        verbose_name="under two patients",
+                    ),
+                ),
+                ("described", models.JSONField(default=dict, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="first seen")),
             ],
             options={
-                'verbose_name': 'DICOM study',
-                'verbose_name_plural': 'DICOM studies',
+                "verbose_name": "DICOM study",
+                "verbose_name_plural": "DICOM studies",
             },
         ),
         migrations.CreateModel(
-            name='DICOMFile',
+            name="DICOMFile",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('file', models.FileField(upload_to=app.models.random_archive_name, verbose_name='ZIP archive')),
-                ('original_name', models.CharField(blank=True, editable=False, max_length=255)),
-                ('size', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='uploaded')),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('processing_status', models.CharField(choices=[('pending', 'Pending'), ('in_progress', 'In Progress'), ('completed', 'Completed'), ('failed', 'Failed')], default='pending', editable=False, max_length=16, verbose_name='status')),
-                ('stopped', models.BooleanField(default=False, editable=False)),
-                ('queued_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('sent_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('task_id', models.CharField(blank=True, editable=False, max_length=64)),
-                ('date_processing_started', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('date_processing_completed', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('run_id', models.CharField(blank=True, editable=False, max_length=32)),
-                ('lease_until', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('attempts', models.PositiveSmallIntegerField(default=0, editable=False)),
-                ('cancel_requested', models.BooleanField(default=False, editable=False)),
-                ('stage', models.CharField(blank=True, choices=[('initialize', 'Initialize'), ('extract', 'Extract'), ('process', 'Process'), ('cleanup', 'Cleanup'), ('finalize', 'Finalize')], editable=False, max_length=16)),
-                ('percent', models.PositiveSmallIntegerField(default=0, editable=False)),
-                ('member_count', models.PositiveIntegerField(default=0, editable=False, verbose_name='files')),
-                ('imported_count', models.PositiveIntegerField(default=0, editable=False, verbose_name='imported')),
-                ('duplicate_count', models.PositiveIntegerField(default=0, editable=False, verbose_name='already here')),
-                ('conflict_count', models.PositiveIntegerField(default=0, editable=False, verbose_name='conflicts')),
-                ('skipped_count', models.PositiveIntegerField(default=0, editable=False, verbose_name='skipped')),
-                ('failed_count', models.PositiveIntegerField(default=0, editable=False, verbose_name='failed')),
-                ('warning_count', models.PositiveIntegerField(default=0, editable=False, verbose_name='with warnings')),
-                ('failure_reason', models.CharField(blank=True, editable=False, max_length=32)),
-                ('failure_detail', models.CharField(blank=True, editable=False, max_length=500)),
-                ('processing_log_data', models.JSONField(default=list, editable=False, verbose_name='processing log')),
-                ('uploaded_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "file",
+                    models.FileField(
+                        upload_to=app.models.random_archive_name, verbose_name="ZIP archive"
+                    ),
+                ),
+                ("original_name", models.CharField(blank=True, editable=False, max_length=255)),
+                ("size", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="uploaded")),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "processing_status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("in_progress", "In Progress"),
+                            ("completed", "Completed"),
+                            ("failed", "Failed"),
+                        ],
+                        default="pending",
+                        editable=False,
+                        max_length=16,
+                        verbose_name="status",
+                    ),
+                ),
+                ("stopped", models.BooleanField(default=False, editable=False)),
+                ("queued_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("sent_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("task_id", models.CharField(blank=True, editable=False, max_length=64)),
+                (
+                    "date_processing_started",
+                    models.DateTimeField(blank=True, editable=False, null=True),
+                ),
+                (
+                    "date_processing_completed",
+                    models.DateTimeField(blank=True, editable=False, null=True),
+                ),
+                ("run_id", models.CharField(blank=True, editable=False, max_length=32)),
+                ("lease_until", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("attempts", models.PositiveSmallIntegerField(default=0, editable=False)),
+                ("cancel_requested", models.BooleanField(default=False, editable=False)),
+                (
+                    "stage",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("initialize", "Initialize"),
+                            ("extract", "Extract"),
+                            ("process", "Process"),
+                            ("cleanup", "Cleanup"),
+                            ("finalize", "Finalize"),
+                        ],
+                        editable=False,
+                        max_length=16,
+                    ),
+                ),
+                ("percent", models.PositiveSmallIntegerField(default=0, editable=False)),
+                (
+                    "member_count",
+                    models.PositiveIntegerField(default=0, editable=False, verbose_name="files"),
+                ),
+                (
+                    "imported_count",
+                    models.PositiveIntegerField(default=0, editable=False, verbose_name="imported"),
+                ),
+                (
+                    "duplicate_count",
+                    models.PositiveIntegerField(
+                        default=0, editable=False, verbose_name="already here"
+                    ),
+                ),
+                (
+                    "conflict_count",
+                    models.PositiveIntegerField(
+                        default=0, editable=False, verbose_name="conflicts"
+                    ),
+                ),
+                (
+                    "skipped_count",
+                    models.PositiveIntegerField(default=0, editable=False, verbose_name="skipped"),
+                ),
+                (
+                    "failed_count",
+                    models.PositiveIntegerField(default=0, editable=False, verbose_name="failed"),
+                ),
+                (
+                    "warning_count",
+                    models.PositiveIntegerField(
+                        default=0, editable=False, verbose_name="with warnings"
+                    ),
+                ),
+                ("failure_reason", models.CharField(blank=True, editable=False, max_length=32)),
+                ("failure_detail", models.CharField(blank=True, editable=False, max_length=500)),
+                (
+                    "processing_log_data",
+                    models.JSONField(default=list, editable=False, verbose_name="processing log"),
+                ),
+                (
+                    "uploaded_by",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'DICOM file',
-                'ordering': ('-created_at', '-pk'),
-                'permissions': (('process_dicomfile', 'Can process DICOM file'),),
+                "verbose_name": "DICOM file",
+                "ordering": ("-created_at", "-pk"),
+                "permissions": (("process_dicomfile", "Can process DICOM file"),),
             },
         ),
         migrations.CreateModel(
-            name='DICOMInstance',
+            name="DICOMInstance",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sop_instance_uid', models.CharField(max_length=128, verbose_name='SOP instance UID')),
-                ('sop_class_uid', models.CharField(blank=True, max_length=128, verbose_name='SOP class UID')),
-                ('transfer_syntax_uid', models.CharField(blank=True, max_length=128, verbose_name='transfer syntax UID')),
-                ('modality', models.CharField(blank=True, max_length=16)),
-                ('instance_number', models.BigIntegerField(blank=True, null=True)),
-                ('rows', models.PositiveIntegerField(blank=True, null=True)),
-                ('columns', models.PositiveIntegerField(blank=True, null=True)),
-                ('number_of_frames', models.PositiveIntegerField(blank=True, null=True)),
-                ('path', models.CharField(max_length=512)),
-                ('size', models.PositiveBigIntegerField()),
-                ('sha256', models.CharField(max_length=64, verbose_name='SHA-256')),
-                ('superseded', models.JSONField(default=list, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='filed')),
-                ('upload', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='instances', to='app.dicomfile')),
-                ('dicom_series', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='instances', to='app.dicomseries')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "sop_instance_uid",
+                    models.CharField(max_length=128, verbose_name="SOP instance UID"),
+                ),
+                (
+                    "sop_class_uid",
+                    models.CharField(blank=True, max_length=128, verbose_name="SOP class UID"),
+                ),
+                (
+                    "transfer_syntax_uid",
+                    models.CharField(
+                        blank=True, max_length=128, verbose_name="transfer syntax UID"
+                    ),
+                ),
+                ("modality", models.CharField(blank=True, max_length=16)),
+                ("instance_number", models.BigIntegerField(blank=True, null=True)),
+                ("rows", models.PositiveIntegerField(blank=True, null=True)),
+                ("columns", models.PositiveIntegerField(blank=True, null=True)),
+                ("number_of_frames", models.PositiveIntegerField(blank=True, null=True)),
+                ("path", models.CharField(max_length=512)),
+                ("size", models.PositiveBigIntegerField()),
+                ("sha256", models.CharField(max_length=64, verbose_name="SHA-256")),
+                ("superseded", models.JSONField(default=list, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="filed")),
+                (
+                    "upload",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="instances",
+                        to="app.dicomfile",
+                    ),
+                ),
+                (
+                    "dicom_series",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="instances",
+                        to="app.dicomseries",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'DICOM instance',
+                "verbose_name": "DICOM instance",
             },
         ),
         migrations.CreateModel(
-            name='ArchiveMember',
+            name="ArchiveMember",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('index', models.PositiveIntegerField()),
-                ('inner', models.PositiveIntegerField(default=0)),
-                ('name', models.CharField(blank=True, max_length=1024)),
-                ('size', models.PositiveBigIntegerField()),
-                ('sha256', models.CharField(blank=True, max_length=64, verbose_name='SHA-256')),
-                ('outcome', models.CharField(choices=[('imported', 'Imported'), ('duplicate', 'Already here'), ('conflict', 'Conflict'), ('skipped', 'Skipped'), ('failed', 'Failed')], max_length=16)),
-                ('reason', models.CharField(blank=True, max_length=32)),
-                ('detail', models.CharField(blank=True, max_length=1000)),
-                ('upload', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='members', to='app.dicomfile')),
-                ('instance', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='members', to='app.dicominstance')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("index", models.PositiveIntegerField()),
+                ("inner", models.PositiveIntegerField(default=0)),
+                ("name", models.CharField(blank=True, max_length=1024)),
+                ("size", models.PositiveBigIntegerField()),
+                ("sha256", models.CharField(blank=True, max_length=64, verbose_name="SHA-256")),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("imported", "Imported"),
+                            ("duplicate", "Already here"),
+                            ("conflict", "Conflict"),
+                            ("skipped", "Skipped"),
+                            ("failed", "Failed"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=32)),
+                ("detail", models.CharField(blank=True, max_length=1000)),
+                (
+                    "upload",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="members",
+                        to="app.dicomfile",
+                    ),
+                ),
+                (
+                    "instance",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="members",
+                        to="app.dicominstance",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'archive member',
+                "verbose_name": "archive member",
             },
         ),
         migrations.AddField(
-            model_name='dicomseries',
-            name='dicom_study',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='series', to='app.dicomstudy'),
+            model_name="dicomseries",
+            name="dicom_study",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="series",
+                to="app.dicomstudy",
+            ),
         ),
         migrations.CreateModel(
-            name='ImageInformation',
+            name="ImageInformation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('instance_number', models.BigIntegerField(blank=True, null=True)),
-                ('slice_location', models.FloatField(blank=True, null=True)),
-                ('slice_thickness', models.FloatField(blank=True, null=True)),
-                ('pixel_spacing', models.JSONField(blank=True, null=True)),
-                ('patient_position', models.CharField(blank=True, max_length=16)),
-                ('image_position_patient', models.JSONField(blank=True, null=True)),
-                ('image_orientation_patient', models.JSONField(blank=True, null=True)),
-                ('dicom_instance', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='image_information', to='app.dicominstance')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("instance_number", models.BigIntegerField(blank=True, null=True)),
+                ("slice_location", models.FloatField(blank=True, null=True)),
+                ("slice_thickness", models.FloatField(blank=True, null=True)),
+                ("pixel_spacing", models.JSONField(blank=True, null=True)),
+                ("patient_position", models.CharField(blank=True, max_length=16)),
+                ("image_position_patient", models.JSONField(blank=True, null=True)),
+                ("image_orientation_patient", models.JSONField(blank=True, null=True)),
+                (
+                    "dicom_instance",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="image_information",
+                        to="app.dicominstance",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'image information',
-                'verbose_name_plural': 'image information',
+                "verbose_name": "image information",
+                "verbose_name_plural": "image information",
             },
         ),
         migrations.CreateModel(
-            name='Patient',
+            name="Patient",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('unique_patient_id', models.CharField(blank=True, max_length=256, verbose_name='patient ID')),
-                ('folder', models.CharField(editable=False, max_length=96, unique=True)),
-                ('patient_name', models.CharField(blank=True, max_length=1024, verbose_name='name')),
-                ('patient_dob', models.DateField(blank=True, null=True, verbose_name='birth date')),
-                ('patient_sex', models.CharField(blank=True, max_length=16, verbose_name='sex')),
-                ('identity_differs', models.BooleanField(default=False, help_text='An upload gave another name, birth date or sex for this patient ID.', verbose_name='two people?')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='first seen')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "unique_patient_id",
+                    models.CharField(blank=True, max_length=256, verbose_name="patient ID"),
+                ),
+                ("folder", models.CharField(editable=False, max_length=96, unique=True)),
+                (
+                    "patient_name",
+                    models.CharField(blank=True, max_length=1024, verbose_name="name"),
+                ),
+                ("patient_dob", models.DateField(blank=True, null=True, verbose_name="birth date")),
+                ("patient_sex", models.CharField(blank=True, max_length=16, verbose_name="sex")),
+                (
+                    "identity_differs",
+                    models.BooleanField(
+                        default=False,
+                        help_text="An upload gave another name, birth date or sex for this patient ID.",
+                        verbose_name="two people?",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="first seen")),
             ],
             options={
-                'constraints': [models.UniqueConstraint(condition=models.Q(('unique_patient_id', ''), _negated=True), fields=('unique_patient_id',), name='patient_id_unique_where_given')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("unique_patient_id", ""), _negated=True),
+                        fields=("unique_patient_id",),
+                        name="patient_id_unique_where_given",
+                    )
+                ],
             },
         ),
         migrations.AddField(
-            model_name='dicomstudy',
-            name='patient',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='studies', to='app.patient'),
+            model_name="dicomstudy",
+            name="patient",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="studies",
+                to="app.patient",
+            ),
         ),
         migrations.CreateModel(
-            name='RTStructureSetInformation',
+            name="RTStructureSetInformation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('structure_set_label', models.CharField(blank=True, max_length=64, verbose_name='label')),
-                ('structure_set_name', models.CharField(blank=True, max_length=1024, verbose_name='name')),
-                ('structure_set_date', models.DateField(blank=True, null=True, verbose_name='date')),
-                ('approval_status', models.CharField(blank=True, max_length=16)),
-                ('number_of_roi', models.PositiveIntegerField(default=0, verbose_name='number of ROIs')),
-                ('referenced_frame_of_reference_uid', models.JSONField(default=list, verbose_name='referenced frame of reference UIDs')),
-                ('referenced_series_instance_uid', models.JSONField(default=list, verbose_name='referenced series instance UIDs')),
-                ('referenced_sop_count', models.PositiveIntegerField(default=0, verbose_name='referenced objects')),
-                ('dicom_instance', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='rt_structure_set', to='app.dicominstance')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "structure_set_label",
+                    models.CharField(blank=True, max_length=64, verbose_name="label"),
+                ),
+                (
+                    "structure_set_name",
+                    models.CharField(blank=True, max_length=1024, verbose_name="name"),
+                ),
+                (
+                    "structure_set_date",
+                    models.DateField(blank=True, null=True, verbose_name="date"),
+                ),
+                ("approval_status", models.CharField(blank=True, max_length=16)),
+                (
+                    "number_of_roi",
+                    models.PositiveIntegerField(default=0, verbose_name="number of ROIs"),
+                ),
+                (
+                    "referenced_frame_of_reference_uid",
+                    models.JSONField(
+                        default=list, verbose_name="referenced frame of reference UIDs"
+                    ),
+                ),
+                (
+                    "referenced_series_instance_uid",
+                    models.JSONField(default=list, verbose_name="referenced series instance UIDs"),
+                ),
+                (
+                    "referenced_sop_count",
+                    models.PositiveIntegerField(default=0, verbose_name="referenced objects"),
+                ),
+                (
+                    "dicom_instance",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="rt_structure_set",
+                        to="app.dicominstance",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'RT structure set',
+                "verbose_name": "RT structure set",
             },
         ),
         migrations.CreateModel(
-            name='RTStructureROI',
+            name="RTStructureROI",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('roi_number', models.BigIntegerField(blank=True, null=True, verbose_name='ROI number')),
-                ('roi_name', models.CharField(blank=True, max_length=1024, verbose_name='ROI name')),
-                ('rt_roi_interpreted_type', models.CharField(blank=True, max_length=64, verbose_name='interpreted type')),
-                ('roi_generation_algorithm', models.CharField(blank=True, max_length=64, verbose_name='generation')),
-                ('roi_display_color', models.JSONField(blank=True, null=True, verbose_name='colour')),
-                ('contour_count', models.PositiveIntegerField(default=0, verbose_name='contours')),
-                ('roi_contour_data', models.TextField(default='[]', verbose_name='contours as JSON')),
-                ('rt_structure_set', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rois', to='app.rtstructuresetinformation')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "roi_number",
+                    models.BigIntegerField(blank=True, null=True, verbose_name="ROI number"),
+                ),
+                (
+                    "roi_name",
+                    models.CharField(blank=True, max_length=1024, verbose_name="ROI name"),
+                ),
+                (
+                    "rt_roi_interpreted_type",
+                    models.CharField(blank=True, max_length=64, verbose_name="interpreted type"),
+                ),
+                (
+                    "roi_generation_algorithm",
+                    models.CharField(blank=True, max_length=64, verbose_name="generation"),
+                ),
+                (
+                    "roi_display_color",
+                    models.JSONField(blank=True, null=True, verbose_name="colour"),
+                ),
+                ("contour_count", models.PositiveIntegerField(default=0, verbose_name="contours")),
+                (
+                    "roi_contour_data",
+                    models.TextField(default="[]", verbose_name="contours as JSON"),
+                ),
+                (
+                    "rt_structure_set",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="rois",
+                        to="app.rtstructuresetinformation",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'ROI',
+                "verbose_name": "ROI",
             },
         ),
         migrations.AddIndex(
-            model_name='dicomfile',
-            index=models.Index(fields=['processing_status', 'queued_at'], name='dicomfile_status_queued'),
+            model_name="dicomfile",
+            index=models.Index(
+                fields=["processing_status", "queued_at"], name="dicomfile_status_queued"
+            ),
         ),
         migrations.AddIndex(
-            model_name='dicomfile',
-            index=models.Index(fields=['-created_at', '-id'], name='dicomfile_newest'),
+            model_name="dicomfile",
+            index=models.Index(fields=["-created_at", "-id"], name="dicomfile_newest"),
         ),
         migrations.AddIndex(
-            model_name='archivemember',
-            index=models.Index(fields=['upload', 'outcome', 'index', 'inner'], name='member_upload_outcome'),
+            model_name="archivemember",
+            index=models.Index(
+                fields=["upload", "outcome", "index", "inner"], name="member_upload_outcome"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='archivemember',
-            constraint=models.UniqueConstraint(fields=('upload', 'index', 'inner'), name='member_unique_in_upload'),
+            model_name="archivemember",
+            constraint=models.UniqueConstraint(
+                fields=("upload", "index", "inner"), name="member_unique_in_upload"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='dicominstance',
-            constraint=models.UniqueConstraint(fields=('sop_instance_uid', 'dicom_series'), name='instance_unique_in_series'),
+            model_name="dicominstance",
+            constraint=models.UniqueConstraint(
+                fields=("sop_instance_uid", "dicom_series"), name="instance_unique_in_series"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='dicomseries',
-            constraint=models.UniqueConstraint(fields=('dicom_study', 'series_instance_uid'), name='series_unique_in_study'),
+            model_name="dicomseries",
+            constraint=models.UniqueConstraint(
+                fields=("dicom_study", "series_instance_uid"), name="series_unique_in_study"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='dicomstudy',
-            constraint=models.UniqueConstraint(fields=('patient', 'study_instance_uid'), name='study_unique_in_patient'),
+            model_name="dicomstudy",
+            constraint=models.UniqueConstraint(
+                fields=("patient", "study_instance_uid"), name="study_unique_in_patient"
+            ),
         ),
     ]

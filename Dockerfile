@@ -1,0 +1,16 @@
+# One image; web, worker and beat differ only in their command.
+FROM python:3.13-slim
+
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ICON_VAR=/data
+WORKDIR /icon
+
+COPY requirements.txt .
+RUN pip install --no-cache-dir -r requirements.txt
+
+COPY . .
+RUN useradd --uid 1000 --no-create-home icon && install -d -o icon -g icon /data
+USER icon
+VOLUME /data
+
+CMD ["gunicorn", "--worker-class", "gthread", "--workers", "2", "--threads", "8", \
+     "--timeout", "120", "--no-control-socket", "--bind", "0.0.0.0:8000", "icon.wsgi"]

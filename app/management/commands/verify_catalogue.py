@@ -1,0 +1,46 @@
+"""`manage.py verify_catalogue`: does every row have its file, and every file its row?"""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from app.models import DICOMInstance
+from app.verify import verify
+
+
+class Command(BaseCommand):
+    help = "Check rows against files and ledgers against their sums; exit status 1 if any is wrong."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one object per violation")
+        parser.add_argument(
+            "--repair",
+            action="store_true",
+            help="mend what can be mended without losing anything",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        left = 0
+        total = DICOMInstance.objects.count()
+        with tqdm(total=total, desc="Instances", disable=None, leave=False) as bar:
+            for violation in verify(repair=options["repair"], step=bar.update):
+                left += not violation.repaired
+                bar.clear()
+                self.stdout.write(
+                    json.dumps(
+                        {
+                            "code": violation.code,
+                            "subject": violation.subject,
+                            "repaired": violation.repaired,
+                        }
+                    )
+                    if options["json"]
+                    else violation.sentence
+                )
+        if left:
+            raise CommandError(f"{left:,} violation(s) of the catalogue.", returncode=1)
+        if not options["json"]:
+            self.stdout.write(f"{total:,} instances checked; the catalogue is sound.")

@@ -1,0 +1,1120 @@
+"""Archives made to break an importer, each with what may come of it.
+
+Every case is one function below, whose docstring says what is wrong with the archive. The bytes
+are written here from the ground up, ZIP and DICOM alike, because a library writes only what it
+thinks is legal. The same name always gives the same bytes.
+
+    for name in CASES:
+        case = build(name)
+        ...upload case.data, after the cases in case.after...
+        assert status in case.statuses
+        assert all(want.allows(outcome, reason) for each member)
+"""
+
+import bz2
+import hashlib
+import lzma
+import struct
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+# DICOM
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+
+LONG_LENGTHS = {"OB", "OW", "SQ", "UN", "UT"}  # explicit VRs with a length of four bytes
+UNDEFINED = 0xFFFFFFFF
+
+ATTRIBUTES = {
+    "SpecificCharacterSet": (0x00080005, "CS"),
+    "SOPClassUID": (0x00080016, "UI"),
+    "SOPInstanceUID": (0x00080018, "UI"),
+    "StudyDate": (0x00080020, "DA"),
+    "StudyTime": (0x00080030, "TM"),
+    "AccessionNumber": (0x00080050, "SH"),
+    "Modality": (0x00080060, "CS"),
+    "Manufacturer": (0x00080070, "LO"),
+    "StudyDescription": (0x00081030, "LO"),
+    "SeriesDescription": (0x0008103E, "LO"),
+    "ReferencedSOPClassUID": (0x00081150, "UI"),
+    "ReferencedSOPInstanceUID": (0x00081155, "UI"),
+    "PatientName": (0x00100010, "PN"),
+    "PatientID": (0x00100020, "LO"),
+    "PatientBirthDate": (0x00100030, "DA"),
+    "PatientSex": (0x00100040, "CS"),
+    "SliceThickness": (0x00180050, "DS"),
+    "PatientPosition": (0x00185100, "CS"),
+    "StudyInstanceUID": (0x0020000D, "UI"),
+    "SeriesInstanceUID": (0x0020000E, "UI"),
+    "StudyID": (0x00200010, "SH"),
+    "SeriesNumber": (0x00200011, "IS"),
+    "InstanceNumber": (0x00200013, "IS"),
+    "ImagePositionPatient": (0x00200032, "DS"),
+    "FrameOfReferenceUID": (0x00200052, "UI"),
+    "SliceLocation": (0x00201041, "DS"),
+    "ImageComments": (0x00204000, "LT"),
+    "SamplesPerPixel": (0x00280002, "US"),
+    "PhotometricInterpretation": (0x00280004, "CS"),
+    "Rows": (0x00280010, "US"),
+    "Columns": (0x00280011, "US"),
+    "PixelSpacing": (0x00280030, "DS"),
+    "BitsAllocated": (0x00280100, "US"),
+    "BitsStored": (0x00280101, "US"),
+    "HighBit": (0x00280102, "US"),
+    "PixelRepresentation": (0x00280103, "US"),
+    "ContentSequence": (0x0040A730, "SQ"),
+    "TextValue": (0x0040A160, "UT"),
+    "StructureSetLabel": (0x30060002, "SH"),
+    "ReferencedFrameOfReferenceSequence": (0x30060010, "SQ"),
+    "RTReferencedStudySequence": (0x30060012, "SQ"),
+    "RTReferencedSeriesSequence": (0x30060014, "SQ"),
+    "ContourImageSequence": (0x30060016, "SQ"),
+    "StructureSetROISequence": (0x30060020, "SQ"),
+    "ROINumber": (0x30060022, "IS"),
+    "ReferencedFrameOfReferenceUID": (0x30060024, "UI"),
+    "ROIName": (0x30060026, "LO"),
+    "ROIGenerationAlgorithm": (0x30060036, "CS"),
+    "ROIDisplayColor": (0x3006002A, "IS"),
+    "ROIContourSequence": (0x30060039, "SQ"),
+    "ContourSequence": (0x30060040, "SQ"),
+    "ContourGeometricType": (0x30060042, "CS"),
+    "NumberOfContourPoints": (0x30060046, "IS"),
+    "ContourData": (0x30060050, "DS"),
+    "ReferencedROINumber": (0x30060084, "IS"),
+    "PixelData": (0x7FE00010, "OW"),
+}
+
+IMAGE = {
+    "SOPClassUID": CT,
+    "StudyDate": "20240131",
+    "StudyTime": "101500",
+    "AccessionNumber": "A1",
+    "Modality": "CT",
+    "StudyDescription": "made to break",
+    "PatientName": "Made^Up",
+    "PatientBirthDate": "19700101",
+    "PatientSex": "O",
+    "SeriesNumber": "1",
+    "SliceLocation": "1.5",
+    "SamplesPerPixel": 1,
+    "PhotometricInterpretation": "MONOCHROME2",
+    "Rows": 4,
+    "Columns": 4,
+    "BitsAllocated": 16,
+    "BitsStored": 16,
+    "HighBit": 15,
+    "PixelRepresentation": 0,
+    "PixelData": bytes(range(32)),
+}
+
+Value = str | bytes | int | list["Attributes"] | None
+Attributes = dict[str, Value]
+
+
+def uid(*parts: object) -> str:
+    """A UID made from any text, PS3.5 B.2."""
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return f"2.25.{int.from_bytes(digest[:15], 'big')}"
+
+
+def element(tag: int, vr: str, value: Value, syntax: str = EXPLICIT, length: int = -1) -> bytes:
+    """One data element, PS3.5 7.1; `length` is a lie about the value's length."""
+    data = value_bytes(value, syntax)
+    data += (b"\0" if vr in ("UI", "OB", "UN") else b" ") * (len(data) % 2)
+    length = len(data) if length < 0 else length
+    order = ">" if syntax == BIG_ENDIAN else "<"
+    head = struct.pack(order + "HH", tag >> 16, tag & 0xFFFF)
+    if syntax == IMPLICIT:
+        return head + struct.pack("<I", length) + data
+    if vr in LONG_LENGTHS:
+        return head + vr.encode() + struct.pack(order + "HI", 0, length) + data
+    return head + vr.encode() + struct.pack(order + "H", length & 0xFFFF) + data
+
+
+def value_bytes(value: Value, syntax: str) -> bytes:
+    order = ">" if syntax == BIG_ENDIAN else "<"
+    if isinstance(value, str):
+        return value.encode("latin-1")
+    if isinstance(value, int):
+        return struct.pack(order + "H", value)
+    if isinstance(value, list):
+        return b"".join(
+            struct.pack(order + "HHI", 0xFFFE, 0xE000, len(item)) + item
+            for item in (dataset(attributes, syntax) for attributes in value)
+        )
+    return value or b""
+
+
+def dataset(attributes: Attributes, syntax: str = EXPLICIT, extra: bytes = b"") -> bytes:
+    """Elements in tag order, without those that are None; `extra` goes before the pixels."""
+    elements = sorted((*ATTRIBUTES[k], v) for k, v in attributes.items() if v is not None)
+    early = [element(tag, vr, v, syntax) for tag, vr, v in elements if tag < 0x7FE00010]
+    late = [element(tag, vr, v, syntax) for tag, vr, v in elements if tag >= 0x7FE00010]
+    return b"".join(early) + extra + b"".join(late)
+
+
+def file_meta(syntax: str | None, sop_class: Value, sop_instance: Value, lie: int = 0) -> bytes:
+    """PS3.10 7.1, with the preamble; `lie` is added to the group's length."""
+    group = element(0x00020001, "OB", b"\0\1")
+    group += element(0x00020002, "UI", sop_class) + element(0x00020003, "UI", sop_instance)
+    if syntax:
+        group += element(0x00020010, "UI", syntax)
+    group += element(0x00020012, "UI", uid("implementation"))
+    length = struct.pack("<I", len(group) + lie)
+    return bytes(128) + b"DICM" + element(0x00020000, "UL", length) + group
+
+
+def dicom_file(
+    attributes: Attributes, syntax: str = EXPLICIT, extra: bytes = b"", tail: bytes = b""
+) -> bytes:
+    """An object in the DICOM File Format; `extra` goes before its pixels, `tail` to its end."""
+    meta = file_meta(syntax, attributes.get("SOPClassUID"), attributes.get("SOPInstanceUID"))
+    known = syntax if syntax in (IMPLICIT, BIG_ENDIAN) else EXPLICIT
+    data = dataset(attributes, known, extra) + tail
+    if syntax == DEFLATED:
+        data = deflated(data)
+        data += b"\0" * (len(data) % 2)
+    return meta + data
+
+
+def encapsulated(frame: bytes) -> bytes:
+    """Compressed pixel data, PS3.5 A.4: an empty offset table and one frame."""
+    frame += b"\0" * (len(frame) % 2)
+    items = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+    items += struct.pack("<HHI", 0xFFFE, 0xE000, len(frame)) + frame
+    return element(0x7FE00010, "OB", items + sequence_end(), length=UNDEFINED)
+
+
+def sequence_end() -> bytes:
+    return struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+
+
+def nested_sequences(levels: int) -> bytes:
+    """Content Sequences of undefined length, each in the item of the one before."""
+    start = element(0x0040A730, "SQ", b"", length=UNDEFINED)
+    start += struct.pack("<HHI", 0xFFFE, 0xE000, UNDEFINED)
+    return start * levels + (struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + sequence_end()) * levels
+
+
+# Compression
+
+
+def deflated(data: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+def deflated_zeros(count: int, head: bytes = b"") -> tuple[bytes, int]:
+    """`head` and `count` zero bytes, packed, and their CRC; never held unpacked."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed, crc = [packer.compress(head)], zlib.crc32(head)
+    for at in range(0, count, 1 << 20):
+        piece = bytes(min(1 << 20, count - at))
+        packed.append(packer.compress(piece))
+        crc = zlib.crc32(piece, crc)
+    return b"".join([*packed, packer.flush()]), crc
+
+
+def deflate_blocks(data: bytes) -> bytes:
+    """Deflate without compression (RFC 1951 3.2.4), which is also Deflate64."""
+    pieces = [data[at : at + 65535] for at in range(0, len(data), 65535)] or [b""]
+    blocks = [quote(piece) for piece in pieces[:-1]]
+    return b"".join([*blocks, quote(pieces[-1], last=True)])
+
+
+def quote(data: bytes, last: bool = False) -> bytes:
+    """A stored block of Deflate: a header of five bytes that makes `data` part of the output."""
+    return struct.pack("<BHH", last, len(data), len(data) ^ 0xFFFF) + data
+
+
+def lzma_packed(data: bytes, dictionary: int = 1 << 16) -> bytes:
+    """ZIP's method 14; `dictionary` is what it asks of the reader, in bytes."""
+    filters = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16}]
+    raw = lzma.compress(data, lzma.FORMAT_RAW, filters=filters)
+    return struct.pack("<BBHBL", 9, 20, 5, 93, dictionary) + raw
+
+
+def bzip2_zeros(count: int) -> tuple[bytes, int]:
+    packer, crc, packed = bz2.BZ2Compressor(), 0, []
+    for at in range(0, count, 1 << 20):
+        piece = bytes(min(1 << 20, count - at))
+        packed.append(packer.compress(piece))
+        crc = zlib.crc32(piece, crc)
+    return b"".join([*packed, packer.flush()]), crc
+
+
+STORED, DEFLATE, DEFLATE64, BZIP2, LZMA, AES = 0, 8, 9, 12, 14, 99
+PACKERS = {
+    DEFLATE: deflated,
+    DEFLATE64: deflate_blocks,
+    BZIP2: bz2.compress,
+    LZMA: lzma_packed,
+}
+
+# ZIP
+
+UTF8, DESCRIPTOR, ENCRYPTED, STRONGLY_ENCRYPTED = 0x800, 8, 1, 0x40
+LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+DIRECTORY_ENTRY = struct.Struct("<4s6H3L5H2L")
+END_RECORD = struct.Struct("<4s4H2LH")
+MAX_32 = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a directory says of one member; any of it may be a lie."""
+
+    name: bytes
+    method: int
+    flags: int
+    crc: int
+    packed_size: int
+    size: int
+    offset: int
+    mode: int = 0
+    extra: bytes = b""
+    date: tuple[int, int] = (0x5820, 0x5000)  # MS-DOS date and time
+    comment: bytes = b""
+
+    def local_header(self, name: bytes, extra: bytes) -> bytes:
+        sizes = (self.crc, self.packed_size, self.size)
+        if self.flags & DESCRIPTOR:
+            sizes = (0, 0, 0)
+        clipped = [min(value, MAX_32) for value in sizes]
+        day, time = self.date
+        head = (b"PK\3\4", 20, self.flags, self.method, time, day)
+        return LOCAL_HEADER.pack(*head, *clipped, len(name), len(extra)) + name + extra
+
+    def directory_entry(self) -> bytes:
+        clipped = [min(value, MAX_32) for value in (self.packed_size, self.size, self.offset)]
+        extra = self.extra or zip64_extra(self.size, self.packed_size, self.offset)
+        lengths = (len(self.name), len(extra), len(self.comment))
+        day, time = self.date
+        head = (b"PK\1\2", 0x0314, 20, self.flags, self.method, time, day, self.crc)
+        tail = (*lengths, 0, 0, self.mode << 16, clipped[2])
+        packed = DIRECTORY_ENTRY.pack(*head, clipped[0], clipped[1], *tail)
+        return packed + self.name + extra + self.comment
+
+
+def zip64_extra(*values: int) -> bytes:
+    large = [value for value in values if value >= MAX_32]
+    return struct.pack(f"<HH{len(large)}Q", 1, 8 * len(large), *large) if large else b""
+
+
+def end_record(
+    count: int, size: int, offset: int, comment: bytes = b"", disk: int = 0, lie: int | None = None
+) -> bytes:
+    length = len(comment) if lie is None else lie
+    counts = [min(count, 0xFFFF)] * 2
+    return END_RECORD.pack(b"PK\5\6", disk, disk, *counts, size, offset, length) + comment
+
+
+def end_records_64(count: int, size: int, offset: int, prefix: int = 0) -> bytes:
+    """The ZIP64 end record, its locator, and an end record that says to look there."""
+    record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, offset)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, offset + size + prefix, 1)
+    return record + locator + end_record(0xFFFF, MAX_32, MAX_32)
+
+
+# What may come of an archive
+
+IMPORTED, DUPLICATE, CONFLICT = "imported", "duplicate", "conflict"
+NOT_DICOM, SYSTEM = "skipped:not_dicom", "skipped:system_file"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What may become of one member: "imported", or "failed:crc_mismatch" with the reason."""
+
+    name: str
+    accepted: tuple[str, ...]
+    sha256: str  # of the bytes that must be on disk if it is imported
+
+    def allows(self, outcome: str, reason: str) -> bool:
+        return outcome in self.accepted or f"{outcome}:{reason}" in self.accepted
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """An archive, and what may come of it."""
+
+    name: str
+    data: bytes
+    after: tuple[str, ...]  # cases to upload before, into the same catalogue
+    statuses: tuple[str, ...]  # of the upload, in the end
+    refused: tuple[str, ...]  # the code, where the archive is refused as a whole
+    members: tuple[Expected, ...]  # in ledger order; empty where it is refused
+    patients: int | None  # how many the catalogue holds after it, where that is the point
+
+
+@dataclass
+class Builder:
+    """Writes an archive and its expectations side by side."""
+
+    name: str
+    body: bytearray = field(default_factory=bytearray)
+    entries: list[Entry] = field(default_factory=list)
+    members: list[Expected] = field(default_factory=list)
+    written: bytes | None = None
+
+    def attributes(self, **changes: Value) -> Attributes:
+        """A CT image; the study and series belong to the case, the SOP Instance is a new one."""
+        number = len(self.members) + 1
+        own: Attributes = {
+            "SOPInstanceUID": uid(self.name, number),
+            "PatientID": f"ID-{self.name}"[:60],
+            "StudyInstanceUID": uid(self.name, "study", changes.get("PatientID", "")),
+            "SeriesInstanceUID": uid(self.name, "series", changes.get("PatientID", "")),
+            "InstanceNumber": str(number),
+        }
+        return {**IMAGE, **own, **changes}
+
+    def image(
+        self, name: str | bytes = "", accept: str = IMPORTED, **changes: Value
+    ) -> "Builder":
+        return self.file(name, dicom_file(self.attributes(**changes)), accept)
+
+    def images(self, count: int) -> None:
+        for _ in range(count):
+            self.image()
+
+    def file(
+        self,
+        name: str | bytes,
+        data: bytes,
+        accept: str = NOT_DICOM,
+        method: int = DEFLATE,
+        packed: bytes | None = None,
+        local_name: bytes | None = None,
+        local_extra: bytes = b"",
+        behind: bytes = b"",
+        **lies: object,
+    ) -> "Builder":
+        """Add a member; `lies` replace what its entry should say, `behind` follows its data."""
+        name = name or f"DICOM/IM{len(self.members) + 1:04d}"
+        packed = PACKERS.get(method, bytes)(data) if packed is None else packed
+        entry = self.entry(name, data, packed, method, lies)
+        local_name = entry.name if local_name is None else local_name
+        self.body += entry.local_header(local_name, local_extra) + packed + behind
+        self.entries.append(entry)
+        if not entry.name.endswith(b"/"):
+            self.expect(entry.name.decode("utf-8", "replace"), accept, data)
+        return self
+
+    def entry(
+        self, name: str | bytes, data: bytes, packed: bytes, method: int, lies: dict
+    ) -> Entry:
+        raw = name.encode() if isinstance(name, str) else name
+        told = {
+            "flags": 0 if isinstance(name, bytes) or name.isascii() else UTF8,
+            "crc": zlib.crc32(data),
+            "packed_size": len(packed),
+            "size": len(data),
+            "offset": len(self.body),
+        }
+        return Entry(raw, method, **{**told, **lies})
+
+    def expect(self, name: str, accept: str, data: bytes = b"") -> None:
+        self.members.append(Expected(name, tuple(accept.split()), sha256(data)))
+
+    def directory(self) -> bytes:
+        return b"".join(entry.directory_entry() for entry in self.entries)
+
+    def finish(
+        self, prefix: bytes = b"", tail: bytes = b"", shift: int = 0, **lies: object
+    ) -> bytes:
+        """The whole archive; `lies` go to the end record, `shift` to the directory's place."""
+        directory = self.directory()
+        told = {"count": len(self.entries), "size": len(directory), **lies}
+        end = end_record(offset=len(self.body) + shift, **told)
+        self.written = prefix + bytes(self.body) + directory + end + tail
+        return self.written
+
+    def finish_64(self, prefix: bytes = b"") -> None:
+        directory = self.directory()
+        ends = end_records_64(len(self.entries), len(directory), len(self.body))
+        self.written = prefix + bytes(self.body) + directory + ends
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    write: Callable[[Builder], None]
+    statuses: tuple[str, ...]
+    refused: tuple[str, ...]
+    after: tuple[str, ...]
+    patients: int | None
+
+
+CASES: dict[str, Recipe] = {}
+
+
+def case(
+    status: str = "completed",
+    refused: str = "",
+    after: Iterable[str] = (),
+    patients: int | None = None,
+) -> Callable[[Callable[[Builder], None]], Callable[[Builder], None]]:
+    """Register a case. `status` and `refused` may list several, separated by spaces."""
+
+    def register(write: Callable[[Builder], None]) -> Callable[[Builder], None]:
+        statuses = ("failed",) if refused else tuple(status.split())
+        CASES[write.__name__] = Recipe(
+            write, statuses, tuple(refused.split()), tuple(after), patients
+        )
+        return write
+
+    return register
+
+
+def build(name: str) -> Hostile:
+    recipe = CASES[name]
+    builder = Builder(name)
+    recipe.write(builder)
+    data = builder.finish() if builder.written is None else builder.written
+    members = () if recipe.refused else tuple(builder.members)
+    return Hostile(
+        name, data, recipe.after, recipe.statuses, recipe.refused, members, recipe.patients
+    )
+
+
+# Names of members
+
+
+@case()
+def names_that_climb(b: Builder) -> None:
+    """Names that lead out of the folder. A name is a label: the place comes from the UIDs."""
+    for name in (
+        "../../../../../../escape.dcm", "..\\..\\..\\escape.dcm", "/escape.dcm", "C:\\escape.dcm",
+        "//server/share/escape.dcm", "a/../../escape.dcm", "..", ".", "~/escape.dcm",
+        "%2e%2e%2fescape.dcm",
+    ):  # fmt: skip
+        b.image(name)
+
+
+@case()
+def names_with_nul(b: Builder) -> None:
+    """Programs in C end a name at its NUL, others do not; one such name ends in a slash."""
+    b.image(b"ok.dcm\0/../../escape.dcm").image(b"ok.dcm\0/").image(b"\0").image(b"folder/\0x")
+
+
+@case()
+def names_of_60_kb(b: Builder) -> None:
+    """Longer than a file's name or path may be."""
+    b.image("d" * 250 + "/" + "n" * 60_000 + ".dcm").image("n" * 65_535).image("/" * 5_000 + "x")
+
+
+@case()
+def names_in_old_code_pages(b: Builder) -> None:
+    """Shift-JIS, Windows-1251, broken UTF-8 with the flag, UTF-8 without it."""
+    b.image(b"\x8a\xb3\x8e\xd2/\x89\xe6\x91\x9c.dcm").image(b"\xcf\xe0\xf6\xe8\xe5\xed\xf2.dcm")
+    data = dicom_file(b.attributes())
+    b.file(b"broken\xff\xfe\xc3.dcm", data, IMPORTED, flags=UTF8)
+    b.image("Größe.dcm".encode())
+
+
+@case()
+def names_in_a_unicode_extra_field(b: Builder) -> None:
+    """Info-ZIP's Unicode Path: one that belongs to the name, one that does not, one cut short."""
+    for name, checked in ((b"a?.dcm", b"a?.dcm"), (b"b?.dcm", b"other")):
+        path = struct.pack("<BL", 1, zlib.crc32(checked)) + "ä/ö.dcm".encode()
+        field_ = struct.pack("<HH", 0x7075, len(path)) + path
+        b.file(name, dicom_file(b.attributes()), IMPORTED, extra=field_)
+    b.file(b"c?.dcm", dicom_file(b.attributes()), IMPORTED, extra=b"\x75\x70\xff\xff\1")
+
+
+@case()
+def names_that_are_not_one_line(b: Builder) -> None:
+    """A forged line of a log, terminal escapes, line and paragraph separators, reversed text."""
+    b.image("a\nERROR forged line imported=99\r\n.dcm").image("\x1b[2J\x1b[31mred.dcm")
+    b.image("invoice\u202emcd.exe").image("x\u2028y\u2029z\x85\x9bw").image("\ufeffbom\x7f\x00")
+    b.image(b"lone\xed\xa0\x80surrogate.dcm")
+
+
+@case()
+def names_in_html(b: Builder) -> None:
+    b.image("<img src=x onerror=alert(1)>.dcm").image("{{ 7*7 }}{% debug %}.dcm")
+    b.file("<script>alert(document.cookie)</script>.txt", b"text\n")
+    b.file('"><svg onload=alert(1)>.txt', b"text\n").file("'; DROP TABLE app_x;--", b"text\n")
+
+
+@case()
+def names_that_are_formulas(b: Builder) -> None:
+    """A spreadsheet that opens the exported ledger must not calculate them."""
+    for name in ("=cmd|' /C calc'!A0.dcm", "@SUM(1+1).dcm", "+1.dcm", "-1.dcm", "\t=1.dcm"):
+        b.image(name)
+
+
+@case()
+def names_that_windows_reserves(b: Builder) -> None:
+    for name in ("CON", "NUL.dcm", "aux.dcm", "end.dcm.", "end.dcm ", "a:b.dcm", " ", "COM1"):
+        b.image(name)
+
+
+@case()
+def names_that_are_empty_or_end_in_a_backslash(b: Builder) -> None:
+    """`zipfile` cannot even ask whether a member without a name is a directory."""
+    b.file(b" ", dicom_file(b.attributes()), IMPORTED)
+    b.entries[-1] = Entry(b"", *(getattr(b.entries[-1], f) for f in FIELDS_AFTER_NAME))
+    b.image("folder\\").file("empty\\", b"", "skipped:empty_file")
+
+
+FIELDS_AFTER_NAME = ("method", "flags", "crc", "packed_size", "size", "offset")
+
+
+@case()
+def names_that_differ_in_case_or_not_at_all(b: Builder) -> None:
+    """Read by name, one of two members with the same name is lost."""
+    b.image("S/A.dcm").image("s/a.DCM").image("same.dcm").image("same.dcm")
+    twice = dicom_file(b.attributes())
+    b.file("copy.dcm", twice, IMPORTED).file("copy.dcm", twice, DUPLICATE)
+    b.image("both").image("both/inside.dcm")
+
+
+@case()
+def names_that_the_local_header_contradicts(b: Builder) -> None:
+    """The directory says ok.dcm; the local header a path that climbs, one longer, one shorter."""
+    for local in (b"../../../escape.dcm", b"", b"n" * 5_000):
+        b.file("ok.dcm", dicom_file(b.attributes()), IMPORTED, local_name=local)
+
+
+@case()
+def links(b: Builder) -> None:
+    """Symbolic links; the last one's text is a whole DICOM object."""
+    for name, target in (("passwd.dcm", b"/etc/passwd"), ("up.dcm", b"../../"), ("self", b"self")):
+        b.file(name, target, "skipped:link", mode=0o120777)
+    b.file("object.dcm", dicom_file(b.attributes()), "skipped:link", mode=0o120777)
+    b.images(2)
+
+
+@case()
+def modes_of_devices(b: Builder) -> None:
+    """A pipe, devices, a socket, a folder, a set-user-ID program: bytes all the same."""
+    for mode in (0o010644, 0o020666, 0o060666, 0o140777, 0o040755, 0o104755):
+        b.file(f"{mode:o}.dcm", dicom_file(b.attributes()), IMPORTED, mode=mode)
+
+
+@case()
+def directories(b: Builder) -> None:
+    """Entries for folders, one of which carries data, and sixty levels of them."""
+    b.file("dir/", b"", method=STORED).file("dir/data/", b"not empty", method=STORED)
+    b.image("dir/" + "x/" * 60 + "a.dcm")
+
+
+# The archive's structure
+
+
+@case(refused="archive_empty")
+def no_members(b: Builder) -> None:
+    pass
+
+
+@case(refused="archive_empty")
+def only_directories(b: Builder) -> None:
+    b.file("a/", b"", method=STORED).file("a/b/", b"", method=STORED)
+
+
+@case(refused="not_a_zip")
+def text(b: Builder) -> None:
+    b.written = b"Dear colleague, the images follow by post.\n" * 50
+
+
+@case(refused="not_a_zip")
+def nothing_at_all(b: Builder) -> None:
+    b.written = b""
+
+
+@case(refused="not_a_zip")
+def one_dicom_file(b: Builder) -> None:
+    b.written = dicom_file(b.attributes())
+
+
+@case(refused="not_a_zip")
+def another_kind_of_archive(b: Builder) -> None:
+    """gzip; the form and the task must both tell it from a ZIP by content."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    b.written = packer.compress(b"x" * 5_000) + packer.flush()
+
+
+@case(refused="archive_truncated")
+def cut_in_half(b: Builder) -> None:
+    b.images(5)
+    b.written = b.finish()[: len(b.body) // 2]
+
+
+@case(refused="archive_truncated")
+def cut_in_the_directory(b: Builder) -> None:
+    b.images(5)
+    b.written = b.finish()[: len(b.body) + 60]
+
+
+@case(refused="archive_truncated")
+def cut_in_the_end_record(b: Builder) -> None:
+    b.images(5)
+    b.written = b.finish()[:-10]
+
+
+@case(refused="archive_truncated")
+def cut_behind_a_stored_zip(b: Builder) -> None:
+    """The end record that is found belongs to a ZIP inside: reading that would lose the rest."""
+    inner = Builder("inner")
+    inner.images(1)
+    b.images(3)
+    b.file("inner.zip", inner.finish(), method=STORED)
+    b.written = bytes(b.body)
+
+
+@case(refused="archive_damaged")
+def directory_overwritten(b: Builder) -> None:
+    b.images(5)
+    data = bytearray(b.finish())
+    data[len(b.body) + 70 : len(b.body) + 170] = bytes(100)
+    b.written = bytes(data)
+
+
+@case(refused="archive_damaged")
+def directory_shorter_than_counted(b: Builder) -> None:
+    """The end record counts five entries where three are: two were lost."""
+    b.images(3)
+    b.finish(count=5)
+
+
+@case()
+def directory_longer_than_counted(b: Builder) -> None:
+    b.images(3)
+    b.finish(count=1)
+
+
+@case()
+def directory_offset_wrong(b: Builder) -> None:
+    """The end record points 5,000 bytes too far; the members' own offsets are right."""
+    b.images(3)
+    b.finish(shift=5_000)
+
+
+@case(refused="archive_split")
+def last_part_of_a_split_archive(b: Builder) -> None:
+    b.images(2)
+    b.finish(disk=3)
+
+
+@case(refused="archive_split")
+def first_part_of_a_split_archive(b: Builder) -> None:
+    b.images(2)
+    b.written = b"PK\7\x08" + bytes(b.body)
+
+
+@case()
+def behind_a_program(b: Builder) -> None:
+    """A self-extracting archive: the offsets count from the ZIP, not from the file."""
+    b.images(3)
+    b.finish(prefix=b"MZ" + bytes(510))
+
+
+@case()
+def before_padding(b: Builder) -> None:
+    b.images(3)
+    b.finish(tail=bytes(2_048))
+
+
+@case()
+def with_a_comment(b: Builder) -> None:
+    """Text that begins as an end record does."""
+    b.images(3)
+    b.finish(comment=b"PK\5\6 is how an end record begins. " * 40)
+
+
+@case()
+def with_a_cut_comment(b: Builder) -> None:
+    b.images(3)
+    b.finish(comment=b"short", lie=60_000)
+
+
+@case()
+def with_another_archive_in_the_comment(b: Builder) -> None:
+    """Two end records: readers that look for the last one see other members."""
+    other = Builder("other")
+    other.images(1)
+    b.images(2)
+    b.finish(comment=other.finish())
+
+
+@case()
+def zip64_throughout(b: Builder) -> None:
+    b.images(3)
+    b.finish_64()
+
+
+@case()
+def zip64_behind_a_program(b: Builder) -> None:
+    b.images(3)
+    b.finish_64(prefix=b"MZ" + bytes(510))
+
+
+@case(refused="archive_damaged")
+def zip64_record_missing(b: Builder) -> None:
+    b.images(3)
+    data = bytearray(b.finish())
+    b.finish_64()
+    data = bytearray(b.written or b"")
+    at = data.rindex(b"PK\6\6")
+    data[at : at + 4] = b"PK\0\0"
+    b.written = bytes(data)
+
+
+@case()
+def zip64_field_cut_short(b: Builder) -> None:
+    """One entry needs 64-bit values that its extra field does not hold; the others are well."""
+    b.images(2)
+    field_ = struct.pack("<HH", 1, 16) + b"ab"
+    b.file("x.dcm", dicom_file(b.attributes()), "failed:member_damaged", extra=field_, size=MAX_32)
+
+
+@case()
+def zip64_values_beyond_reason(b: Builder) -> None:
+    """Sizes and an offset of 2**63 and 2**64 - 1: no arithmetic may overflow."""
+    b.images(2)
+    for lies in ({"size": 2**64 - 1}, {"packed_size": 2**63}, {"offset": 2**64 - 1}):
+        accept = "failed:member_damaged failed:member_too_large"
+        b.file("x.dcm", dicom_file(b.attributes()), accept, **lies)
+
+
+@case()
+def sizes_behind_the_data(b: Builder) -> None:
+    """Streamed: as macOS and web portals write, with and without the descriptor's signature."""
+    for signature in (b"PK\7\x08", b""):
+        data = dicom_file(b.attributes())
+        sizes = struct.pack("<3L", zlib.crc32(data), len(deflated(data)), len(data))
+        b.file("", data, IMPORTED, flags=DESCRIPTOR, behind=signature + sizes)
+
+
+@case()
+def stored(b: Builder) -> None:
+    for _ in range(3):
+        b.file("", dicom_file(b.attributes()), IMPORTED, method=STORED)
+
+
+@case()
+def packed_in_every_way(b: Builder) -> None:
+    for method in (STORED, DEFLATE, DEFLATE64, BZIP2, LZMA):
+        b.file("", dicom_file(b.attributes()), IMPORTED, method=method)
+
+
+@case()
+def packed_in_unknown_ways(b: Builder) -> None:
+    """Shrunk, imploded, Zstandard, XZ, JPEG, PPMd, and a number that nobody uses."""
+    b.images(1)
+    for method in (1, 6, 93, 95, 96, 98, 777):
+        accept = "failed:method_unsupported"
+        b.file(f"{method}.dcm", dicom_file(b.attributes()), accept, method=method)
+
+
+def encrypt(b: Builder, flags: int = ENCRYPTED, method: int = DEFLATE) -> None:
+    data = dicom_file(b.attributes())
+    noise = hashlib.shake_256(data).digest(len(data) + 12)
+    b.file("", data, "failed:encrypted", method, noise, flags=flags)
+
+
+@case()
+def encrypted_one_of_three(b: Builder) -> None:
+    b.images(2)
+    encrypt(b)
+
+
+@case(status="failed")
+def encrypted_throughout(b: Builder) -> None:
+    """With the old cipher, WinZip's AES, and PKWARE's strong encryption."""
+    encrypt(b)
+    encrypt(b, method=AES)
+    encrypt(b, flags=ENCRYPTED | STRONGLY_ENCRYPTED)
+
+
+@case()
+def checksum_wrong(b: Builder) -> None:
+    b.images(4)
+    for method in (STORED, DEFLATE, DEFLATE64, BZIP2, LZMA):
+        b.file("", dicom_file(b.attributes()), "failed:crc_mismatch", method, crc=12345)
+
+
+@case()
+def size_larger_than_the_data(b: Builder) -> None:
+    b.images(2)
+    for method in (STORED, DEFLATE, DEFLATE64, BZIP2):
+        data = dicom_file(b.attributes())
+        for size in (len(data) + 1, 3_900_000_000):
+            b.file("", data, "failed:size_mismatch", method, size=size)
+    data = dicom_file(b.attributes())
+    b.file("", data, "failed:member_damaged failed:size_mismatch", LZMA, size=len(data) + 1)
+
+
+@case()
+def size_smaller_than_the_data(b: Builder) -> None:
+    b.images(2)
+    for method in (STORED, DEFLATE, DEFLATE64, BZIP2, LZMA):
+        data = dicom_file(b.attributes())
+        for size in (len(data) - 1, 100, 0):
+            b.file("", data, "failed:size_mismatch", method, size=size)
+
+
+@case()
+def size_over_the_limit(b: Builder) -> None:
+    """It declares a terabyte. It alone fails; the total counts what could be read."""
+    b.images(2)
+    b.file("", dicom_file(b.attributes()), "failed:member_too_large", size=10**12)
+
+
+@case()
+def packed_size_into_the_next_member(b: Builder) -> None:
+    """One entry's packed size is damaged; its own local header tells. The next is well."""
+    b.images(2)
+    b.file("", dicom_file(b.attributes()), "failed:member_damaged", packed_size=40_000_000)
+    b.body[len(b.body) - len(deflated(dicom_file(b.attributes()))) - 400 :]
+    b.entries[-1] = b.entries[-1]
+    b.images(2)
+
+
+@case()
+def packed_size_short(b: Builder) -> None:
+    b.images(2)
+    for method in (DEFLATE, BZIP2, LZMA):
+        accept = "failed:member_damaged failed:size_mismatch"
+        b.file("", dicom_file(b.attributes()), accept, method, packed_size=50)
+    b.file("", dicom_file(b.attributes()), "failed:size_mismatch", STORED, packed_size=50)
+
+
+@case()
+def offset_elsewhere(b: Builder) -> None:
+    """Beyond the end of the file, and into the middle of another member's data."""
+    b.images(2)
+    for offset in (4_000_000_000, 200):
+        b.file("", dicom_file(b.attributes()), "failed:member_damaged", offset=offset)
+
+
+@case()
+def local_header_destroyed(b: Builder) -> None:
+    b.image(accept="failed:member_damaged")
+    b.body[:4] = b"XXXX"
+    b.images(2)
+
+
+@case()
+def packed_data_are_noise(b: Builder) -> None:
+    b.images(1)
+    for method in (DEFLATE, DEFLATE64, BZIP2, LZMA):
+        data = dicom_file(b.attributes())
+        accept = "failed:member_damaged failed:size_mismatch failed:crc_mismatch"
+        accept += " failed:too_much_memory"
+        b.file("", data, accept, method, hashlib.shake_256(data).digest(500))
+
+
+@case()
+def packed_data_end_early(b: Builder) -> None:
+    b.images(1)
+    for method in (DEFLATE, DEFLATE64, BZIP2, LZMA):
+        data = dicom_file(b.attributes())
+        b.file("", data, "failed:member_damaged", method, PACKERS[method](data)[:-30])
+
+
+@case()
+def dates_that_never_were(b: Builder) -> None:
+    for date in ((0xFFE0, 0xFFFF), (0, 0), (0xFFFF, 0xBF7D)):
+        b.file("", dicom_file(b.attributes()), IMPORTED, date=date)
+
+
+@case()
+def entries_with_comments_and_unknown_fields(b: Builder) -> None:
+    field_ = struct.pack("<HH", 0xCAFE, 60_000) + bytes(60_000)
+    b.file("", dicom_file(b.attributes()), IMPORTED, extra=field_, comment=b"c" * 65_000)
+    b.file("", dicom_file(b.attributes()), IMPORTED, local_extra=field_[:-1])
+    b.images(1)
+
+
+@case()
+def thousands_of_empty_members(b: Builder) -> None:
+    b.images(3)
+    for number in range(3_000):
+        b.file(f"{number:04x}", b"", "skipped:empty_file", STORED)
+
+
+# Bombs
+
+
+@case()
+def one_member_listed_twice(b: Builder) -> None:
+    """Odd, but met in the field, and no bomb."""
+    b.images(2)
+    b.entries.append(b.entries[0])
+    b.members.append(Expected(b.members[0].name, (DUPLICATE,), b.members[0].sha256))
+
+
+@case(refused="archive_overlap")
+def one_member_listed_thrice(b: Builder) -> None:
+    b.images(2)
+    b.entries += [b.entries[0]] * 2
+
+
+@case(refused="archive_overlap")
+def one_kernel_listed_2000_times(b: Builder) -> None:
+    """Every entry is the same 8 MB of zeros: 16 GB from 100 kB."""
+    zeros, crc = deflated_zeros(8 << 20)
+    b.file("kernel", b"", packed=zeros, crc=crc, size=8 << 20)
+    b.entries *= 2_000
+
+
+@case(refused="archive_overlap")
+def quoted_overlap(b: Builder) -> None:
+    """Every member's Deflate data quote the next local header, and all end in one kernel."""
+    kernel, crc = deflated_zeros(4 << 20)
+    output = bytes(4 << 20)
+    tail = Entry(b"000", DEFLATE, 0, crc, len(kernel), len(output), 0)
+    chain, entries = tail.local_header(b"000", b"") + kernel, [(tail, 0)]
+    header = tail.local_header(b"000", b"")
+    for number in range(1, 200):
+        packed_size = len(chain) + 5
+        crc = zlib.crc32(output, zlib.crc32(header)) if number == 1 else 0
+        entry = Entry(b"%03d" % number, DEFLATE, 0, crc, packed_size, len(output) + 33 * number, 0)
+        header = entry.local_header(entry.name, b"")
+        entries = [(old, at + len(header) + 5) for old, at in entries]
+        entries.append((entry, 0))
+        chain = header + quote(chain[:33]) + chain[33:]
+        entries = [(old, at) for old, at in entries]
+    b.body += chain
+    b.entries = [Entry(e.name, e.method, 0, e.crc, e.packed_size, e.size, at) for e, at in entries]
+
+
+@case(refused="archive_overlap")
+def extra_field_overlap(b: Builder) -> None:
+    """The extra field of each local header hides the next local headers; all share one kernel."""
+    kernel, crc = deflated_zeros(4 << 20)
+    chain: bytes = b""
+    entries: list[Entry] = []
+    for number in range(300):
+        entry = Entry(b"%03d" % number, DEFLATE, 0, crc, len(kernel), 4 << 20, 0)
+        hidden = struct.pack("<HH", 0xCAFE, len(chain)) + chain if chain else b""
+        chain = entry.local_header(entry.name, b"")[:28]
+        chain += struct.pack("<H", len(hidden)) + entry.name + hidden
+        entries.append(entry)
+    b.body += chain + kernel
+    b.entries = [
+        Entry(e.name, DEFLATE, 0, crc, len(kernel), 4 << 20, 37 * (299 - number))
+        for number, e in enumerate(entries)
+    ]
+
+
+@case()
+def flat_bomb(b: Builder) -> None:
+    """500 MB of zeros, which are not DICOM."""
+    packed, crc = deflated_zeros(500 << 20)
+    b.file("zeros.dcm", b"", NOT_DICOM, packed=packed, crc=crc, size=500 << 20)
+    b.images(2)
+
+
+@case()
+def flat_bomb_in_every_way(b: Builder) -> None:
+    """60 MB of zeros in each method that packs well, all of it declared."""
+    b.images(1)
+    zeros = bytes(60 << 20)
+    for method in (BZIP2, LZMA):
+        b.file(f"{method}.bin", zeros, NOT_DICOM, method)
+
+
+@case()
+def bomb_that_declares_little(b: Builder) -> None:
+    """100 MB from a few hundred bytes, declared as 1,000 bytes: `zipfile` inflates it whole."""
+    b.images(1)
+    packed, crc = bzip2_zeros(100 << 20)
+    b.file("bz2.dcm", b"", "failed:size_mismatch", BZIP2, packed, crc=crc, size=1_000)
+    packed = lzma_packed(bytes(100 << 20))
+    b.file("lzma.dcm", b"", "failed:size_mismatch", LZMA, packed, size=1_000)
+    packed, crc = deflated_zeros(100 << 20)
+    for method in (DEFLATE, DEFLATE64):
+        b.file("flate.dcm", b"", "failed:size_mismatch", method, packed, crc=crc, size=1_000)
+
+
+@case()
+def large_image_of_zeros(b: Builder) -> None:
+    """An honest object of 300 MB that packs a thousand times: no rule on the ratio may refuse it."""
+    attributes = b.attributes(PixelData=None)
+    head = dicom_file(attributes) + struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OW", 0, 300 << 20)
+    packed, crc = deflated_zeros(300 << 20, head)
+    size = len(head) + (300 << 20)
+    b.file("mask.dcm", b"", IMPORTED, packed=packed, crc=crc, size=size)
+    last = b.members[-1]
+    digest = hashlib.sha256(head)
+    for _ in range(300):
+        digest.update(bytes(1 << 20))
+    b.members[-1] = Expected(last.name, last.accepted, digest.hexdigest())
+
+
+@case()
+def lzma_dictionary_of_4_gb(b: Builder) -> None:
+    """The decoder would allocate it; a member of 900 bytes needs none of it."""
+    data = dicom_file(b.attributes())
+    b.file("", data, IMPORTED, LZMA, lzma_packed(data, dictionary=MAX_32))
+    b.images(1)
+
+
+@case(refused="total_too_large")
+def totals_beyond_reason(b: Builder) -> None:
+    """Members that could be as large as they say, and are 240 GB together by declaration."""
+    packed, crc = deflated_zeros(16 << 20)
+    for number in range(16):
+        b.file(f"{number}", b"", packed=packed[:2000], crc=crc, size=15_000_000_000, method=BZIP2)
+
+
+@case()
+def zip_in_the_zip(b: Builder) -> None:
+    inner = Builder("inner of " + b.name)
+    inner.images(2)
+    inner.file("notes.txt", b"text\n")
+    b.images(1)
+    b.file("inner.zip", inner.finish(), "skipped:nested_archive")
+    for member in inner.members:
+        b.members.append(Expected(f"inner.zip/{member.name}", member.accepted, member.sha256))
+
+
+@case()
+def zips_in_zips_in_zips(b: Builder) -> None:
+    """Four levels of eight: the second level is not opened."""
+    data = b"".join((bytes(1 << 20),))
+    inner = Builder("level")
+    inner.file("0.dll", data)
+    data = inner.finish()
+    for _ in range(3):
+        level = Builder("level")
+        for number in range(8):
+            level.file(f"{number}.zip", data, "skipped:nested_too_deep", DEFLATE)
+        data = level.finish()
+    b.images(1)
+    b.file("deep.zip", data, "skipped:nested_archive")
+    for number in range(8):
+        b.expect(f"deep.zip/{number}.zip", "skipped:nested_too_deep")
+
+
+@case()
+def zips_in_the_zip_that_cannot_be_read(b: Builder) -> None:
+    """Cut short, empty of files, an overlap, a comment in place of a directory."""
+    b.images(1)
+    for name in ("cut_in_half", "only_directories", "one_member_listed_thrice"):
+        b.file(f"{name}.zip", build(name).data, "failed:nested_refused")
+
+
+@case()
+def zip_in_the_zip_with_bad_members(b: Builder) -> None:
+    b.images(1)
+    for name in ("checksum_wrong", "encrypted_one_of_three"):
+        inner = build(name)
+        b.file(f"{name}.zip", inner.data, "skipped:nested_archive")
+        for member in inner.members:
+            b.members.append(Expected(f"{name}.zip/{member.name}", member.accepted, member.sha256))
+
+

@@ -1,0 +1,209 @@
+"""The scanner and pydicom give the very same records, for whole files and for damaged ones."""
+
+import random
+import struct
+import warnings
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.valuerep import DA, TM
+
+from app.dicom import headers
+from app.dicom.errors import Expected, MemberFailed
+from app.dicom.headers import HeaderLimits, read_header
+from app.dicom.records import Header
+from app.dicom.scanner import Unusual
+from tests import objects
+
+LIMITS = HeaderLimits()
+PYDICOM_DATA = Path(pydicom.__file__).parent / "data"
+MAKERS: tuple[Callable[..., bytes], ...] = (
+    objects.ct_image,
+    objects.pet_image,
+    objects.structured_report,
+    objects.enhanced_ct,
+    objects.rt_structure_set,
+)
+WAYS: tuple[dict[str, Any], ...] = (
+    {},
+    {"undefined_lengths": True},
+    {"transfer_syntax": objects.IMPLICIT},
+    {"transfer_syntax": objects.IMPLICIT, "undefined_lengths": True},
+)
+
+# The module's constants of a single value -> what pydicom's attribute becomes.
+TEXTS = (
+    *(headers.PATIENT_NAME, headers.PATIENT_SEX, headers.STUDY_DESCRIPTION),
+    *(headers.ACCESSION_NUMBER, headers.STUDY_ID, headers.MODALITY, headers.SERIES_DESCRIPTION),
+    *(headers.BODY_PART_EXAMINED, headers.PATIENT_POSITION),
+)
+
+
+def pydicom_files() -> list[Path]:
+    files = [path for path in PYDICOM_DATA.rglob("*") if path.is_file()]
+    return sorted(path for path in files if path.suffix not in (".py", ".pyc", ".json"))
+
+
+def outcome(read: Callable[[], Header]) -> Header | tuple[str, dict[str, Any]]:
+    """The header, or the expected error; pydicom's own errors count as damage, as they do."""
+    try:
+        return read()
+    except Expected as error:
+        return error.code, error.facts
+    except (Unusual, struct.error):
+        raise
+    except Exception:
+        return "header_damaged", {}
+
+
+def fast(data: bytes) -> Header:
+    return headers._records(headers._scan(data, LIMITS, False), "ISO_IR 100")
+
+
+def slow(data: bytes) -> Header:
+    return headers._records(headers._read_with_pydicom(data, LIMITS, False), "ISO_IR 100")
+
+
+def assert_same_or_unusual(data: bytes) -> bool:
+    """Whether the scanner read it; then pydicom gives the same."""
+    try:
+        quick = outcome(lambda: fast(data))
+    except (Unusual, struct.error):
+        return False
+    assert quick == outcome(lambda: slow(data))
+    return True
+
+
+@pytest.mark.parametrize("path", pydicom_files(), ids=lambda path: path.name)
+def test_the_scanner_reads_pydicoms_own_files_as_pydicom_does(path):
+    assert_same_or_unusual(path.read_bytes())
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+def test_the_scanner_reads_generated_files_as_pydicom_does(make, way):
+    assert assert_same_or_unusual(make(**way))
+
+
+def test_the_scanner_reads_most_of_pydicoms_own_files():
+    readable = [path.read_bytes() for path in pydicom_files()]
+    readable = [data for data in readable if headers.looks_like_dicom(data)]
+    assert sum(map(assert_same_or_unusual, readable)) > len(readable) * 0.7
+
+
+def plain(value: Any) -> str:
+    """pydicom's value as one text."""
+    if value is None:
+        return ""
+    many = isinstance(value, pydicom.multival.MultiValue)
+    return "\\".join(map(str, value)) if many else str(value)
+
+
+def whole(value: Any) -> int | None:
+    return None if value in (None, "") else int(value)
+
+
+def assert_equals_pydicom(header: Header, dataset: pydicom.Dataset) -> None:
+    assert header.study.study_instance_uid == dataset.StudyInstanceUID
+    assert header.series.series_instance_uid == dataset.SeriesInstanceUID
+    assert header.instance.sop_instance_uid == dataset.SOPInstanceUID
+    assert header.instance.sop_class_uid == dataset.get("SOPClassUID", "")
+    patient, study, series = header.patient, header.study, header.series
+    assert patient.unique_patient_id == plain(dataset.get("PatientID")).strip("\0 ")
+    assert patient.patient_name == plain(dataset.get("PatientName"))
+    assert patient.patient_sex == plain(dataset.get("PatientSex"))
+    assert patient.patient_dob == DA(dataset.get("PatientBirthDate"))
+    assert study.study_date == DA(dataset.get("StudyDate"))
+    assert study.study_time == TM(dataset.get("StudyTime"))
+    assert study.study_description == plain(dataset.get("StudyDescription"))
+    assert study.accession_number == plain(dataset.get("AccessionNumber"))
+    assert study.study_id == plain(dataset.get("StudyID"))
+    assert series.modality == plain(dataset.get("Modality"))
+    assert series.series_description == plain(dataset.get("SeriesDescription"))
+    assert series.body_part_examined == plain(dataset.get("BodyPartExamined"))
+    assert series.frame_of_reference_uid == plain(dataset.get("FrameOfReferenceUID"))
+    assert series.series_number == whole(dataset.get("SeriesNumber"))
+    assert series.series_date == DA(dataset.get("SeriesDate"))
+    assert header.instance.instance_number == whole(dataset.get("InstanceNumber"))
+    assert header.instance.rows == whole(dataset.get("Rows"))
+    assert header.instance.columns == whole(dataset.get("Columns"))
+    assert header.instance.number_of_frames == whole(dataset.get("NumberOfFrames"))
+    if header.image and "SharedFunctionalGroupsSequence" not in dataset:
+        assert_image_equals_pydicom(header, dataset)
+    if header.structure_set:
+        pass
+
+
+def assert_image_equals_pydicom(header: Header, dataset: pydicom.Dataset) -> None:
+    image = header.image
+    assert image is not None
+    assert image.patient_position == plain(dataset.get("PatientPosition"))
+    assert image.slice_location == dataset.get("SliceLocation")
+    assert image.slice_thickness == (dataset.get("SliceThickness") or None)
+    assert image.pixel_spacing == dataset.get("PixelSpacing")
+    assert image.image_position_patient == dataset.get("ImagePositionPatient")
+    assert image.image_orientation_patient == dataset.get("ImageOrientationPatient")
+
+
+# Damage
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """The bytes with one to three kinds of damage done to them."""
+    changed = bytearray(data)
+    for _ in range(chance.randint(1, 3)):
+        chance.choice((flip, flip, lie, lie, cut, remove, insert, repeat))(changed, chance)
+        if len(changed) < 200:
+            break
+    return bytes(changed)
+
+
+def flip(data: bytearray, chance: random.Random) -> None:
+    data[chance.randrange(132, len(data))] = chance.randrange(256)
+
+
+def lie(data: bytearray, chance: random.Random) -> None:
+    """Put a plausible length or tag over two or four bytes."""
+    position = chance.randrange(132, len(data) - 4)
+    lies = (b"\xff\xff\xff\xff", b"\0\0", b"\xff\xff", b"\x08\0\0\0", b"SQ", b"UN", b"OB", b"\xfe\xff")
+    lies += (b"\x0d\xe0", b"\xdd\xe0", b"\x00\xe0", b"\x18\0", b"\x04\0", b"LO", b"US", b"\\")
+    put = chance.choice(lies)
+    data[position : position + len(put)] = put
+
+
+def cut(data: bytearray, chance: random.Random) -> None:
+    del data[chance.randrange(132, len(data)) :]
+
+
+def remove(data: bytearray, chance: random.Random) -> None:
+    position = chance.randrange(132, len(data))
+    del data[position : position + chance.randint(1, 16)]
+
+
+def insert(data: bytearray, chance: random.Random) -> None:
+    position = chance.randrange(132, len(data))
+    data[position:position] = chance.randbytes(chance.randint(1, 12))
+
+
+def repeat(data: bytearray, chance: random.Random) -> None:
+    """Copy a piece to another place."""
+    start = chance.randrange(132, len(data))
+    piece = data[start : start + chance.randint(4, 60)]
+    position = chance.randrange(132, len(data))
+    data[position:position] = piece
+
+
+def mutations(count: int, seed: int) -> Iterator[bytes]:
+    chance = random.Random(seed)
+    originals = [make(**way) for make in MAKERS for way in WAYS]
+    for _ in range(count):
+        yield mutated(chance.choice(originals), chance)
+
+
+def test_the_scanner_reads_damaged_files_as_pydicom_does_or_leaves_them():
+    read = [assert_same_or_unusual(data) for data in mutations(3_000, seed=1)]
+    assert sum(read) > 500
