@@ -1,8 +1,9 @@
 """Upload, start, watch, and look at the catalogue's tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
@@ -34,8 +35,6 @@ from .models import (
 from .names import person_name
 from .progress import can_start, is_live, outcome_words, status_label, tone
 from .views import announce_start, progress_url
-
-M = TypeVar("M", bound=Model)
 
 admin.site.site_header = "ICON"
 admin.site.site_title = "ICON"
@@ -84,9 +83,11 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     )  # fmt: skip
     readonly_fields = (*facts, "log")
 
-    def get_list_display(self, request: HttpRequest) -> Sequence[str]:
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        """The columns; buttons only for who may press them."""
+        first, status, *rest = self.list_display
         may_process = self.has_process_permission(request)
-        return (*self.list_display, "buttons" if may_process else "links")
+        return (first, status, "buttons" if may_process else "links", *rest)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -183,8 +184,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             uploads = list(idle.exclude(processing_status=Status.IN_PROGRESS))
             DICOMFile.objects.filter(pk__in=[upload.pk for upload in uploads]).delete()
             for upload in uploads:
-                file = upload.file
-                transaction.on_commit(lambda file=file: file.storage.delete(file.name))
+                transaction.on_commit(partial(upload.file.storage.delete, upload.file.name))
 
     def get_deleted_objects(
         self, objs: Iterable[DICOMFile], request: HttpRequest
@@ -509,7 +509,7 @@ def _patient_name(patient: Patient) -> SafeString:
     return format_html("<bdi>{}</bdi>", name)
 
 
-def _with_count(parents: QuerySet[M], child: type[Model], key: str) -> QuerySet[M]:
+def _with_count(parents: Any, child: type[Model], key: str) -> Any:
     """The rows with `children`, how many rows of `child` point at each.
 
     A subquery and no join: it is worked out for the rows on the page only.

@@ -1,7 +1,7 @@
 """The form that takes an upload."""
 
 import shutil
-from typing import Any
+from typing import IO, Any, cast
 
 from django import forms
 from django.conf import settings
@@ -29,8 +29,8 @@ class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
                 "password. It may hold folders and other files, too; those are skipped."
             )
 
-    def clean_file(self) -> UploadedFile:
-        file: UploadedFile = self.cleaned_data["file"]
+    def clean_file(self) -> "UploadedFile[bytes]":
+        file: UploadedFile[bytes] = self.cleaned_data["file"]
         size = file.size or 0
         if size > settings.ICON_MAX_UPLOAD:
             limit = human_size(settings.ICON_MAX_UPLOAD)
@@ -39,7 +39,7 @@ class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
                 "Upload it in several smaller ZIPs."
             )
         try:
-            archives.looks_like_zip(file.file)
+            archives.looks_like_zip(cast(IO[bytes], file.file))
         except ArchiveRefused as refused:
             raise forms.ValidationError(refused.sentence) from refused
         file.seek(0)
@@ -56,4 +56,5 @@ class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
         file = self.cleaned_data["file"]
         self.instance.original_name = str(file.name)[:255]
         self.instance.size = file.size
-        return super().save(commit)
+        upload: DICOMFile = super().save(commit)
+        return upload

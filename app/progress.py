@@ -149,6 +149,8 @@ def _status(upload: DICOMFile, place: int | None) -> dict[str, Any]:
 
 
 def _percent_and_step(upload: DICOMFile, place: int | None) -> tuple[int, str]:
+    if upload.processing_status == Status.IN_PROGRESS and upload.cancel_requested:
+        return upload.percent, "Stopping"
     if upload.processing_status == Status.IN_PROGRESS:
         percent, step = _task_report(upload.task_id)
         stage_step = STEPS[Stage(upload.stage)] if upload.stage else "Starting"

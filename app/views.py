@@ -162,12 +162,16 @@ def _tiles(upload: DICOMFile, chosen: str) -> list[dict[str, Any]]:
 
 def _ledger(request: HttpRequest, upload: DICOMFile) -> dict[str, Any]:
     """One page of the ledger, filtered by outcome and by what the name or sentence holds."""
-    outcome, text = request.GET.get("outcome", ""), request.GET.get("q", "").strip()
+    outcome, text = (
+        request.GET.get("outcome", ""),
+        request.GET.get("q", "").replace("\0", "").strip(),
+    )
     members = ArchiveMember.objects.filter(upload=upload).order_by("index", "inner")
     if outcome in Outcome:
         members = members.filter(outcome=outcome)
     if text:
         members = members.filter(Q(name__icontains=text) | Q(detail__icontains=text))
     page = Paginator(members, LEDGER_ROWS).get_page(request.GET.get("page"))
-    filters = urlencode({name: value for name, value in request.GET.items() if name != "page"})
-    return {"page": page, "outcome": outcome, "q": text, "filters": filters}
+    filters = {"outcome": outcome, "q": text}
+    query = urlencode({name: value for name, value in filters.items() if value})
+    return {"page": page, "filters": query, **filters}

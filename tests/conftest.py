@@ -26,8 +26,13 @@ from django.conf import settings as project
 from django.contrib.auth import get_user_model
 from django.db import connection
 
+from app import ingest
+from app.management.commands.import_archive import keep_copy
 from app.management.commands.up import broker_command
+from app.models import DICOMFile
+from app.verify import verify
 from icon.processes import child_of_this
+from tests.objects import zip_of
 
 START_SECONDS = 60
 
@@ -83,6 +88,11 @@ def staff_client(client, staff_user):
 # Processes
 
 
+def outside() -> dict[str, str]:
+    """The environment without what the tests have set in it."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("ICON_", "DJANGO_"))}
+
+
 @dataclass
 class Service:
     """A process of a test's own, with its output in a file."""
@@ -90,6 +100,7 @@ class Service:
     command: list[str]
     log: Path
     environment: dict[str, str] = field(default_factory=dict)
+    clean: bool = False  # nothing of the tests' own environment
     user: str | None = None
     process: subprocess.Popen | None = None
 
@@ -97,7 +108,7 @@ class Service:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
-                env={**os.environ, **self.environment},
+                env={**(outside() if self.clean else os.environ), **self.environment},
                 cwd=project.BASE_DIR if self.user is None else "/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -363,3 +374,37 @@ def signed_in(page, live, staff_user):
     page.click("[type=submit]")
     page.wait_for_url(f"{live.url}/admin/")
     return page
+
+
+# Imports
+
+
+@pytest.fixture
+def upload_zip(transactional_db, processed_root, media_root, tmp_path):
+    """Keep a ZIP as an upload does, without processing it: a path, or members for `zip_of`."""
+
+    def keep(*members) -> DICOMFile:
+        path = members[0]
+        if not isinstance(path, Path):
+            path = zip_of(tmp_path / f"{secrets.token_hex(4)}.zip", *members)
+        return keep_copy(path)
+
+    return keep
+
+
+@pytest.fixture
+def import_zip(upload_zip):
+    """Import a ZIP to its end status; the catalogue is verified after it."""
+
+    def run(*members) -> DICOMFile:
+        return process(upload_zip(*members))
+
+    return run
+
+
+def process(upload: DICOMFile) -> DICOMFile:
+    """Run an upload in this process, and verify the catalogue."""
+    assert ingest.run_upload(upload.pk)
+    upload.refresh_from_db()
+    assert [violation.sentence for violation in verify()] == []
+    return upload

@@ -169,7 +169,16 @@ def flip(data: bytearray, chance: random.Random) -> None:
 def lie(data: bytearray, chance: random.Random) -> None:
     """Put a plausible length or tag over two or four bytes."""
     position = chance.randrange(132, len(data) - 4)
-    lies = (b"\xff\xff\xff\xff", b"\0\0", b"\xff\xff", b"\x08\0\0\0", b"SQ", b"UN", b"OB", b"\xfe\xff")
+    lies = (
+        b"\xff\xff\xff\xff",
+        b"\0\0",
+        b"\xff\xff",
+        b"\x08\0\0\0",
+        b"SQ",
+        b"UN",
+        b"OB",
+        b"\xfe\xff",
+    )
     lies += (b"\x0d\xe0", b"\xdd\xe0", b"\x00\xe0", b"\x18\0", b"\x04\0", b"LO", b"US", b"\\")
     put = chance.choice(lies)
     data[position : position + len(put)] = put

@@ -26,13 +26,10 @@ from icon import settings as read
 from icon.celery import app
 from icon.logs import OneLine
 
+from .conftest import outside
+
 EXAMPLE = project.BASE_DIR / ".env.example"
 SENTINEL = "DOE^JANE"
-
-
-def clean_environment(**variables: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ICON_", "DJANGO_"))}
-    return {**kept, **variables}
 
 
 def settings_of_a_new_process(**variables: str) -> dict[str, str]:
@@ -42,7 +39,7 @@ def settings_of_a_new_process(**variables: str) -> dict[str, str]:
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=clean_environment(**variables),
+        env={**outside(), **variables},
         cwd=project.BASE_DIR,
         capture_output=True,
         text=True,
@@ -159,7 +156,7 @@ def test_the_production_profile_passes_the_deployment_check(tmp_path):
     manage = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
     done = subprocess.run(
         manage,
-        env=clean_environment(ICON_VAR=str(tmp_path), ICON_HTTPS="1"),
+        env={**outside(), "ICON_VAR": str(tmp_path), "ICON_HTTPS": "1"},
         cwd=project.BASE_DIR,
         capture_output=True,
         text=True,
@@ -181,6 +178,7 @@ def test_pages_are_kept_out_of_caches_and_static_files_are_not(client):
     css = client.get("/static/admin/css/base.css")
     assert css.status_code == 200
     assert "no-store" not in css.headers["Cache-Control"]
+    css.close()
 
 
 @pytest.mark.django_db

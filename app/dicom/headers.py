@@ -324,8 +324,8 @@ def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
     dataset, end = scanner.scan(buffer, start, implicit, WANTED, limits.items)
     if truncated and end > len(buffer) - 12:
         raise MemberFailed("header_too_large", limit=_in_megabytes(limits.header))
-    vr, charset = dataset.get(SPECIFIC_CHARACTER_SET.tag) or ("", b"")
-    if vr not in ("", "CS") or b"\0" in charset.rstrip(b"\0 "):
+    vr, charset = dataset.get(SPECIFIC_CHARACTER_SET.tag) or (b"", b"")
+    if vr not in (b"", b"CS") or b"\0" in charset.rstrip(b"\0 "):
         raise Unusual  # pydicom looks at this one element while it reads, and may fail
     return Found(
         dataset,

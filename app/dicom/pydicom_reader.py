@@ -57,7 +57,7 @@ class Dataset:
         if _is_cut(element):
             return None
         longest = None if self.kinds.get(tag) == WHOLE else LONGEST
-        return element.VR or "", (element.value or b"")[:longest]
+        return (element.VR or "").encode(), (element.value or b"")[:longest]
 
     def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]:
         """The items of a sequence, one after the other."""
@@ -104,7 +104,7 @@ def _converted(element: Any) -> Element | None:
     if element.VR not in ("CS", "UI") or value is None:
         return None
     text = value if isinstance(value, str) else "\\".join(value)
-    return element.VR, text.encode("latin-1", errors="replace")
+    return element.VR.encode(), text.encode("latin-1", errors="replace")
 
 
 def _read(how: Any, data: bytes, item_limit: int) -> Any:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from .errors import MemberFailed
 
 Buffer = bytes | mmap
-Element = tuple[str, bytes]  # its VR, "" in implicit VR; its value
+Element = tuple[bytes, bytes]  # its VR, empty in implicit VR; its value
 
 # What to do with a wanted tag: take its value, or LONGEST bytes of it; note where its items
 # are; stop before it.
@@ -184,7 +184,7 @@ class Scan:
             elif vr in LONG:
                 (length,) = _length(buffer, position + 8)
                 position += 12
-                if length == UNDEFINED or vr == b"SQ":
+                if length == UNDEFINED or (vr == b"SQ" and tag in wanted):
                     kind = wanted[tag][0] if tag in wanted else SEQUENCE
                     if kind == STOP:
                         return position
@@ -203,7 +203,7 @@ class Scan:
                 if kind == SEQUENCE:
                     raise Unusual
                 size = LONGEST if length > LONGEST and kind == ELEMENT else length
-                elements[true_tag] = vr.decode(), buffer[position : position + size]
+                elements[true_tag] = vr, buffer[position : position + size]
             position += length
         return self._ended(position, end, depth)
 
@@ -229,7 +229,7 @@ class Scan:
                     if length == UNDEFINED:
                         raise Unusual
                     size = LONGEST if length > LONGEST and kind == ELEMENT else length
-                    elements[true_tag] = "", buffer[position : position + size]
+                    elements[true_tag] = b"", buffer[position : position + size]
             if length == UNDEFINED or kind == SEQUENCE:
                 start = position
                 position = self._over_sequence(found, tag, start, length, wanted, depth)

@@ -98,10 +98,14 @@ CONTOUR_WANTED = wanted(
 )
 
 BYTE = range(256)
-# DS (PS3.5 6.2) allows +1.5, .5, 5. and 01.5, which JSON does not.
-JSON_NUMBERS = re.compile(
-    rb"(?:-?+(?:0|[1-9][0-9]{0,15}+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]{1,2}+)?+(?:\\|\Z))++"
+# DS (PS3.5 6.2) allows +1.5, .5, 5. and 01.5, which JSON does not. Contours mostly lie in a plane
+# and have decimals, which the first pattern knows: it is the faster one, with one step a point.
+_DECIMAL = rb"-?+(?!0[0-9])[0-9]{1,16}+\.[0-9]++"
+_NUMBER = rb"-?+(?!0[0-9])[0-9]{1,16}+(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]{1,2}+)?+"
+PLANAR = re.compile(
+    rb"%(n)b\\%(n)b(\\%(n)b)(?:\\%(n)b\\%(n)b\1)*+" % {b"n": _DECIMAL},
 )
+POINTS = re.compile(rb"%(n)b\\%(n)b\\%(n)b(?:\\%(n)b\\%(n)b\\%(n)b)*+" % {b"n": _NUMBER})
 
 
 class Dataset(Protocol):
@@ -257,8 +261,8 @@ def _json_numbers(element: Element, little_endian: bool) -> bytes | None:
     data = element[1].strip(WHITESPACE)
     if not data:
         return b""
-    if JSON_NUMBERS.fullmatch(data) and not data.endswith(b"\\"):
-        return data.replace(b"\\", b",") if (data.count(b"\\") + 1) % 3 == 0 else None
+    if PLANAR.fullmatch(data) or POINTS.fullmatch(data):
+        return data.replace(b"\\", b",")
     numbers = numbers_of(element, "DS", little_endian)
     if numbers is None or len(numbers) % 3:
         return None

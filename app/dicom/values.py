@@ -26,8 +26,11 @@ TIME = re.compile(rb"([0-9]{2})(?:(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]*))?)?
 INTEGER = re.compile(rb"[+-]?[0-9]{1,20}")
 DECIMAL = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 WHITESPACE = b" \0\t\n\v\f\r"
-BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
-NOT_NUMBERS = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "AT"))
+BINARY = {
+    **{b"US": "H", b"SS": "h", b"UL": "I", b"SL": "i", b"UV": "Q", b"SV": "q"},
+    **{b"FL": "f", b"FD": "d"},
+}
+NOT_NUMBERS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"AT"))
 # In these a backslash separates values, each with its own padding.
 PADDED_EACH = frozenset(("LO", "SH", "UC"))
 
@@ -224,8 +227,8 @@ def _escaped(match: re.Match[str]) -> str:
 def numbers_of(element: Element, dictionary_vr: str, little_endian: bool) -> Numbers | None:
     """The numbers of an element; None where they are not all finite numbers."""
     vr, value = element
-    if vr in ("", "UN"):
-        vr = dictionary_vr
+    if vr in (b"", b"UN"):
+        vr = dictionary_vr.encode()
     if vr in NOT_NUMBERS:
         return None
     if vr in BINARY:

@@ -31,7 +31,7 @@ class Command(BaseCommand):
 
     def _import(self, path: Path, as_json: bool) -> bool:
         try:
-            upload = _keep_copy(path)
+            upload = keep_copy(path)
         except OSError:
             self._tell(_result(path, reason="The file cannot be read or copied."), as_json)
             return False
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{line}. {result['reason']}".rstrip())
 
 
-def _keep_copy(path: Path) -> DICOMFile:
+def keep_copy(path: Path) -> DICOMFile:
     """Copy an archive into the media root, sharing its blocks where the file system can."""
     upload = DICOMFile(original_name=path.name[:255], size=path.stat().st_size)
     upload.file.name = random_archive_name(upload, path.name)

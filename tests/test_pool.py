@@ -1,0 +1,143 @@
+"""Extractors that die or hang, and results in order all the same."""
+
+import os
+import signal
+import threading
+import time
+import zlib
+from dataclasses import replace
+
+import pytest
+
+from app.dicom import pool as pools
+from app.dicom.archives import Limits, open_archive
+from app.dicom.headers import HeaderLimits
+from app.dicom.pool import Pool, Settings
+from app.dicom.staging import Staging
+from tests.objects import ct_image, uid, zip_of
+
+LARGE = 100_000_000  # bytes; long enough to be caught in the act
+SETTINGS = Settings(
+    extractors=2,
+    member_seconds=60,
+    limits=Limits(),
+    header_limits=HeaderLimits(),
+    assumed_charset="ISO_IR 100",
+)
+
+
+def image(number: int, **keywords) -> bytes:
+    return ct_image(SOPInstanceUID=uid(2, 1, number), **keywords)
+
+
+def large_image(number: int) -> bytes:
+    return image(number) + bytes(LARGE)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read a ZIP of members with a pool, while `meddle(pool)` runs in a thread beside it."""
+
+    def run(*members, meddle=lambda pool: None, settings=SETTINGS):
+        path = zip_of(tmp_path / "a.zip", *members)
+        with path.open("rb") as file, Staging(tmp_path / "processed", 1) as staging:
+            archive = open_archive(file, Limits())
+            with Pool(file.fileno(), staging.fd, settings, {}) as pool:
+                thread = threading.Thread(target=meddle, args=(pool,))
+                thread.start()
+                results = [result for result in pool.results(archive.members()) if result]
+                thread.join()
+            return results
+
+    return run
+
+
+def strike(pool: Pool, index: int, sent: signal.Signals) -> bool:
+    """Signal the extractor that is in the middle of a member; False once none will be."""
+    begun = False
+    end = time.monotonic() + 30
+    while time.monotonic() < end and not (begun and not pool.order):
+        begun = begun or bool(pool.order)
+        for child in list(pool.children):
+            if not child.mark.closed and child.reading[0] == index:
+                os.kill(child.process.pid, sent)
+                while sent == signal.SIGKILL and child in pool.children:
+                    time.sleep(0.01)
+                return True
+    return False
+
+
+def test_results_come_in_directory_order(read):
+    results = read(large_image(1), *(image(number) for number in range(2, 60)))
+    assert [result.index for result in results] == list(range(59))
+    assert all(result.header for result in results)
+
+
+def test_an_extractor_killed_once_changes_nothing(read):
+    results = read(
+        *(image(number) for number in range(1, 40)),
+        large_image(40),
+        image(41),
+        meddle=lambda pool: strike(pool, 39, signal.SIGKILL),
+    )
+    assert [result.index for result in results] == list(range(41))
+    assert {result.outcome for result in results} == {""}
+
+
+def test_a_member_that_ends_its_extractor_twice_fails_alone(read):
+    struck = []
+
+    def twice(pool):
+        struck.extend(strike(pool, 1, signal.SIGKILL) for _ in range(2))
+
+    results = read(image(1), large_image(2), image(3), meddle=twice)
+    assert struck == [True, True]
+    assert [(result.outcome, result.reason) for result in results] == [
+        ("", ""),
+        ("failed", "reader_crashed"),
+        ("", ""),
+    ]
+
+
+def test_a_member_that_hangs_twice_fails_alone(read, monkeypatch):
+    monkeypatch.setattr(pools, "BYTES_PER_SECOND", LARGE * 10)
+
+    def twice(pool):
+        for _ in range(2):
+            strike(pool, 1, signal.SIGSTOP)
+            time.sleep(2)
+
+    results = read(
+        image(1),
+        large_image(2),
+        image(3),
+        meddle=twice,
+        settings=replace(SETTINGS, member_seconds=1),
+    )
+    assert [(result.outcome, result.reason) for result in results] == [
+        ("", ""),
+        ("failed", "reader_hung"),
+        ("", ""),
+    ]
+
+
+def test_extractors_that_cannot_start_end_the_run(read):
+    with pytest.raises(pools.ExtractorsFail):
+        read(image(1), settings=replace(SETTINGS, memory=1_000_000))
+
+
+def test_a_large_member_streams_in_little_memory(read, tmp_path):
+    data = large_image(1)
+    (result,) = read(data, settings=replace(SETTINGS, memory=200_000_000))
+    staged = tmp_path / "processed" / ".staging" / "1" / result.staged
+    assert staged.stat().st_size == result.size == len(data)
+    assert zlib.crc32(staged.read_bytes()) == zlib.crc32(data)
+
+
+def test_no_extractor_outlives_its_pool(read):
+    pids = []
+    read(image(1), meddle=lambda pool: pids.extend(c.process.pid for c in pool.children))
+    assert pids
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
