@@ -375,9 +375,7 @@ class Builder:
         }
         return {**IMAGE, **own, **changes}
 
-    def image(
-        self, name: str | bytes = "", accept: str = IMPORTED, **changes: Value
-    ) -> "Builder":
+    def image(self, name: str | bytes = "", accept: str = IMPORTED, **changes: Value) -> "Builder":
         return self.file(name, dicom_file(self.attributes(**changes)), accept)
 
     def images(self, count: int) -> None:
@@ -1116,5 +1114,3 @@ def zip_in_the_zip_with_bad_members(b: Builder) -> None:
         b.file(f"{name}.zip", inner.data, "skipped:nested_archive")
         for member in inner.members:
             b.members.append(Expected(f"{name}.zip/{member.name}", member.accepted, member.sha256))
-
-

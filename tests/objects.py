@@ -56,12 +56,15 @@ class Writing(NamedTuple):
     charset: str = "latin-1"  # of text; bytes stand as they are
 
 
+PLAINLY = Writing()
+
+
 def uid(*numbers: int) -> str:
     """A UID that no real object has."""
     return ".".join(map(str, (2, 25, 543, *numbers)))
 
 
-def element(tag: int, vr: str, value: Any, writing: Writing = Writing()) -> bytes:
+def element(tag: int, vr: str, value: Any, writing: Writing = PLAINLY) -> bytes:
     """One data element: PS3.5 7.1."""
     data = _encoded(vr, value, writing)
     length = UNDEFINED if vr == "SQ" and writing.undefined else len(data)
@@ -102,7 +105,7 @@ def _delimiter(number: int, writing: Writing) -> bytes:
     return struct.pack(">HHI" if writing.big_endian else "<HHI", 0xFFFE, number, 0)
 
 
-def elements(attributes: Attributes, writing: Writing = Writing()) -> bytes:
+def elements(attributes: Attributes, writing: Writing = PLAINLY) -> bytes:
     """Data elements in ascending order; those whose value is None are left out."""
     parts = {}
     for keyword, value in attributes.items():
@@ -281,7 +284,9 @@ def enhanced_ct(frames: int = 3, **keywords: Any) -> bytes:
     return made_of(IDENTITY, SERIES, PIXELS, own, keywords=keywords)
 
 
-def contour(*points: float | str, kind: str | None = "CLOSED_PLANAR", sop: str | None = None) -> Any:
+def contour(
+    *points: float | str, kind: str | None = "CLOSED_PLANAR", sop: str | None = None
+) -> dict[str, Any]:
     """An item of the Contour Sequence."""
     images = [{"ReferencedSOPClassUID": CT_IMAGE, "ReferencedSOPInstanceUID": sop}]
     return {
@@ -295,7 +300,9 @@ def contour(*points: float | str, kind: str | None = "CLOSED_PLANAR", sop: str |
 TRIANGLE = contour(0, 0, 5, 10, 0, 5, 0, 10, 5, sop=uid(2, 1, 1))
 
 
-def roi(number: int | str | None, name: Any = "", *contours: Any, **keywords: Any) -> dict[str, Any]:
+def roi(
+    number: int | str | None, name: Any = "", *contours: Any, **keywords: Any
+) -> dict[str, Any]:
     """A ROI: what its items in the three sequences of a structure set hold."""
     return {
         "ROINumber": number,

@@ -31,6 +31,8 @@ from tests.objects import (
     zip_of,
 )
 
+pytestmark = pytest.mark.database
+
 
 def image(number: int, **keywords) -> bytes:
     return ct_image(SOPInstanceUID=uid(2, 1, number), InstanceNumber=str(number), **keywords)

@@ -131,6 +131,14 @@ def test_every_variable_is_in_env_example_and_nothing_else():
     assert set(documented()) == names
 
 
+def test_the_readme_lists_every_variable_and_its_default():
+    readme = (project.BASE_DIR / "README.md").read_text()
+    rows = dict(re.findall(r"^\| `(ICON_[A-Z_]+)` \| (.+?) \|", readme, re.MULTILINE))
+    assert rows.keys() == documented().keys()
+    for name, default in documented().items():
+        assert not default or rows[name] == f"`{default}`"
+
+
 def test_the_defaults_in_env_example_are_the_defaults(tmp_path):
     written = {name: value for name, value in documented().items() if value}
     plain = settings_of_a_new_process(ICON_VAR=str(tmp_path))

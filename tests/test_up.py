@@ -90,6 +90,7 @@ def up(tmp_path) -> Iterator[Callable[..., Up]]:
     yield begin
     for service in started:
         service.stop()
+    for service in started:
         for pid in service.processes():
             os.kill(pid, signal.SIGKILL)
 

@@ -110,11 +110,13 @@ class Reader:
         self.header_limits = HeaderLimits(**settings["header_limits"])
         self.assumed_charset: str = settings["assumed_charset"]
         self.counter = 0
+        self.used = False  # whether it has read a member before
 
     def extract(self, job: Job) -> Iterator[Extracted]:
         """What became of a member: first of what a ZIP there holds, last of the member itself."""
         numbers = itertools.count()
         yield from self._extract(job, self.archive, job.member, numbers, "", job.limits)
+        self.used = True
 
     def rest(self) -> None:
         self._sign(NOTHING, 0)
@@ -139,6 +141,11 @@ class Reader:
             result = self._header(content)
         except Expected as reason:
             result = reason
+        except MemoryError:
+            result = MemberFailed("too_much_memory")
+        if isinstance(result, MemberFailed) and result.code == "too_much_memory" and self.used:
+            # What earlier members left may be to blame: a fresh extractor reads it once more.
+            os._exit(1)
         if content and isinstance(result, MemberSkipped) and content.is_archive(name):
             result = yield from self._inside(job, content, numbers, f"{name}/", limits)
         if number not in job.seen:

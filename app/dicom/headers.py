@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from itertools import islice
 from struct import error as StructError
 from struct import unpack_from
 from typing import NamedTuple, Protocol
@@ -67,6 +68,12 @@ PLANE_ORIENTATION_SEQUENCE = 0x00209116
 SHARED_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009229
 PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009230
 
+# Of those that have a value, the last counts.
+FUNCTIONAL_GROUPS = {
+    PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE: "PerFrameFunctionalGroupsSequence",
+    SHARED_FUNCTIONAL_GROUPS_SEQUENCE: "SharedFunctionalGroupsSequence",
+}
+
 PATIENT = (PATIENT_NAME, PATIENT_ID, PATIENT_BIRTH_DATE, PATIENT_SEX)
 STUDY = (
     *(STUDY_INSTANCE_UID, STUDY_DATE, STUDY_TIME),
@@ -85,7 +92,7 @@ WANTED_KINDS = (
     {a.tag: ELEMENT for a in (SPECIFIC_CHARACTER_SET, *PATIENT, *STUDY, *SERIES)}
     | {a.tag: ELEMENT for a in (*INSTANCE, *IMAGE)}
     | {DIRECTORY_RECORD_SEQUENCE: SEQUENCE}
-    | {SHARED_FUNCTIONAL_GROUPS_SEQUENCE: SEQUENCE, PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE: SEQUENCE}
+    | dict.fromkeys(FUNCTIONAL_GROUPS, SEQUENCE)
     | STRUCTURE_SET_KINDS
     | dict.fromkeys(PIXEL_DATA, STOP)
 )
@@ -131,6 +138,7 @@ DEFLATED_UID = b"1.2.840.10008.1.2.1.99"
 PREFIX = bytes(128) + b"DICM"
 # Transfer Syntax UID: explicit VR little endian.
 EXPLICIT_META = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0"
+BULK = 2**16  # bytes; an element of more is a document or a waveform, and ends a header
 LOOKED_AT = 8  # elements that must make sense in a file without prefix
 
 
@@ -159,7 +167,7 @@ class Found:
     media_storage_instance: str
     transfer_syntax_uid: str
     cut: bool = False  # the file ends within its header
-    structures_lost: bool = False  # a damaged structure set, read up to its structures
+    error: Exception | None = None  # where only what stands before structures could be read
 
 
 class Kind(Enum):
@@ -194,7 +202,10 @@ class StructureSet(NamedTuple):
 
 
 NO_STRUCTURE_SET = StructureSet(None, ())
-NO_STRUCTURES = StructureSetRecord("", "", None, "", 0, [], [], 0, [])
+STRUCTURES_LOST = StructureSet(
+    StructureSetRecord("", "", None, "", 0, [], [], 0, []),
+    (ReadWarning("structures_unreadable"),),
+)
 
 
 def read_header(
@@ -323,7 +334,7 @@ def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
     implicit = syntax == scanner.IMPLICIT_LITTLE_ENDIAN
     dataset, end = scanner.scan(buffer, start, implicit, WANTED, limits.items)
     if truncated and end > len(buffer) - 12:
-        raise MemberFailed("header_too_large", limit=_in_megabytes(limits.header))
+        raise _too_large(limits)
     vr, charset = dataset.get(SPECIFIC_CHARACTER_SET.tag) or (b"", b"")
     if vr not in (b"", b"CS") or b"\0" in charset.rstrip(b"\0 "):
         raise Unusual  # pydicom looks at this one element while it reads, and may fail
@@ -349,10 +360,6 @@ def _inflated(
     return data, not inflater.eof
 
 
-def _in_megabytes(size: int) -> str:
-    return f"{size / 2**20:g} MB"
-
-
 def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
     # Imported here: it costs 0.1 s, and most extractors never need it.
     from . import pydicom_reader
@@ -370,22 +377,28 @@ def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) ->
         data = PREFIX + EXPLICIT_META + data
     else:
         data = bytes(buffer)
+    error: Exception | None = None
     try:
-        dataset, file_meta = pydicom_reader.read(data, WANTED, limits.items)
-        structures_lost = False
-    except Expected:
+        found = pydicom_reader.read(data, WANTED, limits.items)
+    except (Expected, MemoryError):
         raise
-    except Exception:
-        dataset, file_meta = pydicom_reader.read(data, WANTED_BEFORE_STRUCTURES, limits.items)
-        structures_lost = True
+    except Exception as damage:  # as in read_header; a structure set is kept without structures
+        error = _too_large(limits) if truncated else damage
+        found = pydicom_reader.read(data, WANTED_BEFORE_STRUCTURES, limits.items)
+    if truncated and not found.stopped and found.dataset.cut < BULK:
+        raise _too_large(limits)
     return Found(
-        dataset,
-        file_meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag),
-        file_meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
-        syntax or file_meta.uid(TRANSFER_SYNTAX_UID.tag),
-        cut=dataset.cut and not truncated,
-        structures_lost=structures_lost,
+        found.dataset,
+        found.file_meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag),
+        found.file_meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
+        syntax or found.file_meta.uid(TRANSFER_SYNTAX_UID.tag),
+        cut=found.dataset.cut > 0 and not truncated,
+        error=error,
     )
+
+
+def _too_large(limits: HeaderLimits) -> MemberFailed:
+    return MemberFailed("header_too_large", limit=f"{limits.header / 2**20:g} MB")
 
 
 def _records(found: Found, assumed_charset: str) -> Header:
@@ -402,13 +415,14 @@ def _records(found: Found, assumed_charset: str) -> Header:
     instance = _instance(values, sop_class_uid, series.record.modality, found)
     patient = _patient(_elements(dataset, PATIENT), charset)
     image, structure_set = None, NO_STRUCTURE_SET
-    match _kind(sop_class_uid, series.record.modality):
+    kind = _kind(sop_class_uid, series.record.modality)
+    if found.error and kind != Kind.STRUCTURE_SET:
+        raise found.error
+    match kind:
         case Kind.IMAGE:
             image = _image(values, dataset, instance.instance_number)
         case Kind.STRUCTURE_SET:
             structure_set = _structure_set(found, charset)
-        case _ if found.structures_lost:
-            raise MemberFailed("header_damaged")
     warnings = (
         *(patient.warnings, study.warnings, series.warnings),
         *(values.warnings, structure_set.warnings),
@@ -537,8 +551,8 @@ def _is_other_class(sop_class_uid: str) -> bool:
 
 def _image(values: Values, dataset: Dataset, instance_number: int | None) -> ImageRecord:
     plane = values
-    if SHARED_FUNCTIONAL_GROUPS_SEQUENCE in dataset:
-        plane = Values(_plane_elements(dataset).get, values.charset, dataset.little_endian)
+    if any(sequence in dataset for sequence in FUNCTIONAL_GROUPS):
+        plane = Values(_plane_elements(dataset, values).get, values.charset, dataset.little_endian)
         plane.warnings = values.warnings
     return ImageRecord(
         instance_number=instance_number,
@@ -551,21 +565,24 @@ def _image(values: Values, dataset: Dataset, instance_number: int | None) -> Ima
     )
 
 
-def _plane_elements(dataset: Dataset) -> dict[int, Element]:
+def _plane_elements(dataset: Dataset, values: Values) -> dict[int, Element]:
     """The plane's elements: the image's own, else of its shared groups, else of frame one."""
     found: dict[int, Element] = {}
-    for sequence in (PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, SHARED_FUNCTIONAL_GROUPS_SEQUENCE):
-        groups = next(dataset.items(sequence, GROUPS_WANTED), None)
-        if groups is not None:
-            found |= _group_elements(groups)
+    for sequence, keyword in FUNCTIONAL_GROUPS.items():
+        try:
+            for groups in islice(dataset.items(sequence, GROUPS_WANTED), 1):
+                found |= _group_elements(groups)
+        except (Unusual, StructError, Expected, MemoryError):
+            raise
+        except Exception:  # as in read_header; the object is kept without them
+            values.warn("value_unreadable", attribute=keyword)
     return found | _present(dataset)
 
 
 def _group_elements(groups: Dataset) -> dict[int, Element]:
     found: dict[int, Element] = {}
     for sequence in GROUPS:
-        macro = next(groups.items(sequence, PLANE_WANTED), None)
-        if macro is not None:
+        for macro in islice(groups.items(sequence, PLANE_WANTED), 1):
             found |= _present(macro)
     return found
 
@@ -576,14 +593,14 @@ def _present(dataset: Dataset) -> dict[int, Element]:
 
 
 def _structure_set(found: Found, charset: text.Charset) -> StructureSet:
+    if found.error:
+        return STRUCTURES_LOST
     try:
-        if found.structures_lost:
-            raise ValueError
         record, warnings = read_structure_set(found.dataset, charset)
     except (Unusual, StructError, Expected, MemoryError):
         raise
-    except Exception:  # as in read_header: the object is stored, its structures are not
-        return StructureSet(NO_STRUCTURES, (ReadWarning("structures_unreadable"),))
+    except Exception:  # as in read_header; the object is kept without its structures
+        return STRUCTURES_LOST
     return StructureSet(record, tuple(warnings))
 
 

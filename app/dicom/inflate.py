@@ -143,7 +143,7 @@ def _decoded(decoder: Decoder, data: bytes, max_length: int) -> bytes:
     """
     try:
         return decoder.decompress(data, max_length)
-    except MemberFailed:
+    except (MemberFailed, MemoryError):
         raise
     except Exception as error:
         raise MemberFailed("member_damaged") from error

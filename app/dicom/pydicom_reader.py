@@ -2,17 +2,19 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import pydicom
 from pydicom.dataelem import RawDataElement
-from pydicom.filereader import read_partial, read_sequence
+from pydicom.filereader import read_partial, read_sequence_item
 from pydicom.tag import BaseTag
 
 from .errors import MemberFailed
 from .scanner import LONGEST, STOP, UNDEFINED, WHOLE, Element, Wanted
+
+Found = TypeVar("Found")
 
 ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
 
@@ -25,7 +27,7 @@ class CountedItems(BytesIO):
 
     def __init__(self, data: bytes, limit: int) -> None:
         super().__init__(data)
-        self.left = limit
+        self.limit = self.left = limit
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
@@ -49,7 +51,7 @@ class Dataset:
         return BaseTag(tag) in self.dataset
 
     def get(self, tag: int) -> Element | None:
-        element: Any = self.dataset.get_item(BaseTag(tag), keep_deferred=True)
+        element = self._element(tag)
         if element is None:
             return None
         if not isinstance(element, RawDataElement):
@@ -61,32 +63,40 @@ class Dataset:
 
     def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]:
         """The items of a sequence, one after the other."""
-        for item in self._sequence(tag):
+        element = self._element(tag)
+        if element is None or element.VR not in (None, "SQ", "UN"):
+            return
+        found = self._raw_items(element) if isinstance(element, RawDataElement) else element.value
+        for item in found:
             yield Dataset(item, wanted, self.item_limit)
 
-    def _sequence(self, tag: int) -> Any:
-        element: Any = self.dataset.get_item(BaseTag(tag), keep_deferred=True)
-        if element is None or (element.VR not in (None, "SQ", "UN")):
-            return ()
-        if not isinstance(element, RawDataElement):
-            return element.value
+    def _raw_items(self, element: RawDataElement) -> Iterator[pydicom.Dataset]:
         value = element.value or b""
-        return _read(
-            lambda data: read_sequence(
-                data, element.is_implicit_VR, element.is_little_endian, len(value), "iso8859"
-            ),
-            value,
-            self.item_limit,
-        )
+        stream = CountedItems(value, self.item_limit)
+        while stream.tell() < len(value):
+            item = _quietly(
+                lambda: read_sequence_item(
+                    stream, element.is_implicit_VR, element.is_little_endian, "iso8859"
+                ),
+                stream,
+            )
+            if item is None:  # a delimiter
+                return
+            yield item
 
     def uid(self, tag: int) -> str:
         element = self.get(tag)
         return element[1].rstrip(b"\0 ").decode("latin-1") if element else ""
 
     @property
-    def cut(self) -> bool:
-        """Whether the file ends within an element."""
-        return any(map(_is_cut, self.dataset.elements()))
+    def cut(self) -> int:
+        """The length that an element claims within which the file ends; 0 where none does."""
+        elements: list[Any] = [self._element(tag) for tag in self.dataset.keys()]  # noqa: SIM118
+        return sum(element.length for element in elements if _is_cut(element))
+
+    def _element(self, tag: int) -> Any:
+        """An element as it stands in the file: pydicom would convert an empty one."""
+        return self.dataset.get_item(BaseTag(tag), keep_deferred=True)
 
 
 def _is_cut(element: Any) -> bool:
@@ -107,24 +117,37 @@ def _converted(element: Any) -> Element | None:
     return element.VR.encode(), text.encode("latin-1", errors="replace")
 
 
-def _read(how: Any, data: bytes, item_limit: int) -> Any:
-    stream = CountedItems(data, item_limit)
+def _quietly(read: Callable[[], Found], stream: CountedItems) -> Found:
+    """What `read` reads from the stream, without warnings, which quote values."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return how(stream)
-    except (EOFError, OSError):
-        if stream.left < 0:
-            raise MemberFailed("too_many_items", limit=item_limit) from None
-        raise
+            return read()
+    finally:
+        if stream.left < 0:  # pydicom takes what the stream raised for another kind of end
+            raise MemberFailed("too_many_items", limit=stream.limit) from None
 
 
-def read(data: bytes, wanted: Wanted, item_limit: int) -> tuple[Dataset, Dataset]:
+class Read(NamedTuple):
+    dataset: Dataset
+    file_meta: Dataset
+    stopped: bool  # at a tag that says so
+
+
+def read(data: bytes, wanted: Wanted, item_limit: int) -> Read:
     """The dataset of a file, up to a wanted tag that says stop, and its file meta group."""
     stops = {tag for kind, tag in wanted.values() if kind == STOP}
-    found = _read(
-        lambda stream: read_partial(stream, lambda tag, vr, length: tag in stops, force=True),
-        data,
-        item_limit,
+    last = 0
+
+    def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
+        nonlocal last
+        last = tag
+        return tag in stops
+
+    stream = CountedItems(data, item_limit)
+    found = _quietly(lambda: read_partial(stream, stop, force=True), stream)
+    return Read(
+        Dataset(found, wanted, item_limit),
+        Dataset(found.file_meta, {}, item_limit),
+        last in stops,
     )
-    return Dataset(found, wanted, item_limit), Dataset(found.file_meta, {}, item_limit)

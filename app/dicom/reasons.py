@@ -68,6 +68,10 @@ FAILED = {
     ),
     "uid_invalid": "{attribute} is not a UID that can be stored.",
     "patient_id_too_long": "PatientID is longer than {limit} characters.",
+    "patient_id_unusable": (
+        "PatientID holds control characters, so it cannot be stored as it is. "
+        "Correct it in the system it came from and export this object again."
+    ),
     "reader_crashed": "Reading this file ended the reading program twice. It may be damaged.",
     "reader_hung": "Reading this file took longer than is allowed, twice. It may be damaged.",
     "nested_refused": "A ZIP inside the ZIP that could not be read. {why}",

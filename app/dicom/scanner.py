@@ -125,9 +125,15 @@ class Scan:
 
     def __init__(self, buffer: Buffer, implicit: bool, item_limit: int) -> None:
         self.buffer = buffer
-        self.walk = self._walk_implicit if implicit else self._walk_explicit
+        self.implicit = implicit
         self.item_limit = item_limit
         self.item_count = 0
+
+    def walk(self, found: Dataset, position: int, end: int, wanted: Wanted, depth: int) -> int:
+        # Chosen each time: a method kept in its own object would be a cycle, which keeps the
+        # whole buffer alive until the garbage collector comes by.
+        walk = self._walk_implicit if self.implicit else self._walk_explicit
+        return walk(found, position, end, wanted, depth)
 
     def items(self, position: int, end: int, wanted: Wanted) -> Iterator[Dataset]:
         while position < end:

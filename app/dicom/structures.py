@@ -263,10 +263,11 @@ def _json_numbers(element: Element, little_endian: bool) -> bytes | None:
         return b""
     if PLANAR.fullmatch(data) or POINTS.fullmatch(data):
         return data.replace(b"\\", b",")
-    numbers = numbers_of(element, "DS", little_endian)
-    if numbers is None or len(numbers) % 3:
+    try:
+        numbers = numbers_of(element, "DS", little_endian)
+    except ValueError:
         return None
-    return ",".join(map(repr, map(float, numbers))).encode()
+    return None if len(numbers) % 3 else ",".join(map(repr, map(float, numbers))).encode()
 
 
 @lru_cache(maxsize=1024)
@@ -281,7 +282,7 @@ def _joined(
     left = {number: found for number, found in contours.items() if number is not None}
     records = []
     for roi in rois:
-        found = left.pop(roi.number, None) or Contours()
+        found = Contours() if roi.number is None else left.pop(roi.number, Contours())
         records.append(
             ROIRecord(
                 roi_number=roi.number,
@@ -302,11 +303,13 @@ def _warn_of_losses(
     contours: Mapping[int | None, Contours],
     record: StructureSetRecord,
 ) -> None:
-    numbers = Counter(roi.number for roi in rois)
+    numbers = Counter(roi.number for roi in rois if roi.number is not None)
     counts = {
         "roi_without_contours": sum(not roi.contour_count for roi in record.rois),
-        "roi_number_repeated": sum(n for number, n in numbers.items() if number and n > 1),
-        "contours_without_roi": sum(number is None or number not in numbers for number in contours),
+        "roi_number_repeated": sum(
+            n for number, n in numbers.items() if number is not None and n > 1
+        ),
+        "contours_without_roi": sum(number not in numbers for number in contours),
         "contour_unreadable": sum(found.unreadable for found in contours.values()),
     }
     for code, count in counts.items():

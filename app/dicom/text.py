@@ -112,6 +112,14 @@ def decode(value: bytes, charset: Charset) -> Decoded:
     )
 
 
+def decode_losslessly(value: bytes, charset: Charset) -> Decoded:
+    """As `decode`, but no two different values give one text because both are broken."""
+    decoded = decode(value, charset)
+    if decoded.guessed and (ESCAPE in value or "\ufffd" in decoded.text):
+        return Decoded(value.decode("latin-1"), True)
+    return decoded
+
+
 def _decode_fragment(fragment: bytes, charset: Charset) -> Decoded:
     """Decode up to the next escape sequence."""
     if not fragment.startswith(ESCAPE):

@@ -9,18 +9,16 @@ from datetime import date, time
 from functools import lru_cache
 from math import isfinite
 from struct import calcsize, unpack
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from . import text
 from .errors import MemberFailed
 from .records import ReadWarning
 from .scanner import LONGEST, Element
 
-PATIENT_ID_LIMIT = 256  # characters
-UID_LIMIT = 128  # characters; the standard allows 64
-
 STANDARD_UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
-STORABLE_UID = re.compile(r"[ -\[\]-~]{1,128}")  # printable ASCII but the backslash
+# The standard allows 64 characters; printable ASCII but the backslash, which separates values.
+STORABLE_UID = re.compile(r"[ -\[\]-~]{1,128}")
 DATE = re.compile(rb"([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})")  # with dots: ACR-NEMA
 TIME = re.compile(rb"([0-9]{2})(?:(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]*))?)?)?")
 INTEGER = re.compile(rb"[+-]?[0-9]{1,20}")
@@ -34,9 +32,7 @@ NOT_NUMBERS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"AT")
 # In these a backslash separates values, each with its own padding.
 PADDED_EACH = frozenset(("LO", "SH", "UC"))
 
-# What must not stand in a Patient ID as it is, nor look like what is written instead of it.
-UNSAFE_IN_ID = re.compile("[\x00-\x1f\x7f-\x9f]|\\\\(?=x[0-9a-f]{2})")
-
+Value = TypeVar("Value")
 Numbers = tuple[int, ...] | tuple[float, ...]
 
 INT32 = range(2**31)
@@ -88,22 +84,24 @@ class Values:
         return value
 
     def patient_id(self, attribute: Attribute) -> str:
-        """A Patient ID, in which no two different ones become the same.
+        """A Patient ID, so read that no two different ones become the same.
 
-        Undecodable bytes are read as Latin-1, which keeps them apart, and a control character
-        is written as in `\\x0a`.
+        Raises
+        ------
+        MemberFailed
+            patient_id_too_long, patient_id_unusable.
         """
         value = self.raw(attribute).strip(b"\0 ")
         if len(value) >= LONGEST:
-            raise MemberFailed("patient_id_too_long", limit=PATIENT_ID_LIMIT)
-        decoded = text.decode(value, self.charset)
-        if decoded.guessed:
+            raise MemberFailed("patient_id_too_long", limit=attribute.limit)
+        identifier, guessed = text.decode_losslessly(value, self.charset)
+        identifier = identifier.strip("\0 ")
+        if text.clean(identifier) != identifier:
+            raise MemberFailed("patient_id_unusable")
+        if len(identifier) > attribute.limit:
+            raise MemberFailed("patient_id_too_long", limit=attribute.limit)
+        if guessed:
             self.warn("charset_guessed")
-        if "\ufffd" in decoded.text:
-            decoded = text.Decoded(value.decode("latin-1"), True)
-        identifier = UNSAFE_IN_ID.sub(_escaped, decoded.text.strip("\0 "))
-        if len(identifier) > PATIENT_ID_LIMIT:
-            raise MemberFailed("patient_id_too_long", limit=PATIENT_ID_LIMIT)
         if not identifier:
             self.warn("patient_id_empty")
         return identifier
@@ -134,74 +132,58 @@ class Values:
         return uid
 
     def date(self, attribute: Attribute) -> date | None:
-        value = self.raw(attribute).strip(WHITESPACE)
-        if not value:
-            return None
-        match = DATE.fullmatch(value)
-        try:
-            return date(*map(int, match.group(1, 3, 4))) if match else self.none(attribute)
-        except ValueError:
-            return self.none(attribute)
+        return self._parsed(attribute, date_of)
 
     def time(self, attribute: Attribute) -> time | None:
-        value = self.raw(attribute).strip(WHITESPACE)
-        if not value:
-            return None
-        match = TIME.fullmatch(value)
-        if match is None:
-            return self.none(attribute)
-        hour, minute, second = (int(match[group] or 0) for group in (1, 3, 4))
-        microsecond = int((match[5] or b"")[:6].ljust(6, b"0"))
-        try:
-            # A leap second is the 60th, which Python's time does not have.
-            return time(hour, minute, 59 if second == 60 else second, microsecond)
-        except ValueError:
-            return self.none(attribute)
+        return self._parsed(attribute, time_of)
 
     def integer(self, attribute: Attribute, within: range = INT64) -> int | None:
-        numbers = self._numbers(attribute)
-        if not numbers:
-            return None
-        number = numbers[0]
-        if len(numbers) > 1 or number != int(number) or int(number) not in within:
-            return self.none(attribute)
-        return int(number)
-
-    def decimal(self, attribute: Attribute) -> float | None:
-        numbers = self.decimals(attribute, 1)
+        numbers = self.integers(attribute, 1, within)
         return numbers[0] if numbers else None
-
-    def decimals(self, attribute: Attribute, count: int) -> list[float] | None:
-        """Exactly `count` finite numbers, or None."""
-        numbers = self._numbers(attribute)
-        if not numbers:
-            return None
-        return [float(n) for n in numbers] if len(numbers) == count else self.none(attribute)
 
     def integers(self, attribute: Attribute, count: int, within: range) -> list[int] | None:
         """Exactly `count` integers, or None."""
-        numbers = self._numbers(attribute)
-        if not numbers:
+        numbers = self._numbers(attribute, count)
+        if numbers is None:
             return None
-        if len(numbers) != count or any(n != int(n) or int(n) not in within for n in numbers):
-            return self.none(attribute)
-        return [int(n) for n in numbers]
+        if all(number == int(number) and int(number) in within for number in numbers):
+            return [int(number) for number in numbers]
+        self.unreadable(attribute)
+        return None
 
-    def _numbers(self, attribute: Attribute) -> Numbers:
-        """The finite numbers of an element, none of them where it is empty or unreadable."""
+    def decimal(self, attribute: Attribute) -> float | None:
+        numbers = self._numbers(attribute, 1)
+        return float(numbers[0]) if numbers else None
+
+    def decimals(self, attribute: Attribute, count: int) -> list[float] | None:
+        """Exactly `count` finite numbers, or None."""
+        numbers = self._numbers(attribute, count)
+        return [float(number) for number in numbers] if numbers else None
+
+    def _parsed(self, attribute: Attribute, parse: Callable[[bytes], Value]) -> Value | None:
+        value = self.raw(attribute).strip(WHITESPACE)
+        try:
+            return parse(value) if value else None
+        except ValueError:
+            self.unreadable(attribute)
+            return None
+
+    def _numbers(self, attribute: Attribute, count: int) -> Numbers | None:
         element = self.get(attribute.tag)
         if element is None:
-            return ()
-        numbers = _short_numbers_of(element, attribute.vr, self.little_endian)
-        if numbers is None:
+            return None
+        try:
+            numbers = _short_numbers_of(element, attribute.vr, self.little_endian)
+        except ValueError:
             self.unreadable(attribute)
-        return numbers or ()
+            return None
+        if numbers and len(numbers) != count:
+            self.unreadable(attribute)
+            return None
+        return numbers or None
 
     def unreadable(self, attribute: Attribute) -> None:
         self.warn("value_unreadable", attribute=attribute.keyword)
-
-    def none(self, attribute: Attribute) -> None:
-        self.unreadable(attribute)
 
 
 @lru_cache(maxsize=512)
@@ -220,38 +202,57 @@ def _padding_off(value: str, vr: str) -> str:
     return value.rstrip("\0 ")
 
 
-def _escaped(match: re.Match[str]) -> str:
-    return f"\\x{ord(match[0]):02x}"
+def date_of(value: bytes) -> date:
+    match = DATE.fullmatch(value)
+    if match is None:
+        raise ValueError
+    return date(*map(int, match.group(1, 3, 4)))
 
 
-def numbers_of(element: Element, dictionary_vr: str, little_endian: bool) -> Numbers | None:
-    """The numbers of an element; None where they are not all finite numbers."""
+def time_of(value: bytes) -> time:
+    match = TIME.fullmatch(value)
+    if match is None:
+        raise ValueError
+    hour, minute, second = (int(match[group] or 0) for group in (1, 3, 4))
+    microsecond = int((match[5] or b"")[:6].ljust(6, b"0"))
+    # A leap second is the 60th, which Python's time does not have.
+    return time(hour, minute, 59 if second == 60 else second, microsecond)
+
+
+def numbers_of(element: Element, dictionary_vr: str, little_endian: bool) -> Numbers:
+    """The finite numbers of an element; ValueError where it holds anything else."""
     vr, value = element
     if vr in (b"", b"UN"):
         vr = dictionary_vr.encode()
     if vr in NOT_NUMBERS:
-        return None
-    if vr in BINARY:
-        return _binary_numbers(value, BINARY[vr], little_endian)
-    value = value.strip(WHITESPACE)
-    if not value:
-        return ()
-    parts = [part.strip(WHITESPACE) for part in value.split(b"\\")]
-    if all(map(INTEGER.fullmatch, parts)):
-        return tuple(map(int, parts))
-    if not all(map(DECIMAL.fullmatch, parts)):
-        return None
-    numbers = tuple(map(float, parts))
-    return numbers if all(map(isfinite, numbers)) else None
+        raise ValueError
+    numbers = (
+        _binary_numbers(value, BINARY[vr], little_endian)
+        if vr in BINARY
+        else _written_numbers(value.strip(WHITESPACE))
+    )
+    if not all(map(isfinite, numbers)):
+        raise ValueError
+    return numbers
 
 
 # Rows, spacing and orientation repeat through a series.
 _short_numbers_of = lru_cache(maxsize=512)(numbers_of)
 
 
-def _binary_numbers(value: bytes, code: str, little_endian: bool) -> Numbers | None:
+def _binary_numbers(value: bytes, code: str, little_endian: bool) -> Numbers:
     size = calcsize("=" + code)
     if len(value) % size:
-        return None
-    numbers = unpack(f"{'<' if little_endian else '>'}{len(value) // size}{code}", value)
-    return numbers if all(map(isfinite, numbers)) else None
+        raise ValueError
+    return unpack(f"{'<' if little_endian else '>'}{len(value) // size}{code}", value)
+
+
+def _written_numbers(value: bytes) -> Numbers:
+    if not value:
+        return ()
+    parts = [part.strip(WHITESPACE) for part in value.split(b"\\")]
+    if all(map(INTEGER.fullmatch, parts)):
+        return tuple(map(int, parts))
+    if not all(map(DECIMAL.fullmatch, parts)):
+        raise ValueError
+    return tuple(map(float, parts))
