@@ -34,6 +34,7 @@ from .models import (
     DICOMInstance,
     DICOMSeries,
     DICOMStudy,
+    FileToDelete,
     ImageInformation,
     Outcome,
     Patient,
@@ -77,7 +78,7 @@ class Entry:
     warnings: list[ReadWarning] = field(default_factory=list)
     instance_id: int = 0  # 0 where it became none
     path: str = ""  # where its staged file belongs; "" where that is not wanted
-    superseded: Sequence[str] = ()
+    superseded: list[str] = field(default_factory=list)
 
     @property
     def header(self) -> Header:
@@ -103,7 +104,8 @@ class Source:
 
     upload: int
     started: datetime
-    replace: bool  # what to do with other bytes of a catalogued object
+    replace: bool  # other bytes of a catalogued object take its place
+    use: bool = False  # so do other bytes of what this very upload brought
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +330,7 @@ def _write_instances(
             _import(entry, made[key])
             known[key] = Catalogued(made[key], entry.extracted.sha256, [], source.upload)
         else:
-            _compare(source, entry, known[key])
+            known[key] = _compare(source, entry, known[key])
 
 
 def _catalogued(keys: Collection[InstanceKey]) -> dict[InstanceKey, Catalogued]:
@@ -361,6 +363,7 @@ def _insert_instances(source: Source, entries: dict[InstanceKey, Entry]) -> dict
     ]
     names = (*INSTANCE, "dicom_series", "path", "size", "sha256", "superseded", "upload",
              "created_at")  # fmt: skip
+    FileToDelete.objects.filter(path__in=[_path(entry) for entry in entries.values()]).delete()
     made = _insert(
         DICOMInstance,
         names,
@@ -385,16 +388,21 @@ def _import(entry: Entry, pk: int) -> None:
     entry.outcome, entry.instance_id, entry.path = Outcome.IMPORTED, pk, _path(entry)
 
 
-def _compare(source: Source, entry: Entry, row: Catalogued) -> None:
+def _compare(source: Source, entry: Entry, row: Catalogued) -> Catalogued:
+    """Settle an entry against what is catalogued; what is catalogued then."""
     entry.instance_id = row.pk
     if row.sha256 == entry.extracted.sha256:
         entry.outcome, entry.reason = Outcome.DUPLICATE, "same_bytes"
-    # Of two copies in one archive the first stays, whatever is done with older versions.
-    elif source.replace and row.upload != source.upload and _replace(source, entry, row):
+    # Of two copies in one archive the first stays, unless somebody asked for these versions.
+    elif (source.use or (source.replace and row.upload != source.upload)) and _replace(
+        source, entry, row
+    ):
         _import(entry, row.pk)
         entry.superseded = [*row.superseded, row.sha256]
+        return Catalogued(row.pk, entry.extracted.sha256, entry.superseded, source.upload)
     else:
         entry.outcome, entry.reason = Outcome.CONFLICT, "other_bytes"
+    return row
 
 
 def _replace(source: Source, entry: Entry, row: Catalogued) -> bool:

@@ -116,13 +116,17 @@ class Run:
 # --- by hand ---------------------------------------------------------------------------------
 
 
-def queue(pks: Iterable[int]) -> tuple[list[int], dict[int, str]]:
-    """Queue what can be started: the uploads queued, and why each of the others was not."""
+def queue(pks: Iterable[int], use_versions: bool = False) -> tuple[list[int], dict[int, str]]:
+    """Queue what can be started: the uploads queued, and why each of the others was not.
+
+    With `use_versions`, the conflicting members of ended uploads are read again, too, and
+    take the place of the catalogued versions.
+    """
     queued: list[int] = []
     refused: dict[int, str] = {}
     for pk in pks:
         with transaction.atomic():
-            why = _queue_one(pk)
+            why = _queue_one(pk, use_versions)
         if why:
             refused[pk] = why
         else:
@@ -130,7 +134,7 @@ def queue(pks: Iterable[int]) -> tuple[list[int], dict[int, str]]:
     return queued, refused
 
 
-def _queue_one(pk: int) -> str:
+def _queue_one(pk: int, use_versions: bool) -> str:
     upload = DICOMFile.objects.select_for_update().filter(pk=pk).first()
     if upload is None:
         return "This upload is no longer here."
@@ -138,11 +142,13 @@ def _queue_one(pk: int) -> str:
         return "It is already being processed."
     if upload.processing_status == Status.PENDING and upload.queued_at:
         return "It is already queued."
-    if upload.processing_status == Status.COMPLETED and not upload.failed_count:
+    if use_versions and not upload.conflict_count:
+        return "None of its files is in conflict with the catalogue."
+    if upload.processing_status == Status.COMPLETED and not (use_versions or upload.failed_count):
         return "It is completed, and no file of it failed."
     values: dict[str, Any] = {}
     if upload.processing_status != Status.PENDING:
-        values = _forget_failures(upload)
+        values = _forget_failures(upload, use_versions)
     DICOMFile.objects.filter(pk=pk).update(
         processing_status=Status.PENDING,
         queued_at=Now(),
@@ -156,18 +162,20 @@ def _queue_one(pk: int) -> str:
     return ""
 
 
-def _forget_failures(upload: DICOMFile) -> dict[str, Any]:
-    """Delete failed ledger rows, so that their members are read again; the row's new values.
+def _forget_failures(upload: DICOMFile, use_versions: bool) -> dict[str, Any]:
+    """Delete ledger rows whose members are to be read again; the row's new values.
 
     A ZIP inside whose members failed is opened again, so its own row goes too.
     """
-    failed = upload.members.filter(outcome=Outcome.FAILED)
+    outcomes = [Outcome.FAILED, *([Outcome.CONFLICT] if use_versions else [])]
+    failed = upload.members.filter(outcome__in=outcomes)
     reopened = set(failed.filter(inner__gt=0).values_list("index", flat=True))
     upload.members.filter(reason="nested_archive", index__in=reopened).delete()
     failed.delete()
     counts = dict(upload.members.values_list("outcome").annotate(Count("pk")).order_by())
     return {
         **{f"{outcome.value}_count": counts.get(outcome.value, 0) for outcome in Outcome},
+        "use_versions": use_versions,
         "percent": 0,
         "stage": "",
         "failure_reason": "",

@@ -32,7 +32,7 @@ from app.dicom.sizes import human_size
 from app.dicom.staging import STAGING, Busy, Staging, free_bytes
 from app.dicom.wire import Extracted, staged_name
 
-from . import catalogue, claims
+from . import catalogue, claims, removal
 from .catalogue import Entry, Source
 from .claims import LEASE, LostRun, Run, Stopped, patiently
 from .models import ArchiveMember, DICOMFile, DICOMInstance, Outcome, Stage, Status
@@ -174,7 +174,8 @@ def _import(run: Run, progress: Progress) -> None:
         _initialize(run, progress, archive, done, seen)
         with Pool(file.fileno(), staging.fd, _pool_settings(archive), seen) as pool:
             waiting = (member for member in archive.members() if member.index not in done)
-            source = Source(upload.pk, run.started, settings.ICON_ON_CONFLICT == "replace")
+            replaces = settings.ICON_ON_CONFLICT == "replace"
+            source = Source(upload.pk, run.started, replaces, upload.use_versions)
             for batch in _batches(pool.results(waiting), progress):
                 _store(run, source, staging, batch, progress)
         _clean_up(run, staging, progress)
@@ -221,13 +222,19 @@ def _settle(staging: Staging, upload: int, names: Sequence[str]) -> None:
             instance__isnull=False,
         ).select_related("instance")
     }
+    placed: dict[int, tuple[str, str]] = {}
     for name in names:
         member = committed.get(name)
-        if member and member.instance and member.sha256 == member.instance.sha256:
-            instance = member.instance
-            staging.publish(name, instance.path, instance.sha256, instance.superseded)
+        instance = member.instance if member else None
+        if member and instance and member.sha256 == instance.sha256:
+            superseded = instance.superseded
+            _place(staging, name, Version(instance.pk, instance.path, member.sha256, superseded))
+            placed[instance.pk] = instance.path, instance.sop_instance_uid
+        elif member and instance and member.sha256 in instance.superseded:
+            staging.keep_superseded(name, member.sha256)
         else:
             staging.discard(name)
+    removal.forget_deleted(placed)
 
 
 def _ledger(upload: DICOMFile) -> tuple[set[int], dict[int, set[int]]]:
@@ -393,12 +400,43 @@ def _publish(staging: Staging, entries: list[Entry], progress: Progress) -> None
     for entry in entries:
         extracted = entry.extracted
         if entry.path:
-            name, sha256 = extracted.staged, extracted.sha256
-            if staging.publish(name, entry.path, sha256, entry.superseded):
+            version = Version(entry.instance_id, entry.path, extracted.sha256, entry.superseded)
+            if _place(staging, extracted.staged, version):
                 entry.warnings.append(ReadWarning("stranger_moved"))
         elif extracted.header:
             staging.discard(extracted.staged)
         _note(entry, progress)
+    removal.forget_deleted(
+        {
+            entry.instance_id: (entry.path, entry.header.instance.sop_instance_uid)
+            for entry in entries
+            if entry.path
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of an instance on its way to its place."""
+
+    instance: int
+    path: str
+    sha256: str
+    superseded: list[str]
+
+
+def _place(staging: Staging, name: str, version: Version) -> bool:
+    """Publish a staged file; True where an unknown file had to make way."""
+    there = staging.publish(name, version.path, version.sha256, version.superseded)
+    if not there:
+        return False
+    if DICOMInstance.objects.filter(pk=version.instance, sha256=there).exists():
+        # Another run has replaced this version, and was faster with its file.
+        staging.keep_superseded(name, version.sha256)
+        return False
+    staging.set_aside(version.path, there)
+    staging.publish(name, version.path, version.sha256, version.superseded)
+    return True
 
 
 def _note(entry: Entry, progress: Progress) -> None:
@@ -469,6 +507,7 @@ def _ended(code: str, why: str) -> dict[str, Any]:
         "failure_detail": why[:500],
         "date_processing_completed": Now(),
         "queued_at": None,
+        "use_versions": False,
     }
 
 
@@ -527,7 +566,11 @@ def _restore_from(member: ArchiveMember, instance: DICOMInstance) -> bool:
             )
             if found:
                 name = staged_name(member.index, member.inner)
-                staging.publish(name, instance.path, instance.sha256, instance.superseded)
+                _place(
+                    staging,
+                    name,
+                    Version(instance.pk, instance.path, instance.sha256, instance.superseded),
+                )
             staging.remove()
             return found
     except (Expected, Busy):

@@ -64,6 +64,7 @@ class DICOMFile(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
     cancel_requested = models.BooleanField(default=False, editable=False)
+    use_versions = models.BooleanField(default=False, editable=False)  # its conflicts replace
 
     stage = models.CharField(max_length=16, choices=Stage, blank=True, editable=False)
     percent = models.PositiveSmallIntegerField(default=0, editable=False)
@@ -130,7 +131,7 @@ class Patient(models.Model):
     identity_differs = models.BooleanField(
         "two people?",
         default=False,
-        help_text="An upload gave another name, birth date or sex for this patient ID.",
+        help_text="An upload gave another name, birth date or sex for this ID.",
     )
     created_at = models.DateTimeField("first seen", auto_now_add=True)
 
@@ -344,3 +345,30 @@ class ArchiveMember(models.Model):
 
     def __str__(self) -> str:
         return f"Member {self.index}" + (f".{self.inner}" if self.inner else "")
+
+
+class FileToDelete(models.Model):
+    """A file whose row was deleted, until it is unlinked; below the processed root."""
+
+    path = models.CharField(max_length=512, unique=True)
+    sop_instance_uid = models.CharField(max_length=128, blank=True)  # "" for superseded versions
+
+    def __str__(self) -> str:
+        return f"File to delete {self.pk}"
+
+
+class CatalogueCheck(models.Model):
+    """One run of the catalogue's check, and what it found."""
+
+    started_at = models.DateTimeField("started", auto_now_add=True)
+    ended_at = models.DateTimeField("ended", null=True, blank=True)
+    instance_count = models.PositiveIntegerField("instances", default=0)
+    violation_count = models.PositiveIntegerField("violations", default=0)
+    violations = models.JSONField(default=list)  # sentences, at most LOG_LINES
+
+    class Meta:
+        verbose_name = "catalogue check"
+        ordering = ("-started_at", "-pk")
+
+    def __str__(self) -> str:
+        return f"Check of {self.started_at:%Y-%m-%d}"

@@ -13,7 +13,7 @@ from celery_progress.backend import ProgressRecorder
 from django.db import DatabaseError, connection, transaction
 from kombu.exceptions import OperationalError as BrokerAway
 
-from . import claims, ingest
+from . import claims, housekeeping, ingest, removal
 
 SWEEP = 10.0  # seconds
 
@@ -47,7 +47,20 @@ def sweep() -> int:
     queued = claims.sweep()
     _send(queued)
     ingest.roll_forward_abandoned()
+    removal.unlink_pending()
     return len(queued)
+
+
+@shared_task
+def remove_stale_uploads() -> int:
+    """Delete what broken transfers left; how many files."""
+    return housekeeping.remove_stale_uploads()
+
+
+@shared_task
+def verify_catalogue() -> int:
+    """Check the catalogue, for staff to see in the admin; how many violations there are."""
+    return housekeeping.check_catalogue().violation_count
 
 
 @dataclass(slots=True)
@@ -59,9 +72,12 @@ class Started:
     broker_away: bool = False  # they start when the broker is back
 
 
-def start(pks: Iterable[int]) -> Started:
-    """Queue uploads, and tell the broker once the transaction has committed."""
-    started = Started(*claims.queue(pks))
+def start(pks: Iterable[int], use_versions: bool = False) -> Started:
+    """Queue uploads, and tell the broker once the transaction has committed.
+
+    With `use_versions`, their conflicting members replace the catalogued versions.
+    """
+    started = Started(*claims.queue(pks, use_versions))
 
     def tell() -> None:
         started.broker_away = not _send(started.queued)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -286,7 +287,20 @@ CELERY_RESULT_EXPIRES = 7 * 86_400  # seconds
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(ICON_VAR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
-    "celery.backend_cleanup": {"task": "celery.backend_cleanup", "schedule": 86_400.0},
+    "celery.backend_cleanup": {
+        "task": "celery.backend_cleanup",
+        "schedule": crontab(hour=4, minute=0),
+    },
+    # Every worker sweeps, too; this is the safety net for a worker that cannot.
+    "sweep": {"task": "app.tasks.sweep", "schedule": 60.0},  # seconds
+    "remove_stale_uploads": {
+        "task": "app.tasks.remove_stale_uploads",
+        "schedule": crontab(hour=4, minute=10),
+    },
+    "verify_catalogue": {
+        "task": "app.tasks.verify_catalogue",
+        "schedule": crontab(hour=2, minute=0),
+    },
 }
 
 # Importing

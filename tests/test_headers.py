@@ -7,12 +7,15 @@ import struct
 import subprocess
 import sys
 import time as clock
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from datetime import date, time
 from pathlib import Path
 
 import pytest
 
+import app.dicom.pydicom_reader  # noqa: F401 - so that no test measures what importing it takes
 from app.dicom.errors import MemberFailed, MemberSkipped
 from app.dicom.headers import HeaderLimits, looks_like_dicom, read_header
 from app.dicom.records import Header
@@ -312,7 +315,7 @@ def test_a_uid_that_cannot_be_stored_is_refused(value):
 
 
 def test_padding_is_no_part_of_a_uid():
-    header = read_header(ct_image(StudyInstanceUID=b"1.2.3 \0", SOPClassUID=b"1.2.4\0\0 "))
+    header = read_header(ct_image(StudyInstanceUID=b" 1.2.3 \0", SOPClassUID=b"1.2.4\0\0 "))
     assert header.study.study_instance_uid == "1.2.3"
     assert header.instance.sop_class_uid == "1.2.4"
 
@@ -770,11 +773,39 @@ def test_unknown_vrs_of_private_elements_do_no_harm():
 # Limits
 
 
+def peak_of(work: Callable[[], object]) -> int:
+    """How many bytes of memory Python asks for at most."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_deflated_bomb_is_inflated_up_to_the_limit_only():
     bomb = element(0x00420011, "OB", bytes(40 * 2**20))
     data = ct_image(transfer_syntax=objects.DEFLATED, dataset=bomb)
     assert len(data) < 100_000
-    assert refusal(data, limits=HeaderLimits(header=2**20)).code == "uid_missing"
+    assert peak_of(lambda: refusal(data, limits=HeaderLimits(header=2**20))) < 10 * 2**20
+
+
+def test_a_deflated_object_that_pydicom_reads_keeps_its_file_meta():
+    private = struct.pack("<HH2sH", 0x0029, 0x1001, b"ZZ", 4) + b"abcd"
+    plain = objects.elements({"SOPInstanceUID": uid(1), "StudyInstanceUID": uid(2)}) + private
+    plain += objects.elements({"SeriesInstanceUID": uid(3)})
+    meta = {"MediaStorageSOPInstanceUID": uid(9)}
+    header = read_header(ct_image(transfer_syntax=objects.DEFLATED, dataset=plain, meta=meta))
+    assert header.instance.transfer_syntax_uid == objects.DEFLATED
+    assert "uid_meta_differs" in codes(header)
+
+
+@pytest.mark.parametrize("written", [" {}", "{} ", "\n{}"])
+def test_a_padded_transfer_syntax_is_inflated_within_the_limit_too(written):
+    bomb = zlib.compress(element(0x00420011, "OB", bytes(40 * 2**20)), wbits=-15)
+    meta = {"TransferSyntaxUID": written.format(objects.DEFLATED)}
+    data = ct_image(dataset=bomb, meta=meta)
+    assert peak_of(lambda: refusal(data, limits=HeaderLimits(header=2**20))) < 10 * 2**20
 
 
 def test_the_pixels_of_a_deflated_object_are_not_needed():

@@ -290,6 +290,44 @@ def test_of_two_copies_in_one_archive_the_first_stays_even_when_replacing(import
     assert ImageInformation.objects.get().patient_position == "HFS"
 
 
+def test_use_these_versions_swaps_in_the_conflicting_members(import_zip, processed_root):
+    old, new = image(1), image(1, PatientPosition="FFS")
+    import_zip(old)
+    upload = import_zip(new, image(2))
+    assert upload.conflict_count == 1
+    assert claims.queue([upload.pk], use_versions=True) == ([upload.pk], {})
+    process(upload)
+    assert upload.processing_status == Status.COMPLETED
+    assert (upload.imported_count, upload.conflict_count) == (2, 0)
+    instance = upload.members.get(index=0).instance
+    assert (processed_root / instance.path).read_bytes() == new
+    assert instance.superseded == [hashlib.sha256(old).hexdigest()]
+    assert not upload.use_versions
+
+
+def test_use_these_versions_needs_a_conflict(import_zip):
+    upload = import_zip(image(1))
+    _, refused = claims.queue([upload.pk], use_versions=True)
+    assert "conflict" in refused[upload.pk]
+
+
+def test_a_dead_run_s_staged_version_that_was_replaced_is_kept(
+    import_zip, upload_zip, processed_root, settings
+):
+    """The old version was committed, but never came to its place before it was replaced."""
+    old = import_zip(image(1))
+    instance = DICOMInstance.objects.get()
+    staged = processed_root / ".staging" / str(old.pk) / "0-0.dcm"
+    settings.ICON_ON_CONFLICT = "replace"
+    staged.parent.mkdir()
+    (processed_root / instance.path).rename(staged)
+    ingest.run_upload(upload_zip(image(1, PatientPosition="FFS")).pk)
+    ingest.roll_forward(old.pk)
+    assert (processed_root / instance.path).read_bytes() == image(1, PatientPosition="FFS")
+    kept = processed_root / ".superseded" / f"{instance.sha256}.dcm"
+    assert kept.read_bytes() == image(1)
+
+
 # Structures and other objects
 
 

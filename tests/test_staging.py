@@ -47,9 +47,12 @@ def test_publishing_again_after_a_crash_between_link_and_unlink_is_done(root, st
     assert staging.names() == []
 
 
-def test_a_stranger_at_the_place_is_kept_under_found(root, staging):
+def test_a_stranger_at_the_place_is_named_and_can_be_set_aside(root, staging):
     stands_there(root, OLD)
-    assert staging.publish("0-0.dcm", PLACE, sha256(NEW))
+    assert staging.publish("0-0.dcm", PLACE, sha256(NEW)) == sha256(OLD)
+    assert (root / PLACE).read_bytes() == OLD
+    staging.set_aside(PLACE, sha256(OLD))
+    assert staging.publish("0-0.dcm", PLACE, sha256(NEW)) == ""
     assert (root / PLACE).read_bytes() == NEW
     assert (root / FOUND / sha256(OLD)).read_bytes() == OLD
 
@@ -59,6 +62,12 @@ def test_a_superseded_version_is_kept_by_its_sha256(root, staging):
     assert not staging.publish("0-0.dcm", PLACE, sha256(NEW), [sha256(OLD)])
     assert (root / PLACE).read_bytes() == NEW
     assert (root / superseded_path(sha256(OLD))).read_bytes() == OLD
+    assert staging.names() == []
+
+
+def test_a_version_that_was_replaced_before_it_came_to_its_place_is_kept(root, staging):
+    staging.keep_superseded("0-0.dcm", sha256(NEW))
+    assert (root / superseded_path(sha256(NEW))).read_bytes() == NEW
     assert staging.names() == []
 
 

@@ -1,14 +1,14 @@
 """One DICOM object's header -> records."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from itertools import islice
 from struct import error as StructError
 from struct import unpack_from
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, TypeVar
 
 from . import scanner, text
 from .errors import Expected, MemberFailed, MemberSkipped
@@ -22,9 +22,9 @@ from .records import (
     StructureSetRecord,
     StudyRecord,
 )
-from .scanner import ELEMENT, SEQUENCE, STOP, Buffer, Element, Unusual, Wanted, wanted
+from .scanner import ELEMENT, SEQUENCE, STOP, Buffer, Element, Unusual, wanted
 from .structures import STRUCTURE_SET_KINDS, read_structure_set
-from .values import INT32, STORABLE_UID, Attribute, Values
+from .values import INT32, STORABLE_UID, Attribute, Dataset, Values
 
 SPECIFIC_CHARACTER_SET = Attribute(0x00080005, "SpecificCharacterSet", "CS", 64)
 SOP_CLASS_UID = Attribute(0x00080016, "SOPClassUID", "UI")
@@ -121,7 +121,7 @@ IMAGES = frozenset(
 OTHER_FAMILIES = frozenset(
     (
         *("1", "3", "5", "6", "7", "8", "9", "11", "12", "13", "14", "20", "30", "66", "67", "68"),
-        *("77", "78", "79", "80", "81", "82", "88", "90", "91", "104", "131", "200", "201"),
+        *("77", "78", "79", "80", "81", "82", "88", "90", "91", "104", "129", "131", "200", "201"),
         *("481", "501", "601", "602"),
     )
 )
@@ -133,7 +133,6 @@ DEFLATED = frozenset(
         "1.2.840.10008.1.2.4.205",  # JPIP, HTJ2K, referenced
     )
 )
-
 DEFLATED_UID = b"1.2.840.10008.1.2.1.99"
 PREFIX = bytes(128) + b"DICM"
 # Transfer Syntax UID: explicit VR little endian.
@@ -141,21 +140,13 @@ EXPLICIT_META = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0"
 BULK = 2**16  # bytes; an element of more is a document or a waveform, and ends a header
 LOOKED_AT = 8  # elements that must make sense in a file without prefix
 
+Record = TypeVar("Record")
+
 
 @dataclass(frozen=True, slots=True)
 class HeaderLimits:
     header: int = 64 * 2**20  # bytes before Pixel Data, inflated
     items: int = 200_000  # items of sequences
-
-
-class Dataset(Protocol):
-    """What either reader gives: the elements of a dataset, undecoded."""
-
-    little_endian: bool
-
-    def __contains__(self, tag: int) -> bool: ...
-    def get(self, tag: int) -> Element | None: ...
-    def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +158,7 @@ class Found:
     media_storage_instance: str
     transfer_syntax_uid: str
     cut: bool = False  # the file ends within its header
-    error: Exception | None = None  # where only what stands before structures could be read
+    error: MemberFailed | None = None  # where only what stands before structures could be read
 
 
 class Kind(Enum):
@@ -178,31 +169,12 @@ class Kind(Enum):
     OTHER = "anything else"
 
 
-Warnings = tuple[ReadWarning, ...]
+class Decoded(NamedTuple, Generic[Record]):
+    record: Record
+    warnings: tuple[ReadWarning, ...] = ()
 
 
-class Patient(NamedTuple):
-    record: PatientRecord
-    warnings: Warnings
-
-
-class Study(NamedTuple):
-    record: StudyRecord
-    warnings: Warnings
-
-
-class Series(NamedTuple):
-    record: SeriesRecord
-    warnings: Warnings
-
-
-class StructureSet(NamedTuple):
-    record: StructureSetRecord | None
-    warnings: Warnings
-
-
-NO_STRUCTURE_SET = StructureSet(None, ())
-STRUCTURES_LOST = StructureSet(
+STRUCTURES_LOST = Decoded(
     StructureSetRecord("", "", None, "", 0, [], [], 0, []),
     (ReadWarning("structures_unreadable"),),
 )
@@ -240,10 +212,8 @@ def read_header(
         raise
     except MemoryError:
         raise MemberFailed("too_much_memory") from None
-    except RecursionError:
-        raise MemberFailed("nested_too_deeply") from None
-    except Exception as error:
-        raise MemberFailed("header_damaged") from error
+    except Exception as damage:
+        raise _damaged(damage) from damage
 
 
 def _read_header(
@@ -364,36 +334,42 @@ def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) ->
     # Imported here: it costs 0.1 s, and most extractors never need it.
     from . import pydicom_reader
 
-    syntax = ""
     try:
         meta = scanner.read_meta(buffer, len(PREFIX) if _has_prefix(buffer) else 0)
-        syntax = meta.uid(TRANSFER_SYNTAX_UID.tag)
     except (Unusual, StructError):
         # pydicom would inflate without a bound.
         if buffer.find(DEFLATED_UID) >= 0:
             raise MemberFailed("header_damaged") from None
-    if syntax in DEFLATED:
+        meta = None
+    if meta and meta.uid(TRANSFER_SYNTAX_UID.tag) in DEFLATED:
         data, truncated = _inflated(buffer, meta.end, limits, truncated)
         data = PREFIX + EXPLICIT_META + data
     else:
         data = bytes(buffer)
-    error: Exception | None = None
+    error = None
     try:
         found = pydicom_reader.read(data, WANTED, limits.items)
     except (Expected, MemoryError):
         raise
     except Exception as damage:  # as in read_header; a structure set is kept without structures
-        error = _too_large(limits) if truncated else damage
+        error = _too_large(limits) if truncated else _damaged(damage)
         found = pydicom_reader.read(data, WANTED_BEFORE_STRUCTURES, limits.items)
     if truncated and not found.stopped and found.dataset.cut < BULK:
         raise _too_large(limits)
+    file_meta = meta or found.file_meta
     return Found(
         found.dataset,
-        found.file_meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag),
-        found.file_meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
-        syntax or found.file_meta.uid(TRANSFER_SYNTAX_UID.tag),
+        file_meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag),
+        file_meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
+        file_meta.uid(TRANSFER_SYNTAX_UID.tag),
         cut=found.dataset.cut > 0 and not truncated,
         error=error,
+    )
+
+
+def _damaged(damage: Exception) -> MemberFailed:
+    return MemberFailed(
+        "nested_too_deeply" if isinstance(damage, RecursionError) else "header_damaged"
     )
 
 
@@ -414,7 +390,8 @@ def _records(found: Found, assumed_charset: str) -> Header:
     series = _series(_elements(dataset, SERIES), charset, dataset.little_endian)
     instance = _instance(values, sop_class_uid, series.record.modality, found)
     patient = _patient(_elements(dataset, PATIENT), charset)
-    image, structure_set = None, NO_STRUCTURE_SET
+    image: ImageRecord | None = None
+    structure_set: Decoded[StructureSetRecord] | None = None
     kind = _kind(sop_class_uid, series.record.modality)
     if found.error and kind != Kind.STRUCTURE_SET:
         raise found.error
@@ -425,7 +402,7 @@ def _records(found: Found, assumed_charset: str) -> Header:
             structure_set = _structure_set(found, charset)
     warnings = (
         *(patient.warnings, study.warnings, series.warnings),
-        *(values.warnings, structure_set.warnings),
+        *(values.warnings, structure_set.warnings if structure_set else ()),
     )
     return Header(
         patient=patient.record,
@@ -433,7 +410,7 @@ def _records(found: Found, assumed_charset: str) -> Header:
         series=series.record,
         instance=instance,
         image=image,
-        structure_set=structure_set.record,
+        structure_set=structure_set.record if structure_set else None,
         warnings=_each_once(warnings),
     )
 
@@ -459,7 +436,7 @@ def _values(
 
 
 @lru_cache(maxsize=128)
-def _patient(elements: tuple[Element | None, ...], charset: text.Charset) -> Patient:
+def _patient(elements: tuple[Element | None, ...], charset: text.Charset) -> Decoded[PatientRecord]:
     values = _values(PATIENT, elements, charset)
     record = PatientRecord(
         unique_patient_id=values.patient_id(PATIENT_ID),
@@ -467,11 +444,11 @@ def _patient(elements: tuple[Element | None, ...], charset: text.Charset) -> Pat
         patient_dob=values.date(PATIENT_BIRTH_DATE),
         patient_sex=values.text(PATIENT_SEX),
     )
-    return Patient(record, tuple(values.warnings))
+    return Decoded(record, tuple(values.warnings))
 
 
 @lru_cache(maxsize=128)
-def _study(elements: tuple[Element | None, ...], charset: text.Charset) -> Study:
+def _study(elements: tuple[Element | None, ...], charset: text.Charset) -> Decoded[StudyRecord]:
     values = _values(STUDY, elements, charset)
     record = StudyRecord(
         study_instance_uid=values.identity(STUDY_INSTANCE_UID),
@@ -481,13 +458,13 @@ def _study(elements: tuple[Element | None, ...], charset: text.Charset) -> Study
         accession_number=values.text(ACCESSION_NUMBER),
         study_id=values.text(STUDY_ID),
     )
-    return Study(record, tuple(values.warnings))
+    return Decoded(record, tuple(values.warnings))
 
 
 @lru_cache(maxsize=128)
 def _series(
     elements: tuple[Element | None, ...], charset: text.Charset, little_endian: bool
-) -> Series:
+) -> Decoded[SeriesRecord]:
     values = _values(SERIES, elements, charset, little_endian)
     record = SeriesRecord(
         series_instance_uid=values.identity(SERIES_INSTANCE_UID),
@@ -498,7 +475,7 @@ def _series(
         body_part_examined=values.text(BODY_PART_EXAMINED),
         frame_of_reference_uid=values.uid(FRAME_OF_REFERENCE_UID),
     )
-    return Series(record, tuple(values.warnings))
+    return Decoded(record, tuple(values.warnings))
 
 
 def _instance(values: Values, sop_class_uid: str, modality: str, found: Found) -> InstanceRecord:
@@ -592,7 +569,7 @@ def _present(dataset: Dataset) -> dict[int, Element]:
     return {tag: element for tag, element in elements.items() if element and element[1]}
 
 
-def _structure_set(found: Found, charset: text.Charset) -> StructureSet:
+def _structure_set(found: Found, charset: text.Charset) -> Decoded[StructureSetRecord]:
     if found.error:
         return STRUCTURES_LOST
     try:
@@ -601,7 +578,7 @@ def _structure_set(found: Found, charset: text.Charset) -> StructureSet:
         raise
     except Exception:  # as in read_header; the object is kept without its structures
         return STRUCTURES_LOST
-    return StructureSet(record, tuple(warnings))
+    return Decoded(record, tuple(warnings))
 
 
 def _each_once(groups: Iterable[Iterable[ReadWarning]]) -> list[ReadWarning]:

@@ -12,7 +12,7 @@ from pydicom.filereader import read_partial, read_sequence_item
 from pydicom.tag import BaseTag
 
 from .errors import MemberFailed
-from .scanner import LONGEST, STOP, UNDEFINED, WHOLE, Element, Wanted
+from .scanner import LONGEST, STOP, UNDEFINED, WHOLE, Element, Wanted, uid_of
 
 Found = TypeVar("Found")
 
@@ -86,7 +86,7 @@ class Dataset:
 
     def uid(self, tag: int) -> str:
         element = self.get(tag)
-        return element[1].rstrip(b"\0 ").decode("latin-1") if element else ""
+        return uid_of(element[1]) if element else ""
 
     @property
     def cut(self) -> int:

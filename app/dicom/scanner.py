@@ -88,6 +88,11 @@ class Unusual(Exception):
     """Something that is left to pydicom."""
 
 
+def uid_of(value: bytes) -> str:
+    """A UID without padding, which pydicom takes off at the beginning, too."""
+    return value.rstrip(b"\0 ").decode("latin-1").strip()
+
+
 class Meta(NamedTuple):
     """The file meta group, PS3.10 7.1."""
 
@@ -95,7 +100,7 @@ class Meta(NamedTuple):
     end: int  # where the dataset begins
 
     def uid(self, tag: int) -> str:
-        return self.elements.get(tag, b"").rstrip(b"\0 ").decode("latin-1")
+        return uid_of(self.elements.get(tag, b""))
 
 
 class Dataset:

@@ -83,18 +83,43 @@ class Staging:
         except OSError as error:
             raise disk_failure(error) from error
 
-    def publish(self, name: str, path: str, sha256: str, superseded: Collection[str] = ()) -> bool:
-        """Give a staged file its place in the tree; True where a stranger had to make way.
+    def publish(self, name: str, path: str, sha256: str, superseded: Collection[str] = ()) -> str:
+        """Give a staged file its place in the tree.
 
-        Whatever stands there is kept: a version that the catalogue has replaced (one of the
-        SHA-256 in `superseded`) under `.superseded`, any other file under `.found`.
+        A version that stands there and that the catalogue has replaced (its SHA-256 is one of
+        `superseded`) is kept under `.superseded`. For any other file nothing is done, and its
+        SHA-256 is returned: see `set_aside` and `keep_superseded`. "" where all is done.
         """
         try:
             stranger = self._place(name, path, sha256, superseded)
-            self.discard(name)
+            if not stranger:
+                self.discard(name)
         except OSError as error:
             raise disk_failure(error) from error
         return stranger
+
+    def set_aside(self, path: str, sha256: str) -> None:
+        """Keep a file that stands in an object's place, and is unknown, under `.found`."""
+        try:
+            self._keep(path, f"{FOUND}/{sha256}")
+            os.unlink(path, dir_fd=self.root_fd)
+        except OSError as error:
+            raise disk_failure(error) from error
+
+    def keep_superseded(self, name: str, sha256: str) -> None:
+        """Keep a staged file that was replaced before it came to its place."""
+        try:
+            (self.root / SUPERSEDED).mkdir(exist_ok=True, mode=0o750)
+            with suppress(FileExistsError):
+                os.link(
+                    name,
+                    superseded_path(sha256),
+                    src_dir_fd=self.fd,
+                    dst_dir_fd=self.root_fd,
+                )
+            self.discard(name)
+        except OSError as error:
+            raise disk_failure(error) from error
 
     def discard(self, name: str) -> None:
         with suppress(FileNotFoundError):
@@ -138,21 +163,16 @@ class Staging:
         finally:
             os.close(fd)
 
-    def _place(self, name: str, path: str, sha256: str, superseded: Collection[str]) -> bool:
-        stranger = False
+    def _place(self, name: str, path: str, sha256: str, superseded: Collection[str]) -> str:
         while not self._linked(name, path):
             there = self._sha256_at(path)
-            if there == sha256:
-                break
             if there in superseded:
                 self._keep(path, superseded_path(there))
                 os.rename(name, path, src_dir_fd=self.fd, dst_dir_fd=self.root_fd)
-                break
+                return ""
             if there:
-                self._keep(path, f"{FOUND}/{there}")
-                os.unlink(path, dir_fd=self.root_fd)
-                stranger = True
-        return stranger
+                return "" if there == sha256 else there
+        return ""
 
     def _linked(self, name: str, path: str) -> bool:
         """Link the staged file to its place; False where something stands there."""

@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
 
 from . import text
 from .records import ReadWarning, ROIRecord, StructureSetRecord
-from .scanner import ELEMENT, SEQUENCE, WHOLE, Element, Wanted, wanted
-from .values import WHITESPACE, Attribute, Values, numbers_of
+from .scanner import ELEMENT, SEQUENCE, WHOLE, Element, wanted
+from .values import WHITESPACE, Attribute, Dataset, Values, numbers_of
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 STRUCTURE_SET_LABEL = Attribute(0x30060002, "StructureSetLabel", "SH", 64)
@@ -106,15 +105,6 @@ PLANAR = re.compile(
     rb"%(n)b\\%(n)b(\\%(n)b)(?:\\%(n)b\\%(n)b\1)*+" % {b"n": _DECIMAL},
 )
 POINTS = re.compile(rb"%(n)b\\%(n)b\\%(n)b(?:\\%(n)b\\%(n)b\\%(n)b)*+" % {b"n": _NUMBER})
-
-
-class Dataset(Protocol):
-    """What either reader gives: see headers."""
-
-    little_endian: bool
-
-    def get(self, tag: int) -> Element | None: ...
-    def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]: ...
 
 
 @dataclass(slots=True)

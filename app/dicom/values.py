@@ -4,17 +4,17 @@ A value that cannot be read becomes "" or None, and a warning that names its att
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, time
 from functools import lru_cache
 from math import isfinite
 from struct import calcsize, unpack
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from . import text
 from .errors import MemberFailed
 from .records import ReadWarning
-from .scanner import LONGEST, Element
+from .scanner import LONGEST, Element, Wanted, uid_of
 
 STANDARD_UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
 # The standard allows 64 characters; printable ASCII but the backslash, which separates values.
@@ -46,6 +46,16 @@ class Attribute(NamedTuple):
     keyword: str
     vr: str
     limit: int = 0  # characters
+
+
+class Dataset(Protocol):
+    """What either reader gives: a dataset's or an item's elements, as they stand in the file."""
+
+    little_endian: bool
+
+    def __contains__(self, tag: int) -> bool: ...
+    def get(self, tag: int, /) -> Element | None: ...
+    def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]: ...
 
 
 class Values:
@@ -114,7 +124,7 @@ class Values:
         MemberFailed
             uid_missing, uid_invalid.
         """
-        uid = self.raw(attribute).rstrip(b"\0 ").decode("latin-1")
+        uid = uid_of(self.raw(attribute))
         if not uid:
             raise MemberFailed("uid_missing", attribute=attribute.keyword)
         if len(uid) <= 64 and STANDARD_UID.fullmatch(uid):
@@ -125,7 +135,7 @@ class Values:
         return uid
 
     def uid(self, attribute: Attribute) -> str:
-        uid = self.raw(attribute).rstrip(b"\0 ").decode("latin-1")
+        uid = uid_of(self.raw(attribute))
         if uid and not STORABLE_UID.fullmatch(uid):
             self.unreadable(attribute)
             return ""

@@ -1,0 +1,165 @@
+"""Deleting: rows first, files after, also when killed in between.
+
+The paths of deleted rows are kept in a table, in the transaction that deletes the rows; each
+file is unlinked while its line there is locked, and an import that catalogues the same path
+takes the line out in its own transaction.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from django.conf import settings
+from django.db import IntegrityError, OperationalError, models, transaction
+from django.db.models import QuerySet
+
+from app.dicom.staging import superseded_path
+
+from .models import (
+    DICOMFile,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    FileToDelete,
+    Patient,
+    Status,
+)
+
+CHUNK = 500  # instances deleted in one transaction
+TRIES = 5
+
+# How an instance reaches each of its ancestors, and what an ancestor's children are.
+ANCESTORS: dict[type[models.Model], str] = {
+    DICOMInstance: "pk",
+    DICOMSeries: "dicom_series",
+    DICOMStudy: "dicom_series__dicom_study",
+    Patient: "dicom_series__dicom_study__patient",
+}
+CHILDREN: dict[type[models.Model], tuple[type[models.Model], str]] = {
+    DICOMSeries: (DICOMInstance, "dicom_series"),
+    DICOMStudy: (DICOMSeries, "dicom_study"),
+    Patient: (DICOMStudy, "patient"),
+}
+
+
+def instances_of(row: models.Model) -> QuerySet[DICOMInstance]:
+    """The instances of a patient, study, series, or of one instance."""
+    return DICOMInstance.objects.filter(**{ANCESTORS[type(row)]: row.pk})
+
+
+def delete(row: models.Model) -> None:
+    """Delete a patient, study, series or instance, with all that is below it and its files.
+
+    Parents that are left without children go, too.
+    """
+    while _delete_some(row):
+        pass
+    if type(row) in CHILDREN:
+        _delete_childless(type(row), {row.pk})
+    unlink_pending()
+
+
+def delete_upload(upload: DICOMFile, with_archive: bool) -> bool:
+    """Delete an upload's row; False while it is in progress. Catalogued objects stay."""
+    from . import ingest
+
+    ingest.roll_forward(upload.pk)  # what its last run committed has only its ledger to tell it
+    idle = DICOMFile.objects.exclude(processing_status=Status.IN_PROGRESS)
+    path = Path(upload.file.path)
+    deleted, _ = idle.filter(pk=upload.pk).delete()
+    if deleted and with_archive:
+        path.unlink(missing_ok=True)
+    return bool(deleted)
+
+
+def unlink_pending() -> int:
+    """Unlink the files of deleted rows; how many."""
+    pks = list(FileToDelete.objects.order_by("pk").values_list("pk", flat=True))
+    return sum(_unlink(pk) for pk in pks)
+
+
+def forget_deleted(published: Mapping[int, tuple[str, str]]) -> None:
+    """Take published files back out of the tree whose rows were deleted in the meantime.
+
+    Parameters
+    ----------
+    published
+        Path and SOP Instance UID by the primary key of the instance.
+    """
+    if not published:
+        return
+    rows = DICOMInstance.objects.filter(pk__in=published).values_list("pk", flat=True)
+    gone = published.keys() - set(rows)
+    if gone:
+        files = (published[pk] for pk in gone)
+        _note(FileToDelete(path=path, sop_instance_uid=uid) for path, uid in files)
+        unlink_pending()
+
+
+def _delete_some(row: models.Model) -> int:
+    """Delete a chunk of the row's instances, with what is then empty; how many."""
+    for _ in range(TRIES - 1):
+        # Uploads that add children meanwhile make a parent undeletable, or lock in a circle.
+        with suppress(IntegrityError, OperationalError):
+            return _delete_chunk(row)
+    return _delete_chunk(row)
+
+
+@transaction.atomic
+def _delete_chunk(row: models.Model) -> int:
+    chunk = list(
+        instances_of(row)
+        .select_for_update(of=("self",))
+        .select_related("dicom_series__dicom_study")
+        .order_by("pk")[:CHUNK]
+    )
+    _note(line for instance in chunk for line in _lines(instance))
+    DICOMInstance.objects.filter(pk__in=[instance.pk for instance in chunk]).delete()
+    series = {instance.dicom_series for instance in chunk}
+    studies = {one.dicom_study for one in series}
+    _delete_childless(DICOMSeries, {one.pk for one in series})
+    _delete_childless(DICOMStudy, {one.pk for one in studies})
+    _delete_childless(Patient, {one.patient_id for one in studies})
+    return len(chunk)
+
+
+def _lines(instance: DICOMInstance) -> Iterator[FileToDelete]:
+    yield FileToDelete(path=instance.path, sop_instance_uid=instance.sop_instance_uid)
+    for sha256 in instance.superseded:
+        yield FileToDelete(path=superseded_path(sha256))
+
+
+def _note(lines: Iterable[FileToDelete]) -> None:
+    FileToDelete.objects.bulk_create(lines, ignore_conflicts=True)
+
+
+def _delete_childless(model: type[models.Model], pks: set[int]) -> None:
+    child, parent = CHILDREN[model]
+    children = child._default_manager.filter(**{parent: models.OuterRef("pk")})
+    childless = model._default_manager.filter(~models.Exists(children), pk__in=pks)
+    # One statement: between Django's own two, an import could add a child that would go, too.
+    childless._raw_delete(childless.db)
+
+
+@transaction.atomic
+def _unlink(pk: int) -> bool:
+    line = FileToDelete.objects.select_for_update().filter(pk=pk).first()
+    if line is None:
+        return False
+    root: Path = settings.ICON_PROCESSED_ROOT
+    if not _is_catalogued(line):
+        (root / line.path).unlink(missing_ok=True)
+        _remove_empty_folders(root, Path(line.path).parent)
+    line.delete()
+    return True
+
+
+def _is_catalogued(line: FileToDelete) -> bool:
+    rows = DICOMInstance.objects.filter(sop_instance_uid=line.sop_instance_uid, path=line.path)
+    return bool(line.sop_instance_uid) and rows.exists()
+
+
+def _remove_empty_folders(root: Path, folder: Path) -> None:
+    with suppress(OSError):
+        for below in (folder, *folder.parents[:-1]):
+            (root / below).rmdir()

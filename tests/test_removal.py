@@ -1,0 +1,140 @@
+"""Deleting: rows first, files after, and nothing that others need."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from app import ingest, removal
+from app.models import (
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    FileToDelete,
+    Patient,
+    RTStructureROI,
+)
+from app.verify import verify
+from tests.objects import ct_image, rt_structure_set, uid
+
+pytestmark = pytest.mark.database
+
+RACES = 20
+
+
+def images(*numbers: int, **keywords) -> list[bytes]:
+    return [ct_image(SOPInstanceUID=uid(2, 1, number), **keywords) for number in numbers]
+
+
+def files(root) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*.dcm"))
+
+
+def violations() -> list[str]:
+    return [violation.sentence for violation in verify()]
+
+
+@pytest.mark.parametrize("model", [Patient, DICOMStudy, DICOMSeries])
+def test_deleting_a_parent_takes_all_below_and_its_files(model, import_zip, processed_root):
+    import_zip(*images(1, 2), ct_image(PatientID="ID2"))
+    removal.delete(model.objects.order_by("pk")[0])
+    assert DICOMInstance.objects.count() == Patient.objects.count() == 1
+    assert len(files(processed_root)) == 1
+    assert not FileToDelete.objects.exists()
+    assert violations() == []
+    assert not (processed_root / "ID1").exists()
+
+
+def test_deleting_the_last_instance_takes_its_empty_parents(import_zip, processed_root):
+    import_zip(rt_structure_set())
+    removal.delete(DICOMInstance.objects.get())
+    assert not Patient.objects.exists()
+    assert not RTStructureROI.objects.exists()
+    assert files(processed_root) == []
+
+
+def test_deleting_one_of_two_instances_keeps_the_other(import_zip, processed_root):
+    import_zip(*images(1, 2))
+    removal.delete(DICOMInstance.objects.order_by("pk")[0])
+    assert len(files(processed_root)) == DICOMSeries.objects.count() == 1
+    assert violations() == []
+
+
+def test_deleting_takes_superseded_versions_too(import_zip, processed_root, settings):
+    import_zip(*images(1))
+    settings.ICON_ON_CONFLICT = "replace"
+    import_zip(*images(1, PatientPosition="FFS"))
+    assert len(files(processed_root)) == 2
+    removal.delete(Patient.objects.get())
+    assert files(processed_root) == []
+
+
+def test_the_ledger_remembers_what_was_deleted(import_zip):
+    upload = import_zip(*images(1))
+    removal.delete(Patient.objects.get())
+    member = upload.members.get()
+    assert (member.outcome, member.instance) == ("imported", None)
+
+
+def test_files_that_a_killed_delete_left_go_with_the_next_sweep(import_zip, processed_root):
+    import_zip(*images(1))
+    row = DICOMInstance.objects.get()
+    FileToDelete.objects.create(path=row.path, sop_instance_uid=row.sop_instance_uid)
+    Patient.objects.all().delete()
+    assert removal.unlink_pending() == 1
+    assert files(processed_root) == []
+
+
+def test_importing_again_keeps_a_file_that_was_to_be_deleted(import_zip, processed_root):
+    import_zip(*images(1))
+    row = DICOMInstance.objects.get()
+    FileToDelete.objects.create(path=row.path, sop_instance_uid=row.sop_instance_uid)
+    Patient.objects.all().delete()
+    import_zip(*images(1))
+    removal.unlink_pending()
+    assert len(files(processed_root)) == 1
+    assert violations() == []
+
+
+def test_a_catalogued_file_is_never_deleted(import_zip, processed_root):
+    import_zip(*images(1))
+    row = DICOMInstance.objects.get()
+    FileToDelete.objects.create(path=row.path, sop_instance_uid=row.sop_instance_uid)
+    removal.unlink_pending()
+    assert len(files(processed_root)) == 1
+
+
+def test_deleting_an_upload_keeps_its_objects(import_zip, processed_root):
+    upload = import_zip(*images(1))
+    archive = upload.file.path
+    assert removal.delete_upload(upload, with_archive=False)
+    assert len(files(processed_root)) == DICOMInstance.objects.count() == 1
+    assert Path(archive).is_file()
+    assert violations() == []
+
+
+def test_the_archive_goes_where_that_was_asked_for(import_zip, media_root):
+    upload = import_zip(*images(1))
+    assert removal.delete_upload(upload, with_archive=True)
+    assert not list(media_root.rglob("*.zip"))
+
+
+def test_a_delete_that_races_an_import_leaves_a_sound_catalogue(upload_zip):
+    """Whoever wins, rows and files agree."""
+    data = images(*range(20))
+    for _ in range(RACES):
+        upload = upload_zip(*data)
+        importing = threading.Thread(target=run, args=(upload.pk,))
+        importing.start()
+        while importing.is_alive():
+            for patient in Patient.objects.all():
+                removal.delete(patient)
+        importing.join()
+        removal.unlink_pending()
+        assert violations() == []
+
+
+def run(pk: int) -> None:
+    ingest.run_upload(pk)
+    connection.close()
