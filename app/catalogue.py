@@ -4,7 +4,6 @@ Everything here runs inside one transaction of the caller's, with a handful of s
 batch, never one for each member.
 """
 
-import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -77,7 +76,7 @@ class Entry:
     facts: dict[str, str | int]
     warnings: list[ReadWarning] = field(default_factory=list)
     instance_id: int = 0  # 0 where it became none
-    path: str = ""  # where its staged file belongs; "" where that is not wanted
+    path: str = ""  # where its lineage files it
     superseded: list[str] = field(default_factory=list)
 
     @property
@@ -134,6 +133,8 @@ def _entry(extracted: Extracted) -> Entry:
 
 
 def _catalogue(source: Source, entries: list[Entry]) -> None:
+    for entry in entries:
+        entry.path = _path(entry)
     patients = _patients(entries)
     studies = _studies(entries, patients)
     series = _series(entries, studies)
@@ -155,31 +156,40 @@ def _folder(unique_patient_id: str, study_instance_uid: str) -> str:
 
 
 def _patients(entries: list[Entry]) -> dict[Entry, Patient]:
-    keys = {entry: (entry.folder,) for entry in entries}
-    wanted = {
-        key: Patient(folder=key[0], unique_patient_id=entry.header.patient.unique_patient_id)
-        for entry, key in keys.items()
-    }
-    found = _ensure(wanted, "folder")
+    keys: dict[Entry, Key] = {entry: (entry.folder,) for entry in entries}
+    ids = {keys[entry]: entry.header.patient.unique_patient_id for entry in entries}
+    found = _ensure(
+        {key: Patient(folder=key[0], unique_patient_id=text) for key, text in ids.items()},
+        "folder",
+    )
     return {entry: found[key] for entry, key in keys.items()}
 
 
 def _studies(entries: list[Entry], patients: dict[Entry, Patient]) -> dict[Entry, DICOMStudy]:
     keys = {e: (patients[e].pk, e.header.study.study_instance_uid) for e in entries}
-    wanted = {
-        key: DICOMStudy(patient_id=key[0], study_instance_uid=key[1]) for key in keys.values()
-    }
-    found = _ensure(wanted, "patient_id", "study_instance_uid")
+    found = _ensure(
+        {key: DICOMStudy(patient_id=key[0], study_instance_uid=key[1]) for key in _once(keys)},
+        "patient_id",
+        "study_instance_uid",
+    )
     return {entry: found[key] for entry, key in keys.items()}
 
 
 def _series(entries: list[Entry], studies: dict[Entry, DICOMStudy]) -> dict[Entry, DICOMSeries]:
     keys = {e: (studies[e].pk, e.header.series.series_instance_uid) for e in entries}
-    wanted = {
-        key: DICOMSeries(dicom_study_id=key[0], series_instance_uid=key[1]) for key in keys.values()
-    }
-    found = _ensure(wanted, "dicom_study_id", "series_instance_uid")
+    found = _ensure(
+        {
+            key: DICOMSeries(dicom_study_id=key[0], series_instance_uid=key[1])
+            for key in _once(keys)
+        },
+        "dicom_study_id",
+        "series_instance_uid",
+    )
     return {entry: found[key] for entry, key in keys.items()}
+
+
+def _once(keys: dict[Entry, tuple[int, str]]) -> list[tuple[int, str]]:
+    return list(dict.fromkeys(keys.values()))
 
 
 def _ensure(wanted: dict[Key, Row], *fields: str) -> dict[Key, Row]:
@@ -352,7 +362,7 @@ def _insert_instances(source: Source, entries: dict[InstanceKey, Entry]) -> dict
         (
             *(getattr(entry.header.instance, name) for name in INSTANCE),
             key[1],
-            _path(entry),
+            entry.path,
             entry.extracted.size,
             entry.extracted.sha256,
             "[]",
@@ -363,7 +373,7 @@ def _insert_instances(source: Source, entries: dict[InstanceKey, Entry]) -> dict
     ]
     names = (*INSTANCE, "dicom_series", "path", "size", "sha256", "superseded", "upload",
              "created_at")  # fmt: skip
-    FileToDelete.objects.filter(path__in=[_path(entry) for entry in entries.values()]).delete()
+    FileToDelete.objects.filter(path__in=[entry.path for entry in entries.values()]).delete()
     made = _insert(
         DICOMInstance,
         names,
@@ -385,7 +395,7 @@ def _path(entry: Entry) -> str:
 
 
 def _import(entry: Entry, pk: int) -> None:
-    entry.outcome, entry.instance_id, entry.path = Outcome.IMPORTED, pk, _path(entry)
+    entry.outcome, entry.instance_id = Outcome.IMPORTED, pk
 
 
 def _compare(source: Source, entry: Entry, row: Catalogued) -> Catalogued:
@@ -472,7 +482,7 @@ def _write_ledger(upload: int, entries: list[Entry]) -> None:
 def _plain(value: Any) -> Any:
     """A value as the database driver takes it: vectors as JSON, contours as text."""
     if isinstance(value, list):
-        return json.dumps(value)
+        return repr(value)  # finite numbers, which Python writes as JSON does
     return value.decode() if isinstance(value, bytes) else value
 
 

@@ -26,6 +26,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
+from app.dicom.errors import StorageFailed
 from app.dicom.reasons import sentence
 
 from .models import LOG_LINES, DICOMFile, Outcome, Stage, Status
@@ -36,6 +37,15 @@ LOOK = 1.0  # seconds between looks at whether somebody pressed Cancel
 MAX_ATTEMPTS = 5
 RESEND = timedelta(seconds=60)  # after which a queued upload's message counts as lost
 PATIENCE = 300.0  # seconds that a run waits for its database
+
+# How SQLite's error names and PostgreSQL's SQLSTATEs begin where the disk is to blame.
+DATABASE_DISK_ERRORS = (
+    ("SQLITE_FULL", "disk_full"),
+    ("SQLITE_READONLY", "disk_read_only"),
+    ("SQLITE_IOERR", "disk_error"),
+    ("53100", "disk_full"),
+    ("58030", "disk_error"),
+)
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -303,6 +313,8 @@ def patiently(work: Callable[[], T], patience: float = PATIENCE) -> T:
 
     Raises
     ------
+    StorageFailed
+        The database's own disk is full or broken, which waiting does not mend.
     OperationalError, InterfaceError
         It stayed away longer than `patience` seconds.
     """
@@ -311,9 +323,18 @@ def patiently(work: Callable[[], T], patience: float = PATIENCE) -> T:
         try:
             return work()
         except (OperationalError, InterfaceError) as error:
+            if code := disk_reason(error):
+                raise StorageFailed(code, needed="") from error
             if time.monotonic() + pause > deadline:
                 raise
             logger.warning("Waiting for the database: %s", type(error).__name__)
         time.sleep(pause)
         pause = min(pause * 2, 5.0)
         close_old_connections()
+
+
+def disk_reason(error: Exception) -> str:
+    """The reason code where a database error is one of its disk; else ""."""
+    cause = error.__cause__
+    name = getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "") or ""
+    return next((code for start, code in DATABASE_DISK_ERRORS if name.startswith(start)), "")

@@ -154,8 +154,9 @@ def _run(run: Run, progress: Progress) -> None:
         _hand_back(run, handed_on=True)
     except Expected as reason:
         _fail(run, reason.code, _why(reason, progress))
-    except (OperationalError, InterfaceError):
-        _fail(run, "database_away", sentence("database_away"))
+    except (OperationalError, InterfaceError) as error:
+        code = claims.disk_reason(error) or "database_away"
+        _fail(run, code, _why(StorageFailed(code), progress))
     except LostRun:
         raise
     # Anything else is a bug: the row must not stay in progress for ever, and the bug be seen.
@@ -399,7 +400,7 @@ def _refused(extracted: Extracted) -> Extracted:
 def _publish(staging: Staging, entries: list[Entry], progress: Progress) -> None:
     for entry in entries:
         extracted = entry.extracted
-        if entry.path:
+        if entry.outcome == Outcome.IMPORTED:
             version = Version(entry.instance_id, entry.path, extracted.sha256, entry.superseded)
             if _place(staging, extracted.staged, version):
                 entry.warnings.append(ReadWarning("stranger_moved"))
@@ -410,7 +411,7 @@ def _publish(staging: Staging, entries: list[Entry], progress: Progress) -> None
         {
             entry.instance_id: (entry.path, entry.header.instance.sop_instance_uid)
             for entry in entries
-            if entry.path
+            if entry.outcome == Outcome.IMPORTED
         }
     )
 
@@ -514,7 +515,9 @@ def _ended(code: str, why: str) -> dict[str, Any]:
 def _fail(run: Run, code: str, why: str) -> None:
     logger.warning("Upload %s failed: %s", run.upload, code)
     run.note(why, level="error")
-    patiently(lambda: run.end(Status.FAILED, **_ended(code, why)))
+    # Where not even this can be written, the lease runs out, and the sweep tries again.
+    with suppress(StorageFailed, OperationalError, InterfaceError):
+        patiently(lambda: run.end(Status.FAILED, **_ended(code, why)))
 
 
 def _why(reason: Expected, progress: Progress) -> str:

@@ -202,7 +202,7 @@ def valkey() -> Iterator[Service]:
 
 @pytest.fixture
 def broker(valkey) -> Iterator[redis.Redis]:
-    """An empty broker. Without this fixture a test has none: publishing fails at once."""
+    """The broker, empty."""
     path = project.CELERY_BROKER_URL.removeprefix("redis+socket://")
     with redis.Redis(unix_socket_path=path) as client:
         client.flushall()

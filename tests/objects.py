@@ -170,6 +170,11 @@ def dicom_file(
     return bytes(128) + b"DICM" + length + written + dataset + after
 
 
+# How to write an object that the scanner leaves to pydicom: a private element of no known VR.
+ODD_VR = struct.pack("<HH2sH", 0x0029, 0x1001, b"ZZ", 4) + b"abcd"
+LEFT_TO_PYDICOM: dict[str, Any] = {"PixelData": None, "after": ODD_VR}
+
+
 PATIENT: Attributes = {
     "PatientName": "Nobody^Nemo",
     "PatientID": "ID1",

@@ -21,6 +21,8 @@ from app.dicom.headers import HeaderLimits, looks_like_dicom, read_header
 from app.dicom.records import Header
 from tests import objects
 from tests.objects import (
+    LEFT_TO_PYDICOM,
+    ODD_VR,
     Raw,
     ct_image,
     dicom_file,
@@ -44,6 +46,7 @@ WAYS = (
     {"prefix": False},
     {"prefix": False, "transfer_syntax": objects.IMPLICIT},
     {"prefix": False, "transfer_syntax": objects.BIG_ENDIAN},
+    LEFT_TO_PYDICOM,
 )
 
 
@@ -181,12 +184,12 @@ def test_a_mapped_file_is_read_like_bytes(tmp_path):
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
     ):
         assert read_header(mapped) == read_header(ct_image())
-    path.write_bytes(ct_image(prefix=False))
+    path.write_bytes(ct_image(**LEFT_TO_PYDICOM))
     with (
         path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
     ):
-        assert read_header(mapped) == read_header(ct_image(prefix=False))
+        assert read_header(mapped) == read_header(ct_image(**LEFT_TO_PYDICOM))
 
 
 def test_the_usual_file_is_read_without_pydicom():
@@ -251,7 +254,7 @@ def test_empty_groups_leave_the_geometry_empty():
     assert header.warnings == []
 
 
-@pytest.mark.parametrize("way", [{}, {"prefix": False}])
+@pytest.mark.parametrize("way", [{}, LEFT_TO_PYDICOM], ids=["scanner", "pydicom"])
 def test_broken_groups_do_not_cost_the_object(way):
     groups = Raw("SQ", [{"PixelMeasuresSequence": Raw("SQ", [{"PixelSpacing": "1"}])}])
     data = enhanced_ct(SharedFunctionalGroupsSequence=groups, **way)
@@ -274,7 +277,7 @@ def test_four_thousand_frames_take_no_time(undefined):
 # Identity
 
 
-@pytest.mark.parametrize("way", [{}, {"prefix": False}])
+@pytest.mark.parametrize("way", [{}, LEFT_TO_PYDICOM], ids=["scanner", "pydicom"])
 @pytest.mark.parametrize("value", [None, "", b"\0\0", b"  "])
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
 def test_an_object_without_its_uids_is_refused_by_name(keyword, value, way):
@@ -644,7 +647,7 @@ def test_long_text_is_shortened_with_a_warning():
         ),
     ],
 )
-@pytest.mark.parametrize("way", [{}, {"prefix": False}])
+@pytest.mark.parametrize("way", [{}, LEFT_TO_PYDICOM], ids=["scanner", "pydicom"])
 def test_names_are_read_in_every_character_set(charset, value, expected, way):
     header = read_header(ct_image(SpecificCharacterSet=charset, PatientName=value, **way))
     assert header.patient.patient_name == expected
@@ -711,7 +714,7 @@ def test_an_empty_file_is_skipped():
     assert caught.value.code == "empty_file"
 
 
-@pytest.mark.parametrize("way", WAYS[:-2], ids=str)
+@pytest.mark.parametrize("way", WAYS[:5], ids=str)
 def test_a_directory_is_skipped_under_any_name(way):
     with pytest.raises(MemberSkipped) as caught:
         read_header(dicomdir(**way))
@@ -763,10 +766,9 @@ def test_a_file_cut_within_its_pixels_is_read_as_usual():
 
 
 def test_unknown_vrs_of_private_elements_do_no_harm():
-    private = struct.pack("<HH2sH", 0x0029, 0x1001, b"ZZ", 4) + b"abcd"
     data = ct_image()
     at = data.index(struct.pack("<HH", 0x7FE0, 0x0010))
-    header = read_header(data[:at] + private + data[at:])
+    header = read_header(data[:at] + ODD_VR + data[at:])
     assert header.image == read_header(data).image
 
 
@@ -791,8 +793,7 @@ def test_a_deflated_bomb_is_inflated_up_to_the_limit_only():
 
 
 def test_a_deflated_object_that_pydicom_reads_keeps_its_file_meta():
-    private = struct.pack("<HH2sH", 0x0029, 0x1001, b"ZZ", 4) + b"abcd"
-    plain = objects.elements({"SOPInstanceUID": uid(1), "StudyInstanceUID": uid(2)}) + private
+    plain = objects.elements({"SOPInstanceUID": uid(1), "StudyInstanceUID": uid(2)}) + ODD_VR
     plain += objects.elements({"SeriesInstanceUID": uid(3)})
     meta = {"MediaStorageSOPInstanceUID": uid(9)}
     header = read_header(ct_image(transfer_syntax=objects.DEFLATED, dataset=plain, meta=meta))
@@ -827,11 +828,11 @@ def test_a_deflated_object_without_a_readable_file_meta_is_refused():
     assert refusal(damaged).code == "header_damaged"
 
 
-@pytest.mark.parametrize("prefix", [True, False])
+@pytest.mark.parametrize("way", [{}, LEFT_TO_PYDICOM], ids=["scanner", "pydicom"])
 @pytest.mark.parametrize("undefined", [True, False])
-def test_too_many_items_are_refused(prefix, undefined):
+def test_too_many_items_are_refused(way, undefined):
     items = [{} for _ in range(2_001)]
-    data = rt_structure_set(ROIContourSequence=items, prefix=prefix, undefined_lengths=undefined)
+    data = rt_structure_set(ROIContourSequence=items, undefined_lengths=undefined, **way)
     error = refusal(data, limits=HeaderLimits(items=2_000))
     assert error.code == "too_many_items"
     assert error.facts == {"limit": 2_000}
@@ -844,8 +845,7 @@ def test_millions_of_empty_items_are_refused_at_once():
     data = ct_image(PixelData=None, after=sequence)
     begun = clock.process_time()
     assert refusal(data).code == "too_many_items"
-    unknown = struct.pack("<HH2sH", 0x0029, 0x1001, b"ZZ", 4) + b"abcd"  # so pydicom reads it
-    assert refusal(ct_image(PixelData=None, after=unknown + sequence)).code == "too_many_items"
+    assert refusal(ct_image(PixelData=None, after=ODD_VR + sequence)).code == "too_many_items"
     assert clock.process_time() - begun < 10
 
 
@@ -864,11 +864,11 @@ def test_thousands_of_levels_of_sequences_are_refused():
     assert refusal(ct_image(PixelData=None, after=nested(5_000))).code == "nested_too_deeply"
 
 
-@pytest.mark.parametrize("prefix", [True, False])
+@pytest.mark.parametrize("odd", [b"", ODD_VR], ids=["scanner", "pydicom"])
 @pytest.mark.parametrize("cut", range(3_000, 3_010))
-def test_a_header_larger_than_the_limit_is_refused(cut, prefix):
+def test_a_header_larger_than_the_limit_is_refused(cut, odd):
     notes = [element(0x00190000 | number, "LO", "x" * 64) for number in range(0x1000, 0x1100)]
-    data = structured_report(prefix=prefix, ContentSequence=None, after=b"".join(notes))
+    data = structured_report(ContentSequence=None, after=odd + b"".join(notes))
     error = refusal(data, limits=HeaderLimits(header=cut))
     assert error.code == "header_too_large"
 
@@ -899,7 +899,7 @@ def test_running_out_of_memory_is_a_failed_member():
         "try: read_header(data)\n"
         "except Expected as error: print(error.code)"
     )
-    data = ct_image(PixelData=None, prefix=False, after=element(0x00420011, "OB", bytes(40 << 20)))
+    data = ct_image(PixelData=None, after=ODD_VR + element(0x00420011, "OB", bytes(40 << 20)))
     done = subprocess.run(
         [sys.executable, "-c", program],
         input=data,
@@ -917,6 +917,7 @@ def test_a_refusal_quotes_nothing_from_the_file():
 
 
 def test_pydicoms_warnings_do_not_reach_anyone(recwarn, caplog):
-    read_header(ct_image(prefix=False, SpecificCharacterSet="SECRET", PatientName=b"\xff"))
+    odd = LEFT_TO_PYDICOM | {"SpecificCharacterSet": "SECRET", "PatientName": b"\xff"}
+    read_header(ct_image(**odd))
     assert [str(warning.message) for warning in recwarn] == []
     assert caplog.text == ""

@@ -20,6 +20,7 @@ WAYS = (
     {"transfer_syntax": objects.IMPLICIT, "undefined_lengths": True},
     {"transfer_syntax": objects.BIG_ENDIAN},
     {"prefix": False},
+    objects.LEFT_TO_PYDICOM,
 )
 
 
@@ -110,7 +111,7 @@ def test_every_way_to_write_a_decimal_becomes_json(written):
         *(b"\xff\\1\\2", "9" * 400 + "\\1\\2"),
     ],
 )
-@pytest.mark.parametrize("way", [{}, {"prefix": False}])
+@pytest.mark.parametrize("way", [{}, objects.LEFT_TO_PYDICOM], ids=["scanner", "pydicom"])
 def test_a_broken_contour_is_left_out_and_the_others_stay(broken, way):
     good = contour(1, 2, 3)
     data = rt_structure_set([roi(1, "A", contour() | {"ContourData": broken}, good)], **way)

@@ -287,21 +287,16 @@ def _value_span(buffer: Buffer, position: int, order: str, explicit: bool) -> tu
 
 
 def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
-    if not _has_prefix(buffer):
-        raise Unusual
-    meta = scanner.read_meta(buffer, len(PREFIX))
+    meta = scanner.read_meta(buffer, len(PREFIX)) if _has_prefix(buffer) else scanner.NO_META
     media_storage_class = meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag)
     if media_storage_class == MEDIA_STORAGE_DIRECTORY:
         raise MemberSkipped("dicomdir")
     syntax = meta.uid(TRANSFER_SYNTAX_UID.tag)
+    start = meta.end
     if syntax in DEFLATED:
-        buffer, truncated = _inflated(buffer, meta.end, limits, truncated)
+        buffer, truncated = _inflated(buffer, start, limits, truncated)
         start = 0
-    else:
-        start = meta.end
-    if not syntax or syntax == scanner.EXPLICIT_BIG_ENDIAN or "\\" in syntax:
-        raise Unusual
-    implicit = syntax == scanner.IMPLICIT_LITTLE_ENDIAN
+    implicit = scanner.is_implicit(buffer, start, syntax)
     dataset, end = scanner.scan(buffer, start, implicit, WANTED, limits.items)
     if truncated and end > len(buffer) - 12:
         raise _too_large(limits)

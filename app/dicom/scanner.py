@@ -1,8 +1,8 @@
 """The wanted elements of a DICOM header, found by walking over its bytes.
 
 pydicom reads a header in about 0.7 ms, this in about 0.03. It knows explicit and implicit VR
-little endian with a file meta group, and raises `Unusual` at anything it does not understand,
-which pydicom then reads. What it returns is what pydicom returns, for any bytes whatever.
+little endian, and raises `Unusual` at anything else, which pydicom then reads. What it returns
+is what pydicom returns, for any bytes whatever.
 """
 
 from collections.abc import Iterator, Mapping
@@ -101,6 +101,9 @@ class Meta(NamedTuple):
 
     def uid(self, tag: int) -> str:
         return uid_of(self.elements.get(tag, b""))
+
+
+NO_META = Meta({}, 0)
 
 
 class Dataset:
@@ -301,6 +304,25 @@ def read_meta(buffer: Buffer, position: int) -> Meta:
         raise Unusual from None
 
 
+def is_implicit(buffer: Buffer, position: int, syntax: str) -> bool:
+    """Whether a dataset is in implicit VR, by its transfer syntax and by how it begins.
+
+    Raises
+    ------
+    Unusual
+        The two differ, it is in big endian, or it begins with a command set (PS3.7).
+    """
+    first = buffer[position : position + 6]
+    implicit = not (len(first) == 6 and first[4:].isalpha() and first[4:].isupper())
+    if syntax == EXPLICIT_BIG_ENDIAN or "\\" in syntax or first[:2] == b"\0\0":
+        raise Unusual
+    if syntax and implicit != (syntax == IMPLICIT_LITTLE_ENDIAN):
+        raise Unusual
+    if not syntax and first[:2] != b"\x08\0":
+        raise Unusual
+    return implicit
+
+
 def scan(
     buffer: Buffer, position: int, implicit: bool, wanted: Wanted, item_limit: int
 ) -> tuple[Dataset, int]:
@@ -313,10 +335,5 @@ def scan(
     MemberFailed
         too_many_items; also later.
     """
-    first = buffer[position : position + 6]
-    looks_explicit = len(first) == 6 and first[4:].isalpha() and first[4:].isupper()
-    # Group 0 is a command set, PS3.7.
-    if looks_explicit == implicit or first[:2] == b"\0\0":
-        raise Unusual
     dataset = Dataset(Scan(buffer, implicit, item_limit))
     return dataset, dataset.scan.walk(dataset, position, len(buffer), wanted, 0)

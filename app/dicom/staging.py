@@ -11,7 +11,7 @@ import hashlib
 import os
 import time
 from collections.abc import Collection, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from .errors import disk_failure
@@ -50,12 +50,15 @@ class Staging:
     def __init__(self, root: Path, upload: int, wait: float = LOCK_SECONDS) -> None:
         self.root = root
         self.folder = root / STAGING / str(upload)
-        try:
-            root.mkdir(parents=True, exist_ok=True, mode=0o750)
-            self.root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-            self.fd = self._lock(wait)
-        except OSError as error:
-            raise disk_failure(error) from error
+        with ExitStack() as opened:
+            try:
+                root.mkdir(parents=True, exist_ok=True, mode=0o750)
+                self.root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+                opened.callback(os.close, self.root_fd)
+                self.fd = self._lock(wait)
+            except OSError as error:
+                raise disk_failure(error) from error
+            opened.pop_all()
 
     def __enter__(self) -> "Staging":
         return self

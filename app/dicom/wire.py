@@ -88,7 +88,7 @@ def decode(buffer: bytearray) -> Iterator[Extracted]:
         contours, end = text + text_length, text + text_length + contours_length
         if len(buffer) < end:
             break
-        body = json.loads(buffer[text:contours])
+        body = json.loads(buffer[text:contours].decode())
         body[-1] = _unpack_header(body[-1], bytes(buffer[contours:end]))
         yield Extracted(*body)
         start = end
