@@ -20,6 +20,10 @@ SWEEP = 10.0  # seconds
 logger = logging.getLogger(__name__)
 
 
+class UnexpectedFailure(Exception):
+    """A bug ended a run; the message is the class of the exception alone."""
+
+
 @shared_task(bind=True)
 def process_dicom_file_task(self: "Task[[int], bool]", dicom_file_id: int) -> bool:
     """Run one upload; False where there was nothing to do, as for a message that came twice."""
@@ -32,7 +36,11 @@ def process_dicom_file_task(self: "Task[[int], bool]", dicom_file_id: int) -> bo
             # The run waits for its database by itself; a missed report is only that.
             logger.warning("Progress not reported: %s", type(error).__name__)
 
-    return ingest.run_upload(dicom_file_id, self.request.id or "", report, shutting_down)
+    try:
+        return ingest.run_upload(dicom_file_id, self.request.id or "", report, shutting_down)
+    # The row is Failed by now. The result table is no place for what an exception may quote.
+    except Exception as error:
+        raise UnexpectedFailure(type(error).__name__).with_traceback(error.__traceback__) from None
 
 
 @shared_task
@@ -91,7 +99,7 @@ def _send(pks: list[int]) -> bool:
     sent = []
     try:
         for pk in pks:
-            process_dicom_file_task.apply_async((pk,), retry=False)
+            process_dicom_file_task.delay(pk)
             sent.append(pk)
     except BrokerAway as error:
         logger.warning("The broker is away: %s", type(error).__name__)
