@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import beat_embedded_init, setup_logging, worker_process_init
+from kombu.transport.redis import Channel
 
 from icon.processes import end_with_parent
 
@@ -15,6 +16,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "icon.settings")
 app = Celery("icon")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+# A worker that loses its broker would push unacknowledged messages back over a connection that
+# kombu 5.7 has taken apart by then, and end with an AttributeError. No message is missed: the
+# sweep sends that of a queued upload again.
+Channel.do_restore = False
 
 
 @setup_logging.connect

@@ -234,7 +234,14 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of an empty PostgreSQL server, which listens on a Unix socket only."""
+    """The URL of an empty PostgreSQL server."""
+    with running_postgres() as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def running_postgres() -> Iterator[tuple[str, Service]]:
+    """An empty PostgreSQL server, which listens on a Unix socket only: its URL and process."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
     binaries = found[-1] if found else lacking("PostgreSQL server", "postgresql")
     folder = Path(tempfile.mkdtemp(prefix="icon-pg-", dir="/tmp"))
@@ -251,7 +258,7 @@ def postgres() -> Iterator[str]:
     service = Service([*command, *options], folder / "log", user=user)
     service.start()
     wait_until(lambda: service.says("ready to accept connections"), "PostgreSQL")
-    yield f"postgres://icon@{quote(str(folder), safe='')}:5432/postgres"
+    yield f"postgres://icon@{quote(str(folder), safe='')}:5432/postgres", service
     service.stop(signal.SIGINT)
     shutil.rmtree(folder)
 

@@ -11,7 +11,6 @@ of its own, and ends at the end of its input or with its parent.
 import ctypes
 import gc
 import hashlib
-import io
 import itertools
 import json
 import mmap
@@ -20,8 +19,8 @@ import resource
 import signal
 import struct
 import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,8 +72,9 @@ class Job:
     def read(cls, line: list[Any], limits: Limits) -> "Job":
         member, seen, given_up, members, total = line
         codes = {int(number): code for number, code in given_up.items()}
-        left = replace(limits, members=limits.members - members, total=limits.total - total)
-        return cls(Member(*member), frozenset(seen), codes, left)
+        if members or total:
+            limits = replace(limits, members=limits.members - members, total=limits.total - total)
+        return cls(Member(*member), frozenset(seen), codes, limits)
 
 
 def main() -> None:
@@ -195,9 +195,9 @@ class Reader:
             raise MemberSkipped("not_dicom")
         part, digest = _part(name), hashlib.sha256()
         try:
-            with open(part, "wb", buffering=0, opener=_opener(self.staging)) as file:
+            with _new_file(part, self.staging) as fd:
                 for chunk in itertools.chain([head], chunks):
-                    _write(file, chunk)
+                    _write(fd, chunk)
                     digest.update(chunk)
                     self._sign_on()
         except Expected:
@@ -264,13 +264,17 @@ class Content:
     part: str = ""
 
     def keep(self) -> None:
-        """Leave it in staging under its name."""
+        """Leave it in staging under its name.
+
+        What is whole and checked in memory gets its name at once; only a committed row will
+        tell a whole file from one that a crash cut short.
+        """
         try:
-            if not self.part:
-                self.part = _part(self.name)
-                with open(self.part, "wb", buffering=0, opener=_opener(self.staging)) as file:
-                    _write(file, self.head)
-            os.rename(self.part, self.name, src_dir_fd=self.staging, dst_dir_fd=self.staging)
+            if self.part:
+                os.rename(self.part, self.name, src_dir_fd=self.staging, dst_dir_fd=self.staging)
+            else:
+                with _new_file(self.name, self.staging) as fd:
+                    _write(fd, self.head)
         except OSError as error:
             raise disk_failure(error) from error
 
@@ -286,8 +290,7 @@ class Content:
         if self.part:
             return os.open(self.part, os.O_RDONLY, dir_fd=self.staging)
         fd = os.memfd_create("member")
-        with open(fd, "wb", buffering=0, closefd=False) as file:
-            _write(file, self.head)
+        _write(fd, self.head)
         return fd
 
 
@@ -295,17 +298,22 @@ def _part(name: str) -> str:
     return name.removesuffix(".dcm") + ".part"
 
 
-def _opener(folder: int) -> Callable[[str, int], int]:
-    return lambda name, flags: os.open(name, flags, 0o640, dir_fd=folder)
-
-
-def _write(file: io.FileIO, data: bytes | mmap.mmap) -> None:
-    view = memoryview(data)
+@contextmanager
+def _new_file(name: str, folder: int) -> Iterator[int]:
     try:
-        while view:
-            view = view[file.write(view) :]
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640, dir_fd=folder)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
     except OSError as error:
         raise disk_failure(error) from error
+
+
+def _write(fd: int, data: bytes | mmap.mmap) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _unlink(name: str, folder: int) -> None:
@@ -321,9 +329,11 @@ def _at_least(size: int, chunks: Iterator[bytes]) -> bytes:
 
 
 def _map_head(name: str, folder: int, limit: int) -> mmap.mmap:
-    with open(name, "rb", buffering=0, opener=_opener(folder)) as file:
-        length = min(os.fstat(file.fileno()).st_size, limit)
-        return mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)
+    fd = os.open(name, os.O_RDONLY, dir_fd=folder)
+    try:
+        return mmap.mmap(fd, min(os.fstat(fd).st_size, limit), access=mmap.ACCESS_READ)
+    finally:
+        os.close(fd)
 
 
 def _system_file(name: str, result: Expected) -> Expected:
