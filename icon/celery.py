@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import beat_embedded_init, setup_logging, worker_process_init
-from kombu.transport.redis import Channel
+from kombu.transport.redis import Channel, QoS
 
 from icon.processes import end_with_parent
 
@@ -17,10 +17,34 @@ app = Celery("icon")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
-# A worker that loses its broker would push unacknowledged messages back over a connection that
-# kombu 5.7 has taken apart by then, and end with an AttributeError. No message is missed: the
-# sweep sends that of a queued upload again.
-Channel.do_restore = False
+
+class PatientQoS(QoS):
+    """Messages that a worker held when it lost its broker.
+
+    Celery 5.7 takes the lost connection apart, and acknowledging such a message, or pushing it
+    back, would then end the worker with an AttributeError. The broker hands it out again, and
+    whoever gets it finds that the upload has a run or an end.
+    """
+
+    @property
+    def lost(self) -> bool:
+        transport = self.channel.connection
+        return transport is None or transport.client is None
+
+    def ack(self, delivery_tag: str) -> None:
+        if not self.lost:
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        if not self.lost:
+            super().reject(delivery_tag, requeue)
+
+    def restore_unacked(self, client: Any = None) -> None:
+        if not self.lost:
+            super().restore_unacked(client)
+
+
+Channel.QoS = PatientQoS
 
 
 @setup_logging.connect

@@ -5,6 +5,8 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
+from django.core.management import call_command
+from django.db import ConnectionHandler, connections
 from django.db.models.functions import Now
 
 from app import removal
@@ -18,6 +20,7 @@ from app.models import (
     Status,
 )
 from app.verify import verify
+from icon.settings import database
 from tests.conftest import wait_until
 from tests.objects import ct_image, rt_structure_set, uid
 
@@ -86,3 +89,18 @@ def clear() -> None:
         removal.delete(patient)
     for upload in DICOMFile.objects.all():
         assert removal.delete_upload(upload, with_archive=True)
+
+
+class default_database:
+    """Another default database for this thread, with its tables."""
+
+    def __init__(self, url: str) -> None:
+        self.other = ConnectionHandler({"default": database(url)})["default"]
+
+    def __enter__(self) -> None:
+        self.kept, connections["default"] = connections["default"], self.other
+        call_command("migrate", verbosity=0)
+
+    def __exit__(self, *exception: object) -> None:
+        self.other.close()
+        connections["default"] = self.kept

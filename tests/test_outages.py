@@ -16,13 +16,11 @@ from pathlib import Path
 import pytest
 import redis
 from django.conf import settings as project
-from django.core.management import call_command
-from django.db import ConnectionHandler, connection, connections
+from django.db import OperationalError, connection
 
 from app import claims, tasks
 from app.management.commands.up import broker_command
 from app.models import DICOMFile, Status
-from icon.settings import database
 from tests import faults
 from tests.conftest import Service, answers, lacking, running_postgres, wait_until
 from tests.objects import ct_image, uid, zip_of
@@ -103,26 +101,11 @@ def test_an_import_comes_through_an_outage_of_the_broker(
 def outage(request, transactional_db, tmp_path) -> Iterator[Callable[[float], None]]:
     """Take the database away for so many seconds."""
     if request.param == "postgresql":
-        with running_postgres() as (url, server), default_database(url):
+        with running_postgres() as (url, server), faults.default_database(url):
             yield lambda seconds: stop_for(server, seconds)
     else:
-        with default_database(f"sqlite:///{tmp_path}/icon.sqlite3"):
+        with faults.default_database(f"sqlite:///{tmp_path}/icon.sqlite3"):
             yield hold_for
-
-
-class default_database:
-    """Another default database for this thread, with its tables."""
-
-    def __init__(self, url: str) -> None:
-        self.other = ConnectionHandler({"default": database(url)})["default"]
-
-    def __enter__(self) -> None:
-        self.kept, connections["default"] = connections["default"], self.other
-        call_command("migrate", verbosity=0)
-
-    def __exit__(self, *exception: object) -> None:
-        self.other.close()
-        connections["default"] = self.kept
 
 
 def stop_for(server: Service, seconds: float) -> None:
@@ -136,7 +119,7 @@ def stop_for(server: Service, seconds: float) -> None:
     def answers_again() -> bool:
         try:
             connection.ensure_connection()
-        except connection.Database.OperationalError:
+        except OperationalError:
             return False
         return True
 
