@@ -373,7 +373,7 @@ def _insert_instances(source: Source, entries: dict[InstanceKey, Entry]) -> dict
     ]
     names = (*INSTANCE, "dicom_series", "path", "size", "sha256", "superseded", "upload",
              "created_at")  # fmt: skip
-    FileToDelete.objects.filter(path__in=[entry.path for entry in entries.values()]).delete()
+    _take_back_deletions([entry.path for entry in entries.values()])
     made = _insert(
         DICOMInstance,
         names,
@@ -382,6 +382,12 @@ def _insert_instances(source: Source, entries: dict[InstanceKey, Entry]) -> dict
         returning=("sop_instance_uid", "dicom_series", "id"),
     )
     return {(uid, series): pk for uid, series, pk in made}
+
+
+def _take_back_deletions(paths: list[str]) -> None:
+    """What is catalogued again is not to be deleted any more; see `removal`."""
+    if FileToDelete.objects.exists():
+        FileToDelete.objects.filter(path__in=paths).delete()
 
 
 def _path(entry: Entry) -> str:

@@ -10,7 +10,6 @@ from bz2 import BZ2Decompressor
 from collections.abc import Callable, Iterator
 from typing import IO, Protocol
 
-import inflate64
 from isal.igzip_lib import DECOMP_DEFLATE, IgzipDecompressor
 from isal.isal_zlib import crc32
 
@@ -185,6 +184,8 @@ class _Deflate64:
     PIECE = 256  # bytes; at most 8 MB come of it
 
     def __init__(self) -> None:
+        import inflate64  # here, since it takes as long to import as all the rest together
+
         self.inflater = inflate64.Inflater()
         self.packed = b""
         self.rest = b""
