@@ -112,7 +112,7 @@ class Progress:
     report: Report
     shutting_down: Callable[[], bool]
     floor: int = 0  # the bar never falls
-    total: int = 1  # members, without those inside
+    total: int = 0  # members, without those inside; 0 until that is known
     extracted: int = 0
     processed: int = 0
     bytes_left: int = 0
@@ -122,8 +122,9 @@ class Progress:
 
     @property
     def percent(self) -> int:
-        done = 10 + 20 * self.extracted / self.total + 60 * self.processed / self.total
-        self.floor = max(self.floor, int(done))
+        if self.total:
+            done = (20 * self.extracted + 60 * self.processed) / self.total
+            self.floor = max(self.floor, 10 + int(done))
         return self.floor
 
     @property
@@ -133,7 +134,7 @@ class Progress:
     def tell(self, step: str = "") -> None:
         """Report, unless that was done just now."""
         if time.monotonic() - self.reported >= REPORT_SECONDS:
-            step = step or f"{self.processed:,} of {self.total:,} files filed"
+            step = step or f"{self.processed:,} of {_files(self.total)} filed"
             self.report(self.percent, step)
             self.reported = time.monotonic()
 
@@ -214,15 +215,7 @@ def _staging(run: Run) -> Iterator[Staging]:
 
 def _settle(staging: Staging, upload: int, names: Sequence[str]) -> None:
     """Publish the staged files whose rows are committed, and delete the others."""
-    committed = {
-        staged_name(member.index, member.inner): member
-        for member in ArchiveMember.objects.filter(
-            upload=upload,
-            index__in={int(name.split("-")[0]) for name in names},
-            outcome=Outcome.IMPORTED,
-            instance__isnull=False,
-        ).select_related("instance")
-    }
+    committed = _committed(upload, names)
     placed: dict[int, tuple[str, str]] = {}
     for name in names:
         member = committed.get(name)
@@ -236,6 +229,18 @@ def _settle(staging: Staging, upload: int, names: Sequence[str]) -> None:
         else:
             staging.discard(name)
     removal.forget_deleted(placed)
+
+
+def _committed(upload: int, names: Iterable[str]) -> dict[str, ArchiveMember]:
+    """The ledger's rows of imported members, by the names of their staged files."""
+    indexes = {int(number) for name in names if (number := name.partition("-")[0]).isdecimal()}
+    members = ArchiveMember.objects.filter(
+        upload=upload, index__in=indexes, outcome=Outcome.IMPORTED, instance__isnull=False
+    )
+    return {
+        staged_name(member.index, member.inner): member
+        for member in members.select_related("instance")
+    }
 
 
 def _ledger(upload: DICOMFile) -> tuple[set[int], dict[int, set[int]]]:
