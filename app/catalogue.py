@@ -63,7 +63,9 @@ PARAMETERS = 30_000  # SQLite takes 32,766 in one statement
 
 Row = TypeVar("Row", bound=models.Model)
 Key = tuple[Any, ...]
-InstanceKey = tuple[str, int]  # SOP Instance UID, primary key of the series
+InstanceKey = tuple[Any, ...]  # SOP Instance UID, primary key of the series
+Names = Sequence[str]
+Rows = Sequence[Sequence[Any]]
 
 
 @dataclass(slots=True, eq=False)
@@ -357,6 +359,8 @@ def _catalogued(keys: Collection[InstanceKey]) -> dict[InstanceKey, Catalogued]:
 
 def _insert_instances(source: Source, entries: dict[InstanceKey, Entry]) -> dict[InstanceKey, int]:
     """The primary keys of those that were not there yet."""
+    if not entries:
+        return {}
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     rows = [
         (
@@ -374,14 +378,7 @@ def _insert_instances(source: Source, entries: dict[InstanceKey, Entry]) -> dict
     names = (*INSTANCE, "dicom_series", "path", "size", "sha256", "superseded", "upload",
              "created_at")  # fmt: skip
     _take_back_deletions([entry.path for entry in entries.values()])
-    made = _insert(
-        DICOMInstance,
-        names,
-        rows,
-        conflict=("sop_instance_uid", "dicom_series"),
-        returning=("sop_instance_uid", "dicom_series", "id"),
-    )
-    return {(uid, series): pk for uid, series, pk in made}
+    return _insert_new(DICOMInstance, names, rows, ("sop_instance_uid", "dicom_series"))
 
 
 def _take_back_deletions(paths: list[str]) -> None:
@@ -492,48 +489,67 @@ def _plain(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _insert(
-    model: type[models.Model],
-    names: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    conflict: Sequence[str] = (),
-    returning: Sequence[str] = (),
-) -> list[tuple[Any, ...]]:
-    """Insert plain values without building objects: 30 us a row through the ORM, 5 without.
-
-    A conflict is named by its columns, so that no other broken constraint is passed over.
-    """
-    found: list[tuple[Any, ...]] = []
+def _insert(model: type[models.Model], names: Names, rows: Rows) -> None:
+    """Insert plain values without building objects: 30 us a row through the ORM, 5 without."""
+    if connection.vendor == "postgresql":
+        _copy(model, names, rows)
+        return
     size = PARAMETERS // len(names)
     with connection.cursor() as cursor:
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
-            sql = _insert_sql(model, tuple(names), len(part), tuple(conflict), tuple(returning))
+            sql = _insert_sql(model, tuple(names), len(part))
             cursor.execute(sql, [value for row in part for value in row])
-            found += cursor.fetchall() if returning else []
-    return found
+
+
+def _insert_new(
+    model: type[models.Model], names: Names, rows: Rows, key: Sequence[str]
+) -> dict[Key, int]:
+    """Insert what has a new key: the primary keys of what was inserted.
+
+    The conflict is named by its columns, so that no other broken constraint is passed over.
+    PostgreSQL's COPY knows no conflicts: where another upload was faster, it raises
+    IntegrityError, and the caller's next try finds the other's rows.
+    """
+    at = [names.index(name) for name in key]
+    if connection.vendor == "postgresql":
+        pks = _next_keys(model, len(rows))
+        _copy(model, ("id", *names), [(pk, *row) for pk, row in zip(pks, rows, strict=True)])
+        return {tuple(row[i] for i in at): pk for pk, row in zip(pks, rows, strict=True)}
+    sql = _insert_sql(model, tuple(names), len(rows))
+    sql += f" ON CONFLICT ({_columns(model, key)}) DO NOTHING"
+    sql += f" RETURNING {_columns(model, (*key, 'id'))}"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [value for row in rows for value in row])
+        return {tuple(found): pk for *found, pk in cursor.fetchall()}
+
+
+def _copy(model: type[models.Model], names: Names, rows: Rows) -> None:
+    """PostgreSQL's way to insert many rows: ten times as fast as INSERT through Django."""
+    table = connection.ops.quote_name(model._meta.db_table)
+    sql = f"COPY {table} ({_columns(model, names)}) FROM STDIN"
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(sql) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _next_keys(model: type[models.Model], count: int) -> list[int]:
+    sql = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [model._meta.db_table, count])
+        return [pk for (pk,) in cursor.fetchall()]
 
 
 @lru_cache(64)
-def _insert_sql(
-    model: type[models.Model],
-    names: tuple[str, ...],
-    count: int,
-    conflict: tuple[str, ...],
-    returning: tuple[str, ...],
-) -> str:
-    def columns(names: tuple[str, ...]) -> str:
-        quoted = (connection.ops.quote_name(_column(model, name)) for name in names)
-        return ", ".join(quoted)
-
+def _insert_sql(model: type[models.Model], names: tuple[str, ...], count: int) -> str:
     row = f"({', '.join(['%s'] * len(names))})"
     table = connection.ops.quote_name(model._meta.db_table)
-    sql = f"INSERT INTO {table} ({columns(names)}) VALUES {', '.join([row] * count)}"
-    if conflict:
-        sql += f" ON CONFLICT ({columns(conflict)}) DO NOTHING"
-    if returning:
-        sql += f" RETURNING {columns(returning)}"
-    return sql
+    values = ", ".join([row] * count)
+    return f"INSERT INTO {table} ({_columns(model, names)}) VALUES {values}"
+
+
+def _columns(model: type[models.Model], names: Sequence[str]) -> str:
+    return ", ".join(connection.ops.quote_name(_column(model, name)) for name in names)
 
 
 def _column(model: type[models.Model], name: str) -> str:

@@ -355,7 +355,7 @@ def _commit(
 ) -> None:
     """The rows of a batch in one transaction, or in several where a value sinks the whole."""
     try:
-        entries = patiently(lambda: _write(run, source, batch, progress))
+        entries = _write_twice(run, source, batch, progress)
     except (DataError, IntegrityError) as error:
         logger.warning("Upload %s: batch of %d: %s", run.upload, len(batch), type(error).__name__)
     else:
@@ -371,6 +371,15 @@ def _commit(
         middle = len(batch) // 2
         _commit(run, source, staging, batch[:middle], progress)
         _commit(run, source, staging, batch[middle:], progress)
+
+
+def _write_twice(
+    run: Run, source: Source, batch: list[Extracted], progress: Progress
+) -> list[Entry]:
+    """Where another upload wrote the same objects at the same moment, the second try sees them."""
+    with suppress(IntegrityError):
+        return patiently(lambda: _write(run, source, batch, progress))
+    return patiently(lambda: _write(run, source, batch, progress))
 
 
 def _write(run: Run, source: Source, batch: list[Extracted], progress: Progress) -> list[Entry]:
