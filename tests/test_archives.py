@@ -33,6 +33,7 @@ OF_THE_ARCHIVE = {
 }
 # Where ICON reads more, or other members, than `zipfile` does; each case says why.
 UNLIKE_ZIPFILE = {
+    "names_in_old_code_pages",  # one is not the UTF-8 it says: zipfile refuses the archive
     "names_with_nul",  # zipfile cuts a name there, and takes one of these for a directory
     "names_that_are_empty_or_end_in_a_backslash",  # zipfile fails at the empty name
     "names_in_a_unicode_extra_field",  # one field is cut short: zipfile refuses the archive
@@ -368,7 +369,7 @@ def test_an_unknown_method_is_told_by_its_number():
 def test_what_a_member_grows_to_is_never_held(method):
     """100 MB of zeros, declared as 1,000 bytes or as they are, in chunks of 1 MB."""
     zeros = bytes(100 << 20)
-    packed = zlib.compress(zeros, 9, -15) if method == 9 else hostile.PACKERS[method](zeros)
+    packed = deflate64(zeros) if method == 9 else hostile.PACKERS[method](zeros)
     crc = zlib.crc32(zeros)
     del zeros
     for size in (1_000, 100 << 20):
@@ -378,8 +379,7 @@ def test_what_a_member_grows_to_is_never_held(method):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 25_000_000
-        # Deflate data are Deflate64 but for their longest matches, which stand for more there.
-        assert code == ("size_mismatch" if size == 1_000 or method == 9 else "")
+        assert code == ("size_mismatch" if size == 1_000 else "")
 
 
 def test_a_broken_disk_is_not_a_damaged_member(tmp_path):
@@ -428,22 +428,22 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
     return bytes(changed)
 
 
-def read_everything(data: bytes) -> None:
-    """Only what is expected is ever raised."""
+def read_everything(data: bytes) -> list[str]:
+    """The sentences of all that went wrong; only what is expected is ever raised."""
     file = io.BytesIO(data)
     try:
         archive = open_archive(file, LIMITS)
     except ArchiveRefused as refused:
-        assert refused.sentence
-        return
+        return [refused.sentence]
+    told = []
     for member in archive.members():
         try:
             content = member_bytes(file, member, LIMITS)
         except MemberFailed as failed:
-            assert failed.sentence
+            told.append(failed.sentence)
         else:
-            assert len(content) == member.size
-            assert zlib.crc32(content) == member.crc
+            assert (len(content), zlib.crc32(content)) == (member.size, member.crc)
+    return told
 
 
 def test_a_mutated_archive_raises_nothing_unexpected_and_never_hangs():
@@ -453,7 +453,7 @@ def test_a_mutated_archive_raises_nothing_unexpected_and_never_hangs():
     for _ in range(MUTANTS):
         data = mutated(draw.choice(sources), draw)
         begun = time.process_time()
-        read_everything(data)
+        assert all(read_everything(data))
         slowest = max(slowest, time.process_time() - begun)
     assert slowest < 1
 
@@ -465,8 +465,8 @@ def test_an_archive_cut_at_any_byte_is_refused_or_whole():
             open_archive(io.BytesIO(data[:end]), LIMITS)
 
 
-def test_an_inserted_directory_never_hides_members_without_a_word():
-    """Every single byte of the directory's end, set to every value that tends to matter."""
+def test_a_damaged_end_record_never_hides_members_without_a_word():
+    """Each of its bytes, set to each value that tends to matter."""
     data = hostile.build("stored").data
     for at in range(len(data) - 22, len(data)):
         for value in (0, 1, 2, 0x7F, 0xFF):

@@ -43,6 +43,7 @@ FLAG_DESCRIPTOR = 0x0008  # the local header's sizes are in a descriptor behind 
 FLAG_UTF8 = 0x0800
 EXTRA_ZIP64 = 0x0001
 EXTRA_UNICODE_PATH = 0x7075
+UNICODE_PATH_ID = EXTRA_UNICODE_PATH.to_bytes(2, "little")
 UNIX_MAKERS = (3, 19)  # Unix and macOS put the file's mode into the external attributes
 
 # How many times larger the packed data can become: stored, and Deflate's 258 bytes for 2 bits.
@@ -449,7 +450,8 @@ def _member(index: int, entry: _Entry, prefix: int, broken: bool) -> Member:
 
 
 def _shown_name(entry: _Entry) -> str:
-    name = entry.name.decode() if entry.name.isascii() else _decoded_name(entry)
+    plain = entry.name.isascii() and UNICODE_PATH_ID not in entry.extra
+    name = entry.name.decode() if plain else _decoded_name(entry)
     if not name.isprintable():
         name = NOT_ONE_LINE.sub("\N{REPLACEMENT CHARACTER}", name)
     if len(name) > NAME_LENGTH:
