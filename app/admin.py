@@ -1,26 +1,28 @@
 """Upload, start, watch, and look at the catalogue's tables."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
-from django.db import transaction
-from django.db.models import Count, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Count, IntegerField, Model, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from . import tasks
+from . import removal, tasks
 from .dicom.sizes import human_size
 from .forms import DICOMFileForm
 from .models import (
     ArchiveMember,
+    CatalogueCheck,
     DICOMFile,
     DICOMInstance,
     DICOMSeries,
@@ -33,8 +35,10 @@ from .models import (
     Status,
 )
 from .names import person_name
-from .progress import can_start, is_live, outcome_words, status_label, tone
+from .progress import can_start, counted, is_live, outcome_words, status_label, tone
 from .views import announce_start, progress_url
+
+Row = TypeVar("Row", bound=Model)
 
 admin.site.site_header = "ICON"
 admin.site.site_title = "ICON"
@@ -76,7 +80,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ("uploaded_by",)
     list_per_page = 50
     show_full_result_count = False
-    actions = ("process_selected", "delete_selected_uploads")
+    actions = ("process_selected", "remove_kept_zips", "delete_selected_uploads")
     facts = (
         "original", "size_in_words", "uploaded_by", "uploaded", "status", "stage_in_words",
         "outcomes", "failure_detail", "started", "ended",
@@ -92,7 +96,9 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Uploads", **(extra_context or {})})
+        kept = human_size(_kept_bytes(DICOMFile.objects.all()))
+        context = {"title": "Uploads", "kept": kept, **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     def get_fieldsets(self, request: HttpRequest, obj: DICOMFile | None = None) -> Any:
         if obj is None:
@@ -162,7 +168,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> HttpResponseBase | None:
         """Delete what is not being processed, after asking."""
         running = queryset.filter(processing_status=Status.IN_PROGRESS)
-        for upload in running.only("original_name"):
+        for upload in running.select_related(None).only("original_name"):
             messages.warning(request, f"“{upload}” is being processed and cannot be deleted now.")
         idle = queryset.exclude(processing_status=Status.IN_PROGRESS)
         return delete_selected(self, request, idle) if idle.exists() else None
@@ -172,19 +178,45 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         actions.pop("delete_selected", None)  # ours leaves the running ones alone
         return actions
 
+    @admin.action(description="Remove kept ZIPs", permissions=["delete"])
+    def remove_kept_zips(
+        self, request: HttpRequest, queryset: QuerySet[DICOMFile]
+    ) -> HttpResponseBase | None:
+        """Free the space of archives that nothing needs any more, after asking."""
+        if "post" not in request.POST:
+            context = {
+                **self.admin_site.each_context(request),
+                "title": "Remove kept ZIPs",
+                "opts": self.opts,
+                "uploads": queryset,
+                "size": human_size(_kept_bytes(queryset)),
+                "selected": ACTION_CHECKBOX_NAME,
+            }
+            return TemplateResponse(request, "admin/app/dicomfile/remove_zips.html", context)
+        refused = removal.remove_archives(queryset)
+        removed = queryset.count() - len(refused)
+        if removed:
+            messages.success(request, f"{counted(removed, 'kept ZIP')} removed.")
+        kept = queryset.filter(pk__in=refused).select_related(None)
+        for upload in kept.only("original_name"):
+            messages.warning(request, f"The ZIP of “{upload}” was kept: {refused[upload.pk]}")
+        return None
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # Not in one transaction, as Django's own: rows are committed before files go.
+        response: HttpResponse = self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined]
+        return response
+
     def delete_model(self, request: HttpRequest, obj: DICOMFile) -> None:
-        self.delete_queryset(request, DICOMFile.objects.filter(pk=obj.pk))
+        if not removal.delete_upload(obj, with_archive="with_archive" in request.POST):
+            messages.warning(request, f"“{obj}” is being processed and cannot be deleted now.")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> None:
-        """Delete rows and archives. What was catalogued from them stays."""
-        with transaction.atomic():
-            # Locked and asked again: a run may have begun since the page was drawn.
-            pks = list(queryset.order_by().values_list("pk", flat=True))
-            idle = DICOMFile.objects.select_for_update().filter(pk__in=pks)
-            uploads = list(idle.exclude(processing_status=Status.IN_PROGRESS))
-            DICOMFile.objects.filter(pk__in=[upload.pk for upload in uploads]).delete()
-            for upload in uploads:
-                transaction.on_commit(partial(upload.file.storage.delete, upload.file.name))
+        """Delete rows, and archives if that was asked for. What was catalogued stays."""
+        for upload in queryset:
+            self.delete_model(request, upload)
 
     def get_deleted_objects(
         self, objs: Iterable[DICOMFile], request: HttpRequest
@@ -192,7 +224,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """What the page that asks first shows: counts, since a ledger may have 100,000 rows."""
         uploads = list(objs)
         ledger = ArchiveMember.objects.filter(upload__in=uploads).count()
-        counts = {"DICOM files": len(uploads), "ledger rows": ledger}
+        counts = {"DICOM files": len(uploads), "lines in their lists of files": ledger}
         running = [str(up) for up in uploads if up.processing_status == Status.IN_PROGRESS]
         return [str(upload) for upload in uploads], counts, set(), running
 
@@ -258,6 +290,12 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return _row_buttons(upload, may_process=False)
 
 
+def _kept_bytes(uploads: QuerySet[DICOMFile]) -> int:
+    """What the kept archives of uploads take, in bytes."""
+    total = uploads.exclude(file="").order_by().aggregate(total=Sum("size"))["total"]
+    return total or 0
+
+
 def _local_time(moment: datetime | None) -> str:
     """Drawn in the server's zone; the page's script turns it into the reader's."""
     return render_to_string("_time.html", {"time": moment}) if moment else "-"
@@ -290,8 +328,52 @@ class CatalogueAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
+class FiledAdmin(CatalogueAdmin):
+    """A table whose rows can be deleted, with all that is below them and the files."""
+
+    actions = ("delete_selected_rows",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)  # ours says what goes, and deletes files too
+        return actions
+
+    @admin.action(description="Delete selected rows, with their files", permissions=["delete"])
+    def delete_selected_rows(
+        self, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> HttpResponseBase | None:
+        return delete_selected(self, request, queryset)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # Not in one transaction, as Django's own: rows are committed before files go.
+        response: HttpResponse = self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined]
+        return response
+
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        removal.delete(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            removal.delete(row)
+
+    def get_deleted_objects(
+        self, objs: Iterable[Model], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """What will go, in numbers: a patient may have 10,000 instances."""
+        rows = list(objs)
+        counts: Counter[str] = Counter()
+        for row in rows:
+            counts.update(removal.below(row))
+        return [str(row) for row in rows], dict(counts), set(), []
+
+
 @admin.register(Patient)
-class PatientAdmin(CatalogueAdmin):
+class PatientAdmin(FiledAdmin):
     list_display = (
         "name", "unique_patient_id", "patient_sex", "patient_dob", "identity_differs", "studies",
     )  # fmt: skip
@@ -317,7 +399,7 @@ class PatientAdmin(CatalogueAdmin):
 
 
 @admin.register(DICOMStudy)
-class DICOMStudyAdmin(CatalogueAdmin):
+class DICOMStudyAdmin(FiledAdmin):
     list_display = (
         "study_instance_uid", "patient_name", "study_date", "study_description",
         "accession_number", "uid_shared", "series",
@@ -348,7 +430,7 @@ class DICOMStudyAdmin(CatalogueAdmin):
 
 
 @admin.register(DICOMSeries)
-class DICOMSeriesAdmin(CatalogueAdmin):
+class DICOMSeriesAdmin(FiledAdmin):
     list_display = (
         "series_instance_uid", "patient_name", "modality", "series_number",
         "series_description", "series_date", "instances",
@@ -379,7 +461,7 @@ class DICOMSeriesAdmin(CatalogueAdmin):
 
 
 @admin.register(DICOMInstance)
-class DICOMInstanceAdmin(CatalogueAdmin):
+class DICOMInstanceAdmin(FiledAdmin):
     list_display = (
         "sop_instance_uid", "modality", "instance_number", "rows", "columns",
         "number_of_frames", "size_in_words", "upload",
@@ -479,6 +561,20 @@ class RTStructureROIAdmin(CatalogueAdmin):
         )
 
 
+@admin.register(CatalogueCheck)
+class CatalogueCheckAdmin(CatalogueAdmin):
+    list_display = ("started_at", "ended_at", "instance_count", "violation_count")
+    list_filter = ("started_at",)
+    fields = ("started_at", "ended_at", "instance_count", "violation_count", "found")
+    readonly_fields = fields
+
+    @admin.display(description="what was found")
+    def found(self, check: CatalogueCheck) -> SafeString | str:
+        if not check.violations:
+            return "Nothing is wrong." if check.ended_at else "The check has not ended."
+        return format_html_join("", "<div>{}</div>", ((line,) for line in check.violations))
+
+
 @admin.register(ArchiveMember)
 class ArchiveMemberAdmin(CatalogueAdmin):
     list_display = ("name_in_zip", "upload", "size_in_words", "outcome", "detail", "instance")
@@ -509,14 +605,14 @@ def _patient_name(patient: Patient) -> SafeString:
     return format_html("<bdi>{}</bdi>", name)
 
 
-def _with_count(parents: Any, child: type[Model], key: str) -> Any:
+def _with_count(parents: QuerySet[Row], child: type[Model], key: str) -> QuerySet[Row]:
     """The rows with `children`, how many rows of `child` point at each.
 
     A subquery and no join: it is worked out for the rows on the page only.
     """
     groups = child._default_manager.filter(**{key: OuterRef("pk")}).order_by().values(key)
     number = Subquery(groups.annotate(n=Count("*")).values("n"), output_field=IntegerField())
-    return parents.annotate(children=Coalesce(number, 0))
+    return cast(QuerySet[Row], parents.annotate(children=Coalesce(number, 0)))
 
 
 def _children_link(child: type[Model], key: str, parent: Any) -> SafeString:

@@ -152,6 +152,8 @@ def _queue_one(pk: int, use_versions: bool) -> str:
         return "It is already being processed."
     if upload.processing_status == Status.PENDING and upload.queued_at:
         return "It is already queued."
+    if not upload.file:
+        return "Its kept ZIP was removed. Upload it again."
     if use_versions and not upload.conflict_count:
         return "None of its files is in conflict with the catalogue."
     if upload.processing_status == Status.COMPLETED and not (use_versions or upload.failed_count):

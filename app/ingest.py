@@ -189,8 +189,8 @@ def _import(run: Run, progress: Progress) -> None:
 
 @contextmanager
 def _opened(upload: DICOMFile) -> Iterator[IO[bytes]]:
-    path = Path(upload.file.path)
-    if not path.is_file():
+    path = Path(upload.file.path) if upload.file else None
+    if path is None or not path.is_file():
         raise ArchiveRefused("archive_missing")
     with path.open("rb") as file:
         yield file

@@ -57,6 +57,8 @@ def is_live(upload: DICOMFile) -> bool:
 
 def can_start(upload: DICOMFile) -> bool:
     """Whether Process Now makes sense; `app.tasks.start` decides for good."""
+    if not upload.file:
+        return False  # its kept ZIP was removed
     if upload.processing_status == Status.COMPLETED:
         return bool(upload.failed_count)
     return not is_live(upload)

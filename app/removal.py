@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import IntegrityError, OperationalError, models, transaction
 from django.db.models import QuerySet
 
-from app.dicom.staging import superseded_path
+from app.dicom.staging import Busy, superseded_path
 
 from .models import (
     DICOMFile,
@@ -35,6 +35,7 @@ ANCESTORS: dict[type[models.Model], str] = {
     DICOMStudy: "dicom_series__dicom_study",
     Patient: "dicom_series__dicom_study__patient",
 }
+DEPTHS: list[type[models.Model]] = [Patient, DICOMStudy, DICOMSeries, DICOMInstance]
 CHILDREN: dict[type[models.Model], tuple[type[models.Model], str]] = {
     DICOMSeries: (DICOMInstance, "dicom_series"),
     DICOMStudy: (DICOMSeries, "dicom_study"),
@@ -59,17 +60,63 @@ def delete(row: models.Model) -> None:
     unlink_pending()
 
 
+def below(row: models.Model) -> dict[str, int]:
+    """What goes with a row, and the row itself: how many of each kind."""
+    instances = instances_of(row)
+    counts = {
+        "patients": instances.values("dicom_series__dicom_study__patient"),
+        "studies": instances.values("dicom_series__dicom_study"),
+        "series": instances.values("dicom_series"),
+        "instances, each with its file": instances.values("pk"),
+    }
+    whole = list(counts)[DEPTHS.index(type(row)) :]
+    return {name: counts[name].distinct().count() for name in whole}
+
+
 def delete_upload(upload: DICOMFile, with_archive: bool) -> bool:
     """Delete an upload's row; False while it is in progress. Catalogued objects stay."""
     from . import ingest
 
-    ingest.roll_forward(upload.pk)  # what its last run committed has only its ledger to tell it
+    try:
+        # What its last run committed has only its ledger to tell where it belongs.
+        ingest.roll_forward(upload.pk)
+    except Busy:
+        return False
     idle = DICOMFile.objects.exclude(processing_status=Status.IN_PROGRESS)
-    path = Path(upload.file.path)
     deleted, _ = idle.filter(pk=upload.pk).delete()
-    if deleted and with_archive:
-        path.unlink(missing_ok=True)
+    if deleted and with_archive and upload.file:
+        Path(upload.file.path).unlink(missing_ok=True)
     return bool(deleted)
+
+
+def remove_archives(uploads: Iterable[DICOMFile]) -> dict[int, str]:
+    """Delete kept archives; why each of the others was kept."""
+    return {upload.pk: why for upload in uploads if (why := _remove_archive(upload.pk))}
+
+
+@transaction.atomic
+def _remove_archive(pk: int) -> str:
+    upload = DICOMFile.objects.select_for_update().get(pk=pk)
+    if why := _why_archive_is_needed(upload):
+        return why
+    path = upload.file.path
+    DICOMFile.objects.filter(pk=pk).update(file="")
+    transaction.on_commit(lambda: Path(path).unlink(missing_ok=True))
+    return ""
+
+
+def _why_archive_is_needed(upload: DICOMFile) -> str:
+    if not upload.file:
+        return "It was removed before."
+    if upload.processing_status == Status.PENDING:
+        return "It is still to be processed."
+    if upload.processing_status == Status.IN_PROGRESS:
+        return "It is being processed."
+    if upload.conflict_count:
+        return "Some of its objects are in conflict with the catalogue, and only it has them."
+    if upload.processing_status == Status.FAILED or upload.failed_count:
+        return "Not everything in it could be stored, and only it has the rest."
+    return ""
 
 
 def unlink_pending() -> int:

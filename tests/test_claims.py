@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def upload(db) -> DICOMFile:
-    return DICOMFile.objects.create(original_name="a.zip")
+    return DICOMFile.objects.create(original_name="a.zip", file="archives/a.zip")
 
 
 def expire(upload: DICOMFile) -> None:

@@ -1,0 +1,283 @@
+"""The admin: uploading, starting, deleting, and looking at the catalogue's tables."""
+
+import zipfile
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+
+from app import claims
+from app.housekeeping import check_catalogue
+from app.models import DICOMFile, DICOMInstance, Patient, RTStructureROI, Status
+from app.verify import verify
+from tests.objects import ct_image, rt_structure_set, uid, zip_of
+
+LIST = reverse("admin:app_dicomfile_changelist")
+ADD = reverse("admin:app_dicomfile_add")
+
+
+@pytest.fixture
+def zip_bytes(tmp_path) -> bytes:
+    return zip_of(tmp_path / "made.zip", ct_image()).read_bytes()
+
+
+def send(client, data: bytes, name: str = "scan.zip"):
+    return client.post(ADD, {"file": SimpleUploadedFile(name, data)}, follow=True)
+
+
+def act(client, action: str, *uploads, **more):
+    chosen = {"action": action, "_selected_action": [upload.pk for upload in uploads]}
+    return client.post(LIST, chosen | more, follow=True)
+
+
+def told(response) -> list[str]:
+    return [str(message) for message in response.context["messages"]]
+
+
+# Uploading
+
+
+@pytest.fixture(autouse=True)
+def storage(transactional_db, processed_root, media_root):
+    """A database and storage of the test's own."""
+
+
+def test_an_upload_keeps_its_name_size_and_owner(staff_client, staff_user, zip_bytes):
+    send(staff_client, zip_bytes, "Export 7.zip")
+    upload = DICOMFile.objects.get()
+    assert (upload.original_name, upload.size) == ("Export 7.zip", len(zip_bytes))
+    assert upload.uploaded_by == staff_user
+    assert "Export" not in upload.file.name
+    assert upload.status_label == "Pending"
+    with zipfile.ZipFile(upload.file.path) as kept:
+        assert kept.namelist() == ["IM0001.dcm"]
+
+
+def test_what_is_no_zip_by_content_is_refused(staff_client):
+    response = send(staff_client, b"%PDF-1.4 hello" * 50, "really.zip")
+    assert "This is not a ZIP archive." in response.content.decode()
+    assert not DICOMFile.objects.exists()
+
+
+def test_a_zip_that_was_cut_short_is_refused(staff_client, zip_bytes):
+    response = send(staff_client, zip_bytes[:-30])
+    assert "incomplete" in response.content.decode()
+    assert not DICOMFile.objects.exists()
+
+
+def test_a_zip_over_the_limit_is_refused(staff_client, zip_bytes, settings):
+    settings.ICON_MAX_UPLOAD = 100
+    assert "the limit is 100 bytes" in send(staff_client, zip_bytes).content.decode()
+    assert not DICOMFile.objects.exists()
+
+
+def test_a_refused_upload_leaves_no_file(staff_client, media_root):
+    send(staff_client, b"hello" * 100)
+    assert not [path for path in media_root.rglob("*") if path.is_file()]
+
+
+# Starting
+
+
+def test_process_now_is_a_button_that_posts_from_the_list_s_own_form(staff_client, upload_zip):
+    upload = upload_zip(ct_image())
+    page = staff_client.get(LIST).content.decode()
+    assert f'formaction="{reverse("process_dicom_file", args=[upload.pk])}"' in page
+    assert 'formmethod="post"' in page
+
+
+def test_the_bulk_action_starts_what_it_may_and_watches_exactly_that(staff_client, import_zip):
+    done = import_zip(ct_image())
+    waiting = [DICOMFile.objects.create(original_name=f"{n}.zip", file="x") for n in range(2)]
+    response = act(staff_client, "process_selected", done, *waiting)
+    where = response.redirect_chain[-1][0]
+    assert where.endswith("&".join(f"upload={upload.pk}" for upload in waiting))
+    assert any("left alone" in text for text in told(response))
+    for upload in waiting:
+        upload.refresh_from_db()
+        assert upload.status_label == "Queued"
+
+
+def test_a_selection_that_cannot_be_started_says_why(staff_client, import_zip):
+    response = act(staff_client, "process_selected", import_zip(ct_image()))
+    assert response.redirect_chain[-1][0] == LIST
+    assert "no file of it failed" in told(response)[0]
+
+
+# Deleting
+
+
+def test_deleting_an_upload_keeps_its_objects_and_its_zip(staff_client, import_zip, media_root):
+    upload = import_zip(ct_image())
+    url = reverse("admin:app_dicomfile_delete", args=[upload.pk])
+    assert "stays in the catalogue" in staff_client.get(url).content.decode()
+    staff_client.post(url, {"post": "yes"})
+    assert not DICOMFile.objects.exists()
+    assert DICOMInstance.objects.count() == 1
+    assert list(media_root.rglob("*.zip"))
+    assert list(verify()) == []
+
+
+def test_the_kept_zip_goes_where_that_was_ticked(staff_client, import_zip, media_root):
+    upload = import_zip(ct_image())
+    url = reverse("admin:app_dicomfile_delete", args=[upload.pk])
+    staff_client.post(url, {"post": "yes", "with_archive": "1"})
+    assert not list(media_root.rglob("*.zip"))
+
+
+def test_many_uploads_are_deleted_after_asking(staff_client, import_zip):
+    uploads = [import_zip(ct_image()), import_zip(ct_image(SOPInstanceUID=uid(7)))]
+    asked = act(staff_client, "delete_selected_uploads", *uploads)
+    assert "Also delete the kept ZIPs" in asked.content.decode()
+    assert DICOMFile.objects.count() == 2
+    act(staff_client, "delete_selected_uploads", *uploads, post="yes")
+    assert not DICOMFile.objects.exists()
+
+
+def test_an_upload_in_progress_cannot_be_deleted(staff_client, upload_zip):
+    upload = upload_zip(ct_image())
+    claims.claim(upload.pk)
+    url = reverse("admin:app_dicomfile_delete", args=[upload.pk])
+    assert staff_client.post(url, {"post": "yes"}).status_code == 403
+    act(staff_client, "delete_selected_uploads", upload, post="yes")
+    assert DICOMFile.objects.exists()
+
+
+@pytest.mark.parametrize("model", ["patient", "dicomstudy", "dicomseries", "dicominstance"])
+def test_deleting_from_the_catalogue_says_what_goes_and_takes_the_files(
+    model, staff_client, import_zip, processed_root
+):
+    import_zip(ct_image(), ct_image(PatientID="ID2"))
+    first = min(Patient.objects.values_list("pk", flat=True))
+    pk = {
+        "patient": first,
+        "dicomstudy": Patient.objects.get(pk=first).studies.get().pk,
+        "dicomseries": Patient.objects.get(pk=first).studies.get().series.get().pk,
+        "dicominstance": DICOMInstance.objects.get(dicom_series__dicom_study__patient=first).pk,
+    }[model]
+    url = reverse(f"admin:app_{model}_delete", args=[pk])
+    assert "Instances, each with its file: 1" in staff_client.get(url).content.decode()
+    staff_client.post(url, {"post": "yes"})
+    assert DICOMInstance.objects.count() == 1
+    assert len(list(processed_root.rglob("*.dcm"))) == 1
+    assert list(verify()) == []
+
+
+def test_rows_chosen_in_a_list_are_deleted_with_their_files(staff_client, import_zip):
+    import_zip(ct_image(), ct_image(PatientID="ID2"))
+    chosen = [str(pk) for pk in Patient.objects.values_list("pk", flat=True)]
+    url = reverse("admin:app_patient_changelist")
+    data = {"action": "delete_selected_rows", "_selected_action": chosen}
+    assert "This cannot be undone" in staff_client.post(url, data).content.decode()
+    staff_client.post(url, data | {"post": "yes"})
+    assert not DICOMInstance.objects.exists()
+    assert list(verify()) == []
+
+
+# Kept ZIPs
+
+
+def test_a_kept_zip_that_nothing_needs_is_removed_after_asking(
+    staff_client, import_zip, media_root
+):
+    upload = import_zip(ct_image())
+    assert "cannot be undone" in act(staff_client, "remove_kept_zips", upload).content.decode()
+    assert list(media_root.rglob("*.zip"))
+    response = act(staff_client, "remove_kept_zips", upload, post="yes")
+    assert told(response) == ["1 kept ZIP removed."]
+    assert not list(media_root.rglob("*.zip"))
+    upload.refresh_from_db()
+    assert not upload.file
+    assert claims.queue([upload.pk])[1] == {upload.pk: "Its kept ZIP was removed. Upload it again."}
+    assert "Kept ZIPs take 0 bytes." in staff_client.get(LIST).content.decode()
+
+
+def test_a_kept_zip_that_is_still_needed_stays_and_you_are_told_why(
+    staff_client, import_zip, upload_zip, media_root
+):
+    first = import_zip(ct_image())
+    needed = [
+        import_zip(ct_image(PatientPosition="FFS")),
+        import_zip(ct_image(SOPInstanceUID=uid(3)), ct_image(StudyInstanceUID=None)),
+        upload_zip(ct_image()),
+    ]
+    response = act(staff_client, "remove_kept_zips", first, *needed, post="yes")
+    reasons = " ".join(told(response))
+    assert "1 kept ZIP removed." in reasons
+    assert "in conflict" in reasons
+    assert "could be stored" in reasons
+    assert "still to be processed" in reasons
+    assert len(list(media_root.rglob("*.zip"))) == 3
+
+
+# The catalogue's tables
+
+TABLES = [
+    "dicomfile", "patient", "dicomstudy", "dicomseries", "dicominstance", "imageinformation",
+    "rtstructuresetinformation", "rtstructureroi", "archivemember", "cataloguecheck",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_has_a_list_and_its_queries_do_not_grow(
+    table, staff_client, import_zip, django_assert_max_num_queries
+):
+    import_zip(
+        *(ct_image(PatientID=f"P{n}", SOPInstanceUID=uid(5, n)) for n in range(30)),
+        rt_structure_set([f"ROI {n}" for n in range(30)]),
+    )
+    with django_assert_max_num_queries(12) as queries:
+        page = staff_client.get(reverse(f"admin:app_{table}_changelist"))
+    assert page.status_code == 200
+    assert not [q for q in queries.captured_queries if "roi_contour_data" in q["sql"]]
+
+
+def test_no_row_of_the_catalogue_is_made_or_changed_by_hand(staff_client, import_zip):
+    import_zip(rt_structure_set())
+    for table in TABLES[1:]:
+        assert staff_client.get(reverse(f"admin:app_{table}_add")).status_code == 403
+    roi = RTStructureROI.objects.get()
+    url = reverse("admin:app_rtstructureroi_change", args=[roi.pk])
+    assert staff_client.post(url, {"roi_name": "other"}).status_code == 403
+    assert "points" not in staff_client.get(url).content.decode()
+
+
+def test_patients_are_found_by_id_and_shown_as_people_write_them(staff_client, import_zip):
+    import_zip(ct_image(PatientName="Doe^Jane^M"))
+    url = reverse("admin:app_patient_changelist")
+    assert "Doe, Jane M" in staff_client.get(url, {"q": "ID1"}).content.decode()
+    assert "Doe, Jane M" not in staff_client.get(url, {"q": "nobody"}).content.decode()
+
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.mark.parametrize("table", TABLES[:9])
+def test_hostile_text_is_shown_escaped(table, staff_client, import_zip):
+    upload = import_zip(
+        (f"{HOSTILE}.dcm", ct_image(PatientName=HOSTILE, StudyDescription=HOSTILE)),
+        ct_image(SOPInstanceUID=uid(8), SeriesDescription=HOSTILE, SeriesInstanceUID=uid(9)),
+        rt_structure_set([HOSTILE]),
+    )
+    DICOMFile.objects.filter(pk=upload.pk).update(original_name=HOSTILE)
+    page = staff_client.get(reverse(f"admin:app_{table}_changelist")).content.decode()
+    assert HOSTILE not in page
+
+
+def test_the_nightly_check_is_there_to_read(staff_client, import_zip, processed_root):
+    import_zip(ct_image())
+    check = check_catalogue()
+    url = reverse("admin:app_cataloguecheck_change", args=[check.pk])
+    assert "Nothing is wrong." in staff_client.get(url).content.decode()
+    (processed_root / DICOMInstance.objects.get().path).unlink()
+    check = check_catalogue()
+    assert check.violation_count == 1
+    url = reverse("admin:app_cataloguecheck_change", args=[check.pk])
+    assert "Its file is missing." in staff_client.get(url).content.decode()
+
+
+def test_an_upload_that_failed_is_offered_again(staff_client, import_zip):
+    upload = import_zip(("README", b"hello"))
+    assert upload.processing_status == Status.FAILED
+    assert "Process again" in staff_client.get(LIST).content.decode()
+    assert "Needs attention (1)" in staff_client.get(LIST).content.decode()
