@@ -10,4 +10,6 @@ urlpatterns = [
     path("progress/", views.dicom_processing_progress, name="dicom_processing_progress"),
     path("status/", views.task_status, name="task_status"),
     path("result/<int:pk>/", views.upload_result, name="upload_result"),
+    path("result/<int:pk>/files.csv", views.ledger_csv, name="ledger_csv"),
+    path("use-versions/<int:pk>/", views.use_versions_view, name="use_versions"),
 ]

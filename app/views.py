@@ -1,6 +1,7 @@
 """Start and stop one upload, watch uploads, read how one ended."""
 
-from collections.abc import Iterable
+import csv
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib import messages
@@ -8,11 +9,11 @@ from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import claims, tasks
 from .models import ArchiveMember, DICOMFile, Outcome, Status
@@ -20,6 +21,7 @@ from .progress import OUTCOME_HINTS, counted, is_live, upload_status
 
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
 LEDGER_ROWS = 100  # on one page
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 may_view = permission_required("app.view_dicomfile", raise_exception=True)
 may_process = permission_required(
@@ -101,6 +103,29 @@ def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "processing_error.html" if failed else "upload_result.html", context)
 
 
+@staff_member_required
+@may_process
+@require_http_methods(["GET", "HEAD", "POST"])
+def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask, then let an upload's conflicting objects replace the catalogued versions."""
+    upload = get_object_or_404(DICOMFile, pk=pk)
+    if request.method == "POST":
+        announce_start(request, tasks.start([pk], use_versions=True))
+        return redirect(progress_url([pk]))
+    return render(request, "use_versions.html", {"title": "Use these versions", "upload": upload})
+
+
+@staff_member_required
+@may_view
+@require_safe
+def ledger_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """The whole list of files as CSV, row by row."""
+    upload = get_object_or_404(DICOMFile, pk=pk)
+    response = StreamingHttpResponse(_csv_lines(upload), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="upload-{pk}-files.csv"'
+    return response
+
+
 def progress_url(pks: Iterable[int]) -> str:
     """The progress page for exactly these uploads; of everything under way if they are many."""
     pks = list(pks)
@@ -146,6 +171,29 @@ def _live_uploads() -> list[DICOMFile]:
 
 def _without_log() -> QuerySet[DICOMFile]:
     return DICOMFile.objects.defer("processing_log_data")
+
+
+CSV_COLUMNS = ("index", "inner", "name", "size", "sha256", "outcome", "reason", "detail")
+
+
+class _Echo:
+    """A file for csv.writer that hands each line back."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _csv_lines(upload: DICOMFile) -> Iterator[str]:
+    writer = csv.writer(_Echo())
+    yield "\ufeff" + writer.writerow(CSV_COLUMNS)  # the mark tells spreadsheets that it is UTF-8
+    members = ArchiveMember.objects.filter(upload=upload).order_by("index", "inner")
+    for row in members.values_list(*CSV_COLUMNS).iterator(chunk_size=2_000):
+        yield writer.writerow([_harmless(value) for value in row])
+
+
+def _harmless(value: str | int) -> str | int:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
 def _tiles(upload: DICOMFile, chosen: str) -> list[dict[str, Any]]:
