@@ -32,7 +32,7 @@ from app.management.commands.up import broker_command
 from app.models import DICOMFile
 from app.verify import verify
 from icon.processes import child_of_this
-from tests.objects import zip_of
+from tests.objects import ct_image, uid, zip_of
 
 START_SECONDS = 60
 
@@ -407,6 +407,19 @@ def import_zip(upload_zip):
         return process(upload_zip(*members))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def slow_zip(tmp_path_factory) -> Path:
+    """150 images, 1 GB: some seconds for one extractor."""
+    images = (ct_image(SOPInstanceUID=uid(2, 1, n), after=bytes(7_000_000)) for n in range(150))
+    return zip_of(tmp_path_factory.mktemp("slow") / "slow.zip", *images)
+
+
+@pytest.fixture
+def slow_upload(upload_zip, slow_zip) -> DICOMFile:
+    """An upload that is still in progress when somebody looks, cancels or kills."""
+    return upload_zip(slow_zip)
 
 
 def process(upload: DICOMFile) -> DICOMFile:

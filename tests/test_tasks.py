@@ -16,16 +16,8 @@ from tests.conftest import free_port, wait_until
 from tests.objects import ct_image, uid
 
 
-def images(count: int, *, pixels: int = 0) -> list[bytes]:
-    return [
-        ct_image(SOPInstanceUID=uid(2, 1, number), after=bytes(pixels)) for number in range(count)
-    ]
-
-
-@pytest.fixture
-def slow_upload(upload_zip) -> DICOMFile:
-    """One that takes some seconds: 150 images, 1 GB."""
-    return upload_zip(*images(150, pixels=7_000_000))
+def images(count: int) -> list[bytes]:
+    return [ct_image(SOPInstanceUID=uid(2, 1, number)) for number in range(count)]
 
 
 def wait_for(upload: DICOMFile, *statuses: Status, seconds: float = 60) -> None:
