@@ -7,6 +7,8 @@ whole import, for each call and each error; it runs for an hour or so.
 import contextlib
 import hashlib
 import os
+import random
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +18,10 @@ import pytest
 from django.conf import settings as project
 from django.db.models.functions import Now
 
-from app import claims, ingest, removal
+from app import claims, ingest, removal, tasks
+from app.dicom.staging import superseded_path
 from app.models import DICOMFile, DICOMInstance, Patient, Status
+from app.verify import verify
 from tests.conftest import lacking, process
 from tests.objects import ct_image, rt_structure_set, uid
 
@@ -35,6 +39,7 @@ OUTCOMES = {"imported": 41, "duplicate": 1, "conflict": 0, "skipped": 1, "failed
 
 KILLS = ("linkat", "unlinkat", "renameat", "mkdir", "rmdir", "pwrite64", "fdatasync", "syncfs")
 ERRORS = ("linkat", "unlinkat", "renameat", "mkdir", "pwrite64", "syncfs")
+CRASH = pytest.mark.crash
 SOME = (1, 2, 17)
 EVERY = range(1, 400)
 
@@ -162,6 +167,147 @@ def test_a_read_only_disk_stops_the_run_and_one_press_resumes_it(
     claims.queue([upload.pk])
     process(upload)
     assert upload.outcomes["imported"] == 1
+
+
+# Power loss: what was synced is there, and of what came after, any part
+
+
+@pytest.fixture
+def half_done(upload_zip, monkeypatch) -> DICOMFile:
+    """An upload whose run ended at once, after some batches, with more of it staged."""
+    monkeypatch.setattr(ingest, "BATCH_MEMBERS", 7)
+    monkeypatch.setattr(ingest, "REPORT_SECONDS", 0)
+    upload = upload_zip(*MEMBERS)
+
+    def cut(percent: int, step: str) -> None:
+        if DICOMInstance.objects.count() >= 20:
+            raise claims.LostRun
+
+    assert ingest.run_upload(upload.pk, report=cut)
+    assert 20 <= DICOMInstance.objects.count() < len(WANTED)
+    return upload
+
+
+def lose_links(upload: DICOMFile, root, chance: random.Random) -> None:
+    """Of what the last batches published: a link with its unlink, or the unlink alone."""
+    staging = root / ".staging" / str(upload.pk)
+    for member in upload.members.filter(outcome="imported").select_related("instance"):
+        staged, final = staging / f"{member.index}-0.dcm", root / member.instance.path
+        lost = chance.choice(("nothing", "link", "unlink"))
+        if lost != "nothing":
+            os.link(final, staged)
+        if lost == "link":
+            final.unlink()
+    for folder in sorted(root.glob("ID1/**/"), reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # it was made for links that are lost
+
+
+def lose_unsynced(upload: DICOMFile, root, chance: random.Random) -> None:
+    """Of staged files without a row: their names, their ends, or their bytes."""
+    known = {f"{index}-0.dcm" for index in upload.members.values_list("index", flat=True)}
+    for staged in (root / ".staging" / str(upload.pk)).iterdir():
+        if staged.name not in known:
+            lost = chance.choice(("nothing", "name", "end", "bytes", "rename"))
+            if lost == "name":
+                staged.unlink()
+            elif lost == "end":
+                os.truncate(staged, staged.stat().st_size // 2)
+            elif lost == "bytes":
+                staged.write_bytes(bytes(staged.stat().st_size))
+            elif lost == "rename":
+                staged.rename(staged.with_suffix(".part"))
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(5), *(pytest.param(n, marks=CRASH) for n in range(5, 200))]
+)
+def test_a_power_loss_in_mid_import_loses_nothing(seed, half_done, processed_root):
+    chance = random.Random(seed)
+    lose_links(half_done, processed_root, chance)
+    lose_unsynced(half_done, processed_root, chance)
+    assert_nothing_is_lost(half_done, processed_root)
+
+
+def test_a_power_loss_before_the_end_status_loses_nothing(import_zip, processed_root):
+    upload = import_zip(*MEMBERS)
+    DICOMFile.objects.filter(pk=upload.pk).update(
+        processing_status=Status.IN_PROGRESS, stage="cleanup", run_id="dead"
+    )
+    assert_nothing_is_lost(upload, processed_root)
+
+
+def test_the_sweep_publishes_what_a_power_loss_took_from_a_stopped_upload(
+    half_done, processed_root
+):
+    lose_links(half_done, processed_root, random.Random(0))
+    DICOMFile.objects.filter(pk=half_done.pk).update(
+        processing_status=Status.PENDING, stopped=True, run_id="", lease_until=None
+    )
+    tasks.sweep()
+    assert list(verify()) == []
+    assert not list((processed_root / ".staging").iterdir())
+
+
+@pytest.mark.parametrize("lost", ["replacement", "keeping", "unlink"])
+def test_a_power_loss_while_a_version_is_replaced_keeps_both(
+    lost, import_zip, processed_root, settings
+):
+    """Lost: all that came after the commit; what the old file was kept under; the unlink."""
+    old, new = ct_image(), ct_image(PatientPosition="FFS")
+    import_zip(old)
+    settings.ICON_ON_CONFLICT = "replace"
+    upload = import_zip(new)
+    row = DICOMInstance.objects.get()
+    staging = processed_root / ".staging" / str(upload.pk)
+    final, kept = processed_root / row.path, processed_root / superseded_path(row.superseded[0])
+    staging.mkdir(parents=True)
+    (staging / "0-0.dcm").write_bytes(new)
+    if lost != "unlink":
+        final.unlink()
+        os.link(kept, final)
+    if lost == "replacement":
+        kept.unlink()
+    ingest.roll_forward(upload.pk)
+    assert (final.read_bytes(), kept.read_bytes()) == (new, old)
+    assert list(verify()) == []
+
+
+TRACED = "write,writev,pwrite64,linkat,unlinkat,syncfs,fdatasync,rmdir"
+
+
+def test_nothing_is_unlinked_before_it_is_safe_elsewhere(environment, upload_zip, tmp_path):
+    """Bytes, their row, their file, the end of their staged name: each durable before the next.
+
+    So no power loss can leave a row whose file is neither in the tree nor in staging.
+    """
+    strace = shutil.which("strace") or lacking("strace", "strace")
+    log, upload = tmp_path / "strace.log", upload_zip(*MEMBERS)
+    traced = [strace, "-f", "-y", "-s", "0", "--seccomp-bpf", "-e", f"trace={TRACED}", "-o", log]
+    subprocess.run(
+        [*traced, sys.executable, "-c", RUN, str(upload.pk)],
+        env=os.environ | environment,
+        cwd=project.BASE_DIR,
+        check=True,
+    )
+    calls = log.read_text().splitlines()
+    syncs, commits = places(calls, r" syncfs\("), places(calls, r" fdatasync\(.*-wal>")
+    links = places(calls, r' linkat\(.*?"(\d+)-0\.dcm"')
+    written = places(calls, r" write\(.*/\.staging/\d+/(\d+)-0\.")
+    unlinked = places(calls, r' unlinkat\(.*"(\d+)-0\.dcm"')
+    assert len(links) == len(WANTED)
+    for member, link in links.items():
+        synced = next(at for at in syncs.values() if at > written[member])
+        assert synced < next(at for at in commits.values() if at > synced) < link
+        assert link < unlinked[member]
+    removed = places(calls, r" rmdir\(.*/\.staging/(\d+)")
+    assert max(links.values()) < max(syncs.values()) < min(removed.values())
+
+
+def places(calls: list[str], pattern: str) -> dict[str, int]:
+    """Where calls stand: by the member they are about, else each by its own line."""
+    found = ((at, re.search(pattern, call)) for at, call in enumerate(calls))
+    return {match[1] if match.groups() else str(at): at for at, match in found if match}
 
 
 @pytest.mark.crash

@@ -18,7 +18,7 @@ import redis
 from django.conf import settings as project
 from django.db import OperationalError, connection
 
-from app import claims, tasks
+from app import tasks
 from app.management.commands.up import broker_command
 from app.models import DICOMFile, Status
 from tests import faults

@@ -160,9 +160,8 @@ def test_the_processes_of_a_worker_over_shared_objects_are_exact(
 
 
 @pytest.mark.database
-@pytest.mark.django_db(transaction=True)
-def test_of_many_presses_at_once_one_queues_an_upload():
-    upload = DICOMFile.objects.create(original_name="a.zip")
+def test_of_many_presses_at_once_one_queues_an_upload(upload_zip):
+    upload = upload_zip(ct_image())
     gate = threading.Barrier(PRESSES)
 
     def press(number: int) -> list[int]:
@@ -186,7 +185,9 @@ def test_of_many_presses_in_browsers_one_starts_a_run(
         upload = upload_zip(ct_image())
         with ThreadPoolExecutor(PRESSES) as threads:
             gate = threading.Barrier(PRESSES)
-            pressed = [threads.submit(post, live, staff_client, upload, gate) for _ in range(20)]
+            pressed = [
+                threads.submit(post, live, staff_client, upload, gate) for _ in range(PRESSES)
+            ]
         assert [one.result() for one in pressed] == [302] * PRESSES
         assert broker.llen("celery") == 1
         upload.refresh_from_db()

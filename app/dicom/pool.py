@@ -363,5 +363,6 @@ class Pool:
         child.process.wait()
         for pipe in (child.process.stdin, child.process.stdout):
             if pipe:
-                pipe.close()
+                with suppress(BrokenPipeError):  # jobs that a dead one never took
+                    pipe.close()
         child.mark.close()

@@ -45,6 +45,8 @@ function showBar(card, state) {
   const fill = field(card, "fill");
   bar.setAttribute("aria-valuenow", state.percent);
   bar.setAttribute("aria-valuetext", `${state.percent} %, ${state.status_label}`);
+  // The first width is no movement: a page that was opened again shows the bar where it stands.
+  fill.style.transition = fill.style.width ? "" : "none";
   fill.style.width = `${state.percent}%`;
   const moving = state.status === "in_progress";
   fill.className = `progress-bar bar-${state.tone}`

@@ -1,0 +1,123 @@
+"""Kill -9 at random moments: a worker's processes, extractors, the broker, everything at once.
+
+50 kills of a worker's processes by default; `python3 run.py test -m crash` has 1,000 of the
+whole worker, with its broker now and then, which takes two hours or so.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from app import ingest, tasks
+from app.models import DICOMFile, Status
+from tests import faults
+from tests.conftest import answers, wait_until
+from tests.objects import zip_of
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    return zip_of(tmp_path_factory.mktemp("archive") / "many.zip", *faults.members())
+
+
+@pytest.fixture
+def strike(upload_zip, archive, processed_root) -> Callable[..., None]:
+    """Strike so many runs at random moments, and prove every upload that came through."""
+
+    def struck(times: int, longest: float, kill: Callable[[], object]) -> None:
+        while times:
+            faults.clear()
+            upload = upload_zip(archive)
+            tasks.start([upload.pk])
+            while times and is_under_way(upload):
+                time.sleep(random.uniform(0, longest))
+                times -= is_running(upload)
+                kill()
+                faults.expire_leases()
+                tasks.sweep()
+            faults.wait_for(upload, Status.COMPLETED)
+            faults.assert_came_through(upload, processed_root)
+
+    return struck
+
+
+def is_under_way(upload: DICOMFile) -> bool:
+    """Wait for the next run; False where the last one came to the end."""
+
+    def is_decided() -> bool:
+        upload.refresh_from_db()
+        # Five runs in a row that file nothing are an upload's end, and right so.
+        worn = upload.attempts >= 3
+        return upload.processing_status == Status.COMPLETED or (is_running(upload) and not worn)
+
+    wait_until(is_decided, "a run")
+    return upload.processing_status != Status.COMPLETED
+
+
+def is_running(upload: DICOMFile) -> bool:
+    upload.refresh_from_db()
+    return upload.processing_status == Status.IN_PROGRESS
+
+
+def children(parent: int) -> dict[int, bytes]:
+    """The command lines of the processes that a process has started."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "stat").read_text().rpartition(")")[2].split()[1] == str(parent):
+                found[int(process.name)] = (process / "cmdline").read_bytes()
+    return found
+
+
+def kill_all(pids) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_kills_of_the_processes_of_a_worker_lose_nothing(start_worker, strike):
+    worker = start_worker(ICON_EXTRACTORS="1")
+    strike(50, 0.6, lambda: kill_all(children(worker.process.pid)))
+    assert worker.process.poll() is None
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(1_000, marks=pytest.mark.crash)])
+def test_kills_of_the_worker_and_the_broker_lose_nothing(
+    times, start_worker, valkey, broker, strike
+):
+    worker = start_worker()
+    kills = 0
+
+    def kill() -> None:
+        nonlocal kills
+        kills += 1
+        worker.kill()
+        if kills % 10 == 1:
+            valkey.kill()
+            valkey.start()
+            wait_until(lambda: answers(broker), "the broker")
+        worker.start()
+
+    strike(times, 2.0, kill)
+
+
+def test_kills_of_extractors_change_no_outcome(upload_zip, archive, processed_root, monkeypatch):
+    monkeypatch.setattr(ingest, "REPORT_SECONDS", 0.1)
+    upload = upload_zip(archive)
+    kills = []
+
+    def kill_one(percent: int, step: str) -> None:
+        extractors = [p for p, command in children(os.getpid()).items() if b"extractor" in command]
+        if extractors and len(kills) < 20:
+            kills.append(random.choice(extractors))
+            kill_all(kills[-1:])
+
+    assert ingest.run_upload(upload.pk, report=kill_one)
+    assert len(kills) > 3
+    faults.assert_came_through(upload, processed_root)
