@@ -6,6 +6,7 @@ what makes a structure set of 5 MB cost some ten milliseconds instead of a secon
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -99,12 +100,14 @@ CONTOUR_WANTED = wanted(
 BYTE = range(256)
 # DS (PS3.5 6.2) allows +1.5, .5, 5. and 01.5, which JSON does not. Contours mostly lie in a plane
 # and have decimals, which the first pattern knows: it is the faster one, with one step a point.
-_DECIMAL = rb"-?+(?!0[0-9])[0-9]{1,16}+\.[0-9]++"
-_NUMBER = rb"-?+(?!0[0-9])[0-9]{1,16}+(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]{1,2}+)?+"
+# A possessive repeat saves a third of the time, but Python before 3.11.5 matches wrongly with it.
+_P = b"+" if sys.version_info >= (3, 11, 5) else b""
+_DECIMAL = rb"-?(?!0[0-9])[0-9]{1,16}%(p)b\.[0-9]+%(p)b" % {b"p": _P}
+_NUMBER = rb"-?(?!0[0-9])[0-9]{1,16}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?"
 PLANAR = re.compile(
-    rb"%(n)b\\%(n)b(\\%(n)b)(?:\\%(n)b\\%(n)b\1)*+" % {b"n": _DECIMAL},
+    rb"%(n)b\\%(n)b(\\%(n)b)(?:\\%(n)b\\%(n)b\1)*%(p)b" % {b"n": _DECIMAL, b"p": _P},
 )
-POINTS = re.compile(rb"%(n)b\\%(n)b\\%(n)b(?:\\%(n)b\\%(n)b\\%(n)b)*+" % {b"n": _NUMBER})
+POINTS = re.compile(rb"%(n)b\\%(n)b\\%(n)b(?:\\%(n)b\\%(n)b\\%(n)b)*" % {b"n": _NUMBER})
 
 
 @dataclass(slots=True)
