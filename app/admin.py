@@ -1,16 +1,23 @@
 """Upload, start, watch, and look at the catalogue's tables."""
 
-from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Count, IntegerField, Model, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    JsonResponse,
+)
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -18,8 +25,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from . import removal, tasks
+from .dicom.archives import END_WINDOW
+from .dicom.reasons import sentence
 from .dicom.sizes import human_size
-from .forms import DICOMFileForm
+from .forms import DICOMFileForm, too_large
 from .models import (
     ArchiveMember,
     CatalogueCheck,
@@ -37,6 +46,9 @@ from .models import (
 from .names import person_name
 from .progress import can_start, counted, is_live, outcome_words, status_label, tone
 from .views import announce_start, progress_url
+
+AT_ONCE = 500  # rows in a form that asks; Django takes 1,000 fields
+NAMED = 10  # of them, in words
 
 Row = TypeVar("Row", bound=Model)
 
@@ -67,6 +79,7 @@ NEEDS_ATTENTION = Q(processing_status=Status.FAILED) | Q(processing_status=Statu
 @admin.register(DICOMFile)
 class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     form = DICOMFileForm
+    add_form_template = "admin/app/dicomfile/add_form.html"
     list_display = ("original", "status", "files", "size_in_words", "uploaded_by", "uploaded")
     view_on_site = False  # the page has its own button for that
     list_filter = (
@@ -102,7 +115,8 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_fieldsets(self, request: HttpRequest, obj: DICOMFile | None = None) -> Any:
         if obj is None:
-            return [(None, {"fields": ["file"]})]
+            may_process = self.has_process_permission(request)
+            return [(None, {"fields": ["file", "process"] if may_process else ["file"]})]
         return [
             (None, {"fields": self.facts}),
             ("Processing log", {"fields": ["log"], "classes": ["collapse"]}),
@@ -122,18 +136,19 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_change_permission(self, request: HttpRequest, obj: DICOMFile | None = None) -> bool:
         return False  # an upload is processed or deleted; there is nothing to type
 
-    def has_delete_permission(self, request: HttpRequest, obj: DICOMFile | None = None) -> bool:
-        running = obj is not None and obj.processing_status == Status.IN_PROGRESS
-        return super().has_delete_permission(request, obj) and not running
-
     # One upload's page
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         upload = context.get("original")
-        if upload is not None:
+        if upload is None:
+            if context["errors"] and _from_script(request):
+                return _errors(context["adminform"].form)
+            context["limits"] = _limits()
+        else:
             context |= _may(upload, self.has_process_permission(request))
+            context["show_delete"] = upload.processing_status != Status.IN_PROGRESS
         return super().render_change_form(request, context, *args, **kwargs)
 
     # Uploading
@@ -145,9 +160,17 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def response_add(
         self, request: HttpRequest, obj: DICOMFile, post_url_continue: str | None = None
     ) -> HttpResponse:
-        if "_addanother" in request.POST:
-            return super().response_add(request, obj, post_url_continue)
-        messages.success(request, f"“{obj}” was uploaded. Press Process Now to process it.")
+        """Answer add.js in JSON, and a browser without it with the next page to look at."""
+        process = "process" in request.POST and self.has_process_permission(request)
+        if process:
+            started = tasks.start([obj.pk])
+        else:
+            messages.success(request, f"“{obj}” was uploaded. Press Process Now to process it.")
+        if _from_script(request):
+            return JsonResponse({"id": obj.pk})
+        if process:
+            announce_start(request, started)
+            return redirect(progress_url([obj.pk]))
         return self.response_post_save_add(request, obj)
 
     # Starting and deleting many
@@ -167,11 +190,15 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self, request: HttpRequest, queryset: QuerySet[DICOMFile]
     ) -> HttpResponseBase | None:
         """Delete what is not being processed, after asking."""
-        running = queryset.filter(processing_status=Status.IN_PROGRESS)
-        for upload in running.select_related(None).only("original_name"):
-            messages.warning(request, f"“{upload}” is being processed and cannot be deleted now.")
+        if _too_many(request, queryset):
+            return None
+        if "post" in request.POST:
+            self.delete_queryset(request, queryset)
+            return None
+        for upload in queryset.filter(processing_status=Status.IN_PROGRESS):
+            _say_it_runs(request, upload)
         idle = queryset.exclude(processing_status=Status.IN_PROGRESS)
-        return delete_selected(self, request, idle) if idle.exists() else None
+        return _ask(self, request, idle, "Delete uploads") if idle.exists() else None
 
     def get_actions(self, request: HttpRequest) -> Any:
         actions = super().get_actions(request)
@@ -183,24 +210,32 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self, request: HttpRequest, queryset: QuerySet[DICOMFile]
     ) -> HttpResponseBase | None:
         """Free the space of archives that nothing needs any more, after asking."""
+        if _too_many(request, queryset):
+            return None
         if "post" not in request.POST:
-            context = {
-                **self.admin_site.each_context(request),
-                "title": "Remove kept ZIPs",
-                "opts": self.opts,
-                "uploads": queryset,
-                "size": human_size(_kept_bytes(queryset)),
-                "selected": ACTION_CHECKBOX_NAME,
-            }
-            return TemplateResponse(request, "admin/app/dicomfile/remove_zips.html", context)
+            return self._ask_about_zips(request, queryset)
         refused = removal.remove_archives(queryset)
-        removed = queryset.count() - len(refused)
+        removed = len(queryset) - len(refused)
         if removed:
             messages.success(request, f"{counted(removed, 'kept ZIP')} removed.")
-        kept = queryset.filter(pk__in=refused).select_related(None)
-        for upload in kept.only("original_name"):
-            messages.warning(request, f"The ZIP of “{upload}” was kept: {refused[upload.pk]}")
+        for upload in queryset:
+            if why := refused.get(upload.pk):
+                messages.warning(request, f"The ZIP of “{upload}” was kept: {why}")
         return None
+
+    def _ask_about_zips(
+        self, request: HttpRequest, uploads: QuerySet[DICOMFile]
+    ) -> TemplateResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Remove kept ZIPs",
+            "opts": self.opts,
+            "uploads": uploads,
+            "names": _first_few([str(upload) for upload in uploads]),
+            "size": human_size(_kept_bytes(uploads)),
+            "selected": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/app/dicomfile/remove_zips.html", context)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -209,24 +244,52 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         response: HttpResponse = self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined]
         return response
 
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        upload = context["object"]
+        if upload.processing_status == Status.IN_PROGRESS:
+            _say_it_runs(request, upload)
+            return redirect("admin:app_dicomfile_changelist")
+        return super().render_delete_form(request, context)
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
+        if DICOMFile.objects.filter(pk=obj_id).exists():  # `_delete` has said why
+            return redirect("admin:app_dicomfile_changelist")
+        return super().response_delete(request, obj_display, obj_id)
+
     def delete_model(self, request: HttpRequest, obj: DICOMFile) -> None:
-        if not removal.delete_upload(obj, with_archive="with_archive" in request.POST):
-            messages.warning(request, f"“{obj}” is being processed and cannot be deleted now.")
+        self._delete(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> None:
         """Delete rows, and archives if that was asked for. What was catalogued stays."""
-        for upload in queryset:
-            self.delete_model(request, upload)
+        deleted = sum(self._delete(request, upload) for upload in queryset)
+        if deleted:
+            messages.success(request, f"{counted(deleted, 'upload')} deleted.")
+
+    def _delete(self, request: HttpRequest, upload: DICOMFile) -> bool:
+        if not removal.delete_upload(upload, with_archive="with_archive" in request.POST):
+            _say_it_runs(request, upload)
+            return False
+        super().log_deletions(request, [upload])  # type: ignore[arg-type]  # any iterable will do
+        return True
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> list[Any]:
+        """Nothing yet: Django calls this before, and `_delete` logs what it has deleted."""
+        return []
 
     def get_deleted_objects(
         self, objs: Iterable[DICOMFile], request: HttpRequest
-    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+    ) -> tuple[list[str], dict[str, Any], set[str], list[str]]:
         """What the page that asks first shows: counts, since a ledger may have 100,000 rows."""
         uploads = list(objs)
-        ledger = ArchiveMember.objects.filter(upload__in=uploads).count()
-        counts = {"DICOM files": len(uploads), "lines in their lists of files": ledger}
-        running = [str(up) for up in uploads if up.processing_status == Status.IN_PROGRESS]
-        return [str(upload) for upload in uploads], counts, set(), running
+        kept = sum(upload.size for upload in uploads if upload.file)
+        summary = {
+            "uploads": f"{len(uploads):,}",
+            "lines in their lists of files": (
+                f"{ArchiveMember.objects.filter(upload__in=uploads).count():,}"
+            ),
+            "size of their kept ZIPs": human_size(kept),
+        }
+        return _first_few([str(upload) for upload in uploads]), summary, set(), []
 
     # Columns
 
@@ -290,6 +353,55 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return _row_buttons(upload, may_process=False)
 
 
+def _from_script(request: HttpRequest) -> bool:
+    return request.headers.get("Accept") == "application/json"
+
+
+def _errors(form: DICOMFileForm) -> JsonResponse:
+    words = [str(error) for errors in form.errors.values() for error in errors]
+    return JsonResponse({"errors": words}, status=400)
+
+
+def _limits() -> dict[str, str | int]:
+    """What add.js refuses before it sends anything, and the words for it."""
+    return {
+        "max_upload": settings.ICON_MAX_UPLOAD,
+        "too_large": too_large(),
+        "end_window": END_WINDOW,
+        "not_a_zip": sentence("not_a_zip"),
+        "truncated": sentence("archive_truncated"),
+    }
+
+
+def _say_it_runs(request: HttpRequest, upload: DICOMFile) -> None:
+    messages.warning(
+        request, f"“{upload}” is being processed and cannot be deleted now. Cancel it first."
+    )
+
+
+def _too_many(request: HttpRequest, rows: QuerySet[Any]) -> bool:
+    """Whether to refuse a selection because the form that asks could not carry it."""
+    if rows.count() <= AT_ONCE:
+        return False
+    messages.warning(request, f"Nothing was changed. Choose at most {AT_ONCE} at a time.")
+    return True
+
+
+def _ask(
+    model_admin: Any, request: HttpRequest, rows: QuerySet[Any], title: str
+) -> HttpResponseBase | None:
+    """Django's action, which asks and then deletes, under a title that says what."""
+    response = delete_selected(model_admin, request, rows)
+    if isinstance(response, TemplateResponse):
+        response.context_data = {**(response.context_data or {}), "title": title}
+    return response
+
+
+def _first_few(names: list[str]) -> list[str]:
+    rest = len(names) - NAMED
+    return names if rest <= 0 else [*names[:NAMED], f"and {rest:,} more"]
+
+
 def _kept_bytes(uploads: QuerySet[DICOMFile]) -> int:
     """What the kept archives of uploads take, in bytes."""
     total = uploads.exclude(file="").order_by().aggregate(total=Sum("size"))["total"]
@@ -345,7 +457,9 @@ class FiledAdmin(CatalogueAdmin):
     def delete_selected_rows(
         self, request: HttpRequest, queryset: QuerySet[Any]
     ) -> HttpResponseBase | None:
-        return delete_selected(self, request, queryset)
+        if _too_many(request, queryset):
+            return None
+        return _ask(self, request, queryset, f"Delete {self.opts.verbose_name_plural}")
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -363,13 +477,18 @@ class FiledAdmin(CatalogueAdmin):
 
     def get_deleted_objects(
         self, objs: Iterable[Model], request: HttpRequest
-    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+    ) -> tuple[list[str], dict[str, Any], set[str], list[str]]:
         """What will go, in numbers: a patient may have 10,000 instances."""
         rows = list(objs)
-        counts: Counter[str] = Counter()
-        for row in rows:
-            counts.update(removal.below(row))
-        return [str(row) for row in rows], dict(counts), set(), []
+        counts = removal.below(rows) if rows else {"bytes": 0}
+        size = human_size(counts.pop("bytes"))
+        summary = {kind: f"{count:,}" for kind, count in counts.items()}
+        names = _first_few([self.named(row) for row in rows])
+        return names, {**summary, "size of their files": size}, set(), []
+
+    def named(self, row: Any) -> str:
+        """A row, for who is asked whether to delete it."""
+        return str(row)
 
 
 @admin.register(Patient)
@@ -388,6 +507,10 @@ class PatientAdmin(FiledAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Patient]:
         return _with_count(super().get_queryset(request), DICOMStudy, "patient")
+
+    def named(self, row: Patient) -> str:
+        name = person_name(row.patient_name) or "(no name)"
+        return f"{name} ({row.unique_patient_id or 'no ID'})"
 
     @admin.display(description="name", ordering="patient_name")
     def name(self, patient: Patient) -> SafeString:

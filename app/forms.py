@@ -13,8 +13,15 @@ from .dicom.sizes import human_size
 from .models import DICOMFile
 
 
+def too_large() -> str:
+    limit = human_size(settings.ICON_MAX_UPLOAD)
+    return f"A ZIP may have up to {limit}. Upload it in several smaller ZIPs."
+
+
 class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
     """Takes a ZIP, or says why not. The checks are cheap; nothing is unpacked."""
+
+    process = forms.BooleanField(label="Process when uploaded", required=False)
 
     class Meta:
         model = DICOMFile
@@ -33,11 +40,7 @@ class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
         file: UploadedFile[bytes] = self.cleaned_data["file"]
         size = file.size or 0
         if size > settings.ICON_MAX_UPLOAD:
-            limit = human_size(settings.ICON_MAX_UPLOAD)
-            raise forms.ValidationError(
-                f"This file is {human_size(size)}; the limit is {limit}. "
-                "Upload it in several smaller ZIPs."
-            )
+            raise forms.ValidationError(f"This file is {human_size(size)}. {too_large()}")
         try:
             archives.looks_like_zip(cast(IO[bytes], file.file))
         except ArchiveRefused as refused:

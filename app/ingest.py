@@ -41,6 +41,7 @@ Report = Callable[[int, str], None]  # percent, step
 BATCH_MEMBERS, BATCH_BYTES, BATCH_SECONDS = 500, 8_000_000, 1.0
 REPORT_SECONDS = 0.5
 LOGGED_FAILURES = 200  # lines; the ledger has them all
+OUTAGES = 10  # of the database that one run sits out
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ class Progress:
 
 def _run(run: Run, progress: Progress) -> None:
     try:
-        _import(run, progress)
+        _import_through_outages(run, progress)
     except Stopped as stop:
         _hand_back(run, stop.handed_on)
     except Busy:
@@ -164,6 +165,20 @@ def _run(run: Run, progress: Progress) -> None:
     except Exception:
         _fail(run, "unexpected", sentence("unexpected"))
         raise
+
+
+def _import_through_outages(run: Run, progress: Progress) -> None:
+    """Import; where the database goes away between two batches, go on when it is back."""
+    for _ in range(OUTAGES):
+        try:
+            return _import(run, progress)
+        except (OperationalError, InterfaceError) as error:
+            if claims.disk_reason(error):
+                raise
+            logger.warning("Upload %s: the database went away", run.upload)
+        patiently(run.renew)
+        progress.check()
+    return _import(run, progress)
 
 
 def _import(run: Run, progress: Progress) -> None:

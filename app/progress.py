@@ -145,6 +145,7 @@ def _status(upload: DICOMFile, place: int | None) -> dict[str, Any]:
         "outcomes": upload.outcomes,
         "outcome_words": outcome_words(upload),
         "seconds": _seconds(upload),
+        "files_per_second": _files_per_second(upload),
         "message": ending(upload),
         "result_url": reverse("upload_result", args=[upload.pk]),
     }
@@ -190,3 +191,9 @@ def _seconds(upload: DICOMFile) -> float | None:
     if begun is None or ended is None or upload.processing_status == Status.PENDING:
         return None
     return (ended - begun).total_seconds()
+
+
+def _files_per_second(upload: DICOMFile) -> int:
+    """How fast an ended run was; 0 where that says nothing."""
+    seconds = 0 if is_live(upload) else _seconds(upload)
+    return round(upload.files_done / seconds) if seconds else 0

@@ -5,13 +5,14 @@ file is unlinked while its line there is locked, and an import that catalogues t
 takes the line out in its own transaction.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, models, transaction
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
 from app.dicom.staging import Busy, superseded_path
 
@@ -35,7 +36,12 @@ ANCESTORS: dict[type[models.Model], str] = {
     DICOMStudy: "dicom_series__dicom_study",
     Patient: "dicom_series__dicom_study__patient",
 }
-DEPTHS: list[type[models.Model]] = [Patient, DICOMStudy, DICOMSeries, DICOMInstance]
+KINDS: dict[type[models.Model], str] = {
+    DICOMInstance: "instances",
+    DICOMSeries: "series",
+    DICOMStudy: "studies",
+    Patient: "patients",
+}
 CHILDREN: dict[type[models.Model], tuple[type[models.Model], str]] = {
     DICOMSeries: (DICOMInstance, "dicom_series"),
     DICOMStudy: (DICOMSeries, "dicom_study"),
@@ -60,17 +66,14 @@ def delete(row: models.Model) -> None:
     unlink_pending()
 
 
-def below(row: models.Model) -> dict[str, int]:
-    """What goes with a row, and the row itself: how many of each kind."""
-    instances = instances_of(row)
-    counts = {
-        "patients": instances.values("dicom_series__dicom_study__patient"),
-        "studies": instances.values("dicom_series__dicom_study"),
-        "series": instances.values("dicom_series"),
-        "instances, each with its file": instances.values("pk"),
-    }
-    whole = list(counts)[DEPTHS.index(type(row)) :]
-    return {name: counts[name].distinct().count() for name in whole}
+def below(rows: Sequence[models.Model]) -> dict[str, int]:
+    """What goes with rows of one table: how many of each kind, and the bytes of their files."""
+    model = type(rows[0])
+    pks = [row.pk for row in rows]
+    instances = DICOMInstance.objects.filter(**{f"{ANCESTORS[model]}__in": pks})
+    whole = list(KINDS)[: list(KINDS).index(model) + 1]
+    counts = {KINDS[one]: Count(ANCESTORS[one], distinct=True) for one in reversed(whole)}
+    return instances.aggregate(**counts, bytes=Coalesce(Sum("size"), 0))
 
 
 def delete_upload(upload: DICOMFile, with_archive: bool) -> bool:
@@ -96,7 +99,9 @@ def remove_archives(uploads: Iterable[DICOMFile]) -> dict[int, str]:
 
 @transaction.atomic
 def _remove_archive(pk: int) -> str:
-    upload = DICOMFile.objects.select_for_update().get(pk=pk)
+    upload = DICOMFile.objects.select_for_update().filter(pk=pk).first()
+    if upload is None:
+        return "This upload is no longer here."
     if why := _why_archive_is_needed(upload):
         return why
     path = upload.file.path

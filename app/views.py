@@ -16,12 +16,16 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import claims, tasks
+from .changes import changes
 from .models import ArchiveMember, DICOMFile, Outcome, Status
 from .progress import OUTCOME_HINTS, counted, is_live, upload_status
 
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
 LEDGER_ROWS = 100  # on one page
+VERSIONS = 50  # that are listed before they are used
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+CATALOGUE = ("app.view_patient", "app.view_dicomstudy", "app.view_dicomseries")
 
 may_view = permission_required("app.view_dicomfile", raise_exception=True)
 may_process = permission_required(
@@ -92,14 +96,20 @@ def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
     if is_live(upload):
         return redirect(progress_url([pk]))
     failed = upload.processing_status == Status.FAILED
+    ledger = _ledger(request, upload)
     context = {
         "title": str(upload),
         "upload": upload,
         "state": upload_status([upload])[0],
         "tiles": _tiles(upload, request.GET.get("outcome", "")),
         "may_process": request.user.has_perm("app.process_dicomfile"),
-        **_ledger(request, upload),
+        "warnings": _warnings(upload),
+        **ledger,
     }
+    # Who turns the pages of the ledger, or filters it, has seen the rest.
+    whole = ledger["page"].number == 1 and not ledger["filters"]
+    if whole and request.user.has_perms(CATALOGUE):
+        context["changes"] = changes(upload)
     return render(request, "processing_error.html" if failed else "upload_result.html", context)
 
 
@@ -112,7 +122,15 @@ def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         announce_start(request, tasks.start([pk], use_versions=True))
         return redirect(progress_url([pk]))
-    return render(request, "use_versions.html", {"title": "Use these versions", "upload": upload})
+    members = ArchiveMember.objects.filter(upload=upload, outcome=Outcome.CONFLICT)
+    versions = members.select_related("instance__upload").order_by("index", "inner")[:VERSIONS]
+    context = {
+        "title": "Use these versions",
+        "upload": upload,
+        "versions": versions,
+        "more": max(upload.conflict_count - VERSIONS, 0),
+    }
+    return render(request, "use_versions.html", context)
 
 
 @staff_member_required
@@ -196,6 +214,15 @@ def _harmless(value: str | int) -> str | int:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
+def _warnings(upload: DICOMFile) -> list[dict[str, str]]:
+    """The log's warnings, each once, with the sentence that finds their files in the ledger."""
+    lines = (line for line in upload.processing_log_data if line["level"] == "warning")
+    return [
+        {"message": message, "sentence": message.rpartition(" (")[0]}
+        for message in dict.fromkeys(line["message"] for line in lines)
+    ]
+
+
 def _tiles(upload: DICOMFile, chosen: str) -> list[dict[str, Any]]:
     return [
         {
@@ -210,10 +237,8 @@ def _tiles(upload: DICOMFile, chosen: str) -> list[dict[str, Any]]:
 
 def _ledger(request: HttpRequest, upload: DICOMFile) -> dict[str, Any]:
     """One page of the ledger, filtered by outcome and by what the name or sentence holds."""
-    outcome, text = (
-        request.GET.get("outcome", ""),
-        request.GET.get("q", "").replace("\0", "").strip(),
-    )
+    outcome = request.GET.get("outcome", "")
+    text = request.GET.get("q", "").replace("\0", "").strip()  # PostgreSQL takes no NUL
     members = ArchiveMember.objects.filter(upload=upload).order_by("index", "inner")
     if outcome in Outcome:
         members = members.filter(outcome=outcome)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -268,12 +268,12 @@ def running_postgres() -> Iterator[tuple[str, Service]]:
 
 @pytest.fixture
 def start_worker(start, environment, broker) -> Callable[..., Service]:
-    """Start a Celery worker: `start_worker("-c", "1", ICON_FSYNC="off")`."""
+    """Start a Celery worker: `start_worker("-c", "1", under=["nice"], ICON_FSYNC="off")`."""
 
-    def begin(*arguments: str, **variables: str) -> Service:
+    def begin(*arguments: str, under: Sequence[str] = (), **variables: str) -> Service:
         name = f"test-{secrets.token_hex(3)}@localhost"
         options = ["-A", "icon", "worker", "-l", "info", "-n", name, "--without-mingle"]
-        command = [sys.executable, "-m", "celery", *options, *arguments]
+        command = [*under, sys.executable, "-m", "celery", *options, *arguments]
         service = start("worker", command, {**environment, **variables})
         wait_until(lambda: service.says(" ready."), "the worker")
         return service

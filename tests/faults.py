@@ -1,6 +1,7 @@
 """What the tests of crashes, outages and races share: an upload of some seconds, and its proof."""
 
 import hashlib
+import shutil
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,6 @@ from django.core.management import call_command
 from django.db import ConnectionHandler, connections
 from django.db.models.functions import Now
 
-from app import removal
 from app.models import (
     ArchiveMember,
     DICOMFile,
@@ -24,7 +24,7 @@ from icon.settings import database
 from tests.conftest import wait_until
 from tests.objects import ct_image, rt_structure_set, uid
 
-IMAGES = 6_000  # a dozen batches
+IMAGES = 2_500  # five batches or more
 OUTCOMES = {"imported": IMAGES + 1, "duplicate": 1, "conflict": 1, "skipped": 1, "failed": 1}
 
 
@@ -83,24 +83,26 @@ def assert_came_through(upload: DICOMFile, root: Path) -> None:
     assert [violation.sentence for violation in verify()] == []
 
 
-def clear() -> None:
-    """An empty catalogue, for the next round."""
-    for patient in Patient.objects.all():
-        removal.delete(patient)
-    for upload in DICOMFile.objects.all():
-        assert removal.delete_upload(upload, with_archive=True)
+def clear(root: Path) -> None:
+    """An empty catalogue, for the next round: quicker than deleting objects one by one."""
+    DICOMFile.objects.all().delete()
+    Patient.objects.all().delete()
+    for folder in root.iterdir():
+        shutil.rmtree(folder)
 
 
 class default_database:
-    """Another default database for this thread, with its tables."""
+    """Another default database, with its tables."""
 
     def __init__(self, url: str) -> None:
         self.other = ConnectionHandler({"default": database(url)})["default"]
 
     def __enter__(self) -> None:
         self.kept, connections["default"] = connections["default"], self.other
+        connections.settings["default"] = self.other.settings_dict  # for other threads
         call_command("migrate", verbosity=0)
 
     def __exit__(self, *exception: object) -> None:
         self.other.close()
         connections["default"] = self.kept
+        connections.settings["default"] = self.kept.settings_dict

@@ -2,29 +2,81 @@
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import Permission
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import URLResolver, get_resolver, reverse
+from django_celery_results.models import GroupResult, TaskResult
 
-from app.models import DICOMFile, Patient
-from tests.objects import ct_image
+from app.housekeeping import check_catalogue
+from app.models import DICOMFile
+from tests.objects import ct_image, rt_structure_set
 
-STAFF = ("staff without permissions", "staff who may look", "superuser")
-OURS = {
-    "process_dicom_file": 405,  # a GET starts nothing
-    "cancel_dicom_file": 405,
-    "dicom_processing_progress": 200,
-    "task_status": 200,
-    "upload_result": 200,
-    "ledger_csv": 200,
-    "use_versions": 200,
+VISITORS = (
+    "anonymous",
+    "plain user",
+    "staff without permissions",
+    "staff who may look",
+    "superuser",
+)
+STAFF = VISITORS[2:]
+
+# Status codes of a GET: for an anonymous or plain visitor, and for each of STAFF.
+PUBLIC = {
+    "/": (302, 302, 302, 302),
+    "/favicon.ico": (302, 302, 302, 302),
+    "/admin/login/": (200, 302, 302, 302),
 }
-FOR_PROCESSING = ("process_dicom_file", "cancel_dicom_file", "use_versions")
+ADMIN = {
+    "/admin/": (302, 200, 200, 200),
+    "/admin/logout/": (302, 405, 405, 405),
+    "/admin/password_change/": (302, 200, 200, 200),
+    "/admin/password_change/done/": (302, 200, 200, 200),
+    "/admin/autocomplete/": (302, 403, 403, 403),
+    "/admin/jsi18n/": (302, 200, 200, 200),
+    "/admin/no-such-page/": (302, 404, 404, 404),
+    "/admin/app/": (302, 404, 200, 200),
+}
+OURS = {
+    "process_dicom_file": (302, 403, 403, 405),  # a GET starts nothing
+    "cancel_dicom_file": (302, 403, 403, 405),
+    "dicom_processing_progress": (302, 403, 200, 200),
+    "task_status": (302, 200, 200, 200),  # with nothing in it for who may not look
+    "upload_result": (302, 403, 200, 200),
+    "ledger_csv": (302, 403, 200, 200),
+    "use_versions": (302, 403, 403, 200),
+}
+# The pages of a table. Some, below, are for nobody.
+TABLE = {
+    "changelist": (302, 403, 200, 200),
+    "add": (302, 403, 403, 200),
+    "change": (302, 403, 200, 200),
+    "history": (302, 403, 200, 200),
+    "delete": (302, 403, 403, 200),
+    "password_change": (302, 403, 403, 200),
+    "": (302, 302, 302, 302),  # leads to "change"
+}
+NOBODY = (302, 403, 403, 403)
+READ_ONLY = (
+    "imageinformation",
+    "rtstructuresetinformation",
+    "rtstructureroi",
+    "archivemember",
+    "cataloguecheck",
+)
+FILLED_BY_IMPORTS = ("patient", "dicomstudy", "dicomseries", "dicominstance", *READ_ONLY)
 
 
 @pytest.fixture
-def upload(import_zip) -> DICOMFile:
-    return import_zip(ct_image())
+def upload(import_zip, django_user_model) -> DICOMFile:
+    """An upload, and at least one row in every table of the admin."""
+    upload = import_zip(ct_image(), rt_structure_set())
+    check_catalogue()
+    Group.objects.create(name="A group")
+    TaskResult.objects.create(task_id="task")
+    GroupResult.objects.create(group_id="group")
+    django_user_model.objects.create_user("somebody")
+    return upload
 
 
 @pytest.fixture
@@ -32,15 +84,10 @@ def visit(client, django_user_model):
     """The client, signed in as a kind of visitor."""
 
     def enter(visitor: str):
-        client.logout()
         if visitor == "anonymous":
             return client
-        user, _ = django_user_model.objects.get_or_create(
-            username=visitor,
-            defaults={
-                "is_staff": visitor in STAFF,
-                "is_superuser": visitor == "superuser",
-            },
+        user = django_user_model.objects.create_user(
+            visitor, is_staff=visitor in STAFF, is_superuser=visitor == "superuser"
         )
         if visitor == "staff who may look":
             user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
@@ -55,100 +102,133 @@ def patterns(resolver=None, prefix: str = "") -> list[tuple[str, str]]:
     found = []
     for one in (resolver or get_resolver()).url_patterns:
         path = prefix + str(one.pattern)
-        if isinstance(one, URLResolver):
-            found += patterns(one, path)
-        elif isinstance(one, URLPattern):
-            found.append((path, one.name or ""))
+        found += patterns(one, path) if isinstance(one, URLResolver) else [(path, one.name or "")]
     return found
 
 
-def addresses(upload: DICOMFile) -> dict[str, str]:
-    """An address to visit for every pattern that is ICON's or the admin's."""
+def tables(upload: DICOMFile) -> dict[str, tuple[int, ...]]:
+    """The addresses of the admin's tables and of one row of each."""
     found = {}
-    pks = {"dicomfile": upload.pk, "patient": Patient.objects.get().pk}
-    for path, name in patterns():
-        if path.startswith("dicom/"):
-            found[name] = reverse(name, args=[upload.pk] if "<int:pk>" in path else [])
-        elif path.startswith("admin/app/") and "<path:object_id>" in path:
-            model = path.split("/")[2]
-            if name and model in pks:
-                found[name] = reverse(f"admin:{name}", args=[pks[model]])
-        elif path.startswith("admin/app/") and name:
-            found[name] = reverse(f"admin:{name}")
+    for model in admin.site._registry:
+        at = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        row = f"{at}{model._default_manager.order_by('pk')[0].pk}/"
+        for page, codes in TABLE.items():
+            alone = page in ("changelist", "add")
+            path = (at if alone else row) + ("" if page in ("changelist", "") else f"{page}/")
+            found[path] = codes
+        name = model._meta.model_name
+        if name in FILLED_BY_IMPORTS:
+            found[f"{at}add/"] = NOBODY
+        if name in READ_ONLY:
+            found[f"{row}delete/"] = NOBODY
+        del found[f"{row}password_change/"]
+        if name == "user":
+            found[f"{row}password/"] = TABLE["password_change"]
     return found
 
 
-def test_every_address_of_the_app_is_listed_here():
-    assert {name for path, name in patterns() if path.startswith("dicom/")} == set(OURS)
+def expected(upload: DICOMFile) -> dict[str, tuple[int, ...]]:
+    """Every address, and what a GET of it is answered with."""
+    ours = {
+        reverse(name, args=[upload.pk] if "<int:pk>" in path else []): OURS[name]
+        for path, name in patterns()
+        if path.startswith("dicom/")
+    }
+    return {**PUBLIC, **ADMIN, **tables(upload), **ours}
+
+
+def test_no_address_is_forgotten_here(upload):
+    listed = expected(upload)
+    routes = {get_resolver().resolve(path).route for path in listed}
+    every = {path.replace("^", "") for path, _ in patterns()}  # `route` has none
+    assert every - routes == {"admin/r/<path:content_type_id>/<path:object_id>/"}
 
 
 def test_celery_progress_s_own_addresses_are_not_there():
     assert not [path for path, _ in patterns() if "task_id" in path or "celery-progress" in path]
 
 
+@pytest.mark.parametrize("visitor", VISITORS)
+def test_every_visitor_gets_what_the_table_says(visitor, visit, upload):
+    client = visit(visitor)
+    column = STAFF.index(visitor) + 1 if visitor in STAFF else 0
+    want = {path: codes[column] for path, codes in expected(upload).items()}
+    assert {path: client.get(path).status_code for path in want} == want
+
+
 @pytest.mark.parametrize("visitor", ["anonymous", "plain user"])
-def test_who_is_not_staff_gets_nothing(visitor, visit, upload):
+def test_who_is_not_staff_is_sent_to_sign_in(visitor, visit, upload):
     client = visit(visitor)
-    for name, url in addresses(upload).items():
-        response = client.get(url)
-        assert response.status_code == 302, name
-        assert "/login/" in response.url, name
-        assert client.post(url).status_code == 302, name
+    for path in expected(upload).keys() - PUBLIC.keys() - {"/admin/logout/"}:
+        for response in (client.get(path), client.post(path, {"post": "yes"})):
+            assert response.status_code == 302, path
+            assert response.url.startswith("/admin/login/"), path
 
 
-def expected(name: str, visitor: str) -> int:
-    if visitor == "superuser":
-        return OURS[name]
-    if name == "task_status":
-        return 200  # with nothing in it
-    if visitor == "staff who may look" and name not in FOR_PROCESSING:
-        return OURS[name]
-    return 403
-
-
-@pytest.mark.parametrize("visitor", STAFF)
-def test_staff_gets_what_its_permissions_allow(visitor, visit, upload):
-    client = visit(visitor)
-    for name in OURS:
-        url = addresses(upload)[name]
-        assert client.get(url).status_code == expected(name, visitor), name
-
-
-def test_staff_without_permissions_sees_no_table(visit, upload):
+def test_the_status_tells_nothing_to_who_may_not_look(visit, upload):
     client = visit("staff without permissions")
-    for name, url in addresses(upload).items():
-        if url.startswith("/admin/"):
-            assert client.get(url).status_code == 403, name
+    url = f"{reverse('task_status')}?upload={upload.pk}"
+    assert client.get(url).json() == {"uploads": []}
 
 
-def test_staff_who_may_look_may_neither_start_nor_delete(visit, upload):
-    client = visit("staff who may look")
-    urls = addresses(upload)
-    for name in ("process_dicom_file", "cancel_dicom_file", "use_versions"):
-        assert client.post(urls[name]).status_code == 403
-    for name in ("app_dicomfile_delete", "app_patient_delete"):
-        assert client.post(urls[name], {"post": "yes"}).status_code == 403
-    page = client.get(urls["app_dicomfile_changelist"]).content.decode()
-    assert "Process Now" not in page
-    assert "Remove kept ZIPs</option>" not in page
-
-
-def snapshot() -> dict[str, list]:
-    return {
-        model.__name__: list(model.objects.order_by("pk").values())
-        for model in apps.get_app_config("app").get_models()
-    }
-
-
-def test_a_get_changes_nothing_anywhere(visit, upload):
-    client = visit("superuser")
+@pytest.mark.parametrize("visitor", VISITORS[:4])
+def test_a_post_changes_nothing_for_who_may_only_look(visitor, visit, upload):
+    client = visit(visitor)
+    chosen = {"post": "yes", "_selected_action": [upload.pk]}
     before = snapshot()
-    for url in addresses(upload).values():
-        client.get(url)
+    for path in expected(upload).keys() - {"/admin/logout/"}:
+        client.post(path, {"post": "yes"})
+    for action in ("process_selected", "delete_selected_uploads", "remove_kept_zips"):
+        client.post(reverse("admin:app_dicomfile_changelist"), chosen | {"action": action})
+    client.post(
+        reverse("admin:app_patient_changelist"), chosen | {"action": "delete_selected_rows"}
+    )
     assert snapshot() == before
 
 
-def test_a_post_without_its_token_is_refused(staff_user, upload):
+@pytest.mark.parametrize(("visitor", "sees"), [("staff who may look", False), ("superuser", True)])
+def test_only_who_may_process_and_delete_sees_buttons_for_it(visitor, sees, visit, upload_zip):
+    upload = upload_zip(ct_image())
+    client = visit(visitor)
+    page = client.get(reverse("admin:app_dicomfile_changelist")).content.decode()
+    assert upload.original_name in page
+    assert ("Process Now" in page) is sees
+    assert ("<option" in page) is sees
+    page = client.get(reverse("admin:app_dicomfile_change", args=[upload.pk])).content.decode()
+    assert ("Process Now" in page) is sees
+    assert ("deletelink" in page) is sees
+
+
+def snapshot() -> dict[str, list]:
+    """Every row of every table."""
+    return {
+        model._meta.label: list(model._base_manager.order_by("pk").values())
+        for model in apps.get_models()
+    }
+
+
+def test_a_get_changes_nothing_anywhere(visit, upload, media_root, processed_root):
+    def files() -> set:
+        return {*media_root.rglob("*"), *processed_root.rglob("*")}
+
+    client = visit("superuser")
+    before = snapshot(), files()
+    for path in expected(upload):
+        client.get(path, {"post": "yes", "action": "delete_selected_uploads"})
+    assert (snapshot(), files()) == before
+
+
+@pytest.mark.parametrize("name", ["process_dicom_file", "cancel_dicom_file", "use_versions"])
+def test_a_post_without_its_token_is_refused(name, staff_user, upload):
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(staff_user)
-    assert strict.post(addresses(upload)["process_dicom_file"]).status_code == 403
+    assert strict.post(reverse(name, args=[upload.pk])).status_code == 403
+
+
+@pytest.mark.parametrize("table", ["dicomfile", "patient"])
+def test_a_delete_without_its_token_is_refused(table, staff_user, upload):
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(staff_user)
+    pk = apps.get_model("app", table).objects.get().pk
+    url = reverse(f"admin:app_{table}_delete", args=[pk])
+    assert strict.post(url, {"post": "yes"}).status_code == 403

@@ -249,11 +249,11 @@ def test_the_sweep_publishes_what_a_power_loss_took_from_a_stopped_upload(
     assert not list((processed_root / ".staging").iterdir())
 
 
-@pytest.mark.parametrize("lost", ["replacement", "keeping", "unlink"])
+@pytest.mark.parametrize("lost", ["all", "rename", "unlink"])
 def test_a_power_loss_while_a_version_is_replaced_keeps_both(
     lost, import_zip, processed_root, settings
 ):
-    """Lost: all that came after the commit; what the old file was kept under; the unlink."""
+    """After the commit come the link that keeps the old file, the rename of the new, the unlink."""
     old, new = ct_image(), ct_image(PatientPosition="FFS")
     import_zip(old)
     settings.ICON_ON_CONFLICT = "replace"
@@ -266,7 +266,7 @@ def test_a_power_loss_while_a_version_is_replaced_keeps_both(
     if lost != "unlink":
         final.unlink()
         os.link(kept, final)
-    if lost == "replacement":
+    if lost == "all":
         kept.unlink()
     ingest.roll_forward(upload.pk)
     assert (final.read_bytes(), kept.read_bytes()) == (new, old)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,13 @@ import redis
 from django.conf import settings as project
 from django.db import OperationalError, connection
 
-from app import tasks
+from app import ingest, tasks
 from app.management.commands.up import broker_command
 from app.models import DICOMFile, Status
 from tests import faults
 from tests.conftest import Service, answers, lacking, running_postgres, wait_until
 from tests.objects import ct_image, uid, zip_of
 
-once_or_often = pytest.mark.parametrize(
-    ("times", "seconds"), [(1, 4), pytest.param(20, 30, marks=pytest.mark.crash)]
-)
 BACK_SECONDS = 60  # within which everything goes on by itself
 
 
@@ -36,22 +34,37 @@ def archive(tmp_path_factory) -> Path:
     return zip_of(tmp_path_factory.mktemp("archive") / "many.zip", *faults.members())
 
 
-def start_and_reach(upload: DICOMFile, moment: float) -> None:
-    """Start an upload and wait until it is so many seconds under way."""
-    assert tasks.start([upload.pk]) == tasks.Started(queued=[upload.pk])
-    faults.wait_for(upload, Status.IN_PROGRESS)
-    time.sleep(moment)
+@pytest.fixture
+def start_amid(upload_zip, archive, processed_root) -> Callable[[], DICOMFile]:
+    """Start an upload, and return at a random moment of its run."""
+
+    def start() -> DICOMFile:
+        for _ in range(10):
+            faults.clear(processed_root)
+            upload = upload_zip(archive)
+            if is_amid(upload):
+                return upload
+        pytest.fail("This machine is so fast that every run was over too soon")
+
+    return start
 
 
-def is_running(upload: DICOMFile) -> bool:
+def is_amid(upload: DICOMFile) -> bool:
+    tasks.start([upload.pk])
+    wait_until(lambda: status_of(upload) != Status.PENDING, "the run")
+    time.sleep(random.uniform(0, 0.6))
+    return status_of(upload) == Status.IN_PROGRESS
+
+
+def status_of(upload: DICOMFile) -> str:
     upload.refresh_from_db()
-    return upload.processing_status == Status.IN_PROGRESS
+    return upload.processing_status
 
 
 # The broker
 
 
-@pytest.fixture(params=["valkey", "redis"])
+@pytest.fixture
 def mortal_broker(request, valkey, broker, tmp_path) -> Iterator[Service]:
     """The embedded broker, or a Redis server in its place."""
     if request.param == "valkey":
@@ -73,15 +86,21 @@ def begin(service: Service, client: redis.Redis) -> None:
     wait_until(lambda: answers(client), "the broker")
 
 
-@once_or_often
+@pytest.mark.parametrize(
+    ("mortal_broker", "times", "seconds"),
+    [
+        ("valkey", 1, 3),
+        pytest.param("valkey", 20, 30, marks=pytest.mark.crash),
+        pytest.param("redis", 20, 30, marks=pytest.mark.crash),
+    ],
+    indirect=["mortal_broker"],
+)
 def test_an_import_comes_through_an_outage_of_the_broker(
-    times, seconds, mortal_broker, broker, start_worker, upload_zip, archive, processed_root
+    times, seconds, mortal_broker, broker, start_worker, start_amid, upload_zip, processed_root
 ):
     start_worker()
     for _ in range(times):
-        faults.clear()
-        upload = upload_zip(archive)
-        start_and_reach(upload, random.uniform(0, 1))
+        upload = start_amid()
         mortal_broker.kill()
         during = upload_zip(ct_image(PatientID="P9", SOPInstanceUID=uid(8)))
         begun = time.monotonic()
@@ -140,16 +159,44 @@ def hold_for(seconds: float) -> None:
     subprocess.run([sys.executable, "-c", HOLD, name, str(seconds)], check=True)
 
 
-@once_or_often
+@pytest.mark.parametrize(
+    ("times", "seconds"), [(1, 3), pytest.param(20, 30, marks=pytest.mark.crash)]
+)
 def test_an_import_comes_through_an_outage_of_the_database(
-    times, seconds, outage, start_worker, upload_zip, archive, processed_root
+    times, seconds, outage, start_worker, start_amid, processed_root
 ):
     worker = start_worker()
     for _ in range(times):
-        faults.clear()
-        upload = upload_zip(archive)
-        start_and_reach(upload, random.uniform(0, 1))
+        upload = start_amid()
         outage(seconds)
         faults.wait_for(upload, Status.COMPLETED, BACK_SECONDS)
         faults.assert_came_through(upload, processed_root)
         assert worker.process.poll() is None
+
+
+STEPS = ("Reading the ZIP", "0 of 2 files", "1 of 2 files", "Making the files", "Writing")
+
+
+def test_a_run_that_loses_its_connection_goes_on(postgres, upload_zip, monkeypatch):
+    """At any step, not only while a batch is written."""
+    monkeypatch.setattr(ingest, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(ingest, "BATCH_MEMBERS", 1)
+    with faults.default_database(postgres):
+        for number, at in enumerate(STEPS):
+            upload = upload_zip(*(ct_image(SOPInstanceUID=uid(7, number, n)) for n in range(2)))
+            steps = []
+
+            def cut(percent: int, step: str, at: str = at, steps: list[str] = steps) -> None:
+                if step.startswith(at) and at not in steps:
+                    steps.append(at)
+                    lose_connection()
+
+            assert ingest.run_upload(upload.pk, report=cut)
+            upload.refresh_from_db()
+            assert (upload.processing_status, upload.imported_count) == (Status.COMPLETED, 2), at
+            assert steps == [at]
+
+
+def lose_connection() -> None:
+    with suppress(OperationalError), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")

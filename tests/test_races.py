@@ -142,11 +142,11 @@ def either_database(request, transactional_db, tmp_path) -> Iterator[None]:
 
 @pytest.mark.crash
 def test_the_processes_of_a_worker_over_shared_objects_are_exact(
-    either_database, start_worker, upload_zip
+    either_database, start_worker, upload_zip, processed_root
 ):
     start_worker("-c", str(RUNS), ICON_EXTRACTORS="1")
     for _ in range(10):
-        faults.clear()
+        faults.clear(processed_root)
         uploads = [upload_zip(*members(number)) for number in range(50)]
         before = deadlocks()
         tasks.start([upload.pk for upload in uploads])

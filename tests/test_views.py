@@ -2,8 +2,10 @@
 
 import csv
 import io
+import tracemalloc
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django_celery_results.models import TaskResult
 
@@ -47,6 +49,18 @@ def test_the_status_comes_in_the_order_asked_for_without_what_is_unknown(staff_c
     first, second = upload(), upload()
     asked = status(staff_client, second.pk, 999_999, "x", first.pk)
     assert [state["id"] for state in asked] == [second.pk, first.pk]
+
+
+def test_the_status_of_many_uploads_costs_as_much_as_of_one(
+    staff_client, import_zip, django_assert_num_queries
+):
+    done = [import_zip(ct_image(SOPInstanceUID=uid(6, n))) for n in range(3)]
+    waiting = [upload() for _ in range(3)]
+    claims.queue([one.pk for one in waiting])
+    with django_assert_num_queries(4):  # session, user, uploads, queue
+        status(staff_client, done[0].pk, waiting[0].pk)
+    with django_assert_num_queries(4):
+        status(staff_client, *(one.pk for one in done + waiting))
 
 
 def test_who_may_not_see_uploads_gets_none(client, django_user_model):
@@ -143,16 +157,68 @@ def test_the_result_lists_every_file_and_filters_it(staff_client, import_zip):
     assert "No file matches." in staff_client.get(url, {"q": "nothing like it"}).content.decode()
 
 
-def test_the_result_of_100_000_files_is_one_short_page(staff_client, django_assert_max_num_queries):
+def with_members(count: int) -> DICOMFile:
+    """An upload that ended, with a ledger of so many skipped files."""
     done = upload(processing_status=Status.COMPLETED, imported_count=1)
     ArchiveMember.objects.bulk_create(
-        ArchiveMember(upload=done, index=n, name=f"{n}", size=1, outcome="skipped")
-        for n in range(100_000)
+        ArchiveMember(upload=done, index=n, name=f"file {n}", size=1, outcome="skipped")
+        for n in range(count)
     )
-    with django_assert_max_num_queries(8):
-        page = staff_client.get(reverse("upload_result", args=[done.pk]))
-    assert len(page.content) < 200_000
-    assert "Page 1 of 1000" in page.content.decode()
+    return done
+
+
+def result(client, done: DICOMFile, **query) -> str:
+    return client.get(reverse("upload_result", args=[done.pk]), query).content.decode()
+
+
+def test_the_result_of_100_000_files_is_one_short_page(staff_client, django_assert_max_num_queries):
+    done = with_members(100_000)
+    with django_assert_max_num_queries(10):
+        page = result(staff_client, done)
+    assert len(page) < 200_000
+    assert "Page 1 of 1,000" in page
+
+
+def test_the_ledger_has_pages(staff_client):
+    done = with_members(250)
+    last = result(staff_client, done, page=3, q="file")
+    assert "Page 3 of 3" in last
+    assert "file 249" in last
+    assert "file 199<" not in last
+    assert "?q=file&amp;page=2#ledger-heading" in last
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "99", "x", ""])
+def test_a_page_that_is_not_there_is_the_nearest(staff_client, page):
+    assert "file 2" in result(staff_client, with_members(3), page=page)
+
+
+def test_the_ledger_is_searched_by_name_and_by_reason(staff_client, import_zip):
+    done = import_zip(("CT/IM1", ct_image()), ("notes.txt", b"hello"))
+    by_name = result(staff_client, done, q="ct/im")
+    assert "CT/IM1" in by_name
+    assert "notes.txt" not in by_name
+    by_reason = result(staff_client, done, q="Not DICOM")
+    assert "notes.txt" in by_reason
+    assert "CT/IM1" not in by_reason
+
+
+@pytest.mark.parametrize("text", ["%", "_", "'", "\\", "\U0001f600" * 900])
+def test_a_search_takes_every_character_as_itself(staff_client, text):
+    assert "No file matches." in result(staff_client, with_members(1), q=text)
+
+
+def test_a_search_for_a_nul_is_none(staff_client):
+    assert "file 0" in result(staff_client, with_members(1), q="\0")
+
+
+def test_the_result_lists_the_warnings_and_finds_their_files(staff_client, import_zip):
+    done = import_zip(("IM1", ct_image(StudyDate="soon")), ("IM2", ct_image(SOPInstanceUID=uid(6))))
+    page = result(staff_client, done)
+    assert "StudyDate could not be read and was left empty. (1 file)" in page
+    found = result(staff_client, done, q="StudyDate could not be read and was left empty.")
+    assert "IM1" in found
+    assert "IM2" not in found
 
 
 def test_a_failure_says_what_happened_and_what_to_do(staff_client, import_zip):
@@ -180,6 +246,26 @@ def test_no_page_is_kept_by_the_browser(staff_client):
         assert "no-store" in staff_client.get(url)["Cache-Control"]
 
 
+# What changed
+
+
+def test_the_result_says_what_is_new_in_the_catalogue(staff_client, import_zip):
+    page = result(staff_client, import_zip(ct_image(PatientName="Doe^Jane", Modality="CT")))
+    assert "What changed in the catalogue" in page
+    assert "Doe, Jane" in page
+    assert page.count("mark-new") == 3
+
+
+def test_what_changed_is_for_who_may_see_patients(client, django_user_model, import_zip):
+    done = import_zip(ct_image(PatientName="Doe^Jane"))
+    clerk = django_user_model.objects.create_user("clerk", password="clerk", is_staff=True)
+    clerk.user_permissions.add(Permission.objects.get(codename="view_dicomfile"))
+    client.force_login(clerk)
+    page = result(client, done)
+    assert "The one DICOM object of this ZIP is in the archive." in page
+    assert "Doe" not in page
+
+
 # Versions
 
 
@@ -191,7 +277,9 @@ def test_use_these_versions_asks_first(staff_client, import_zip):
         in staff_client.get(reverse("upload_result", args=[other.pk])).content.decode()
     )
     url = reverse("use_versions", args=[other.pk])
-    assert "1 object of" in staff_client.get(url).content.decode()
+    asked = staff_client.get(url).content.decode()
+    assert "1 object of" in asked
+    assert "the same size with other content" in asked
     other.refresh_from_db()
     assert other.queued_at is None
     staff_client.post(url)
@@ -203,14 +291,39 @@ def test_use_these_versions_asks_first(staff_client, import_zip):
 # CSV
 
 
+def csv_rows(client, done: DICOMFile) -> list[dict[str, str]]:
+    response = client.get(reverse("ledger_csv", args=[done.pk]))
+    assert response["Content-Disposition"].startswith("attachment")
+    text = b"".join(response.streaming_content).decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
 def test_the_csv_has_every_file_and_no_formula(staff_client, import_zip):
     done = import_zip(
         ("=cmd|' /C calc'!A0", ct_image()), ("@SUM(1)", b"x"), ("+1", b"y"), ("a\tb", b"z")
     )
-    response = staff_client.get(reverse("ledger_csv", args=[done.pk]))
-    text = b"".join(response.streaming_content).decode("utf-8-sig")
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = csv_rows(staff_client, done)
     assert [row["outcome"] for row in rows] == ["imported", "skipped", "skipped", "skipped"]
     assert [row["name"][0] for row in rows] == ["'", "'", "'", "a"]
     assert rows[0]["sha256"] == done.members.get(index=0).sha256
-    assert "attachment" in response["Content-Disposition"]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_text_of_the_csv_begins_a_formula(staff_client, start):
+    done = upload(processing_status=Status.COMPLETED)
+    ArchiveMember.objects.create(
+        upload=done, index=0, name=f"{start}1", size=1, outcome="failed", detail=f"{start}2"
+    )
+    (row,) = csv_rows(staff_client, done)
+    assert (row["name"], row["detail"]) == (f"'{start}1", f"'{start}2")
+
+
+def test_a_long_csv_is_never_in_memory_as_a_whole(staff_client):
+    done = with_members(20_000)
+    response = staff_client.get(reverse("ledger_csv", args=[done.pk]))
+    tracemalloc.start()
+    lines = sum(1 for _ in response.streaming_content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert lines == 20_001
+    assert peak < 5_000_000

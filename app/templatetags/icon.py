@@ -37,6 +37,12 @@ def from_cdn() -> bool:
 
 
 @register.filter
+def grouped(number: int) -> str:
+    """A count with its thousands apart, as the scripts write it."""
+    return f"{number:,}"
+
+
+@register.filter
 def outcome_icon(outcome: str) -> str:
     return OUTCOME_ICONS[Outcome(outcome)]
 

@@ -3,7 +3,7 @@
 const WINDOW = 10; // seconds that the pace is measured over
 const ENOUGH = 3; // seconds of watching before a guess is worth showing
 
-function left(seconds) {
+export function left(seconds) {
   if (seconds < 5) return "a few seconds left";
   if (seconds < 55) return `about ${Math.ceil(seconds / 5) * 5} s left`;
   if (seconds < 3300) return `about ${Math.ceil(seconds / 60)} min left`;

@@ -1,4 +1,5 @@
 // Keeps the cards of the progress page current. The server drew them; this only moves them on.
+import { notifier } from "./notify.js";
 import { poll } from "./poll.js";
 import { Pace, remaining } from "./pace.js";
 
@@ -117,6 +118,15 @@ function tell(before, state) {
   return state.status === "in_progress" ? `${name}: ${state.step}` : "";
 }
 
+// Counts only: a notification may stand on a locked screen, and a ZIP's name may be a patient's.
+function endings(states) {
+  const counts = { completed: 0, failed: 0, pending: 0 };
+  for (const state of states) counts[state.status] += 1;
+  const words = { completed: "completed", failed: "failed", pending: "stopped" };
+  const parts = Object.keys(words).filter((status) => counts[status]);
+  return `Uploads: ${parts.map((status) => `${counts[status]} ${words[status]}`).join(", ")}.`;
+}
+
 function show(states) {
   const known = states.filter((state) => cards.has(state.id));
   const news = [];
@@ -131,10 +141,14 @@ function show(states) {
   showTotal(known);
   const words = news.filter(Boolean).join(" ");
   if (words) write(field(page, "news"), words);
-  return known.some((state) => state.live) ? Number(page.dataset.pollSeconds) : 0;
+  if (known.some((state) => state.live)) return Number(page.dataset.pollSeconds);
+  notify(endings(known));
+  return 0;
 }
 
 const connection = field(page, "connection");
+const button = field(page, "notify"); // only while something is under way
+const notify = button ? notifier(button) : () => {};
 
 for (const card of cards.values()) {
   const bar = field(card, "bar");

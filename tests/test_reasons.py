@@ -1,0 +1,90 @@
+"""Every reason code has its sentence, and every sentence is said somewhere."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from app.dicom import reasons
+from app.models import ArchiveMember, DICOMFile
+
+APP = Path(reasons.__file__).parents[1]
+GROUPS = ("ARCHIVE", "SKIPPED", "FAILED", "KNOWN", "WARNINGS", "STORAGE", "ENDS")
+TAKES_A_CODE = {
+    "ArchiveRefused": "ARCHIVE",
+    "MemberSkipped": "SKIPPED",
+    "MemberFailed": "FAILED",
+    "ReadWarning": "WARNINGS",
+    "warn": "WARNINGS",
+    "StorageFailed": "STORAGE",
+    "sentence": "SENTENCES",
+}
+
+
+def code_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+SOURCES = [code_of(path) for path in APP.rglob("*.py") if path.name != "reasons.py"]
+NODES = [node for source in SOURCES for node in ast.walk(source)]
+TEXTS = {node.value for node in NODES if isinstance(node, ast.Constant)}
+
+
+def said() -> Iterator[tuple[str, str, set[str]]]:
+    """Every call with a written code: the callable, the code, the names of its facts."""
+    for node in NODES:
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        code = node.args[0]
+        if name in TAKES_A_CODE and isinstance(code, ast.Constant):
+            yield name, code.value, {keyword.arg for keyword in node.keywords}
+
+
+def facts_of(code: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(reasons.SENTENCES[code]) if name}
+
+
+def test_a_code_stands_in_one_group_only():
+    assert sum(len(getattr(reasons, group)) for group in GROUPS) == len(reasons.SENTENCES)
+
+
+def test_every_code_in_the_program_has_a_sentence_of_its_kind():
+    found = list(said())
+    assert len(found) > 40
+    strangers = [(name, code) for name, code, _ in found
+                 if code not in getattr(reasons, TAKES_A_CODE[name])]  # fmt: skip
+    assert strangers == []
+
+
+def test_every_sentence_is_given_the_facts_that_it_names():
+    # ReadWarning takes them as one dict.
+    given = [(code, facts) for name, code, facts in said() if name != "ReadWarning"]
+    assert [code for code, facts in given if facts != facts_of(code)] == []
+
+
+@pytest.mark.parametrize("code", reasons.SENTENCES)
+def test_every_sentence_is_said_somewhere(code):
+    assert code in TEXTS
+
+
+@pytest.mark.parametrize("code", reasons.SENTENCES)
+def test_a_sentence_is_one_that_can_be_shown(code):
+    text = reasons.sentence(code, **dict.fromkeys(facts_of(code), 7))
+    assert text[0].isupper() or text[0] == "7"
+    assert text.endswith((".", "7"))  # the facts of "nested_refused" end in a sentence
+    assert "{" not in text
+    assert "  " not in text
+    assert len(text) <= 300
+
+
+def test_a_code_fits_its_columns():
+    longest = max(map(len, reasons.SENTENCES))
+    assert longest <= ArchiveMember._meta.get_field("reason").max_length
+    assert longest <= DICOMFile._meta.get_field("failure_reason").max_length
+
+
+def test_the_empty_code_has_an_empty_sentence():
+    assert reasons.sentence("") == ""
