@@ -94,11 +94,11 @@ def test_a_lost_connection_leaves_nothing_and_is_tried_again(
 
 def test_an_upload_that_is_cancelled_leaves_nothing(adding, slow_zip, media_root):
     network = adding.context.new_cdp_session(adding)
-    speed = {"downloadThroughput": -1, "uploadThroughput": 10_000_000}  # bytes per second
+    speed = {"downloadThroughput": -1, "uploadThroughput": 100_000}  # bytes per second
     network.send("Network.enable")
     network.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0, **speed})
     upload(adding, slow_zip)
-    expect(row(adding, "slow.zip")).to_contain_text(re.compile(r"[1-9] % · .*MB/s · .* left"))
+    expect(row(adding, "slow.zip")).to_contain_text(re.compile(r"[1-9] % · .*kB/s · .* left"))
     row(adding, "slow.zip").get_by_role("button", name="Cancel slow.zip").click()
     expect(row(adding, "slow.zip")).to_have_count(0)
     wait_until(lambda: not [p for p in media_root.rglob("*") if p.is_file()], "no file", 15)
