@@ -373,8 +373,8 @@ def page(browser, console_errors):
 
 
 @pytest.fixture
-def signed_in(page, live, staff_user):
-    """The page, signed in to `live` as a member of staff."""
+def signed_in(live, page, staff_user):
+    """The page, signed in to `live` as a member of staff; it closes before the server does."""
     page.goto(f"{live.url}/admin/login/")
     page.fill("#id_username", "staff")
     page.fill("#id_password", "staff-password")

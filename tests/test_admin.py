@@ -360,11 +360,11 @@ QUERIES = {
 def test_a_list_takes_the_same_queries_for_every_number_of_rows(
     table, staff_client, import_zip, django_assert_num_queries
 ):
-    for start in (0, 30):
+    for count in (2, 8):
         import_zip(
-            *(ct_image(PatientID=f"P{n}", SOPInstanceUID=uid(5, n)) for n in range(start + 2)),
-            *(ct_image(SeriesInstanceUID=uid(6, n)) for n in range(start + 2)),
-            rt_structure_set([f"ROI {n}" for n in range(start + 2)]),
+            *(ct_image(PatientID=f"P{n}", SOPInstanceUID=uid(5, n)) for n in range(count)),
+            *(ct_image(SeriesInstanceUID=uid(6, n)) for n in range(count)),
+            rt_structure_set([f"ROI {n}" for n in range(count)], SOPInstanceUID=uid(7, count)),
         )
         check_catalogue()
         with django_assert_num_queries(QUERIES[table]):
@@ -401,6 +401,21 @@ def test_patients_are_found_by_id_and_shown_as_people_write_them(staff_client, i
     url = reverse("admin:app_patient_changelist")
     assert "Doe, Jane M" in staff_client.get(url, {"q": "ID1"}).content.decode()
     assert "Doe, Jane M" not in staff_client.get(url, {"q": "nobody"}).content.decode()
+
+
+def test_what_may_be_two_people_is_said_in_words(staff_client, import_zip):
+    import_zip(ct_image(PatientName="Doe^Jane"))
+    url = reverse("admin:app_patient_changelist")
+    assert "An upload gave another name" not in staff_client.get(url).content.decode()
+    import_zip(ct_image(PatientName="Roe^Richard", SOPInstanceUID=uid(3)))
+    assert "An upload gave another name" in staff_client.get(url).content.decode()
+
+
+def test_a_study_under_two_patients_says_so(staff_client, import_zip):
+    import_zip(ct_image(), ct_image(PatientID="ID2"))
+    url = reverse("admin:app_dicomstudy_changelist")
+    page = staff_client.get(url).content.decode()
+    assert page.count("The same study UID is catalogued under another patient, too.") == 2
 
 
 HOSTILE = "<script>alert(1)</script>"

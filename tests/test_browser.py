@@ -10,7 +10,7 @@ from django.contrib import admin
 from playwright.sync_api import expect
 
 from app import tasks
-from app.models import Stage, Status
+from app.models import DICOMFile, Stage, Status
 from icon.settings import CDN_SCRIPTS, CDN_STYLES
 from tests.conftest import lacking, wait_until
 from tests.objects import ct_image, rt_structure_set, uid, zip_of
@@ -51,6 +51,7 @@ def test_a_new_user_s_whole_journey(signed_in, live, worker, tmp_path):
     expect(card.locator("[data-field=status]")).to_have_text("Completed")
     expect(card.locator("[data-outcome=imported]")).to_have_text("3")
     expect(card.locator("[data-outcome=skipped]")).to_have_text("1")
+    expect(page).to_have_title("Completed · Progress · ICON")
     card.get_by_role("link", name="Open result").click()
     expect(page.get_by_text("All 3 DICOM objects are in the archive")).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("README.txt"))).to_contain_text("Not DICOM.")
@@ -215,6 +216,69 @@ def test_who_asks_is_notified_when_the_work_is_over(signed_in, live, start_worke
     assert [(title, more["body"]) for title, more in page.evaluate("told")] == [
         ("ICON", "Uploads: 1 completed, 1 failed.")
     ]
+
+
+def test_a_tab_that_nobody_looks_at_asks_seldom(signed_in, live, upload_zip):
+    page = signed_in
+    upload = upload_zip(*images(1))
+    tasks.start([upload.pk])
+    page.goto(f"{live.url}/dicom/progress/?upload={upload.pk}")
+    asked = []
+    page.on("request", lambda request: "/dicom/status/" in request.url and asked.append(request))
+    wait_until(lambda: page.wait_for_timeout(100) or len(asked) > 1, "two questions", 10)
+    show_tab(page, hidden=True)
+    page.wait_for_timeout(1_100)  # one more may have been on its way
+    asked.clear()
+    page.wait_for_timeout(3_000)
+    assert asked == []
+    show_tab(page, hidden=False)
+    wait_until(lambda: page.wait_for_timeout(50) or asked, "a question at once", 0.9)
+
+
+def show_tab(page, hidden: bool) -> None:
+    page.evaluate(
+        f"Object.defineProperty(document, 'hidden', {{ value: {str(hidden).lower()}, "
+        "configurable: true }); document.dispatchEvent(new Event('visibilitychange'))"
+    )
+
+
+def test_the_pages_make_sense_without_scripts(browser, live, staff_user, import_zip, upload_zip):
+    done, waiting = import_zip(*images(2)), upload_zip(*images(1, study=2))
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, live.url)
+    page.goto(f"{live.url}/dicom/result/{waiting.pk}/")
+    page.get_by_role("button", name=re.compile("Process Now")).click()
+    page.goto(f"{live.url}/dicom/progress/?upload={done.pk}&upload={waiting.pk}")
+    assert page.locator("[data-field=status]").all_inner_texts() == ["Completed", "Queued"]
+    assert page.locator("noscript progress").count() == 2
+    assert page.locator("head meta[http-equiv=refresh]").count() == 1
+    context.close()
+
+
+HOSTILE = "<img src=x onerror=alert(1)>\u202e{{7*7}}"
+
+
+def test_hostile_text_is_only_text(signed_in, live, worker, upload_zip):
+    page, dialogs = signed_in, []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message) or dialog.dismiss())
+    bad = {"PatientName": HOSTILE, "PatientID": HOSTILE, "StudyDescription": HOSTILE,
+           "SeriesDescription": HOSTILE, "SpecificCharacterSet": "ISO_IR 192"}  # fmt: skip
+    upload = upload_zip((f"{HOSTILE}.dcm", ct_image(**bad, charset="utf-8")))
+    DICOMFile.objects.filter(pk=upload.pk).update(original_name=HOSTILE)
+    tasks.start([upload.pk])
+    page.goto(f"{live.url}/dicom/progress/?upload={upload.pk}")
+    expect(page.locator("[data-field=status]")).to_have_text("Completed")
+    paths = [page.url.removeprefix(live.url), f"/dicom/result/{upload.pk}/", "/admin/"]
+    paths += [
+        f"/admin/app/{name}/" for name in ("dicomfile", "patient", "dicomstudy", "dicomseries")
+    ]
+    for path in paths:
+        page.goto(live.url + path)
+        assert page.locator("img[src=x]").count() == 0
+    page.goto(f"{live.url}/dicom/result/{upload.pk}/")
+    assert page.locator(".tree").inner_text().count("{{7*7}}") == 4
+    assert dialogs == []
 
 
 # Bootstrap from the CDN, and without it

@@ -1,0 +1,140 @@
+"""One timed run: a settled machine, a process, its seconds and its memory."""
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE_SECONDS = 0.1
+CAN_DROP_CACHES = os.geteuid() == 0
+SERVER = os.getenv("ICON_DATABASE_URL", "")  # PostgreSQL, where this user may make databases
+
+
+@dataclass(frozen=True)
+class Timed:
+    seconds: float  # the work itself
+    whole: float  # seconds, from the start of the process to its end
+    peak: int  # bytes: proportional set sizes of the process and its descendants, summed
+    output: str = ""
+
+
+def timed(command: list[str | Path], **options: Any) -> Timed:
+    """Run a command to its end, which has to be a success."""
+    over, peaks = threading.Event(), [0]
+    begun = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
+
+    def sample() -> None:
+        while not over.wait(SAMPLE_SECONDS):
+            peaks.append(_tree_size(process.pid))
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    output, _ = process.communicate()
+    whole = time.monotonic() - begun
+    over.set()
+    sampler.join()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, output)
+    return Timed(whole, whole, max(peaks), output)
+
+
+def _tree_size(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        children = [
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+        return _proportional_set_size(pid) + sum(map(_tree_size, children))
+    return 0
+
+
+def _proportional_set_size(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def settle(*files: Path) -> None:
+    """Write out what is dirty, forget what was deleted, and read these files into memory.
+
+    ext4 makes small files up to three times as slowly where it remembers many deleted ones;
+    it remembers them as long as their inodes are in the page cache.
+    """
+    os.sync()
+    if CAN_DROP_CACHES:
+        Path("/proc/sys/vm/drop_caches").write_text("3")
+    for file in files:
+        with file.open("rb") as stream:
+            while stream.read(1 << 20):
+                pass
+
+
+# ICON
+
+
+def manage(var: Path, *arguments: str | Path, database_url: str = "") -> Timed:
+    """Run a command of ICON's with its defaults, on a data folder of its own."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ICON_")}
+    environment |= {"ICON_VAR": str(var), "ICON_FSYNC": "batch"}
+    if database_url:
+        environment["ICON_DATABASE_URL"] = database_url
+    return timed([sys.executable, ROOT / "manage.py", *arguments], env=environment, cwd=ROOT)
+
+
+def migrate(var: Path, database_url: str = "") -> None:
+    manage(var, "migrate", "-v", "0", database_url=database_url)
+
+
+def import_archive(archive: Path, var: Path, outcome: str, database_url: str = "") -> Timed:
+    """Import an archive, all of whose members must end in this outcome.
+
+    The seconds are from the claim to the end status: what a worker that runs already needs.
+    """
+    run = manage(var, "import_archive", archive, "--json", database_url=database_url)
+    result = json.loads(run.output)
+    others = sum(count for name, count in result["outcomes"].items() if name != outcome)
+    if result["status"] != "completed" or others:
+        raise RuntimeError(f"The import of {archive.name} went otherwise: {run.output}")
+    return Timed(result["seconds"], run.whole, run.peak, run.output)
+
+
+@contextlib.contextmanager
+def new_database(name: str, template: str = "template0") -> Iterator[str]:
+    """The URL of a new PostgreSQL database, dropped afterwards."""
+    import psycopg
+
+    name = f"icon_benchmark_{os.getpid()}_{name}"
+    with psycopg.connect(SERVER, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield urlunsplit(urlsplit(SERVER)._replace(path=f"/{name}"))
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def machine() -> str:
+    """What the figures were measured on, in one line."""
+    cpu = memory = ""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.partition(":")[2].strip()
+            break
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemTotal"):
+            memory = f"{int(line.split()[1]) / 1024**2:.0f} GB"
+    cores = len(os.sched_getaffinity(0))
+    versions = f"Linux {platform.release()}, Python {platform.python_version()}"
+    return f"{cpu}, {cores} cores, {memory}, {versions}"
