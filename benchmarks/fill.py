@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fills ICON's catalogue with rows alone: `ICON_VAR=/some/folder python benchmarks/fill.py 1000000`.
+"""Fills the catalogue that ICON_VAR or ICON_DATABASE_URL names with rows alone.
 
 The shape is an import's: patients with 500 images in five series, uploads with their ledgers.
 There are no files, so this is for an empty catalogue that is thrown away afterwards.

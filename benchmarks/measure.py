@@ -86,12 +86,16 @@ def settle(*files: Path) -> None:
 
 
 def manage(var: Path, *arguments: str | Path, database_url: str = "") -> Timed:
-    """Run a command of ICON's with its defaults, on a data folder of its own."""
+    return python(var, ROOT / "manage.py", *arguments, database_url=database_url)
+
+
+def python(var: Path, *command: str | Path, database_url: str = "") -> Timed:
+    """Run a script on ICON with its defaults, and with a data folder of its own."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ICON_")}
     environment |= {"ICON_VAR": str(var), "ICON_FSYNC": "batch"}
     if database_url:
         environment["ICON_DATABASE_URL"] = database_url
-    return timed([sys.executable, ROOT / "manage.py", *arguments], env=environment, cwd=ROOT)
+    return timed([sys.executable, *command], env=environment, cwd=ROOT)
 
 
 def migrate(var: Path, database_url: str = "") -> None:

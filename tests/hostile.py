@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+import inflate64
+
 # DICOM
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -227,6 +229,13 @@ def deflate_blocks(data: bytes) -> bytes:
     pieces = [data[at : at + 65535] for at in range(0, len(data), 65535)] or [b""]
     blocks = [quote(piece) for piece in pieces[:-1]]
     return b"".join([*blocks, quote(pieces[-1], last=True)])
+
+
+def deflated64(data: bytes) -> bytes:
+    """Deflate64 with matches longer and further back than Deflate can say."""
+    packer = inflate64.Deflater()
+    packed: bytes = packer.deflate(data) + packer.flush()
+    return packed
 
 
 def quote(data: bytes, last: bool = False) -> bytes:
@@ -803,6 +812,9 @@ def stored(b: Builder) -> None:
 def packed_in_every_way(b: Builder) -> None:
     for method in (STORED, DEFLATE, DEFLATE64, BZIP2, LZMA):
         b.file("", dicom_file(b.attributes()), IMPORTED, method=method)
+    pixels = hashlib.shake_256(b"pixels").digest(40_000) * 2 + bytes(120_000)
+    data = dicom_file(b.attributes(Rows=200, Columns=500, PixelData=pixels))
+    b.file("", data, IMPORTED, DEFLATE64, deflated64(data))
 
 
 @case()
