@@ -135,7 +135,7 @@ def _status(upload: DICOMFile, place: int | None) -> dict[str, Any]:
         "tone": tone(upload),
         "live": is_live(upload),
         "can_start": can_start(upload),
-        "stage": upload.stage,
+        "stage": _stage(upload, percent),
         "percent": percent,
         "step": step,
         "queue_place": place,
@@ -156,8 +156,9 @@ def _percent_and_step(upload: DICOMFile, place: int | None) -> tuple[int, str]:
         return upload.percent, "Stopping"
     if upload.processing_status == Status.IN_PROGRESS:
         percent, step = _task_report(upload.task_id)
-        stage_step = STEPS[Stage(upload.stage)] if upload.stage else "Starting"
-        return max(percent, upload.percent), step or stage_step
+        if percent < upload.percent:  # told before the row was last written
+            return upload.percent, _step(upload)
+        return percent, step or _step(upload)
     if upload.processing_status == Status.COMPLETED:
         return 100, "Finished"
     if upload.processing_status == Status.FAILED:
@@ -165,6 +166,21 @@ def _percent_and_step(upload: DICOMFile, place: int | None) -> tuple[int, str]:
     if place:
         return upload.percent, f"Waiting for its turn: number {place} in the queue"
     return upload.percent, "Stopped" if upload.stopped else "Not started"
+
+
+def _stage(upload: DICOMFile, percent: int) -> str:
+    """The row's stage, or the one that a fresher report has reached: 10 to 30 % is Extract."""
+    fresher = upload.processing_status == Status.IN_PROGRESS and percent > upload.percent
+    if fresher and percent >= 10 and upload.stage in (Stage.INITIALIZE, Stage.EXTRACT):
+        return Stage.EXTRACT if percent < 30 else Stage.PROCESS
+    return upload.stage
+
+
+def _step(upload: DICOMFile) -> str:
+    """What a run is at, as its row knows it."""
+    if upload.stage in (Stage.EXTRACT, Stage.PROCESS) and upload.member_count:
+        return f"{upload.files_done:,} of {counted(upload.member_count, 'file')} filed"
+    return STEPS[Stage(upload.stage)] if upload.stage else "Starting"
 
 
 def _task_report(task_id: str) -> tuple[int, str]:

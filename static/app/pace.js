@@ -60,8 +60,8 @@ export class Pace {
   }
 }
 
-/** The longest of several uploads' time left, in words. */
+/** The longest of several uploads' time left, in words; "" while one of them is not known. */
 export function remaining(paces) {
-  const known = paces.map((pace) => pace.secondsLeft).filter((seconds) => seconds !== null);
-  return known.length ? left(Math.max(...known)) : "";
+  const seconds = paces.map((pace) => pace.secondsLeft);
+  return seconds.length && !seconds.includes(null) ? left(Math.max(...seconds)) : "";
 }

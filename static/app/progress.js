@@ -103,7 +103,8 @@ function showTotal(states) {
   if (bar) {
     bar.setAttribute("aria-valuenow", percent);
     field(page, "total-fill").style.width = `${percent}%`;
-    const left = remaining(states.map((state) => paces.get(state.id)));
+    const moving = states.filter((state) => state.live);
+    const left = remaining(moving.map((state) => paces.get(state.id)));
     write(field(page, "total-words"), `${over} of ${states.length} uploads done${left && ` · ${left}`}`);
   }
   const live = states.some((state) => state.live);
