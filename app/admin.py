@@ -156,6 +156,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def save_model(self, request: HttpRequest, obj: DICOMFile, form: Any, change: bool) -> None:
         obj.uploaded_by = request.user  # type: ignore[assignment]  # staff, so never anonymous
         super().save_model(request, obj, form, change)
+        obj.sync_archive()  # the row is committed after this
 
     def response_add(
         self, request: HttpRequest, obj: DICOMFile, post_url_continue: str | None = None

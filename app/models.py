@@ -1,6 +1,8 @@
 """The tables, and what one row can do."""
 
+import os
 import uuid
+from pathlib import Path
 
 from django.conf import settings
 from django.db import models
@@ -93,6 +95,16 @@ class DICOMFile(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("upload_result", args=[self.pk])
+
+    def sync_archive(self) -> None:
+        """Make the archive and its name durable, before its row says that it is here."""
+        path = Path(self.file.path)
+        for one in (path, path.parent):
+            fd = os.open(one, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
     @property
     def outcomes(self) -> dict[str, int]:

@@ -23,7 +23,7 @@ from app.dicom.staging import superseded_path
 from app.models import DICOMFile, DICOMInstance, Patient, Status
 from app.verify import verify
 from tests.conftest import lacking, process
-from tests.objects import ct_image, rt_structure_set, uid
+from tests.objects import ct_image, rt_structure_set, uid, zip_of
 
 RUN = """
 import sys, django
@@ -341,3 +341,22 @@ def clear() -> None:
     for patient in Patient.objects.all():
         removal.delete(patient)
     DICOMFile.objects.all().delete()
+
+
+def test_a_kept_zip_is_durable_before_its_row_is_there(environment, tmp_path):
+    strace = shutil.which("strace") or lacking("strace", "strace")
+    archive, log = zip_of(tmp_path / "a.zip", IMAGES[0]), tmp_path / "strace.log"
+    manage = [sys.executable, "manage.py", "import_archive", str(archive)]
+    traced = [strace, "-f", "-y", "-e", "trace=fsync,fdatasync", "-o", str(log)]
+    subprocess.run(
+        [*traced, *manage],
+        env=os.environ | environment,
+        cwd=project.BASE_DIR,
+        capture_output=True,
+        check=True,
+    )
+    synced = log.read_text().splitlines()
+    kept = next(at for at, line in enumerate(synced) if "/archives/" in line and ".zip" in line)
+    folder = next(at for at, line in enumerate(synced) if line.rstrip().endswith("/archives>) = 0"))
+    row = next(at for at, line in enumerate(synced) if "sqlite3" in line)
+    assert kept < folder < row

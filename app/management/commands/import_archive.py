@@ -63,6 +63,7 @@ def keep_copy(path: Path) -> DICOMFile:
     with path.open("rb") as source, target.open("xb") as copy:
         _copy(source, copy)
     target.chmod(settings.FILE_UPLOAD_PERMISSIONS)
+    upload.sync_archive()
     upload.save()
     return upload
 
