@@ -42,12 +42,12 @@ from .models import (
 )
 
 # What a record and its row have in common: a new attribute is copied unasked.
-IDENTITY = PatientRecord.__slots__[1:]
-STUDY = StudyRecord.__slots__[1:]
-SERIES = SeriesRecord.__slots__[1:]
-INSTANCE = InstanceRecord.__slots__
-IMAGE = ImageRecord.__slots__
-STRUCTURE_SET = StructureSetRecord.__slots__[:-1]
+IDENTITY = PatientRecord.__struct_fields__[1:]
+STUDY = StudyRecord.__struct_fields__[1:]
+SERIES = SeriesRecord.__struct_fields__[1:]
+INSTANCE = InstanceRecord.__struct_fields__
+IMAGE = ImageRecord.__struct_fields__
+STRUCTURE_SET = StructureSetRecord.__struct_fields__[:-1]
 ROI = ("roi_number", "roi_name", "rt_roi_interpreted_type", "roi_generation_algorithm",
        "roi_display_color", "contour_count", "roi_contour_data")  # fmt: skip
 KEYWORDS = {

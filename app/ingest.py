@@ -21,6 +21,7 @@ from django.db import (
 )
 from django.db.models import Count, F
 from django.db.models.functions import Coalesce, Now
+from msgspec import structs
 
 from app.dicom.archives import Archive, Limits, open_archive
 from app.dicom.errors import ArchiveRefused, Expected, StorageFailed
@@ -423,7 +424,9 @@ def _is_committed(run: Run, batch: list[Extracted]) -> bool:
 
 
 def _refused(extracted: Extracted) -> Extracted:
-    return replace(extracted, outcome=Outcome.FAILED, reason="not_stored", facts={}, header=None)
+    return structs.replace(
+        extracted, outcome=Outcome.FAILED, reason="not_stored", facts={}, header=None
+    )
 
 
 def _publish(staging: Staging, entries: list[Entry], progress: Progress) -> None:

@@ -3,8 +3,8 @@
 Only here are the contents of members inflated and parsed. It runs without Django, under limits
 of its own, and ends at the end of its input or with its parent.
 
-    stdin    one JSON line of settings, then one JSON line for each chunk of jobs
-    stdout   one message of `wire` for each member; for a ZIP in the ZIP, its members' first
+    stdin    one frame of `wire` with its orders, then one for each chunk of jobs
+    stdout   one frame for each member; for a ZIP in the ZIP, its members' first
     mark     shared memory: which member is being read, and a counter that moves while it is
 """
 
@@ -12,7 +12,6 @@ import ctypes
 import gc
 import hashlib
 import itertools
-import json
 import mmap
 import os
 import resource
@@ -22,7 +21,6 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 from .archives import Limits, Member, open_archive
 from .errors import (
@@ -33,10 +31,10 @@ from .errors import (
     StorageFailed,
     disk_failure,
 )
-from .headers import HeaderLimits, looks_like_dicom, read_header
+from .headers import looks_like_dicom, read_header
 from .inflate import member_bytes, member_chunks
 from .records import Header
-from .wire import Extracted, encode, staged_name
+from .wire import LENGTH, Extracted, Job, Orders, Sender, staged_name, unpack_jobs, unpack_orders
 
 MARK = struct.Struct("<qqq")  # index, inner, counter
 NOTHING = -1
@@ -59,39 +57,27 @@ SYSTEM_SUFFIXES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One member to read; a repeated job names what of a ZIP inside is known already."""
-
-    member: Member
-    seen: frozenset[int]  # inner numbers that were reported before
-    given_up: dict[int, str]  # inner number -> the reason code of a member that ends its reader
-    limits: Limits  # what is left for ZIPs inside
-
-    @classmethod
-    def read(cls, line: list[Any], limits: Limits) -> "Job":
-        member, seen, given_up, members, total = line
-        codes = {int(number): code for number, code in given_up.items()}
-        if members or total:
-            limits = replace(limits, members=limits.members - members, total=limits.total - total)
-        return cls(Member(*member), frozenset(seen), codes, limits)
-
-
 def main() -> None:
     messages = os.fdopen(os.dup(1), "wb", buffering=MESSAGES)
     os.dup2(2, 1)  # nothing that a library prints may mix with the messages
-    settings = json.loads(sys.stdin.buffer.readline())
-    _confine(settings["memory"], settings["parent"])
-    reader = Reader(settings)
+    orders = unpack_orders(_next_frame())
+    _confine(orders.memory, orders.parent)
+    reader, sender = Reader(orders), Sender()
     # What is imported stays, and the fast path makes no cycles: collect seldom.
     gc.freeze()
     gc.set_threshold(50_000)
-    for line in sys.stdin.buffer:
-        for job in json.loads(line):
-            for extracted in reader.extract(Job.read(job, reader.limits)):
-                messages.write(encode(extracted))
+    while body := _next_frame():
+        for job in unpack_jobs(body):
+            for extracted in reader.extract(job):
+                messages.write(sender.frame(extracted))
         reader.rest()
         messages.flush()
+
+
+def _next_frame() -> bytes:
+    """b"" at the end of the input."""
+    prefix = sys.stdin.buffer.read(LENGTH.size)
+    return sys.stdin.buffer.read(*LENGTH.unpack(prefix)) if prefix else b""
 
 
 def _confine(memory: int, parent: int) -> None:
@@ -106,21 +92,31 @@ def _confine(memory: int, parent: int) -> None:
 class Reader:
     """Reads members of one archive into one staging folder."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.archive: int = settings["archive"]
-        self.staging: int = settings["staging"]
-        self.mark = mmap.mmap(settings["mark"], MARK.size)
-        self.limits = Limits(**settings["limits"])
-        self.header_limits = HeaderLimits(**settings["header_limits"])
-        self.assumed_charset: str = settings["assumed_charset"]
+    def __init__(self, orders: Orders) -> None:
+        self.archive = orders.archive
+        self.staging = orders.staging
+        self.mark = mmap.mmap(orders.mark, MARK.size)
+        self.limits = orders.limits
+        self.header_limits = orders.header_limits
+        self.assumed_charset = orders.assumed_charset
         self.counter = 0
         self.used = False  # whether it has read a member before
 
     def extract(self, job: Job) -> Iterator[Extracted]:
         """What became of a member: first of what a ZIP there holds, last of the member itself."""
         numbers = itertools.count()
-        yield from self._extract(job, self.archive, job.member, numbers, "", job.limits)
+        yield from self._extract(job, self.archive, job.member, numbers, "", self._left(job))
         self.used = True
+
+    def _left(self, job: Job) -> Limits:
+        """The limits, less what ZIPs inside have taken of them."""
+        if not job.inner_members:
+            return self.limits
+        return replace(
+            self.limits,
+            members=self.limits.members - job.inner_members,
+            total=self.limits.total - job.inner_bytes,
+        )
 
     def rest(self) -> None:
         self._sign(NOTHING, 0)

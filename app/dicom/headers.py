@@ -16,6 +16,7 @@ from .records import (
     Header,
     ImageRecord,
     InstanceRecord,
+    Lineage,
     PatientRecord,
     ReadWarning,
     SeriesRecord,
@@ -84,6 +85,7 @@ SERIES = (
     *(SERIES_DATE, BODY_PART_EXAMINED, FRAME_OF_REFERENCE_UID),
 )
 INSTANCE = (SOP_CLASS_UID, SOP_INSTANCE_UID, INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS, COLUMNS)
+LINEAGE = (*PATIENT, *STUDY, *SERIES)
 PLANE = (PIXEL_SPACING, SLICE_THICKNESS, IMAGE_POSITION_PATIENT, IMAGE_ORIENTATION_PATIENT)
 IMAGE = (*PLANE, SLICE_LOCATION, PATIENT_POSITION)
 
@@ -140,7 +142,7 @@ EXPLICIT_META = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0"
 BULK = 2**16  # bytes; an element of more is a document or a waveform, and ends a header
 LOOKED_AT = 8  # elements that must make sense in a file without prefix
 
-Record = TypeVar("Record")
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +171,8 @@ class Kind(Enum):
     OTHER = "anything else"
 
 
-class Decoded(NamedTuple, Generic[Record]):
-    record: Record
+class Decoded(NamedTuple, Generic[Kept]):
+    record: Kept
     warnings: tuple[ReadWarning, ...] = ()
 
 
@@ -381,13 +383,12 @@ def _records(found: Found, assumed_charset: str) -> Header:
     directory = MEDIA_STORAGE_DIRECTORY in (sop_class_uid, found.media_storage_class)
     if directory or DIRECTORY_RECORD_SEQUENCE in dataset:
         raise MemberSkipped("dicomdir")
-    study = _study(_elements(dataset, STUDY), charset)
-    series = _series(_elements(dataset, SERIES), charset, dataset.little_endian)
-    instance = _instance(values, sop_class_uid, series.record.modality, found)
-    patient = _patient(_elements(dataset, PATIENT), charset)
+    lineage = _lineage(_elements(dataset, LINEAGE), charset, dataset.little_endian)
+    modality = lineage.record.series.modality
+    instance = _instance(values, sop_class_uid, modality, found)
     image: ImageRecord | None = None
     structure_set: Decoded[StructureSetRecord] | None = None
-    kind = _kind(sop_class_uid, series.record.modality)
+    kind = _kind(sop_class_uid, modality)
     if found.error and kind != Kind.STRUCTURE_SET:
         raise found.error
     match kind:
@@ -396,13 +397,11 @@ def _records(found: Found, assumed_charset: str) -> Header:
         case Kind.STRUCTURE_SET:
             structure_set = _structure_set(found, charset)
     warnings = (
-        *(patient.warnings, study.warnings, series.warnings),
-        *(values.warnings, structure_set.warnings if structure_set else ()),
+        *(lineage.warnings, values.warnings),
+        *(structure_set.warnings if structure_set else (),),
     )
     return Header(
-        patient=patient.record,
-        study=study.record,
-        series=series.record,
+        lineage=lineage.record,
         instance=instance,
         image=image,
         structure_set=structure_set.record if structure_set else None,
@@ -415,37 +414,27 @@ def _elements(dataset: Dataset, attributes: Iterable[Attribute]) -> tuple[Elemen
     return tuple([get(attribute.tag) for attribute in attributes])
 
 
-def _values(
-    attributes: Iterable[Attribute],
-    elements: Iterable[Element | None],
-    charset: text.Charset,
-    little_endian: bool = True,
-) -> Values:
-    by_tag = {
-        attribute.tag: element for attribute, element in zip(attributes, elements, strict=True)
-    }
-    return Values(by_tag.get, charset, little_endian)
+@lru_cache(maxsize=128)  # a series' files repeat these elements' bytes
+def _lineage(
+    elements: tuple[Element | None, ...], charset: text.Charset, little_endian: bool
+) -> Decoded[Lineage]:
+    by_tag = {a.tag: element for a, element in zip(LINEAGE, elements, strict=True)}
+    values = Values(by_tag.get, charset, little_endian)
+    lineage = Lineage(_patient(values), _study(values), _series(values))
+    return Decoded(lineage, tuple(values.warnings))
 
 
-# A series' files repeat these elements' bytes, so that most are decoded once.
-
-
-@lru_cache(maxsize=128)
-def _patient(elements: tuple[Element | None, ...], charset: text.Charset) -> Decoded[PatientRecord]:
-    values = _values(PATIENT, elements, charset)
-    record = PatientRecord(
+def _patient(values: Values) -> PatientRecord:
+    return PatientRecord(
         unique_patient_id=values.patient_id(PATIENT_ID),
         patient_name=values.text(PATIENT_NAME),
         patient_dob=values.date(PATIENT_BIRTH_DATE),
         patient_sex=values.text(PATIENT_SEX),
     )
-    return Decoded(record, tuple(values.warnings))
 
 
-@lru_cache(maxsize=128)
-def _study(elements: tuple[Element | None, ...], charset: text.Charset) -> Decoded[StudyRecord]:
-    values = _values(STUDY, elements, charset)
-    record = StudyRecord(
+def _study(values: Values) -> StudyRecord:
+    return StudyRecord(
         study_instance_uid=values.identity(STUDY_INSTANCE_UID),
         study_date=values.date(STUDY_DATE),
         study_time=values.time(STUDY_TIME),
@@ -453,15 +442,10 @@ def _study(elements: tuple[Element | None, ...], charset: text.Charset) -> Decod
         accession_number=values.text(ACCESSION_NUMBER),
         study_id=values.text(STUDY_ID),
     )
-    return Decoded(record, tuple(values.warnings))
 
 
-@lru_cache(maxsize=128)
-def _series(
-    elements: tuple[Element | None, ...], charset: text.Charset, little_endian: bool
-) -> Decoded[SeriesRecord]:
-    values = _values(SERIES, elements, charset, little_endian)
-    record = SeriesRecord(
+def _series(values: Values) -> SeriesRecord:
+    return SeriesRecord(
         series_instance_uid=values.identity(SERIES_INSTANCE_UID),
         modality=values.text(MODALITY),
         series_number=values.integer(SERIES_NUMBER),
@@ -470,7 +454,6 @@ def _series(
         body_part_examined=values.text(BODY_PART_EXAMINED),
         frame_of_reference_uid=values.uid(FRAME_OF_REFERENCE_UID),
     )
-    return Decoded(record, tuple(values.warnings))
 
 
 def _instance(values: Values, sop_class_uid: str, modality: str, found: Found) -> InstanceRecord:

@@ -6,7 +6,6 @@ fails. So killing an extractor from outside changes nothing.
 """
 
 import fcntl
-import json
 import mmap
 import os
 import selectors
@@ -16,15 +15,14 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from .archives import Limits, Member
 from .errors import StorageFailed
 from .extractor import MARK, NOTHING, STORAGE
 from .headers import HeaderLimits
-from .wire import Extracted, decode
+from .wire import Extracted, Job, Orders, Receiver, frame
 
 CHUNK_MEMBERS, CHUNK_BYTES = 16, 4_000_000  # of jobs that are sent at once
 # What an extractor has to do while its parent syncs and commits; its pipe holds the results.
@@ -68,7 +66,7 @@ class Child:
     process: "subprocess.Popen[bytes]"
     mark: mmap.mmap
     jobs: dict[int, Member] = field(default_factory=dict)  # sent and unanswered, in order
-    buffer: bytearray = field(default_factory=bytearray)
+    receiver: Receiver = field(default_factory=Receiver)
     last_mark: bytes = b""
     job_bytes: int = 0  # unpacked, of all jobs
     silent: float = 0.0  # seconds without a sign
@@ -196,7 +194,7 @@ class Pool:
 
     def _send(self, child: Child, chunk: list[Member], alone: bool = False) -> None:
         jobs = [
-            (
+            Job(
                 member,
                 sorted(self.seen.get(member.index, ())),
                 self.given_up.get(member.index, {}),
@@ -211,10 +209,10 @@ class Pool:
         child.show_sign()
         self._write(child, jobs)
 
-    def _write(self, child: Child, value: Any) -> None:
+    def _write(self, child: Child, value: Orders | list[Job]) -> None:
         assert child.process.stdin
         try:
-            child.process.stdin.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
+            child.process.stdin.write(frame(value))
             child.process.stdin.flush()
         except BrokenPipeError:
             pass  # it died; its end is seen, and its jobs sent again, when it is listened to
@@ -245,11 +243,11 @@ class Pool:
             self._replace(child, "reader_crashed")
             return
         child.show_sign()
-        child.buffer += data
+        child.receiver.buffer += data
         self._take(child)
 
     def _take(self, child: Child) -> None:
-        for extracted in decode(child.buffer):
+        for extracted in child.receiver.members():
             if extracted.outcome == STORAGE:
                 raise StorageFailed(extracted.reason, **extracted.facts)
             self.idle_deaths = 0
@@ -332,22 +330,22 @@ class Pool:
         with suppress(PermissionError):  # a user has only so much memory for pipes
             fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         child = Child(process, mark)
-        self._write(child, self._settings_line(mark_fd))
+        self._write(child, self._orders(mark_fd))
         os.close(mark_fd)
         child.show_sign()
         return child
 
-    def _settings_line(self, mark_fd: int) -> dict[str, Any]:
-        return {
-            "archive": self.archive,
-            "staging": self.staging,
-            "mark": mark_fd,
-            "parent": os.getpid(),
-            "memory": self.settings.memory,
-            "limits": asdict(self.settings.limits),
-            "header_limits": asdict(self.settings.header_limits),
-            "assumed_charset": self.settings.assumed_charset,
-        }
+    def _orders(self, mark: int) -> Orders:
+        return Orders(
+            archive=self.archive,
+            staging=self.staging,
+            mark=mark,
+            parent=os.getpid(),
+            memory=self.settings.memory,
+            limits=self.settings.limits,
+            header_limits=self.settings.header_limits,
+            assumed_charset=self.settings.assumed_charset,
+        )
 
     def _watch(self, child: Child, events: int) -> None:
         assert child.process.stdout

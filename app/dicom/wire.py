@@ -1,35 +1,53 @@
-"""What an extractor tells its parent: one message for each member it has read.
+"""What a pool and its extractors tell each other, in frames of MessagePack.
 
-The child parses hostile bytes, so nothing it sends is ever executed: JSON, and the contours
-behind it as they are, since escaping megabytes of numbers costs more than reading them.
+The child parses hostile bytes, so nothing it sends is ever executed, and what is not of these
+types is refused. A series' members repeat what they hang under: it is sent when it changes.
 """
 
-import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import date, time
-from functools import lru_cache
-from typing import Any
 
+from msgspec import msgpack
+
+from .archives import Limits, Member
+from .headers import HeaderLimits
 from .records import (
     Header,
     ImageRecord,
     InstanceRecord,
-    PatientRecord,
+    Lineage,
     ReadWarning,
-    ROIRecord,
-    SeriesRecord,
+    Record,
     StructureSetRecord,
-    StudyRecord,
 )
 
-PREFIX = struct.Struct("<II")  # bytes of JSON, bytes of contours
-_to_json = json.JSONEncoder(separators=(",", ":"), default=str).encode  # dates as ISO 8601
+LENGTH = struct.Struct("<I")  # bytes of the frame that follows
 
 
-@dataclass(frozen=True, slots=True)
-class Extracted:
+class Orders(Record, frozen=True):
+    """An extractor's settings, told once; see `pool.Settings`."""
+
+    archive: int  # file descriptor
+    staging: int  # file descriptor of the folder
+    mark: int  # file descriptor of shared memory
+    parent: int  # process
+    memory: int  # bytes of address space
+    limits: Limits
+    header_limits: HeaderLimits
+    assumed_charset: str
+
+
+class Job(Record, frozen=True):
+    """One member to read; a repeated job names what of a ZIP inside is known already."""
+
+    member: Member
+    seen: list[int]  # inner numbers that were reported before
+    given_up: dict[int, str]  # inner number -> the reason code of a member that ends its reader
+    inner_members: int  # of ZIPs inside, read so far
+    inner_bytes: int  # of those, unpacked
+
+
+class Extracted(Record, frozen=True):
     """One member as it was read: to be catalogued where it has a header."""
 
     index: int
@@ -39,7 +57,7 @@ class Extracted:
     sha256: str  # "" where it was not read to its end
     outcome: str  # "" where the catalogue decides; else "skipped" or "failed"
     reason: str
-    facts: dict[str, str | int] = field(default_factory=dict)
+    facts: dict[str, str | int] = {}
     header: Header | None = None
 
     @property
@@ -55,110 +73,112 @@ class Extracted:
         return 2_000 + contours
 
 
+class _Message(Record, frozen=True):
+    """An extracted member, as it is sent."""
+
+    index: int
+    inner: int
+    name: str
+    size: int
+    sha256: str
+    outcome: str
+    reason: str
+    facts: dict[str, str | int]
+    lineage: Lineage | None  # None where it is that of the message before
+    instance: InstanceRecord | None
+    image: ImageRecord | None
+    structure_set: StructureSetRecord | None
+    warnings: list[ReadWarning]
+
+
 def staged_name(index: int, inner: int) -> str:
     return f"{index}-{inner}.dcm"
 
 
-def encode(extracted: Extracted) -> bytes:
-    header = extracted.header
-    body: list[Any] = [
-        extracted.index,
-        extracted.inner,
-        extracted.name,
-        extracted.size,
-        extracted.sha256,
-        extracted.outcome,
-        extracted.reason,
-        extracted.facts,
-        _pack_header(header) if header else None,
-    ]
-    text = _to_json(body).encode()
-    contours = b""
-    if header and header.structure_set:
-        contours = b"".join(roi.roi_contour_data for roi in header.structure_set.rois)
-    return PREFIX.pack(len(text), len(contours)) + text + contours
+_pack = msgpack.Encoder().encode
+unpack_orders = msgpack.Decoder(Orders).decode
+unpack_jobs = msgpack.Decoder(list[Job]).decode
+_unpack_message = msgpack.Decoder(_Message).decode
 
 
-def decode(buffer: bytearray) -> Iterator[Extracted]:
-    """Take every whole message off the front of `buffer`."""
+def frame(value: Orders | list[Job] | _Message) -> bytes:
+    body = _pack(value)
+    return LENGTH.pack(len(body)) + body
+
+
+def frames(buffer: bytearray) -> Iterator[bytes]:
+    """Take every whole frame off the front of `buffer`."""
     start = 0
-    while len(buffer) - start >= PREFIX.size:
-        text_length, contours_length = PREFIX.unpack_from(buffer, start)
-        text = start + PREFIX.size
-        contours, end = text + text_length, text + text_length + contours_length
-        if len(buffer) < end:
+    while len(buffer) - start >= LENGTH.size:
+        (length,) = LENGTH.unpack_from(buffer, start)
+        body = start + LENGTH.size
+        if len(buffer) < body + length:
             break
-        body = json.loads(buffer[text:contours].decode())
-        body[-1] = _unpack_header(body[-1], bytes(buffer[contours:end]))
-        yield Extracted(*body)
-        start = end
+        yield bytes(buffer[body : body + length])
+        start = body + length
     del buffer[:start]
 
 
-def _pack_header(header: Header) -> list[Any]:
-    structure = header.structure_set
-    return [
-        _values(header.patient),
-        _values(header.study),
-        _values(header.series),
-        _values(header.instance),
-        header.image and _values(header.image),
-        structure and _pack_structure(structure),
-        [(warning.code, warning.facts) for warning in header.warnings],
-    ]
+class Sender:
+    """Members into frames."""
+
+    def __init__(self) -> None:
+        self.lineage: Lineage | None = None  # the one sent last
+
+    def frame(self, told: Extracted) -> bytes:
+        header = told.header
+        lineage = header.lineage if header and header.lineage is not self.lineage else None
+        self.lineage = lineage or self.lineage
+        return frame(
+            _Message(
+                told.index,
+                told.inner,
+                told.name,
+                told.size,
+                told.sha256,
+                told.outcome,
+                told.reason,
+                told.facts,
+                lineage,
+                header.instance if header else None,
+                header.image if header else None,
+                header.structure_set if header else None,
+                header.warnings if header else [],
+            )
+        )
 
 
-def _values(record: Any) -> list[Any]:
-    return [getattr(record, name) for name in record.__slots__]
+class Receiver:
+    """Frames of one sender into members."""
 
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        self.lineage: Lineage | None = None
 
-def _pack_structure(structure: StructureSetRecord) -> list[Any]:
-    *own, rois = _values(structure)
-    return [*own, [[*_values(roi)[:-1], len(roi.roi_contour_data)] for roi in rois]]
+    def members(self) -> Iterator[Extracted]:
+        """Those that have wholly arrived."""
+        for body in frames(self.buffer):
+            message = _unpack_message(body)
+            self.lineage = message.lineage or self.lineage
+            yield Extracted(
+                message.index,
+                message.inner,
+                message.name,
+                message.size,
+                message.sha256,
+                message.outcome,
+                message.reason,
+                message.facts,
+                self._header(message),
+            )
 
-
-def _unpack_header(body: list[Any] | None, contours: bytes) -> Header | None:
-    if body is None:
-        return None
-    patient, study, series, instance, image, structure, warnings = body
-    return Header(
-        patient=_patient(*patient),
-        study=_study(*study),
-        series=_series(*series),
-        instance=InstanceRecord(*instance),
-        image=ImageRecord(*image) if image else None,
-        structure_set=_structure(structure, contours) if structure else None,
-        warnings=[ReadWarning(*warning) for warning in warnings],
-    )
-
-
-# A series' images repeat their patient, study and series: read each once.
-@lru_cache(64)
-def _patient(identifier: str, name: str, dob: str | None, sex: str) -> PatientRecord:
-    return PatientRecord(identifier, name, _date(dob), sex)
-
-
-@lru_cache(64)
-def _study(uid: str, day: str | None, clock: str | None, *texts: str) -> StudyRecord:
-    return StudyRecord(uid, _date(day), time.fromisoformat(clock) if clock else None, *texts)
-
-
-@lru_cache(64)
-def _series(
-    uid: str, modality: str, number: int | None, description: str, day: str | None, *texts: str
-) -> SeriesRecord:
-    return SeriesRecord(uid, modality, number, description, _date(day), *texts)
-
-
-def _structure(body: list[Any], contours: bytes) -> StructureSetRecord:
-    label, name, day, *rest, rois = body
-    start, records = 0, []
-    for *values, length in rois:
-        values.append(contours[start : start + length])
-        records.append(ROIRecord(*values))
-        start += length
-    return StructureSetRecord(*[label, name, _date(day), *rest, records])
-
-
-def _date(text: str | None) -> date | None:
-    return date.fromisoformat(text) if text else None
+    def _header(self, message: _Message) -> Header | None:
+        if message.instance is None or self.lineage is None:
+            return None
+        return Header(
+            self.lineage,
+            message.instance,
+            message.image,
+            message.structure_set,
+            message.warnings,
+        )
