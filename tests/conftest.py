@@ -24,7 +24,8 @@ import pytest
 import redis
 from django.conf import settings as project
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.core.management import call_command
+from django.db import ConnectionHandler, connection, connections
 
 from app import ingest
 from app.management.commands.import_archive import keep_copy
@@ -32,6 +33,7 @@ from app.management.commands.up import broker_command
 from app.models import DICOMFile
 from app.verify import verify
 from icon.processes import child_of_this
+from icon.settings import database
 from tests.objects import ct_image, uid, zip_of
 
 START_SECONDS = 60
@@ -210,6 +212,28 @@ def broker(valkey) -> Iterator[redis.Redis]:
         client.flushall()
 
 
+@pytest.fixture
+def mortal_broker(request, valkey, broker, tmp_path) -> Iterator[Service]:
+    """A broker to be killed: the embedded one, or with the parameter "redis" a Redis server."""
+    if request.param == "valkey":
+        yield valkey
+        return
+    binary = shutil.which("redis-server") or lacking("Redis server", "redis-server")
+    valkey.stop()
+    path = Path(project.CELERY_BROKER_URL.removeprefix("redis+socket://"))
+    options = broker_command(path, tmp_path / "redis")[1:]
+    service = Service([binary, *options], tmp_path / "redis.log")
+    begin(service, broker)
+    yield service
+    service.stop()
+    begin(valkey, broker)
+
+
+def begin(service: Service, client: redis.Redis) -> None:
+    service.start()
+    wait_until(lambda: answers(client), "the broker")
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory) -> Iterator[str]:
     """The URL of a Redis server of Debian's, on a free port."""
@@ -261,6 +285,34 @@ def running_postgres() -> Iterator[tuple[str, Service]]:
     yield f"postgres://icon@{quote(str(folder), safe='')}:5432/postgres", service
     service.stop(signal.SIGINT)
     shutil.rmtree(folder)
+
+
+class default_database:
+    """Another default database, with its tables."""
+
+    def __init__(self, url: str) -> None:
+        self.other = ConnectionHandler({"default": database(url)})["default"]
+
+    def __enter__(self) -> None:
+        self.kept, connections["default"] = connections["default"], self.other
+        connections.settings["default"] = self.other.settings_dict  # for other threads
+        call_command("migrate", verbosity=0)
+
+    def __exit__(self, *exception: object) -> None:
+        self.other.close()
+        connections["default"] = self.kept
+        connections.settings["default"] = self.kept.settings_dict
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_database(request, transactional_db, tmp_path) -> Iterator[None]:
+    """Another database in place of the tests' own, also for the processes that a test starts."""
+    if request.param == "postgresql":
+        with running_postgres() as (url, _), default_database(url):
+            yield
+    else:
+        with default_database(f"sqlite:///{tmp_path}/icon.sqlite3"):
+            yield
 
 
 # ICON's own processes

@@ -6,8 +6,6 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
-from django.core.management import call_command
-from django.db import ConnectionHandler, connections
 from django.db.models.functions import Now
 
 from app.models import (
@@ -20,7 +18,6 @@ from app.models import (
     Status,
 )
 from app.verify import verify
-from icon.settings import database
 from tests.conftest import wait_until
 from tests.objects import ct_image, rt_structure_set, uid
 
@@ -89,20 +86,3 @@ def clear(root: Path) -> None:
     Patient.objects.all().delete()
     for folder in root.iterdir():
         shutil.rmtree(folder)
-
-
-class default_database:
-    """Another default database, with its tables."""
-
-    def __init__(self, url: str) -> None:
-        self.other = ConnectionHandler({"default": database(url)})["default"]
-
-    def __enter__(self) -> None:
-        self.kept, connections["default"] = connections["default"], self.other
-        connections.settings["default"] = self.other.settings_dict  # for other threads
-        call_command("migrate", verbosity=0)
-
-    def __exit__(self, *exception: object) -> None:
-        self.other.close()
-        connections["default"] = self.kept
-        connections.settings["default"] = self.kept.settings_dict

@@ -5,7 +5,6 @@ A few seconds, once, by default; `python3 run.py test -m crash` takes half a min
 """
 
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,15 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import redis
-from django.conf import settings as project
 from django.db import OperationalError, connection
 
 from app import ingest, tasks
-from app.management.commands.up import broker_command
 from app.models import DICOMFile, Status
 from tests import faults
-from tests.conftest import Service, answers, lacking, running_postgres, wait_until
+from tests.conftest import Service, begin, default_database, running_postgres, wait_until
 from tests.objects import ct_image, uid, zip_of
 
 BACK_SECONDS = 60  # within which everything goes on by itself
@@ -64,28 +60,6 @@ def status_of(upload: DICOMFile) -> str:
 # The broker
 
 
-@pytest.fixture
-def mortal_broker(request, valkey, broker, tmp_path) -> Iterator[Service]:
-    """The embedded broker, or a Redis server in its place."""
-    if request.param == "valkey":
-        yield valkey
-        return
-    binary = shutil.which("redis-server") or lacking("Redis server", "redis-server")
-    valkey.stop()
-    path = Path(project.CELERY_BROKER_URL.removeprefix("redis+socket://"))
-    options = broker_command(path, tmp_path / "redis")[1:]
-    service = Service([binary, *options], tmp_path / "redis.log")
-    begin(service, broker)
-    yield service
-    service.stop()
-    begin(valkey, broker)
-
-
-def begin(service: Service, client: redis.Redis) -> None:
-    service.start()
-    wait_until(lambda: answers(client), "the broker")
-
-
 @pytest.mark.parametrize(
     ("mortal_broker", "times", "seconds"),
     [
@@ -120,10 +94,10 @@ def test_an_import_comes_through_an_outage_of_the_broker(
 def outage(request, transactional_db, tmp_path) -> Iterator[Callable[[float], None]]:
     """Take the database away for so many seconds."""
     if request.param == "postgresql":
-        with running_postgres() as (url, server), faults.default_database(url):
+        with running_postgres() as (url, server), default_database(url):
             yield lambda seconds: stop_for(server, seconds)
     else:
-        with faults.default_database(f"sqlite:///{tmp_path}/icon.sqlite3"):
+        with default_database(f"sqlite:///{tmp_path}/icon.sqlite3"):
             yield hold_for
 
 
@@ -181,7 +155,7 @@ def test_a_run_that_loses_its_connection_goes_on(postgres, upload_zip, monkeypat
     """At any step, not only while a batch is written."""
     monkeypatch.setattr(ingest, "REPORT_SECONDS", 0)
     monkeypatch.setattr(ingest, "BATCH_MEMBERS", 1)
-    with faults.default_database(postgres):
+    with default_database(postgres):
         for number, at in enumerate(STEPS):
             upload = upload_zip(*(ct_image(SOPInstanceUID=uid(7, number, n)) for n in range(2)))
             steps = []

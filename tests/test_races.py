@@ -9,7 +9,7 @@ import http.client
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -32,7 +32,6 @@ from app.models import (
 )
 from app.verify import verify
 from tests import faults
-from tests.conftest import running_postgres
 from tests.objects import ct_image, uid
 
 RUNS = 8  # at once
@@ -128,16 +127,6 @@ def test_runs_at_once_over_shared_objects_are_exact(upload_zip, settings, monkey
         assert all(threads.map(run, [upload.pk for upload in uploads]))
     assert deadlocks() == before
     assert_all_is_exact(uploads)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def either_database(request, transactional_db, tmp_path) -> Iterator[None]:
-    if request.param == "postgresql":
-        with running_postgres() as (url, _), faults.default_database(url):
-            yield
-    else:
-        with faults.default_database(f"sqlite:///{tmp_path}/icon.sqlite3"):
-            yield
 
 
 @pytest.mark.crash
