@@ -61,7 +61,7 @@ def main() -> None:
     messages = os.fdopen(os.dup(1), "wb", buffering=MESSAGES)
     os.dup2(2, 1)  # nothing that a library prints may mix with the messages
     orders = unpack_orders(_next_frame())
-    _confine(orders.memory, orders.parent)
+    confine(orders.memory, orders.parent)
     reader, sender = Reader(orders), Sender()
     # What is imported stays, and the fast path makes no cycles: collect seldom.
     gc.freeze()
@@ -80,7 +80,8 @@ def _next_frame() -> bytes:
     return sys.stdin.buffer.read(*LENGTH.unpack(prefix)) if prefix else b""
 
 
-def _confine(memory: int, parent: int) -> None:
+def confine(memory: int, parent: int) -> None:
+    """Limit this process, and let it end with its parent."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
@@ -146,7 +147,7 @@ class Reader:
         if isinstance(result, MemberFailed) and result.code == "too_much_memory" and self.used:
             # What earlier members left may be to blame: a fresh extractor reads it once more.
             os._exit(1)
-        if content and isinstance(result, MemberSkipped) and content.is_archive(name):
+        if content and isinstance(result, MemberSkipped) and is_archive(content.head, name):
             result = yield from self._inside(job, content, numbers, f"{name}/", limits)
         if number not in job.seen:
             yield self._told(job.member.index, number, name, member, content, result)
@@ -278,9 +279,6 @@ class Content:
         if self.part:
             _unlink(self.part, self.staging)
 
-    def is_archive(self, name: str) -> bool:
-        return self.head[:4] == ZIP_SIGNATURE and not name.lower().endswith(NOT_ARCHIVES)
-
     def open(self) -> int:
         """A descriptor to read it from."""
         if self.part:
@@ -288,6 +286,10 @@ class Content:
         fd = os.memfd_create("member")
         _write(fd, self.head)
         return fd
+
+
+def is_archive(head: bytes | mmap.mmap, name: str) -> bool:
+    return head[:4] == ZIP_SIGNATURE and not name.lower().endswith(NOT_ARCHIVES)
 
 
 def _part(name: str) -> str:
