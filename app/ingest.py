@@ -187,7 +187,7 @@ def _import(run: Run, progress: Progress) -> None:
     progress.floor = upload.percent
     progress.tell("Reading the ZIP's list of contents")
     with _opened(upload) as file, _staging(run) as staging:
-        archive = open_archive(file, _limits())
+        archive = open_archive(file, archive_limits())
         done, seen = _ledger(upload)
         _initialize(run, progress, archive, done, seen)
         with Pool(file.fileno(), staging.fd, _pool_settings(archive), seen) as pool:
@@ -308,7 +308,7 @@ def _root() -> Path:
     return root
 
 
-def _limits() -> Limits:
+def archive_limits() -> Limits:
     return Limits(
         members=settings.ICON_MAX_MEMBERS,
         total=settings.ICON_MAX_TOTAL,
@@ -318,7 +318,7 @@ def _limits() -> Limits:
 
 
 def _pool_settings(archive: Archive) -> Settings:
-    limits = _limits()
+    limits = archive_limits()
     left = replace(
         limits,
         members=limits.members - archive.member_count,
@@ -588,7 +588,7 @@ def _restore_from(member: ArchiveMember, instance: DICOMInstance) -> bool:
     upload = member.upload
     try:
         with _opened(upload) as file, Staging(_root(), upload.pk, wait=0) as staging:
-            archive = open_archive(file, _limits())
+            archive = open_archive(file, archive_limits())
             wanted = islice(archive.members(member.index), 1)
             with Pool(file.fileno(), staging.fd, _pool_settings(archive), {}) as pool:
                 read = list(pool.results(wanted))
