@@ -26,6 +26,7 @@ from app.dicom.records import (
     StructureSetRecord,
     StudyRecord,
 )
+from app.dicom.staging import superseded_path
 from app.dicom.wire import Extracted
 
 from .models import (
@@ -428,6 +429,7 @@ def _replace(source: Source, entry: Entry, row: Catalogued) -> bool:
         upload_id=source.upload,
     )
     if replaced:
+        _take_back_deletions([superseded_path(row.sha256)])
         ImageInformation.objects.filter(dicom_instance=row.pk).delete()
         RTStructureSetInformation.objects.filter(dicom_instance=row.pk).delete()
     return bool(replaced)

@@ -5,6 +5,7 @@ file is unlinked while its line there is locked, and an import that catalogues t
 takes the line out in its own transaction.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +27,9 @@ from .models import (
     Status,
 )
 
-CHUNK = 500  # instances deleted in one transaction
+logger = logging.getLogger(__name__)
+
+CHUNK = 500  # instances deleted in one transaction, and files unlinked
 TRIES = 5
 
 # How an instance reaches each of its ancestors, and what an ancestor's children are.
@@ -125,9 +128,15 @@ def _why_archive_is_needed(upload: DICOMFile) -> str:
 
 
 def unlink_pending() -> int:
-    """Unlink the files of deleted rows; how many."""
-    pks = list(FileToDelete.objects.order_by("pk").values_list("pk", flat=True))
-    return sum(_unlink(pk) for pk in pks)
+    """Unlink the files of deleted rows; how many. What the disk refuses waits for the sweep."""
+    unlinked = last = 0
+    while FileToDelete.objects.filter(pk__gt=last).exists():
+        done = _unlink_some(after=last)
+        if not done:  # others are at it
+            break
+        unlinked += sum(done.values())
+        last = max(done)
+    return unlinked
 
 
 def forget_deleted(published: Mapping[int, tuple[str, str]]) -> None:
@@ -198,21 +207,35 @@ def _delete_childless(model: type[models.Model], pks: set[int]) -> None:
 
 
 @transaction.atomic
-def _unlink(pk: int) -> bool:
-    line = FileToDelete.objects.select_for_update().filter(pk=pk).first()
-    if line is None:
-        return False
+def _unlink_some(after: int) -> dict[int, bool]:
+    """Unlink the files of the next lines; whether each is done with, by the line's key."""
+    # Nobody who holds one line waits for another here, so that no circle can form.
+    unlocked = FileToDelete.objects.select_for_update(skip_locked=True)
+    lines = list(unlocked.filter(pk__gt=after).order_by("pk")[:CHUNK])
     root: Path = settings.ICON_PROCESSED_ROOT
-    if not _is_catalogued(line):
-        (root / line.path).unlink(missing_ok=True)
-        _remove_empty_folders(root, Path(line.path).parent)
-    line.delete()
+    kept = _catalogued(lines)
+    done = {line.pk: line.path in kept or _unlink(root / line.path) for line in lines}
+    for folder in {Path(line.path).parent for line in lines}:
+        _remove_empty_folders(root, folder)
+    FileToDelete.objects.filter(pk__in=[pk for pk, gone in done.items() if gone]).delete()
+    return done
+
+
+def _unlink(file: Path) -> bool:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("A deleted object's file stays for now: %s", type(error).__name__)
+        return False
     return True
 
 
-def _is_catalogued(line: FileToDelete) -> bool:
-    rows = DICOMInstance.objects.filter(sop_instance_uid=line.sop_instance_uid, path=line.path)
-    return bool(line.sop_instance_uid) and rows.exists()
+def _catalogued(lines: Sequence[FileToDelete]) -> set[str]:
+    """The paths that a row has again."""
+    uids = {line.sop_instance_uid for line in lines} - {""}
+    paths = {line.path for line in lines}
+    rows = DICOMInstance.objects.filter(sop_instance_uid__in=uids, path__in=paths)
+    return set(rows.values_list("path", flat=True))
 
 
 def _remove_empty_folders(root: Path, folder: Path) -> None:

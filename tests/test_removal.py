@@ -1,4 +1,8 @@
-"""Deleting: rows first, files after, and nothing that others need."""
+"""Deleting: rows first, files after, and nothing that others need.
+
+A few rounds of deleting against importing by default; `python3 run.py test -m crash` has 100 on
+each database.
+"""
 
 import threading
 from pathlib import Path
@@ -7,6 +11,7 @@ import pytest
 from django.db import connection
 
 from app import ingest, removal
+from app.dicom.staging import superseded_path
 from app.models import (
     DICOMInstance,
     DICOMSeries,
@@ -120,10 +125,47 @@ def test_the_archive_goes_where_that_was_asked_for(import_zip, media_root):
     assert not list(media_root.rglob("*.zip"))
 
 
-def test_a_delete_that_races_an_import_leaves_a_sound_catalogue(upload_zip):
-    """Whoever wins, rows and files agree."""
+def test_a_version_superseded_again_keeps_its_file(import_zip, processed_root, settings):
+    settings.ICON_ON_CONFLICT = "replace"
+    import_zip(*images(1))
+    import_zip(*images(1, PatientPosition="FFS"))
+    (first,) = DICOMInstance.objects.get().superseded
+    FileToDelete.objects.create(path=superseded_path(first))
+    DICOMInstance.objects.all().delete()
+    import_zip(*images(1))
+    import_zip(*images(1, PatientPosition="FFS"))
+    removal.unlink_pending()
+    assert violations() == []
+
+
+def test_many_files_go_a_chunk_at_a_time(
+    import_zip, processed_root, monkeypatch, django_assert_max_num_queries
+):
+    monkeypatch.setattr(removal, "CHUNK", 20)
+    import_zip(*images(*range(50)))
+    with django_assert_max_num_queries(70):
+        removal.delete(Patient.objects.get())
+    assert not FileToDelete.objects.exists()
+    assert files(processed_root) == []
+
+
+def test_a_file_that_the_disk_refuses_to_unlink_keeps_no_other(import_zip, processed_root):
+    import_zip(*images(1, 2))
+    stuck, other = DICOMInstance.objects.order_by("pk")
+    (processed_root / stuck.path).unlink()
+    (processed_root / stuck.path).mkdir()
+    removal.delete(Patient.objects.get())
+    assert [line.path for line in FileToDelete.objects.all()] == [stuck.path]
+    assert not (processed_root / other.path).exists()
+    (processed_root / stuck.path).rmdir()
+    assert removal.unlink_pending() == 1
+    assert not FileToDelete.objects.exists()
+
+
+def race(rounds: int, upload_zip) -> None:
+    """Delete what is there while it is imported again: whoever wins, rows and files agree."""
     data = images(*range(20))
-    for _ in range(RACES):
+    for _ in range(rounds):
         upload = upload_zip(*data)
         importing = threading.Thread(target=run, args=(upload.pk,))
         importing.start()
@@ -133,6 +175,15 @@ def test_a_delete_that_races_an_import_leaves_a_sound_catalogue(upload_zip):
         importing.join()
         removal.unlink_pending()
         assert violations() == []
+
+
+def test_a_delete_that_races_an_import_leaves_a_sound_catalogue(upload_zip):
+    race(RACES, upload_zip)
+
+
+@pytest.mark.crash
+def test_deletes_that_race_imports_leave_a_sound_catalogue(either_database, upload_zip):
+    race(100, upload_zip)
 
 
 def run(pk: int) -> None:
