@@ -4,15 +4,15 @@ Everything here runs inside one transaction of the caller's, with a handful of s
 batch, never one for each member.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any, TypeVar
 
 from django.db import connection, models
 from django.utils import timezone
+from msgspec import structs
 
 from app.dicom.paths import instance_path, patient_folder
 from app.dicom.reasons import sentence
@@ -20,8 +20,10 @@ from app.dicom.records import (
     Header,
     ImageRecord,
     InstanceRecord,
+    Lineage,
     PatientRecord,
     ReadWarning,
+    ROIRecord,
     SeriesRecord,
     StructureSetRecord,
     StudyRecord,
@@ -49,8 +51,7 @@ SERIES = SeriesRecord.__struct_fields__[1:]
 INSTANCE = InstanceRecord.__struct_fields__
 IMAGE = ImageRecord.__struct_fields__
 STRUCTURE_SET = StructureSetRecord.__struct_fields__[:-1]
-ROI = ("roi_number", "roi_name", "rt_roi_interpreted_type", "roi_generation_algorithm",
-       "roi_display_color", "contour_count", "roi_contour_data")  # fmt: skip
+ROI = ROIRecord.__struct_fields__
 KEYWORDS = {
     "patient_name": "PatientName",
     "patient_dob": "PatientBirthDate",
@@ -60,13 +61,24 @@ LEDGER = ("upload", "index", "inner", "name", "size", "sha256", "outcome", "reas
           "instance")  # fmt: skip
 DETAIL_LENGTH = 1_000
 NAME_LENGTH = 1_024
-PARAMETERS = 30_000  # SQLite takes 32,766 in one statement
 
 Row = TypeVar("Row", bound=models.Model)
 Key = tuple[Any, ...]
 InstanceKey = tuple[Any, ...]  # SOP Instance UID, primary key of the series
 Names = Sequence[str]
 Rows = Sequence[Sequence[Any]]
+
+
+@dataclass(slots=True, eq=False)
+class Branch:
+    """What members of a batch hang under: their lineage, and its rows."""
+
+    lineage: Lineage
+    folder: str  # the patient's, which is the patient's key
+    patient: Patient = field(init=False)
+    study: DICOMStudy = field(init=False)
+    series: DICOMSeries = field(init=False)
+    is_new: bool = False  # the series was not there before this batch
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +91,7 @@ class Entry:
     facts: dict[str, str | int]
     warnings: list[ReadWarning] = field(default_factory=list)
     instance_id: int = 0  # 0 where it became none
+    branch: Branch = field(init=False)
     path: str = ""  # where its lineage files it
     superseded: list[str] = field(default_factory=list)
 
@@ -88,13 +101,9 @@ class Entry:
         return self.extracted.header
 
     @property
-    def folder(self) -> str:
-        """The patient's folder, which is the patient's key."""
-        header = self.header
-        return _folder(header.patient.unique_patient_id, header.study.study_instance_uid)
-
-    @property
     def detail(self) -> str:
+        if not (self.reason or self.warnings):
+            return ""
         told = [(self.reason, self.facts)] if self.reason else []
         told += [(warning.code, warning.facts) for warning in self.warnings]
         return " ".join(sentence(code, **facts) for code, facts in told)[:DETAIL_LENGTH]
@@ -136,16 +145,16 @@ def _entry(extracted: Extracted) -> Entry:
 
 
 def _catalogue(source: Source, entries: list[Entry]) -> None:
-    for entry in entries:
-        entry.path = _path(entry)
-    patients = _patients(entries)
-    studies = _studies(entries, patients)
-    series = _series(entries, studies)
-    _write_instances(source, entries, series)
+    branches = _branches(entries)
+    started = source.started.isoformat()
+    _find_patients(branches)
+    _find_studies(branches, started)
+    _find_series(branches, started)
+    _write_instances(source, entries)
     imported = [entry for entry in entries if entry.outcome == Outcome.IMPORTED]
-    _identify(entries, patients)
-    _describe(imported, studies, series, source.started.isoformat())
-    _warn_of_shared_studies(imported, studies)
+    _identify(branches, entries)
+    _describe({entry.branch: None for entry in imported}, started)
+    _warn_of_shared_studies(imported)
     _write_images(imported)
     _write_structure_sets(imported)
 
@@ -153,50 +162,64 @@ def _catalogue(source: Source, entries: list[Entry]) -> None:
 # --- patients, studies, series ---------------------------------------------------------------
 
 
-@lru_cache(1_024)
-def _folder(unique_patient_id: str, study_instance_uid: str) -> str:
-    return patient_folder(unique_patient_id, study_instance_uid)
+def _branches(entries: list[Entry]) -> list[Branch]:
+    """The branches of a batch, in the order of their first members.
+
+    What an extractor sends of one series in a row shares its lineage, which is looked at once.
+    """
+    branches: dict[int, Branch] = {}
+    for entry in entries:
+        lineage = entry.header.lineage
+        branch = branches.get(id(lineage))
+        if branch is None:
+            folder = patient_folder(
+                lineage.patient.unique_patient_id, lineage.study.study_instance_uid
+            )
+            branch = branches[id(lineage)] = Branch(lineage, folder)
+        entry.branch = branch
+        entry.path = _path(entry)
+    return list(branches.values())
 
 
-def _patients(entries: list[Entry]) -> dict[Entry, Patient]:
-    keys: dict[Entry, Key] = {entry: (entry.folder,) for entry in entries}
-    ids = {keys[entry]: entry.header.patient.unique_patient_id for entry in entries}
-    found = _ensure(
-        {key: Patient(folder=key[0], unique_patient_id=text) for key, text in ids.items()},
-        "folder",
-    )
-    return {entry: found[key] for entry, key in keys.items()}
+def _find_patients(branches: list[Branch]) -> None:
+    wanted: dict[Key, Patient] = {}
+    for branch in branches:
+        record = branch.lineage.patient
+        row = Patient(folder=branch.folder, unique_patient_id=record.unique_patient_id)
+        _fill_identity(row, record)
+        wanted.setdefault((branch.folder,), row)
+    found, _ = _ensure(wanted, "folder")
+    for branch in branches:
+        branch.patient = found[(branch.folder,)]
 
 
-def _studies(entries: list[Entry], patients: dict[Entry, Patient]) -> dict[Entry, DICOMStudy]:
-    keys = {e: (patients[e].pk, e.header.study.study_instance_uid) for e in entries}
-    found = _ensure(
-        {key: DICOMStudy(patient_id=key[0], study_instance_uid=key[1]) for key in _once(keys)},
-        "patient_id",
-        "study_instance_uid",
-    )
-    return {entry: found[key] for entry, key in keys.items()}
+def _find_studies(branches: list[Branch], started: str) -> None:
+    wanted: dict[Key, DICOMStudy] = {}
+    for branch in branches:
+        patient, record = branch.patient.pk, branch.lineage.study
+        row = DICOMStudy(patient_id=patient, study_instance_uid=record.study_instance_uid)
+        _fill_description(row, record, STUDY, started)
+        wanted.setdefault((patient, record.study_instance_uid), row)
+    found, _ = _ensure(wanted, "patient_id", "study_instance_uid")
+    for branch in branches:
+        branch.study = found[branch.patient.pk, branch.lineage.study.study_instance_uid]
 
 
-def _series(entries: list[Entry], studies: dict[Entry, DICOMStudy]) -> dict[Entry, DICOMSeries]:
-    keys = {e: (studies[e].pk, e.header.series.series_instance_uid) for e in entries}
-    found = _ensure(
-        {
-            key: DICOMSeries(dicom_study_id=key[0], series_instance_uid=key[1])
-            for key in _once(keys)
-        },
-        "dicom_study_id",
-        "series_instance_uid",
-    )
-    return {entry: found[key] for entry, key in keys.items()}
+def _find_series(branches: list[Branch], started: str) -> None:
+    wanted: dict[Key, DICOMSeries] = {}
+    for branch in branches:
+        study, record = branch.study.pk, branch.lineage.series
+        row = DICOMSeries(dicom_study_id=study, series_instance_uid=record.series_instance_uid)
+        _fill_description(row, record, SERIES, started)
+        wanted.setdefault((study, record.series_instance_uid), row)
+    found, new = _ensure(wanted, "dicom_study_id", "series_instance_uid")
+    for branch in branches:
+        key = branch.study.pk, branch.lineage.series.series_instance_uid
+        branch.series, branch.is_new = found[key], key in new
 
 
-def _once(keys: dict[Entry, tuple[int, str]]) -> list[tuple[int, str]]:
-    return list(dict.fromkeys(keys.values()))
-
-
-def _ensure(wanted: dict[Key, Row], *fields: str) -> dict[Key, Row]:
-    """The rows with these keys, made where they are missing."""
+def _ensure(wanted: dict[Key, Row], *fields: str) -> tuple[dict[Key, Row], set[Key]]:
+    """The rows with these keys, made where they are missing, and the keys that were."""
     model = type(next(iter(wanted.values())))
     found = _find(model, wanted, fields)
     # In key order, so that uploads which share parents cannot wait for each other in a circle.
@@ -204,7 +227,7 @@ def _ensure(wanted: dict[Key, Row], *fields: str) -> dict[Key, Row]:
     if missing:
         model._default_manager.bulk_create([wanted[key] for key in missing], ignore_conflicts=True)
         found |= _find(model, missing, fields)
-    return found
+    return found, set(missing)
 
 
 def _find(model: type[Row], keys: Collection[Key], fields: Sequence[str]) -> dict[Key, Row]:
@@ -214,17 +237,22 @@ def _find(model: type[Row], keys: Collection[Key], fields: Sequence[str]) -> dic
     return {key: found[key] for key in keys if key in found}
 
 
-def _identify(entries: list[Entry], patients: dict[Entry, Patient]) -> None:
+def _identify(branches: list[Branch], entries: list[Entry]) -> None:
     """Give patients their name, birth date and sex, and tell where an upload differs."""
-    _merge(patients, {entry: entry.header.patient for entry in entries}, _fill_identity)
-    flagged = set()
-    for entry in entries:
-        row, record = patients[entry], entry.header.patient
-        for attribute in _differences(row, record):
-            entry.warnings.append(ReadWarning("patient_differs", {"attribute": attribute}))
-            flagged.add(row.pk)
+    _merge([(branch.patient, branch.lineage.patient) for branch in branches], _fill_identity)
+    told = {branch: _identity_warnings(branch) for branch in branches}
+    flagged = {branch.patient.pk for branch, warnings in told.items() if warnings}
     if flagged:
         Patient.objects.filter(pk__in=flagged, identity_differs=False).update(identity_differs=True)
+        for entry in entries:
+            entry.warnings += told[entry.branch]
+
+
+def _identity_warnings(branch: Branch) -> list[ReadWarning]:
+    return [
+        ReadWarning("patient_differs", {"attribute": attribute})
+        for attribute in _differences(branch.patient, branch.lineage.patient)
+    ]
 
 
 def _fill_identity(row: Patient, record: PatientRecord) -> bool:
@@ -252,21 +280,14 @@ def _comparable(value: str | date) -> str | date:
     return value.casefold().rstrip("^ ") if isinstance(value, str) else value
 
 
-def _describe(
-    entries: list[Entry],
-    studies: dict[Entry, DICOMStudy],
-    series: dict[Entry, DICOMSeries],
-    started: str,
-) -> None:
+def _describe(branches: Iterable[Branch], started: str) -> None:
     """Descriptive attributes take the newest value: of the upload that was started last."""
     _merge(
-        studies,
-        {entry: entry.header.study for entry in entries},
+        [(branch.study, branch.lineage.study) for branch in branches],
         lambda row, record: _fill_description(row, record, STUDY, started),
     )
     _merge(
-        series,
-        {entry: entry.header.series for entry in entries},
+        [(branch.series, branch.lineage.series) for branch in branches],
         lambda row, record: _fill_description(row, record, SERIES, started),
     )
 
@@ -285,27 +306,23 @@ def _fill_description(
     return changed
 
 
-def _merge(
-    rows: dict[Entry, Row], records: dict[Entry, Any], fill: Callable[[Row, Any], bool]
-) -> None:
+def _merge(pairs: list[tuple[Row, Any]], fill: Callable[[Row, Any], bool]) -> None:
     """Fill rows from records in order; those that change are locked, filled anew and saved."""
-    # A series' members share their records: each is looked at once.
-    once = {(rows[e].pk, id(record)): (rows[e], record) for e, record in records.items()}
-    changed = {row.pk for row, record in once.values() if fill(row, record)}
+    changed = {row.pk: type(row) for row, record in pairs if fill(row, record)}
     if not changed:
         return
-    model = type(next(iter(rows.values())))
+    model = next(iter(changed.values()))
     in_order = model._default_manager.select_for_update(no_key=True).order_by("pk")
     locked = in_order.in_bulk(changed)
-    for (pk, _), (_, record) in once.items():
-        if pk in locked:
-            fill(locked[pk], record)
+    for row, record in pairs:
+        if row.pk in locked:
+            fill(locked[row.pk], record)
     for pk in sorted(locked):
         locked[pk].save()
 
 
-def _warn_of_shared_studies(entries: list[Entry], studies: dict[Entry, DICOMStudy]) -> None:
-    uids = {studies[entry].study_instance_uid for entry in entries}
+def _warn_of_shared_studies(entries: list[Entry]) -> None:
+    uids = {entry.branch.study.study_instance_uid for entry in entries}
     patients: dict[str, set[int]] = {}
     for uid, patient in DICOMStudy.objects.filter(study_instance_uid__in=uids).values_list(
         "study_instance_uid", "patient_id"
@@ -318,26 +335,24 @@ def _warn_of_shared_studies(entries: list[Entry], studies: dict[Entry, DICOMStud
         uid_shared=True
     )
     for entry in entries:
-        if studies[entry].study_instance_uid in shared:
+        if entry.branch.study.study_instance_uid in shared:
             entry.warnings.append(ReadWarning("study_shared"))
 
 
 # --- instances and their details -------------------------------------------------------------
 
 
-def _write_instances(
-    source: Source, entries: list[Entry], series: dict[Entry, DICOMSeries]
-) -> None:
+def _write_instances(source: Source, entries: list[Entry]) -> None:
     """Decide each entry's outcome; of two copies in one batch the first is imported."""
-    keys = {entry: (entry.header.instance.sop_instance_uid, series[entry].pk) for entry in entries}
-    known = _catalogued(keys.values())
+    keys: dict[Entry, InstanceKey] = {
+        entry: (entry.header.instance.sop_instance_uid, entry.branch.series.pk) for entry in entries
+    }
+    known = _catalogued({key for entry, key in keys.items() if not entry.branch.is_new})
     first: dict[InstanceKey, Entry] = {}
     for entry, key in keys.items():
         if key not in known:
             first.setdefault(key, entry)
     made = _insert_instances(source, first)
-    if len(made) < len(first):  # another upload was faster
-        known |= _catalogued(first.keys() - made.keys())
     for entry, key in keys.items():
         if key in made and first[key] is entry:
             _import(entry, made[key])
@@ -347,39 +362,46 @@ def _write_instances(
 
 
 def _catalogued(keys: Collection[InstanceKey]) -> dict[InstanceKey, Catalogued]:
+    if not keys:
+        return {}
     rows = DICOMInstance.objects.filter(sop_instance_uid__in={uid for uid, _ in keys}).values_list(
         "sop_instance_uid", "dicom_series_id", "pk", "sha256", "superseded", "upload_id"
     )
-    wanted = set(keys)
     return {
-        (uid, series): Catalogued(*values)
-        for uid, series, *values in rows
-        if (uid, series) in wanted
+        (uid, series): Catalogued(*values) for uid, series, *values in rows if (uid, series) in keys
     }
 
 
 def _insert_instances(source: Source, entries: dict[InstanceKey, Entry]) -> dict[InstanceKey, int]:
-    """The primary keys of those that were not there yet."""
+    """The primary keys of the new instances.
+
+    The keys were looked up in this transaction. Where another upload wrote one of them since,
+    which only PostgreSQL allows, this raises IntegrityError, and the caller's next try finds it.
+    """
     if not entries:
         return {}
     now = connection.ops.adapt_datetimefield_value(timezone.now())
+    pks = _next_keys(DICOMInstance, len(entries))
+    made = dict(zip(sorted(entries), pks, strict=True))
     rows = [
         (
-            *(getattr(entry.header.instance, name) for name in INSTANCE),
+            pk,
+            *structs.astuple(entries[key].header.instance),
             key[1],
-            entry.path,
-            entry.extracted.size,
-            entry.extracted.sha256,
+            entries[key].path,
+            entries[key].extracted.size,
+            entries[key].extracted.sha256,
             "[]",
             source.upload,
             now,
         )
-        for key, entry in sorted(entries.items(), key=itemgetter(0))
+        for key, pk in made.items()
     ]
-    names = (*INSTANCE, "dicom_series", "path", "size", "sha256", "superseded", "upload",
+    names = ("id", *INSTANCE, "dicom_series", "path", "size", "sha256", "superseded", "upload",
              "created_at")  # fmt: skip
     _take_back_deletions([entry.path for entry in entries.values()])
-    return _insert_new(DICOMInstance, names, rows, ("sop_instance_uid", "dicom_series"))
+    _insert(DICOMInstance, names, rows)
+    return made
 
 
 def _take_back_deletions(paths: list[str]) -> None:
@@ -391,7 +413,7 @@ def _take_back_deletions(paths: list[str]) -> None:
 def _path(entry: Entry) -> str:
     header = entry.header
     return instance_path(
-        entry.folder,
+        entry.branch.folder,
         header.study.study_instance_uid,
         header.series.series_instance_uid,
         header.instance.sop_instance_uid,
@@ -437,7 +459,7 @@ def _replace(source: Source, entry: Entry, row: Catalogued) -> bool:
 
 def _write_images(entries: list[Entry]) -> None:
     rows = [
-        (entry.instance_id, *(_plain(getattr(image, name)) for name in IMAGE))
+        (entry.instance_id, *map(_plain, structs.astuple(image)))
         for entry in entries
         if (image := entry.header.image)
     ]
@@ -454,7 +476,7 @@ def _write_structure_sets(entries: list[Entry]) -> None:
         for entry in with_structures
     )
     rows = [
-        (row.pk, *(_plain(getattr(roi, name)) for name in ROI))
+        (row.pk, *map(_plain, structs.astuple(roi)))
         for entry, row in zip(with_structures, made, strict=True)
         if entry.header.structure_set
         for roi in entry.header.structure_set.rois
@@ -492,38 +514,12 @@ def _plain(value: Any) -> Any:
 
 
 def _insert(model: type[models.Model], names: Names, rows: Rows) -> None:
-    """Insert plain values without building objects: 30 us a row through the ORM, 5 without."""
+    """Insert plain values without building objects: 30 us a row through the ORM, 6 without."""
     if connection.vendor == "postgresql":
         _copy(model, names, rows)
         return
-    size = PARAMETERS // len(names)
     with connection.cursor() as cursor:
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            sql = _insert_sql(model, tuple(names), len(part))
-            cursor.execute(sql, [value for row in part for value in row])
-
-
-def _insert_new(
-    model: type[models.Model], names: Names, rows: Rows, key: Sequence[str]
-) -> dict[Key, int]:
-    """Insert what has a new key: the primary keys of what was inserted.
-
-    The conflict is named by its columns, so that no other broken constraint is passed over.
-    PostgreSQL's COPY knows no conflicts: where another upload was faster, it raises
-    IntegrityError, and the caller's next try finds the other's rows.
-    """
-    at = [names.index(name) for name in key]
-    if connection.vendor == "postgresql":
-        pks = _next_keys(model, len(rows))
-        _copy(model, ("id", *names), [(pk, *row) for pk, row in zip(pks, rows, strict=True)])
-        return {tuple(row[i] for i in at): pk for pk, row in zip(pks, rows, strict=True)}
-    sql = _insert_sql(model, tuple(names), len(rows))
-    sql += f" ON CONFLICT ({_columns(model, key)}) DO NOTHING"
-    sql += f" RETURNING {_columns(model, (*key, 'id'))}"
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [value for row in rows for value in row])
-        return {tuple(found): pk for *found, pk in cursor.fetchall()}
+        cursor.executemany(_insert_sql(model, tuple(names)), rows)
 
 
 def _copy(model: type[models.Model], names: Names, rows: Rows) -> None:
@@ -535,19 +531,25 @@ def _copy(model: type[models.Model], names: Names, rows: Rows) -> None:
             copy.write_row(row)
 
 
-def _next_keys(model: type[models.Model], count: int) -> list[int]:
-    sql = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
+def _next_keys(model: type[models.Model], count: int) -> Iterable[int]:
+    """Primary keys that nobody else gets."""
+    table = model._meta.db_table
     with connection.cursor() as cursor:
-        cursor.execute(sql, [model._meta.db_table, count])
-        return [pk for (pk,) in cursor.fetchall()]
+        if connection.vendor == "postgresql":
+            sql = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
+            cursor.execute(sql, [table, count])
+            return [pk for (pk,) in cursor.fetchall()]
+        # Nobody else writes during this transaction.
+        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = %s", [table])
+        (last,) = cursor.fetchone() or (0,)
+        return range(last + 1, last + 1 + count)
 
 
 @lru_cache(64)
-def _insert_sql(model: type[models.Model], names: tuple[str, ...], count: int) -> str:
-    row = f"({', '.join(['%s'] * len(names))})"
+def _insert_sql(model: type[models.Model], names: tuple[str, ...]) -> str:
+    values = ", ".join(["%s"] * len(names))
     table = connection.ops.quote_name(model._meta.db_table)
-    values = ", ".join([row] * count)
-    return f"INSERT INTO {table} ({_columns(model, names)}) VALUES {values}"
+    return f"INSERT INTO {table} ({_columns(model, names)}) VALUES ({values})"
 
 
 def _columns(model: type[models.Model], names: Sequence[str]) -> str:
