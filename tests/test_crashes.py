@@ -1,7 +1,8 @@
 """Kills and disk errors at the system calls that change something, injected by strace.
 
 A few points of each call by default. `python3 run.py test -m crash` takes every point of a
-whole import, for each call and each error; it runs for an hour or so.
+whole import, for each call and each error, and the kills on PostgreSQL, too; it runs for an hour
+or so.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from django.db.models.functions import Now
 
 from app import claims, ingest, removal, tasks
 from app.dicom.staging import superseded_path
+from app.dicom.wire import staged_name
 from app.models import DICOMFile, DICOMInstance, Patient, Status
 from app.verify import verify
 from tests.conftest import lacking, process
@@ -37,8 +39,13 @@ MEMBERS = [*IMAGES, rt_structure_set(), IMAGES[0], ("README.txt", b"hello")]
 WANTED = {hashlib.sha256(data).hexdigest() for data in (*IMAGES, rt_structure_set())}
 OUTCOMES = {"imported": 41, "duplicate": 1, "conflict": 0, "skipped": 1, "failed": 0}
 
-KILLS = ("linkat", "unlinkat", "renameat", "mkdir", "rmdir", "pwrite64", "fdatasync", "syncfs")
-ERRORS = ("linkat", "unlinkat", "renameat", "mkdir", "pwrite64", "syncfs")
+# What an import changes the disk with, and `sendto`, with which it speaks to PostgreSQL.
+ERRORS = ("openat", "write", "linkat", "unlinkat", "mkdir", "rmdir", "pwrite64", "fdatasync",
+          "syncfs")  # fmt: skip
+KILLS = (*ERRORS, "sendto")
+STAGED_ONLY = ("openat", "write")  # what else does these has nothing to do with the import
+# The last, where each extractor was killed at its first write: no member could be read.
+FAILURES = ("disk_full", "disk_error", "disk_read_only", "nothing_stored")
 CRASH = pytest.mark.crash
 SOME = (1, 2, 17)
 EVERY = range(1, 400)
@@ -53,9 +60,12 @@ def run_with(environment, tmp_path):
         call = fault.partition(":")[0]
         log = tmp_path / "strace.log"
         traced = [strace, "-f", "--seccomp-bpf", "-e", f"trace={call}", "-e", f"inject={fault}"]
+        if call in STAGED_ONLY:
+            traced += staged_only(environment["ICON_PROCESSED_ROOT"], upload.pk)
         subprocess.run(
             [*traced, "-o", log, sys.executable, "-c", RUN, str(upload.pk)],
-            env=os.environ | environment,
+            # One extractor makes all its calls: a second would count its own.
+            env=os.environ | environment | {"ICON_EXTRACTORS": "1"},
             cwd=project.BASE_DIR,
             capture_output=True,
             check=False,
@@ -67,6 +77,13 @@ def run_with(environment, tmp_path):
     return run
 
 
+def staged_only(root: str, upload: int) -> list[str]:
+    """Options that narrow strace to calls about what an upload stages."""
+    folder = f"{root}/.staging/{upload}"
+    paths = (folder, *(f"{folder}/{staged_name(index, 0)}" for index in range(len(MEMBERS))))
+    return [option for path in paths for option in ("-P", path)]
+
+
 def go_on(upload: DICOMFile) -> None:
     """What happens next: the sweep takes a dead run's upload, or somebody presses Process Now."""
     DICOMFile.objects.filter(pk=upload.pk, processing_status=Status.IN_PROGRESS).update(
@@ -74,8 +91,9 @@ def go_on(upload: DICOMFile) -> None:
     )
     upload.refresh_from_db()
     if upload.processing_status == Status.FAILED:
-        assert upload.failure_reason in ("disk_full", "disk_error", "disk_read_only")
-        claims.queue([upload.pk])
+        assert upload.failure_reason in FAILURES
+    claims.queue([upload.pk])
+    upload.refresh_from_db()
     if upload.processing_status != Status.COMPLETED:
         process(upload)
 
@@ -312,7 +330,9 @@ def places(calls: list[str], pattern: str) -> dict[str, int]:
 
 @pytest.mark.crash
 @pytest.mark.parametrize("call", KILLS)
-def test_no_kill_at_any_point_loses_anything(call, run_with, upload_zip, processed_root):
+def test_no_kill_at_any_point_loses_anything(
+    call, either_database, run_with, upload_zip, processed_root
+):
     for at in EVERY:
         clear()
         upload = upload_zip(*MEMBERS)
