@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 
 from django.db.models import Count, Min, Q
 
-from .models import DICOMFile, DICOMInstance, DICOMSeries, DICOMStudy, Patient
+from .models import (
+    ArchiveMember,
+    DICOMFile,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    Outcome,
+    Patient,
+)
 from .progress import counted
 
 SHOWN = 200  # series
@@ -68,6 +76,41 @@ class Origin:
     patients: Collection[int]
     studies: Collection[int]
     series: Collection[int]
+
+
+def stored_words(upload: DICOMFile) -> str:
+    """What an upload's files became, in words: "384 images and 2 structure sets of 1 patient".
+
+    "" where some of it was deleted since, so that the numbers would not add up.
+    """
+    members = ArchiveMember.objects.filter(
+        upload=upload, outcome__in=[Outcome.IMPORTED, Outcome.DUPLICATE]
+    )
+    found = members.order_by().aggregate(
+        members=Count("instance"),
+        objects=Count("instance", distinct=True),
+        images=Count("instance", filter=Q(instance__rows__isnull=False), distinct=True),
+        structure_sets=Count("instance", filter=Q(instance__modality="RTSTRUCT"), distinct=True),
+        studies=Count("instance__dicom_series__dicom_study", distinct=True),
+        patients=Count("instance__dicom_series__dicom_study__patient", distinct=True),
+    )
+    if found["members"] != upload.imported_count + upload.duplicate_count:
+        return ""
+    others = found["objects"] - found["images"] - found["structure_sets"]
+    parts = [
+        counted(found["images"], "image"),
+        counted(found["structure_sets"], "structure set"),
+        counted(others, "other object"),
+    ]
+    studies = found["studies"]
+    where = f" ({studies:,} studies)" if studies > 1 else ""
+    return f"{_listed(parts)} of {counted(found['patients'], 'patient')}{where}"
+
+
+def _listed(parts: list[str]) -> str:
+    """Those that are not none, as people list them."""
+    some = [part for part in parts if not part.startswith("0 ")]
+    return " and ".join([", ".join(some[:-1]), some[-1]] if len(some) > 1 else some)
 
 
 def changes(upload: DICOMFile) -> Changes:

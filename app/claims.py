@@ -22,7 +22,7 @@ from django.db import (
     connection,
     transaction,
 )
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
@@ -221,10 +221,14 @@ def claim(pk: int, task_id: str = "") -> Run | None:
     """
     run_id = uuid.uuid4().hex
     waits = Q(processing_status=Status.PENDING) & (Q(queued_at__isnull=False) | Q(stopped=False))
-    abandoned = Q(processing_status=Status.IN_PROGRESS, lease_until__lt=Now())
+    abandoned = Q(
+        processing_status=Status.IN_PROGRESS, lease_until__lt=Now(), cancel_requested=False
+    )
     taken = DICOMFile.objects.filter(waits | abandoned, pk=pk, attempts__lt=MAX_ATTEMPTS).update(
         processing_status=Status.IN_PROGRESS,
         run_id=run_id,
+        run_started_at=Now(),
+        done_before_run=sum((F(f"{outcome.value}_count") for outcome in Outcome), Value(0)),
         task_id=task_id,
         lease_until=Now() + LEASE,
         attempts=F("attempts") + 1,
@@ -279,7 +283,7 @@ def sweep() -> list[int]:
 
 def _release_expired() -> None:
     expired = DICOMFile.objects.filter(processing_status=Status.IN_PROGRESS, lease_until__lt=Now())
-    expired.filter(attempts__gte=MAX_ATTEMPTS).update(
+    expired.filter(attempts__gte=MAX_ATTEMPTS, cancel_requested=False).update(
         processing_status=Status.FAILED,
         failure_reason="too_many_attempts",
         failure_detail=sentence("too_many_attempts", count=MAX_ATTEMPTS),
@@ -289,14 +293,17 @@ def _release_expired() -> None:
         queued_at=None,
         updated_at=Now(),
     )
-    expired.update(
-        processing_status=Status.PENDING,
-        queued_at=Coalesce("queued_at", Now()),
-        sent_at=None,
-        run_id="",
-        lease_until=None,
-        updated_at=Now(),
-    )
+    back: dict[str, Any] = {
+        "processing_status": Status.PENDING,
+        "sent_at": None,
+        "run_id": "",
+        "lease_until": None,
+        "updated_at": Now(),
+    }
+    # Somebody pressed Cancel, and the run died before it heard of it.
+    cancelled = expired.filter(cancel_requested=True)
+    cancelled.update(stopped=True, queued_at=None, cancel_requested=False, attempts=0, **back)
+    expired.update(queued_at=Coalesce("queued_at", Now()), **back)
 
 
 def _unsent() -> list[int]:
@@ -326,7 +333,7 @@ def patiently(work: Callable[[], T], patience: float = PATIENCE) -> T:
             return work()
         except (OperationalError, InterfaceError) as error:
             if code := disk_reason(error):
-                raise StorageFailed(code, needed="") from error
+                raise StorageFailed(code) from error
             if time.monotonic() + pause > deadline:
                 raise
             logger.warning("Waiting for the database: %s", type(error).__name__)

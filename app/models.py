@@ -63,6 +63,8 @@ class DICOMFile(models.Model):
     date_processing_completed = models.DateTimeField(null=True, blank=True, editable=False)
 
     run_id = models.CharField(max_length=32, blank=True, editable=False)
+    run_started_at = models.DateTimeField(null=True, blank=True, editable=False)  # the last run
+    done_before_run = models.PositiveIntegerField(default=0, editable=False)  # files
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
     cancel_requested = models.BooleanField(default=False, editable=False)

@@ -12,7 +12,6 @@ from typing import Any
 from celery.result import AsyncResult
 from celery_progress.backend import PROGRESS_STATE, Progress
 from django.urls import reverse
-from django.utils import timezone
 
 from .models import DICOMFile, Outcome, Stage, Status
 
@@ -79,22 +78,57 @@ def tone(upload: DICOMFile) -> str:
     return upload.processing_status
 
 
-def ending(upload: DICOMFile) -> str:
-    """One sentence on how an upload ended, for people who did not watch; "" before the end."""
+def ending(upload: DICOMFile, what: str = "") -> str:
+    """One sentence on how an upload ended, for people who did not watch; "" before the end.
+
+    Parameters
+    ----------
+    what
+        What was stored, in words, where that is known: "384 images of 1 patient".
+    """
     if upload.processing_status == Status.FAILED:
         return upload.failure_detail or "Processing failed."
     if upload.processing_status != Status.COMPLETED:
         return ""
-    stored = upload.imported_count + upload.duplicate_count
-    parts = [_stored(upload, stored)]
+    parts = [_stored(upload, what)]
     if upload.skipped_count:
-        parts.append(f"{counted(upload.skipped_count, 'file')} skipped")
+        parts.append(
+            f"{counted(upload.skipped_count, 'other file')} {_was(upload.skipped_count)} skipped"
+        )
     if upload.conflict_count:
         differ = "differs" if upload.conflict_count == 1 else "differ"
-        parts.append(f"{upload.conflict_count:,} {differ} from what is catalogued")
+        parts.append(f"{upload.conflict_count:,} {differ} from what is catalogued, which was kept")
     if upload.failed_count:
         parts.append(f"{upload.failed_count:,} could not be stored")
     return "; ".join(parts) + "."
+
+
+def took(upload: DICOMFile) -> str:
+    """How long the last run took, and for how many files; "" before there is anything to say.
+
+    Only that run: a stopped or failed upload may have waited for days before it went on.
+    """
+    begun, ended = upload.run_started_at, upload.date_processing_completed
+    read = upload.files_done - upload.done_before_run
+    if is_live(upload) or begun is None or ended is None or ended < begun or read < 1:
+        return ""
+    seconds = (ended - begun).total_seconds()
+    words = f"{counted(read, 'file')} in {duration(seconds)}"
+    if read / max(seconds, 0.001) >= 1:
+        words += f", {read / max(seconds, 0.001):,.0f} files per second"
+    return f"Last run: {words}" if upload.done_before_run else words
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def outcome_words(upload: DICOMFile) -> str:
@@ -107,17 +141,20 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _stored(upload: DICOMFile, stored: int) -> str:
-    complete = not (upload.conflict_count or upload.failed_count)
-    if stored == 1:
-        start = "The one DICOM object of this ZIP is" if complete else "1 DICOM object is"
-    else:
-        start = f"{'All ' if complete else ''}{stored:,} DICOM objects are"
+def _stored(upload: DICOMFile, what: str) -> str:
+    stored = upload.imported_count + upload.duplicate_count
+    what = what or counted(stored, "DICOM object")
     if not upload.duplicate_count:
-        return f"{start} in the archive"
+        return f"{what} {_was(stored)} filed"
     if not upload.imported_count:
-        return f"{start} in the archive, and {'was' if stored == 1 else 'were'} before"
-    return f"{start} in the archive, {upload.duplicate_count:,} of them since before"
+        return (
+            f"{what} {'is' if stored == 1 else 'are'} in the catalogue, and {_was(stored)} before"
+        )
+    return f"{what} are in the catalogue, {upload.duplicate_count:,} of them from before"
+
+
+def _was(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def _queue_places() -> dict[int, int]:
@@ -144,8 +181,7 @@ def _status(upload: DICOMFile, place: int | None) -> dict[str, Any]:
         "size": upload.size,
         "outcomes": upload.outcomes,
         "outcome_words": outcome_words(upload),
-        "seconds": _seconds(upload),
-        "files_per_second": _files_per_second(upload),
+        "took": took(upload),
         "message": ending(upload),
         "result_url": reverse("upload_result", args=[upload.pk]),
     }
@@ -162,7 +198,8 @@ def _percent_and_step(upload: DICOMFile, place: int | None) -> tuple[int, str]:
     if upload.processing_status == Status.COMPLETED:
         return 100, "Finished"
     if upload.processing_status == Status.FAILED:
-        return upload.percent, "Ended early"
+        whole = upload.files_done and upload.files_done == upload.member_count
+        return upload.percent, "Read to the end" if whole else "Ended early"
     if place:
         return upload.percent, f"Waiting for its turn: number {place} in the queue"
     return upload.percent, "Stopped" if upload.stopped else "Not started"
@@ -197,19 +234,3 @@ def _task_report(task_id: str) -> tuple[int, str]:
     except Exception as error:
         logger.warning("Task progress could not be read: %s", type(error).__name__)
         return 0, ""
-
-
-def _seconds(upload: DICOMFile) -> float | None:
-    """How long the run took, or has taken so far."""
-    begun, ended = upload.date_processing_started, upload.date_processing_completed
-    if upload.processing_status == Status.IN_PROGRESS:
-        ended = timezone.now()  # that of an earlier run may still be in the row
-    if begun is None or ended is None or upload.processing_status == Status.PENDING:
-        return None
-    return (ended - begun).total_seconds()
-
-
-def _files_per_second(upload: DICOMFile) -> int:
-    """How fast an ended run was; 0 where that says nothing."""
-    seconds = 0 if is_live(upload) else _seconds(upload)
-    return round(upload.files_done / seconds) if seconds else 0

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.decorators import permission_required
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
@@ -15,14 +16,14 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from . import claims, tasks
-from .changes import changes
+from . import claims, tasks, versions
+from .changes import changes, stored_words
 from .models import ArchiveMember, DICOMFile, Outcome, Status
-from .progress import OUTCOME_HINTS, counted, is_live, upload_status
+from .progress import OUTCOME_HINTS, counted, ending, is_live, upload_status
 
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
 LEDGER_ROWS = 100  # on one page
-VERSIONS = 50  # that are listed before they are used
+VERSIONS = 20  # that are compared on one page
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 CATALOGUE = ("app.view_patient", "app.view_dicomstudy", "app.view_dicomseries")
@@ -108,27 +109,35 @@ def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
     }
     # Who turns the pages of the ledger, or filters it, has seen the rest.
     whole = ledger["page"].number == 1 and not ledger["filters"]
+    if whole and not failed:
+        context["ending"] = ending(upload, stored_words(upload))
     if whole and request.user.has_perms(CATALOGUE):
         context["changes"] = changes(upload)
     return render(request, "processing_error.html" if failed else "upload_result.html", context)
 
 
 @staff_member_required
-@may_process
+@may_view
 @require_http_methods(["GET", "HEAD", "POST"])
 def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask, then let an upload's conflicting objects replace the catalogued versions."""
+    """Say what differs, ask, then let conflicting objects replace the catalogued versions."""
     upload = get_object_or_404(DICOMFile, pk=pk)
+    may_process = request.user.has_perm("app.process_dicomfile")
     if request.method == "POST":
+        if not may_process:
+            raise PermissionDenied
         announce_start(request, tasks.start([pk], use_versions=True))
         return redirect(progress_url([pk]))
-    members = ArchiveMember.objects.filter(upload=upload, outcome=Outcome.CONFLICT)
-    versions = members.select_related("instance__upload").order_by("index", "inner")[:VERSIONS]
+    page = Paginator(_conflicts(request, upload), VERSIONS).get_page(request.GET.get("page"))
+    found = versions.versions(upload, page)
     context = {
-        "title": "Use these versions",
+        "title": "Use these versions" if may_process else "What differs",
         "upload": upload,
-        "versions": versions,
-        "more": max(upload.conflict_count - VERSIONS, 0),
+        "may_process": may_process,
+        "may_see_values": request.user.has_perms(CATALOGUE),
+        "page": page,
+        "versions": found,
+        "differing": versions.names(found),
     }
     return render(request, "use_versions.html", context)
 
@@ -142,6 +151,16 @@ def ledger_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     response = StreamingHttpResponse(_csv_lines(upload), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="upload-{pk}-files.csv"'
     return response
+
+
+def _conflicts(request: HttpRequest, upload: DICOMFile) -> QuerySet[ArchiveMember]:
+    """The members in conflict, or the one asked for."""
+    members = ArchiveMember.objects.filter(upload=upload, outcome=Outcome.CONFLICT)
+    asked = request.GET.get("member", "")
+    if _is_id(asked):
+        members = members.filter(pk=int(asked))
+    members = members.select_related("instance__upload").order_by("index", "inner")
+    return members.defer("instance__upload__processing_log_data")
 
 
 def progress_url(pks: Iterable[int]) -> str:
@@ -171,9 +190,12 @@ def _with_uploads(name: str, pks: list[int]) -> str:
 def _asked_uploads(request: HttpRequest) -> list[int]:
     """The ids in the address, each once, in order; what is no id is left out."""
     given = request.GET.getlist("upload")
+    return list(dict.fromkeys(int(text) for text in given if _is_id(text)))[:CARDS]
+
+
+def _is_id(text: str) -> bool:
     # Longer than 18 digits is no id of ours, and more than the database's integers hold.
-    ids = (int(text) for text in given if text.isascii() and text.isdigit() and len(text) < 19)
-    return list(dict.fromkeys(ids))[:CARDS]
+    return text.isascii() and text.isdigit() and len(text) < 19
 
 
 def _uploads(pks: list[int]) -> list[DICOMFile]:
@@ -239,7 +261,8 @@ def _ledger(request: HttpRequest, upload: DICOMFile) -> dict[str, Any]:
     """One page of the ledger, filtered by outcome and by what the name or sentence holds."""
     outcome = request.GET.get("outcome", "")
     text = request.GET.get("q", "").replace("\0", "").strip()  # PostgreSQL takes no NUL
-    members = ArchiveMember.objects.filter(upload=upload).order_by("index", "inner")
+    members = ArchiveMember.objects.filter(upload=upload).select_related("instance")
+    members = members.order_by("index", "inner")
     if outcome in Outcome:
         members = members.filter(outcome=outcome)
     if text:

@@ -132,6 +132,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "app.middleware.no_store",
+    "app.middleware.reader_s_time_zone",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -182,6 +183,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 # Language and time
 
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = "icon.formats"
 TIME_ZONE = os.getenv("ICON_TIME_ZONE", "UTC")
 USE_TZ = True
 

@@ -44,7 +44,7 @@ OURS = {
     "task_status": (302, 200, 200, 200),  # with nothing in it for who may not look
     "upload_result": (302, 403, 200, 200),
     "ledger_csv": (302, 403, 200, 200),
-    "use_versions": (302, 403, 403, 200),
+    "use_versions": (302, 403, 200, 200),  # who may only look reads what differs
 }
 # The pages of a table. Some, below, are for nobody.
 TABLE = {

@@ -132,7 +132,7 @@ def test_a_zip_of_conflicts_alone_fails_and_changes_nothing(import_zip, processe
 def test_the_most_frequent_reason_is_told_where_nothing_was_stored(import_zip):
     upload = import_zip(image(1, StudyInstanceUID=None), image(2, StudyInstanceUID=None))
     assert upload.failure_reason == "nothing_stored"
-    assert "StudyInstanceUID is missing" in upload.failure_detail
+    assert "Study Instance UID is missing" in upload.failure_detail
 
 
 def test_something_else_than_a_zip_is_refused_without_ledger(import_zip, tmp_path):

@@ -243,8 +243,8 @@ def test_a_search_for_a_nul_is_none(staff_client):
 def test_the_result_lists_the_warnings_and_finds_their_files(staff_client, import_zip):
     done = import_zip(("IM1", ct_image(StudyDate="soon")), ("IM2", ct_image(SOPInstanceUID=uid(6))))
     page = result(staff_client, done)
-    assert "StudyDate could not be read and was left empty. (1 file)" in page
-    found = result(staff_client, done, q="StudyDate could not be read and was left empty.")
+    assert "Study Date could not be read and was left empty. (1 file)" in page
+    found = result(staff_client, done, q="Study Date could not be read and was left empty.")
     assert "IM1" in found
     assert "IM2" not in found
 
@@ -290,7 +290,7 @@ def test_what_changed_is_for_who_may_see_patients(client, django_user_model, imp
     clerk.user_permissions.add(Permission.objects.get(codename="view_dicomfile"))
     client.force_login(clerk)
     page = result(client, done)
-    assert "The one DICOM object of this ZIP is in the archive." in page
+    assert "1 image of 1 patient was filed." in page
     assert "Doe" not in page
 
 
@@ -307,7 +307,7 @@ def test_use_these_versions_asks_first(staff_client, import_zip):
     url = reverse("use_versions", args=[other.pk])
     asked = staff_client.get(url).content.decode()
     assert "1 object of" in asked
-    assert "the same size with other content" in asked
+    assert "Patient Position" in asked
     other.refresh_from_db()
     assert other.queued_at is None
     staff_client.post(url)

@@ -4,10 +4,12 @@ A sentence says what is so and, where there is something to do, what to do. It m
 attributes, counts and limits in braces; it never holds a value from a file.
 """
 
+import re
+
 # The archive as a whole was refused.
 ARCHIVE = {
     "archive_missing": "The uploaded ZIP is no longer on the server. Upload it again.",
-    "archive_empty": "The ZIP holds no files.",
+    "archive_empty": "The ZIP holds no files. Check that it is the right one.",
     "not_a_zip": "This is not a ZIP archive. Pack the files into a ZIP and upload that.",
     "archive_truncated": (
         "The ZIP is incomplete: its list of contents, which stands at the end, is missing. "
@@ -19,7 +21,7 @@ ARCHIVE = {
         "Join the parts into one ZIP and upload that."
     ),
     "archive_overlap": (
-        "Members of the ZIP overlap each other, which no honest program writes. "
+        "Files in the ZIP overlap each other, which no honest program writes. "
         "Make the ZIP again from the original files."
     ),
     "too_many_members": (
@@ -29,7 +31,10 @@ ARCHIVE = {
         "Unpacked, the ZIP would be {size}; the limit is {limit}. "
         "Upload it in several smaller ZIPs."
     ),
-    "no_room": "Unpacked, the ZIP needs {needed}, but only {free} are free on the server's disk.",
+    "no_room": (
+        "Unpacked, the ZIP needs {needed}, but only {free} are free on the server's disk. "
+        "Ask the administrator to make room, then press Process again."
+    ),
 }
 
 # One member is not something to store.
@@ -41,8 +46,8 @@ SKIPPED = {
     "link": "A link to another file, not a file. Links are not followed.",
     "nested_archive": "A ZIP inside the ZIP. It was opened; what is in it is listed below it.",
     "nested_too_deep": (
-        "A ZIP inside a ZIP inside the ZIP. It was not opened: "
-        "the limit is {limit} level(s). Upload it by itself."
+        "A ZIP too deep inside ZIPs, so it was not opened (levels that are: {limit}). "
+        "Upload it by itself."
     ),
 }
 
@@ -53,27 +58,60 @@ FAILED = {
         "Packed with a compression method that ICON cannot read (number {method}). "
         "Pack the files again as an ordinary ZIP (Deflate)."
     ),
-    "member_damaged": "Damaged inside the ZIP: the packed data cannot be read to its end.",
-    "crc_mismatch": "Damaged inside the ZIP: the checksum (CRC) does not match.",
-    "size_mismatch": "Damaged inside the ZIP: its size is not what the ZIP's list says.",
-    "member_too_large": "Larger than the limit of {limit}.",
-    "header_too_large": "The DICOM header is larger than the limit of {limit}.",
-    "too_many_items": "The DICOM header holds more than {limit} sequence items.",
-    "nested_too_deeply": "The DICOM header's sequences are nested too deeply to be read.",
-    "too_much_memory": "Reading this file needs more memory than a file may use.",
-    "header_damaged": "The DICOM header is damaged or incomplete.",
+    "member_damaged": (
+        "Damaged inside the ZIP: it cannot be unpacked to its end. "
+        "Make the ZIP again and upload it."
+    ),
+    "crc_mismatch": (
+        "Damaged inside the ZIP: its checksum (CRC) does not match. "
+        "Make the ZIP again and upload it."
+    ),
+    "size_mismatch": (
+        "Damaged inside the ZIP: its size is not what the ZIP's list of contents says. "
+        "Make the ZIP again and upload it."
+    ),
+    "member_too_large": "Larger than the limit of {limit}. Ask the administrator to raise it.",
+    "header_too_large": (
+        "The DICOM header is larger than the limit of {limit}. Ask the administrator to raise it."
+    ),
+    "too_many_items": (
+        "The DICOM header holds more than {limit} sequence items. "
+        "Ask the administrator to raise this limit."
+    ),
+    "nested_too_deeply": (
+        "The DICOM header's sequences are nested too deeply to be read. "
+        "Export it again from the system it came from."
+    ),
+    "too_much_memory": (
+        "Reading this file needs more memory than a file may use. "
+        "Export it again from the system it came from."
+    ),
+    "header_damaged": (
+        "The DICOM header is damaged or incomplete. Export it again from the system it came from."
+    ),
     "uid_missing": (
         "{attribute} is missing, so ICON cannot tell where this object belongs. "
         "Export it again from the system it came from."
     ),
-    "uid_invalid": "{attribute} is not a UID that can be stored.",
-    "patient_id_too_long": "PatientID is longer than {limit} characters.",
-    "patient_id_unusable": (
-        "PatientID holds control characters, so it cannot be stored as it is. "
+    "uid_invalid": (
+        "{attribute} is not a UID that can be stored. Export it again from the system it came from."
+    ),
+    "patient_id_too_long": (
+        "The patient's ID is longer than {limit} characters. "
         "Correct it in the system it came from and export this object again."
     ),
-    "reader_crashed": "Reading this file ended the reading program twice. It may be damaged.",
-    "reader_hung": "Reading this file took longer than is allowed, twice. It may be damaged.",
+    "patient_id_unusable": (
+        "The patient's ID holds control characters, so it cannot be stored as it is. "
+        "Correct it in the system it came from and export this object again."
+    ),
+    "reader_crashed": (
+        "Reading this file ended the reading program twice. It may be damaged: "
+        "export it again from the system it came from."
+    ),
+    "reader_hung": (
+        "Reading this file took longer than is allowed, twice. It may be damaged: "
+        "export it again from the system it came from."
+    ),
     "nested_refused": "A ZIP inside the ZIP that could not be read. {why}",
     "not_stored": "The database refused this object. Ask the administrator to look at the log.",
 }
@@ -82,8 +120,8 @@ FAILED = {
 KNOWN = {
     "same_bytes": "Already in the catalogue, with the very same content.",
     "other_bytes": (
-        "The catalogue already holds this object with other content. "
-        "The catalogued version was kept."
+        "The catalogue already holds this object with other content, which was kept. "
+        "Look at what differs, and press Use these versions to take this one instead."
     ),
 }
 
@@ -91,31 +129,36 @@ KNOWN = {
 WARNINGS = {
     "value_unreadable": "{attribute} could not be read and was left empty.",
     "value_shortened": "{attribute} is longer than {limit} characters and was shortened.",
-    "uid_nonstandard": "{attribute} breaks the standard's rule for UIDs; stored as it is.",
-    "uid_meta_differs": "The file's header names two SOP Instance UIDs; the object's own was used.",
+    "uid_nonstandard": "{attribute} breaks the DICOM standard's rule for UIDs; stored as it is.",
+    "uid_meta_differs": (
+        "The file gives its object two SOP Instance UIDs; the object's own was used."
+    ),
     "patient_id_empty": "The patient has no ID, so the study was given a patient of its own.",
-    "sop_class_missing": "SOPClassUID is missing.",
+    "sop_class_missing": "SOP Class UID is missing, so ICON cannot tell what kind of object it is.",
     "header_cut": "The file ends in the middle of its header; what is there was read.",
     "charset_guessed": "The text's character set is missing or wrong; it was guessed.",
     "patient_differs": (
-        "{attribute} differs from what the catalogue has for this patient's ID. "
-        "One ID with two people? The catalogued value was kept."
+        "{attribute} differs from what the catalogue has for this patient's ID, which was kept. "
+        "Check whether two people share this ID."
     ),
-    "study_shared": "This study's UID is also catalogued under another patient.",
+    "study_shared": (
+        "This study is also catalogued under another patient. Check which of the two it belongs to."
+    ),
     "stranger_moved": (
         "An unknown file stood where this object belongs. It was moved to the folder .found."
     ),
-    "roi_without_contours": "{count} ROI(s) have no contours.",
-    "roi_number_repeated": "{count} ROI(s) share their number with another.",
-    "contours_without_roi": "Contours of {count} ROI(s) that the structure set does not define.",
-    "contour_unreadable": "{count} contour(s) hold numbers that cannot be read; left out.",
+    "roi_without_contours": "ROIs without contours: {count}.",
+    "roi_number_repeated": "ROIs that share their number with another: {count}.",
+    "contours_without_roi": "ROIs with contours that the structure set does not define: {count}.",
+    "contour_unreadable": "Contours with numbers that cannot be read, left out: {count}.",
     "structures_unreadable": "The structures could not be read; the object itself was stored.",
 }
 
 # The run stopped; what was stored stays.
 STORAGE = {
     "disk_full": (
-        "The disk is full{needed}. Make room, then press Process Now; it goes on where it stopped."
+        "The disk is full{needed}. Make room, then press Process again; "
+        "it goes on where it stopped."
     ),
     "disk_read_only": (
         "The disk cannot be written to. Ask the administrator, then press Process Now; "
@@ -129,20 +172,23 @@ STORAGE = {
 
 # How a whole upload ended, where no single member is the reason.
 ENDS = {
-    "nothing_stored": "None of the ZIP's files could be stored.",
-    "no_dicom": "The ZIP holds no DICOM files.",
-    "only_conflicts": ("Other versions of these objects are already here; nothing was changed."),
+    "nothing_stored": "None of the files in the ZIP could be stored.",
+    "no_dicom": "The ZIP holds no DICOM files. Check that it is the right one.",
+    "only_conflicts": (
+        "Other versions of these objects are already here; nothing was changed. "
+        "Look at what differs, and press Use these versions to take the new ones."
+    ),
     "too_many_attempts": (
         "Processing stopped unexpectedly {count} times without getting further. "
         "Ask the administrator to look at the worker's log."
     ),
     "database_away": (
         "The database could not be reached for too long. "
-        "Press Process Now; it goes on where it stopped."
+        "Press Process again; it goes on where it stopped."
     ),
     "unexpected": (
         "Something unexpected went wrong inside ICON. What was stored is kept. "
-        "Press Process Now to go on; if it happens again, ask the administrator "
+        "Press Process again to go on; if it happens again, ask the administrator "
         "to look at the worker's log."
     ),
 }
@@ -150,6 +196,15 @@ ENDS = {
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
 
 
+# Between the words of an attribute's keyword: Study|Instance|UID, ROI|Number.
+WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
 def sentence(code: str, **facts: str | int) -> str:
-    """The sentence for a reason code; "" for the empty code."""
+    """The sentence for a reason code; "" for the empty code.
+
+    `attribute` is a keyword, and is written in words: "Study Instance UID".
+    """
+    if "attribute" in facts:
+        facts["attribute"] = WORDS.sub(" ", str(facts["attribute"]))
     return SENTENCES[code].format(**facts) if code else ""

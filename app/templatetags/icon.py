@@ -1,12 +1,14 @@
 """What the templates need beyond Django's own tags."""
 
+from datetime import datetime
 from typing import Any
 
 from django import template
 from django.conf import settings
+from django.utils.dateparse import parse_datetime
 
 from app.dicom.sizes import human_size
-from app.models import Outcome, Stage
+from app.models import DICOMInstance, Outcome, Stage
 from app.names import person_name
 
 register = template.Library()
@@ -43,6 +45,12 @@ def grouped(number: int) -> str:
 
 
 @register.filter
+def moment(text: str) -> datetime | None:
+    """A time as the processing log keeps it."""
+    return parse_datetime(text)
+
+
+@register.filter
 def outcome_icon(outcome: str) -> str:
     return OUTCOME_ICONS[Outcome(outcome)]
 
@@ -50,6 +58,13 @@ def outcome_icon(outcome: str) -> str:
 @register.filter
 def outcome_label(outcome: str) -> str:
     return str(Outcome(outcome).label)
+
+
+@register.filter
+def object_words(instance: DICOMInstance) -> str:
+    """One object in a few words: "CT 12"."""
+    number = "" if instance.instance_number is None else instance.instance_number
+    return f"{instance.modality or 'Object'} {number}".rstrip()
 
 
 @register.filter
@@ -74,18 +89,3 @@ def _stage_state(state: dict[str, Any], at: int, place: int) -> str:
     if place > at:
         return "ahead"
     return "failed" if state["status"] == "failed" else "current"
-
-
-@register.filter
-def duration(seconds: float | None) -> str:
-    """A length of time as people say it."""
-    if seconds is None:
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,6 +1,7 @@
 // How fast an upload is processed, and how long it will still take, without jumping about.
 
 const WINDOW = 10; // seconds that the pace is measured over
+const READING = 80; // percent of the bar, from 10 to 90, in which the ZIP is read
 const ENOUGH = 3; // seconds of watching before a guess is worth showing
 
 export function left(seconds) {
@@ -24,7 +25,7 @@ export class Pace {
     if (state.status !== "in_progress") {
       this.#samples = [];
       this.#end = null;
-      return this.#took(state);
+      return state.took;
     }
     const now = performance.now() / 1000;
     this.#samples.push({ now, files: state.files_done, percent: state.percent });
@@ -36,7 +37,7 @@ export class Pace {
     const percents = (state.percent - first.percent) / span;
     const parts = [];
     if (files > 0) {
-      const bytes = (percents / 100) * state.size;
+      const bytes = (percents / READING) * state.size;
       parts.push(`${files < 10 ? files.toFixed(1) : Math.round(files)} files/s`, `${size(bytes)}/s`);
     }
     if (percents > 0) this.#expect(now + (100 - state.percent) / percents);
@@ -51,12 +52,6 @@ export class Pace {
 
   #expect(end) {
     this.#end = this.#end === null ? end : this.#end + 0.2 * (end - this.#end);
-  }
-
-  #took(state) {
-    if (!state.seconds || !state.files_done || state.live) return "";
-    const seconds = state.seconds < 10 ? state.seconds.toFixed(1) : Math.round(state.seconds);
-    return `${seconds} s · ${Math.round(state.files_done / state.seconds).toLocaleString("en")} files/s`;
   }
 }
 
