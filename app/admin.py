@@ -26,6 +26,7 @@ from django.utils.safestring import SafeString
 
 from . import removal, tasks
 from .dicom.archives import END_WINDOW
+from .dicom.errors import StorageFailed
 from .dicom.reasons import sentence
 from .dicom.sizes import human_size
 from .forms import DICOMFileForm, too_large
@@ -267,7 +268,12 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             messages.success(request, f"{counted(deleted, 'upload')} deleted.")
 
     def _delete(self, request: HttpRequest, upload: DICOMFile) -> bool:
-        if not removal.delete_upload(upload, with_archive="with_archive" in request.POST):
+        try:
+            deleted = removal.delete_upload(upload, with_archive="with_archive" in request.POST)
+        except StorageFailed:
+            _say_the_disk_failed(request, upload)
+            return False
+        if not deleted:
             _say_it_runs(request, upload)
             return False
         super().log_deletions(request, [upload])  # type: ignore[arg-type]  # any iterable will do
@@ -377,6 +383,14 @@ def _limits() -> dict[str, str | int]:
 def _say_it_runs(request: HttpRequest, upload: DICOMFile) -> None:
     messages.warning(
         request, f"“{upload}” is being processed and cannot be deleted now. Cancel it first."
+    )
+
+
+def _say_the_disk_failed(request: HttpRequest, upload: DICOMFile) -> None:
+    messages.error(
+        request,
+        f"“{upload}” was not deleted: the server's disk is full or cannot be written to. "
+        "Ask the administrator, then try again.",
     )
 
 

@@ -547,9 +547,13 @@ def _ended(code: str, why: str) -> dict[str, Any]:
 def _fail(run: Run, code: str, why: str) -> None:
     logger.warning("Upload %s failed: %s", run.upload, code)
     run.note(why, level="error")
+    _give_back(run, Status.FAILED, _ended(code, why))
+
+
+def _give_back(run: Run, status: Status, values: dict[str, Any]) -> None:
     # Where not even this can be written, the lease runs out, and the sweep tries again.
     with suppress(StorageFailed, OperationalError, InterfaceError):
-        patiently(lambda: run.end(Status.FAILED, **_ended(code, why)))
+        patiently(lambda: run.end(status, **values))
 
 
 def _why(reason: Expected, progress: Progress) -> str:
@@ -562,14 +566,14 @@ def _why(reason: Expected, progress: Progress) -> str:
 
 def _hand_back(run: Run, handed_on: bool) -> None:
     """Pending again: stopped by somebody, or queued for another worker."""
-    run.end(
-        Status.PENDING,
-        "Stopped: the worker shuts down" if handed_on else "Stopped",
-        attempts=0,
-        stopped=not handed_on,
-        queued_at=Coalesce("queued_at", Now()) if handed_on else None,
-        sent_at=None,
-    )
+    run.note("Stopped: the worker shuts down" if handed_on else "Stopped")
+    values = {
+        "attempts": 0,
+        "stopped": not handed_on,
+        "queued_at": Coalesce("queued_at", Now()) if handed_on else None,
+        "sent_at": None,
+    }
+    _give_back(run, Status.PENDING, values)
 
 
 # --- repair ----------------------------------------------------------------------------------

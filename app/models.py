@@ -12,9 +12,12 @@ from django.urls import reverse
 LOG_LINES = 1_000
 
 
+ARCHIVES = "archives"  # below the media root
+
+
 def random_archive_name(instance: "DICOMFile", filename: str) -> str:
     """Where an upload is kept: a random name, since the user's own may identify a patient."""
-    return f"archives/{uuid.uuid4().hex}.zip"
+    return f"{ARCHIVES}/{uuid.uuid4().hex}.zip"
 
 
 class Status(models.TextChoices):
@@ -362,8 +365,9 @@ class ArchiveMember(models.Model):
 
 
 class FileToDelete(models.Model):
-    """A file whose row was deleted, until it is unlinked; below the processed root."""
+    """A file whose row was deleted, until it is unlinked."""
 
+    # Below the processed root; a kept archive's is absolute.
     path = models.CharField(max_length=512, unique=True)
     sop_instance_uid = models.CharField(max_length=128, blank=True)  # "" for superseded versions
 

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 CHUNK = 500  # instances deleted in one transaction, and files unlinked
 TRIES = 5
+UNLISTED = "unlisted"  # the folder of kept archives whose uploads were deleted
 
 # How an instance reaches each of its ancestors, and what an ancestor's children are.
 ANCESTORS: dict[type[models.Model], str] = {
@@ -88,16 +89,33 @@ def delete_upload(upload: DICOMFile, with_archive: bool) -> bool:
         ingest.roll_forward(upload.pk)
     except Busy:
         return False
-    idle = DICOMFile.objects.exclude(processing_status=Status.IN_PROGRESS)
-    deleted, _ = idle.filter(pk=upload.pk).delete()
-    if deleted and with_archive and upload.file:
-        Path(upload.file.path).unlink(missing_ok=True)
-    return bool(deleted)
+    with transaction.atomic():
+        idle = DICOMFile.objects.exclude(processing_status=Status.IN_PROGRESS)
+        row = idle.select_for_update().filter(pk=upload.pk).first()
+        if row is None:
+            return False
+        if row.file and with_archive:
+            _note([FileToDelete(path=row.file.path)])
+        row.delete()
+    unlink_pending()
+    if upload.file and not with_archive:
+        set_archive_aside(Path(upload.file.path))
+    return True
+
+
+def set_archive_aside(archive: Path) -> None:
+    """Keep a ZIP that no upload lists any more apart from those that one lists."""
+    folder: Path = settings.MEDIA_ROOT / UNLISTED
+    folder.mkdir(mode=settings.FILE_UPLOAD_DIRECTORY_PERMISSIONS, exist_ok=True)
+    with suppress(FileNotFoundError):
+        archive.rename(folder / archive.name)
 
 
 def remove_archives(uploads: Iterable[DICOMFile]) -> dict[int, str]:
     """Delete kept archives; why each of the others was kept."""
-    return {upload.pk: why for upload in uploads if (why := _remove_archive(upload.pk))}
+    refused = {upload.pk: why for upload in uploads if (why := _remove_archive(upload.pk))}
+    unlink_pending()
+    return refused
 
 
 @transaction.atomic
@@ -107,9 +125,8 @@ def _remove_archive(pk: int) -> str:
         return "This upload is no longer here."
     if why := _why_archive_is_needed(upload):
         return why
-    path = upload.file.path
+    _note([FileToDelete(path=upload.file.path)])
     DICOMFile.objects.filter(pk=pk).update(file="")
-    transaction.on_commit(lambda: Path(path).unlink(missing_ok=True))
     return ""
 
 
@@ -216,7 +233,8 @@ def _unlink_some(after: int) -> dict[int, bool]:
     kept = _catalogued(lines)
     done = {line.pk: line.path in kept or _unlink(root / line.path) for line in lines}
     for folder in {Path(line.path).parent for line in lines}:
-        _remove_empty_folders(root, folder)
+        if not folder.is_absolute():  # as a kept archive's is
+            _remove_empty_folders(root, folder)
     FileToDelete.objects.filter(pk__in=[pk for pk, gone in done.items() if gone]).delete()
     return done
 

@@ -5,6 +5,7 @@ order, so that memory does not grow with the catalogue.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -23,8 +24,9 @@ from app.dicom.errors import StorageFailed
 from app.dicom.paths import instance_path
 from app.dicom.staging import FOUND, STAGING, Busy, file_sha256, superseded_path
 
-from . import ingest
+from . import ingest, removal
 from .models import (
+    ARCHIVES,
     ArchiveMember,
     DICOMFile,
     DICOMInstance,
@@ -44,9 +46,11 @@ VIOLATIONS = {
     "staging_left": "Its staging folder was left without a live run.",
     "ledger_wrong": "Its counts are not those of its list of files.",
     "childless": "Nothing is below it.",
+    "archive_unknown": "No upload lists this ZIP.",
 }
 HASHED_AT_ONCE = 64  # files that wait for the threads
 CHUNK = 2_000  # rows fetched at a time
+ARRIVING_SECONDS = 3_600  # that a ZIP may be there before its row is
 
 Step = Callable[[int], None]
 
@@ -76,6 +80,7 @@ def verify(repair: bool = False, step: Step = lambda count: None) -> Iterator[Vi
     yield from _check_files(repair, step)
     yield from _check_ledgers(repair)
     yield from _check_childless(repair)
+    yield from _check_archives(repair)
 
 
 # --- files -----------------------------------------------------------------------------------
@@ -231,6 +236,26 @@ def _check_childless(repair: bool) -> Iterator[Violation]:
         for row in rows.iterator(chunk_size=CHUNK):
             name = str(model._meta.verbose_name)
             yield _mend("childless", f"{name} {row.pk}", repair, partial(_delete, row))
+
+
+def _check_archives(repair: bool) -> Iterator[Violation]:
+    """Kept ZIPs without an upload, as a kill may leave them between the file and its row."""
+    arrived = filter(_has_arrived, (Path(settings.MEDIA_ROOT) / ARCHIVES).glob("*"))
+    while files := {f"{ARCHIVES}/{file.name}": file for file in islice(arrived, CHUNK)}:
+        listed = set(DICOMFile.objects.filter(file__in=files).values_list("file", flat=True))
+        for name in sorted(files.keys() - listed):
+            yield _mend("archive_unknown", name, repair, partial(_set_archive_aside, files[name]))
+
+
+def _has_arrived(archive: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return archive.stat().st_mtime < time.time() - ARRIVING_SECONDS
+    return False
+
+
+def _set_archive_aside(archive: Path) -> bool:
+    removal.set_archive_aside(archive)
+    return True
 
 
 def _delete(row: Model) -> bool:

@@ -135,6 +135,21 @@ def test_a_running_upload_hears_of_cancel(upload):
     assert run.cancelled.is_set()
 
 
+@pytest.mark.parametrize("attempts", [1, claims.MAX_ATTEMPTS])
+def test_a_cancelled_run_that_dies_is_stopped_and_not_run_again(upload, attempts):
+    claims.claim(upload.pk)
+    DICOMFile.objects.filter(pk=upload.pk).update(attempts=attempts)
+    claims.cancel([upload.pk])
+    expire(upload)
+    assert claims.claim(upload.pk) is None
+    assert claims.sweep() == []
+    upload.refresh_from_db()
+    assert upload.status_label == "Pending (stopped)"
+    assert not upload.cancel_requested
+    claims.queue([upload.pk])
+    assert claims.claim(upload.pk)
+
+
 def test_starting_again_clears_what_the_last_end_said(import_zip):
     upload = import_zip(ct_image(StudyInstanceUID=None))
     assert upload.processing_status == Status.FAILED

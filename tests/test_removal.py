@@ -4,15 +4,20 @@ A few rounds of deleting against importing by default; `python3 run.py test -m c
 each database.
 """
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
+from django.conf import settings as project
 from django.db import connection
 
-from app import ingest, removal
+from app import claims, ingest, removal, tasks
 from app.dicom.staging import superseded_path
 from app.models import (
+    DICOMFile,
     DICOMInstance,
     DICOMSeries,
     DICOMStudy,
@@ -110,12 +115,15 @@ def test_a_catalogued_file_is_never_deleted(import_zip, processed_root):
     assert len(files(processed_root)) == 1
 
 
-def test_deleting_an_upload_keeps_its_objects(import_zip, processed_root):
+def test_deleting_an_upload_keeps_its_objects_and_sets_its_zip_aside(
+    import_zip, processed_root, media_root
+):
     upload = import_zip(*images(1))
-    archive = upload.file.path
+    kept = Path(upload.file.path)
     assert removal.delete_upload(upload, with_archive=False)
     assert len(files(processed_root)) == DICOMInstance.objects.count() == 1
-    assert Path(archive).is_file()
+    assert not kept.exists()
+    assert (media_root / "unlisted" / kept.name).is_file()
     assert violations() == []
 
 
@@ -123,6 +131,59 @@ def test_the_archive_goes_where_that_was_asked_for(import_zip, media_root):
     upload = import_zip(*images(1))
     assert removal.delete_upload(upload, with_archive=True)
     assert not list(media_root.rglob("*.zip"))
+    assert not FileToDelete.objects.exists()
+
+
+def test_an_upload_that_was_claimed_meanwhile_is_not_deleted(upload_zip):
+    upload = upload_zip(*images(1))
+    claims.claim(upload.pk)
+    assert not removal.delete_upload(upload, with_archive=True)
+    assert Path(upload.file.path).is_file()
+    assert upload.members.count() == 0
+    upload.refresh_from_db()
+
+
+KILLED = """
+import os, sys, django
+django.setup()
+from app import removal
+from app.models import DICOMFile, Patient
+steps = int(sys.argv[2])
+
+def count(*arguments, **keywords):
+    global steps
+    steps -= 1
+    if steps < 0:
+        os._exit(9)
+
+GONE = ("os.remove", "os.rmdir", "os.rename")
+sys.addaudithook(lambda event, arguments: event in GONE and count())
+upload = DICOMFile.objects.get(pk=sys.argv[3])
+{
+    "patient": lambda: removal.delete(Patient.objects.get()),
+    "upload": lambda: removal.delete_upload(upload, with_archive=True),
+    "zips": lambda: removal.remove_archives([upload]),
+}[sys.argv[1]]()
+"""
+
+
+@pytest.mark.parametrize("steps", range(4))
+@pytest.mark.parametrize("what", ["patient", "upload", "zips"])
+def test_a_delete_that_is_killed_is_finished_by_the_sweep(
+    what, steps, import_zip, environment, processed_root, media_root
+):
+    upload = import_zip(*images(1, 2, 3))
+    command = [sys.executable, "-c", KILLED, what, str(steps), str(upload.pk)]
+    done = subprocess.run(command, env=os.environ | environment, cwd=project.BASE_DIR, check=False)
+    assert done.returncode in (0, 9)
+    assert done.returncode == 9 or steps > 0
+    tasks.sweep()
+    assert violations() == []
+    assert not FileToDelete.objects.exists()
+    assert len(files(processed_root)) == (0 if what == "patient" else 3)
+    listed = DICOMFile.objects.exclude(file="").count()
+    assert len(list(media_root.rglob("*.zip"))) == listed
+    assert what == "patient" or steps == 0 or not listed
 
 
 def test_a_version_superseded_again_keeps_its_file(import_zip, processed_root, settings):

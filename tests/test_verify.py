@@ -1,6 +1,7 @@
 """The catalogue's check: every planted fault is found, and what can be mended is."""
 
 import json
+import os
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -68,6 +69,18 @@ def test_an_unknown_file_is_found_and_set_aside(upload, processed_root):
     assert codes() == [("file_unknown", False)]
     assert codes(repair=True) == [("file_unknown", True)]
     assert [kept.read_bytes() for kept in (processed_root / ".found").iterdir()] == [b"?"]
+    assert codes() == []
+
+
+def test_a_zip_that_no_upload_lists_is_found_and_set_aside(upload, media_root):
+    stray, arriving = (media_root / "archives" / name for name in ("stray.zip", "arriving.zip"))
+    for archive in (stray, arriving):
+        archive.write_bytes(b"PK")
+    os.utime(stray, (0, 0))
+    assert codes() == [("archive_unknown", False)]
+    assert codes(repair=True) == [("archive_unknown", True)]
+    assert (media_root / "unlisted" / "stray.zip").is_file()
+    assert arriving.is_file()
     assert codes() == []
 
 

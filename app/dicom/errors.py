@@ -41,7 +41,9 @@ class MemberFailed(Expected):
 
 
 class StorageFailed(Expected):
-    pass
+    def __init__(self, code: str, **facts: str | int) -> None:
+        """The fact `needed` says how much more room, as in ": 3.1 GB more are needed"."""
+        super().__init__(code, **{"needed": "", **facts})
 
 
 DISK_ERRORS = {
