@@ -12,6 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from . import scanner, text
 from .errors import Expected, MemberFailed, MemberSkipped
+from .layouts import Laid, Layouts
 from .records import (
     Header,
     ImageRecord,
@@ -143,6 +144,8 @@ BULK = 2**16  # bytes; an element of more is a document or a waveform, and ends 
 LOOKED_AT = 8  # elements that must make sense in a file without prefix
 
 Kept = TypeVar("Kept")
+
+_layouts = Layouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,28 +292,33 @@ def _value_span(buffer: Buffer, position: int, order: str, explicit: bool) -> tu
 
 
 def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
-    meta = scanner.read_meta(buffer, len(PREFIX)) if _has_prefix(buffer) else scanner.NO_META
-    media_storage_class = meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag)
-    if media_storage_class == MEDIA_STORAGE_DIRECTORY:
-        raise MemberSkipped("dicomdir")
-    syntax = meta.uid(TRANSFER_SYNTAX_UID.tag)
-    start = meta.end
-    if syntax in DEFLATED:
-        buffer, truncated = _inflated(buffer, start, limits, truncated)
-        start = 0
-    implicit = scanner.is_implicit(buffer, start, syntax)
-    dataset, end = scanner.scan(buffer, start, implicit, WANTED, limits.items)
-    if truncated and end > len(buffer) - 12:
-        raise _too_large(limits)
+    meta, dataset = _layouts.read(buffer, limits.items) or _walked(buffer, limits, truncated)
     vr, charset = dataset.get(SPECIFIC_CHARACTER_SET.tag) or (b"", b"")
     if vr not in (b"", b"CS") or b"\0" in charset.rstrip(b"\0 "):
         raise Unusual  # pydicom looks at this one element while it reads, and may fail
     return Found(
         dataset,
-        media_storage_class,
+        meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag),
         meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
-        syntax,
+        meta.uid(TRANSFER_SYNTAX_UID.tag),
     )
+
+
+def _walked(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Laid:
+    meta = scanner.read_meta(buffer, len(PREFIX)) if _has_prefix(buffer) else scanner.NO_META
+    if meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag) == MEDIA_STORAGE_DIRECTORY:
+        raise MemberSkipped("dicomdir")
+    syntax, start, data = meta.uid(TRANSFER_SYNTAX_UID.tag), meta.end, buffer
+    if syntax in DEFLATED:
+        data, truncated = _inflated(buffer, start, limits, truncated)
+        start = 0
+    implicit = scanner.is_implicit(data, start, syntax)
+    dataset, end = scanner.scan(data, start, implicit, WANTED, limits.items)
+    if truncated and end > len(data) - 12:
+        raise _too_large(limits)
+    if syntax and data is buffer:
+        _layouts.learn(buffer, meta, meta.spans[TRANSFER_SYNTAX_UID.tag], dataset, end)
+    return Laid(meta, dataset)
 
 
 def _inflated(

@@ -5,7 +5,7 @@ little endian, and raises `Unusual` at anything else, which pydicom then reads. 
 is what pydicom returns, for any bytes whatever.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from mmap import mmap
 from struct import Struct
 from struct import error as StructError
@@ -93,11 +93,16 @@ def uid_of(value: bytes) -> str:
     return value.rstrip(b"\0 ").decode("latin-1").strip()
 
 
+Span = tuple[int, int]  # where something begins and ends
+
+
 class Meta(NamedTuple):
     """The file meta group, PS3.10 7.1."""
 
     elements: Mapping[int, bytes]
     end: int  # where the dataset begins
+    spans: Mapping[int, Span] = {}  # of the elements' values
+    read: Sequence[Span] = ()  # what told how to go on
 
     def uid(self, tag: int) -> str:
         return uid_of(self.elements.get(tag, b""))
@@ -109,14 +114,15 @@ NO_META = Meta({}, 0)
 class Dataset:
     """The wanted elements of a dataset or of a sequence's item."""
 
-    __slots__ = ("elements", "get", "scan", "sequences")
+    __slots__ = ("elements", "get", "scan", "sequences", "spans")
 
     little_endian = True
 
     def __init__(self, scan: "Scan") -> None:
         self.scan = scan
         self.elements: dict[int, Element] = {}
-        self.sequences: dict[int, tuple[int, int]] = {}  # where their items begin and end
+        self.spans: dict[int, Span] = {}  # of their values
+        self.sequences: dict[int, Span] = {}  # where their items begin and end
         self.get = self.elements.get
 
     def __contains__(self, tag: int) -> bool:
@@ -136,6 +142,9 @@ class Scan:
         self.implicit = implicit
         self.item_limit = item_limit
         self.item_count = 0
+        # Where eight bytes told how to go on, and, negative, where four more did.
+        self.read: list[int] = []
+        self.guessed = False  # it was told by other bytes, too
 
     def walk(self, found: Dataset, position: int, end: int, wanted: Wanted, depth: int) -> int:
         # Chosen each time: a method kept in its own object would be a cycle, which keeps the
@@ -174,6 +183,7 @@ class Scan:
     def _item(self, position: int) -> tuple[int, int, int]:
         """The tag of what begins here, where its value begins, and where that ends; -1: open."""
         tag, length = _implicit(self.buffer, position)
+        self.read.append(position)
         if tag == ITEM:
             self.item_count += 1
             if self.item_count > self.item_limit:
@@ -189,15 +199,18 @@ class Scan:
         It ends at `end` exactly or, where that is -1, after an item delimiter. At the top
         (depth 0) it may also end at the Pixel Data, or with less than an element left.
         """
-        buffer, elements = self.buffer, found.elements
+        buffer, elements, note = self.buffer, found.elements, self.read.append
         last = (len(buffer) if end < 0 else end) - 8
         while position <= last:
             tag, vr, length = _explicit(buffer, position)
+            note(position)
             if vr in SHORT:
                 position += 8
             elif vr in LONG:
-                (length,) = _length(buffer, position + 8)
-                position += 12
+                position += 8
+                (length,) = _length(buffer, position)
+                note(-position)
+                position += 4
                 if length == UNDEFINED or (vr == b"SQ" and tag in wanted):
                     kind = wanted[tag][0] if tag in wanted else SEQUENCE
                     if kind == STOP:
@@ -218,6 +231,7 @@ class Scan:
                     raise Unusual
                 size = LONGEST if length > LONGEST and kind == ELEMENT else length
                 elements[true_tag] = vr, buffer[position : position + size]
+                found.spans[true_tag] = position, position + size
             position += length
         return self._ended(position, end, depth)
 
@@ -225,10 +239,11 @@ class Scan:
         self, found: Dataset, position: int, end: int, wanted: Wanted, depth: int
     ) -> int:
         """As _walk_explicit."""
-        buffer, elements = self.buffer, found.elements
+        buffer, elements, note = self.buffer, found.elements, self.read.append
         last = (len(buffer) if end < 0 else end) - 8
         while position <= last:
             tag, length = _implicit(buffer, position)
+            note(position)
             position += 8
             if tag & 0xFFFF == 0xFFFE:
                 if tag == ITEM_DELIMITER and end < 0:
@@ -244,6 +259,7 @@ class Scan:
                         raise Unusual
                     size = LONGEST if length > LONGEST and kind == ELEMENT else length
                     elements[true_tag] = b"", buffer[position : position + size]
+                    found.spans[true_tag] = position, position + size
             if length == UNDEFINED or kind == SEQUENCE:
                 start = position
                 position = self._over_sequence(found, tag, start, length, wanted, depth)
@@ -271,6 +287,7 @@ class Scan:
         private = tag & 1
         if private or tag in SEQUENCES:
             return True
+        self.guessed = True
         return self.buffer.find(SEQUENCE_DELIMITER_BYTES, position, stop) < 0
 
     def _ended(self, position: int, end: int, depth: int) -> int:
@@ -282,23 +299,27 @@ class Scan:
 def read_meta(buffer: Buffer, position: int) -> Meta:
     """The file meta group, which begins at `position`."""
     found: dict[int, bytes] = {}
+    spans: dict[int, Span] = {}
+    read: list[Span] = []
     try:
         while True:
             tag, vr, length = _explicit(buffer, position)
             if tag & 0xFFFF != 2:
-                return Meta(found, position)
-            element = tag >> 16
+                return Meta(found, position, spans, read)
+            element, start = tag >> 16, position
             position += 8
             if vr in LONG:
                 (length,) = _length(buffer, position)
                 position += 4
             elif vr not in SHORT:
                 raise Unusual
+            read.append((start, position))
             if element in META_VRS:
                 # pydicom converts these while it reads, and may fail.
                 if vr != META_VRS[element] or (element == 0 and length != 4):
                     raise Unusual
                 found[2 << 16 | element] = buffer[position : position + length]
+                spans[2 << 16 | element] = position, position + length
             position += length
     except StructError:
         raise Unusual from None

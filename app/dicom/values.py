@@ -153,22 +153,29 @@ class Values:
 
     def integers(self, attribute: Attribute, count: int, within: range) -> list[int] | None:
         """Exactly `count` integers, or None."""
-        numbers = self._numbers(attribute, count)
-        if numbers is None:
+        element = self.get(attribute.tag)
+        if element is None:
             return None
-        if all(number == int(number) and int(number) in within for number in numbers):
-            return [int(number) for number in numbers]
-        self.unreadable(attribute)
-        return None
+        try:
+            return _integers_of(element, attribute.vr, self.little_endian, count, within)
+        except ValueError:
+            self.unreadable(attribute)
+            return None
 
     def decimal(self, attribute: Attribute) -> float | None:
-        numbers = self._numbers(attribute, 1)
-        return float(numbers[0]) if numbers else None
+        numbers = self.decimals(attribute, 1)
+        return numbers[0] if numbers else None
 
     def decimals(self, attribute: Attribute, count: int) -> list[float] | None:
         """Exactly `count` finite numbers, or None."""
-        numbers = self._numbers(attribute, count)
-        return [float(number) for number in numbers] if numbers else None
+        element = self.get(attribute.tag)
+        if element is None:
+            return None
+        try:
+            return _decimals_of(element, attribute.vr, self.little_endian, count)
+        except ValueError:
+            self.unreadable(attribute)
+            return None
 
     def _parsed(self, attribute: Attribute, parse: Callable[[bytes], Value]) -> Value | None:
         value = self.raw(attribute).strip(WHITESPACE)
@@ -177,20 +184,6 @@ class Values:
         except ValueError:
             self.unreadable(attribute)
             return None
-
-    def _numbers(self, attribute: Attribute, count: int) -> Numbers | None:
-        element = self.get(attribute.tag)
-        if element is None:
-            return None
-        try:
-            numbers = _short_numbers_of(element, attribute.vr, self.little_endian)
-        except ValueError:
-            self.unreadable(attribute)
-            return None
-        if numbers and len(numbers) != count:
-            self.unreadable(attribute)
-            return None
-        return numbers or None
 
     def unreadable(self, attribute: Attribute) -> None:
         self.warn("value_unreadable", attribute=attribute.keyword)
@@ -247,7 +240,31 @@ def numbers_of(element: Element, dictionary_vr: str, little_endian: bool) -> Num
 
 
 # Rows, spacing and orientation repeat through a series.
-_short_numbers_of = lru_cache(maxsize=512)(numbers_of)
+
+
+@lru_cache(maxsize=512)
+def _integers_of(
+    element: Element, dictionary_vr: str, little_endian: bool, count: int, within: range
+) -> list[int] | None:
+    numbers = _counted(numbers_of(element, dictionary_vr, little_endian), count)
+    if all(number == int(number) and int(number) in within for number in numbers):
+        return [int(number) for number in numbers] or None
+    raise ValueError
+
+
+@lru_cache(maxsize=512)
+def _decimals_of(
+    element: Element, dictionary_vr: str, little_endian: bool, count: int
+) -> list[float] | None:
+    numbers = _counted(numbers_of(element, dictionary_vr, little_endian), count)
+    return [float(number) for number in numbers] or None
+
+
+def _counted(numbers: Numbers, count: int) -> Numbers:
+    """None at all, or so many."""
+    if numbers and len(numbers) != count:
+        raise ValueError
+    return numbers
 
 
 def _binary_numbers(value: bytes, code: str, little_endian: bool) -> Numbers:
