@@ -23,6 +23,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from . import removal, tasks
 from .dicom.archives import END_WINDOW
@@ -44,7 +45,7 @@ from .models import (
     RTStructureSetInformation,
     Status,
 )
-from .names import person_name
+from .names import person_name, row_name
 from .progress import can_start, counted, is_live, outcome_words, status_label, tone
 from .views import announce_start, progress_url
 
@@ -81,7 +82,7 @@ NEEDS_ATTENTION = Q(processing_status=Status.FAILED) | Q(processing_status=Statu
 class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     form = DICOMFileForm
     add_form_template = "admin/app/dicomfile/add_form.html"
-    list_display = ("original", "status", "files", "size_in_words", "uploaded_by", "uploaded")
+    list_display = ("original", "status", "files", "size_in_words", "uploaded")
     view_on_site = False  # the page has its own button for that
     list_filter = (
         AttentionFilter,
@@ -96,7 +97,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     show_full_result_count = False
     actions = ("process_selected", "remove_kept_zips", "delete_selected_uploads")
     facts = (
-        "original", "size_in_words", "uploaded_by", "uploaded", "status", "stage_in_words",
+        "original", "size_in_words", "uploaded", "status", "stage_in_words",
         "outcomes", "failure_detail", "started", "ended",
     )  # fmt: skip
     readonly_fields = (*facts, "log")
@@ -144,6 +145,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> HttpResponse:
         upload = context.get("original")
         if upload is None:
+            context["title"] = "Upload ZIPs"
             if context["errors"] and _from_script(request):
                 return _errors(context["adminform"].form)
             context["limits"] = _limits()
@@ -306,7 +308,8 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="uploaded", ordering="created_at")
     def uploaded(self, upload: DICOMFile) -> str:
-        return _local_time(upload.created_at)
+        by = format_html("<br>by <bdi>{}</bdi>", upload.uploaded_by) if upload.uploaded_by else ""
+        return format_html("{}{}", _local_time(upload.created_at), by)
 
     @admin.display(description="processing started")
     def started(self, upload: DICOMFile) -> str:
@@ -424,7 +427,7 @@ def _kept_bytes(uploads: QuerySet[DICOMFile]) -> int:
 
 
 def _local_time(moment: datetime | None) -> str:
-    """Drawn in the server's zone; the page's script turns it into the reader's."""
+    """In the reader's zone: see `app.middleware`."""
     return render_to_string("_time.html", {"time": moment}) if moment else "-"
 
 
@@ -444,6 +447,21 @@ class CatalogueAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     show_full_result_count = False
     list_per_page = 50
     ordering = ("-pk",)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context |= {
+            "title": capfirst(self.opts.verbose_name),
+            "subtitle": row_name(context["original"]),
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -498,12 +516,8 @@ class FiledAdmin(CatalogueAdmin):
         counts = removal.below(rows) if rows else {"bytes": 0}
         size = human_size(counts.pop("bytes"))
         summary = {kind: f"{count:,}" for kind, count in counts.items()}
-        names = _first_few([self.named(row) for row in rows])
+        names = _first_few([row_name(row) for row in rows])
         return names, {**summary, "size of their files": size}, set(), []
-
-    def named(self, row: Any) -> str:
-        """A row, for who is asked whether to delete it."""
-        return str(row)
 
 
 @admin.register(Patient)
@@ -522,10 +536,6 @@ class PatientAdmin(FiledAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Patient]:
         return _with_count(super().get_queryset(request), DICOMStudy, "patient")
-
-    def named(self, row: Patient) -> str:
-        name = person_name(row.patient_name) or "(no name)"
-        return f"{name} ({row.unique_patient_id or 'no ID'})"
 
     @admin.display(description="name", ordering="patient_name")
     def name(self, patient: Patient) -> SafeString:
@@ -554,7 +564,7 @@ class DICOMStudyAdmin(FiledAdmin):
     )  # fmt: skip
     search_help_text = "Search by description, patient, whole accession number or whole UID"
     fields = (
-        "patient", "study_instance_uid", "study_date", "study_time", "study_description",
+        "patient_link", "study_instance_uid", "study_date", "study_time", "study_description",
         "accession_number", "study_id", "shared", "series", "created_at",
     )  # fmt: skip
     readonly_fields = fields
@@ -565,6 +575,10 @@ class DICOMStudyAdmin(FiledAdmin):
     @admin.display(description="patient", ordering="patient__patient_name")
     def patient_name(self, study: DICOMStudy) -> SafeString:
         return _patient_name(study.patient)
+
+    @admin.display(description="patient")
+    def patient_link(self, study: DICOMStudy) -> SafeString:
+        return _row_link(study.patient)
 
     @admin.display(description="under two patients", ordering="uid_shared")
     def shared(self, study: DICOMStudy) -> str:
@@ -589,7 +603,7 @@ class DICOMSeriesAdmin(FiledAdmin):
     )  # fmt: skip
     search_help_text = "Search by description, patient ID or whole UID"
     fields = (
-        "dicom_study", "series_instance_uid", "modality", "series_number", "series_description",
+        "study_link", "series_instance_uid", "modality", "series_number", "series_description",
         "series_date", "body_part_examined", "frame_of_reference_uid", "instances", "created_at",
     )  # fmt: skip
     readonly_fields = fields
@@ -600,6 +614,10 @@ class DICOMSeriesAdmin(FiledAdmin):
     @admin.display(description="patient")
     def patient_name(self, series: DICOMSeries) -> SafeString:
         return _patient_name(series.dicom_study.patient)
+
+    @admin.display(description="study")
+    def study_link(self, series: DICOMSeries) -> SafeString:
+        return _row_link(series.dicom_study)
 
     @admin.display(description="instances", ordering="children")
     def instances(self, series: DICOMSeries) -> SafeString:
@@ -619,11 +637,15 @@ class DICOMInstanceAdmin(FiledAdmin):
     )  # fmt: skip
     search_help_text = "Search by a whole UID or SHA-256"
     fields = (
-        "dicom_series", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "modality",
+        "series_link", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "modality",
         "instance_number", "rows", "columns", "number_of_frames", "size_in_words", "sha256",
         "path", "upload", "created_at",
     )  # fmt: skip
     readonly_fields = fields
+
+    @admin.display(description="series")
+    def series_link(self, instance: DICOMInstance) -> SafeString:
+        return _row_link(instance.dicom_series)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMInstance]:
         return super().get_queryset(request).defer("upload__processing_log_data")
@@ -636,9 +658,14 @@ class DICOMInstanceAdmin(FiledAdmin):
 @admin.register(ImageInformation)
 class ImageInformationAdmin(CatalogueAdmin):
     list_display = (
-        "dicom_instance", "instance_number", "slice_location", "slice_thickness",
-        "pixel_spacing", "patient_position",
+        "image", "slice_location", "slice_thickness", "spacing", "patient_position",
+        "instance_uid",
     )  # fmt: skip
+    fields = (
+        "instance_link", "instance_number", "slice_location", "slice_thickness", "spacing",
+        "patient_position", "position", "orientation",
+    )  # fmt: skip
+    readonly_fields = fields
     list_filter = ("patient_position",)
     list_select_related = ("dicom_instance",)
     search_fields = (
@@ -647,12 +674,36 @@ class ImageInformationAdmin(CatalogueAdmin):
     )
     search_help_text = "Search by a whole UID"
 
+    @admin.display(description="image", ordering="instance_number")
+    def image(self, image: ImageInformation) -> str:
+        return row_name(image)
+
+    @admin.display(description="SOP instance UID")
+    def instance_uid(self, image: ImageInformation) -> str:
+        return image.dicom_instance.sop_instance_uid
+
+    @admin.display(description="instance")
+    def instance_link(self, image: ImageInformation) -> SafeString:
+        return _row_link(image.dicom_instance)
+
+    @admin.display(description="pixel spacing (rows, columns in mm)")
+    def spacing(self, image: ImageInformation) -> str:
+        return _numbers(image.pixel_spacing, ", ")
+
+    @admin.display(description="position (x, y, z in mm)")
+    def position(self, image: ImageInformation) -> str:
+        return _numbers(image.image_position_patient, ", ")
+
+    @admin.display(description="orientation (direction cosines)")
+    def orientation(self, image: ImageInformation) -> str:
+        return _numbers(image.image_orientation_patient, ", ")
+
 
 @admin.register(RTStructureSetInformation)
 class RTStructureSetInformationAdmin(CatalogueAdmin):
     list_display = (
         "structure_set_label", "structure_set_name", "structure_set_date", "approval_status",
-        "number_of_roi", "dicom_instance",
+        "number_of_roi",
     )  # fmt: skip
     list_filter = ("approval_status", "structure_set_date")
     list_select_related = ("dicom_instance",)
@@ -661,14 +712,26 @@ class RTStructureSetInformationAdmin(CatalogueAdmin):
     )  # fmt: skip
     search_help_text = "Search by label, name or whole UID"
     fields = (
-        "dicom_instance", "structure_set_label", "structure_set_name", "structure_set_date",
-        "approval_status", "number_of_roi", "rois", "referenced_frame_of_reference_uid",
-        "referenced_series_instance_uid", "referenced_sop_count",
+        "instance_link", "structure_set_label", "structure_set_name", "structure_set_date",
+        "approval_status", "rois", "frames_of_reference", "referenced_series",
+        "referenced_sop_count",
     )  # fmt: skip
-    readonly_fields = ("rois",)
+    readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RTStructureSetInformation]:
         return _with_count(super().get_queryset(request), RTStructureROI, "rt_structure_set")
+
+    @admin.display(description="instance")
+    def instance_link(self, structure_set: RTStructureSetInformation) -> SafeString:
+        return _row_link(structure_set.dicom_instance)
+
+    @admin.display(description="frames of reference (UIDs)")
+    def frames_of_reference(self, structure_set: RTStructureSetInformation) -> str:
+        return ", ".join(structure_set.referenced_frame_of_reference_uid) or "-"
+
+    @admin.display(description="referenced series (UIDs)")
+    def referenced_series(self, structure_set: RTStructureSetInformation) -> str:
+        return ", ".join(structure_set.referenced_series_instance_uid) or "-"
 
     @admin.display(description="ROIs")
     def rois(self, structure_set: RTStructureSetInformation) -> SafeString:
@@ -679,7 +742,7 @@ class RTStructureSetInformationAdmin(CatalogueAdmin):
 class RTStructureROIAdmin(CatalogueAdmin):
     list_display = (
         "roi_name", "roi_number", "colour", "rt_roi_interpreted_type",
-        "roi_generation_algorithm", "contour_count", "rt_structure_set",
+        "roi_generation_algorithm", "contour_count", "structure_set",
     )  # fmt: skip
     list_filter = ("rt_roi_interpreted_type", "roi_generation_algorithm")
     list_select_related = ("rt_structure_set",)
@@ -687,10 +750,14 @@ class RTStructureROIAdmin(CatalogueAdmin):
     search_help_text = "Search by ROI name"
     # Never the contours: one structure set's may be many megabytes.
     fields = (
-        "rt_structure_set", "roi_number", "roi_name", "rt_roi_interpreted_type",
+        "structure_set", "roi_number", "roi_name", "rt_roi_interpreted_type",
         "roi_generation_algorithm", "colour", "contour_count",
     )  # fmt: skip
-    readonly_fields = ("colour",)
+    readonly_fields = fields
+
+    @admin.display(description="structure set")
+    def structure_set(self, roi: RTStructureROI) -> SafeString:
+        return _row_link(roi.rt_structure_set)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RTStructureROI]:
         return super().get_queryset(request).defer("roi_contour_data")
@@ -723,19 +790,27 @@ class CatalogueCheckAdmin(CatalogueAdmin):
 
 @admin.register(ArchiveMember)
 class ArchiveMemberAdmin(CatalogueAdmin):
-    list_display = ("name_in_zip", "upload", "size_in_words", "outcome", "detail", "instance")
-    list_filter = ("outcome", "reason")
+    list_display = ("name_in_zip", "upload", "size_in_words", "outcome", "detail", "object")
+    list_filter = ("outcome",)
     list_select_related = ("upload", "instance")
     search_fields = ("name", "upload__original_name", "sha256__exact")
     search_help_text = "Search by the file's name, the ZIP's name or a whole SHA-256"
     fields = (
-        "upload", "index", "inner", "name", "size_in_words", "sha256", "outcome", "reason",
-        "detail", "instance",
+        "upload", "place", "name_in_zip", "size_in_words", "sha256", "outcome", "detail", "object",
     )  # fmt: skip
-    readonly_fields = ("size_in_words",)
+    readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ArchiveMember]:
         return super().get_queryset(request).defer("upload__processing_log_data")
+
+    @admin.display(description="place in the ZIP")
+    def place(self, member: ArchiveMember) -> str:
+        inside = f", number {member.inner} inside that" if member.inner else ""
+        return f"number {member.index + 1:,}{inside}"
+
+    @admin.display(description="catalogued as")
+    def object(self, member: ArchiveMember) -> SafeString | str:
+        return _row_link(member.instance) if member.instance else "-"
 
     @admin.display(description="file in the ZIP", ordering="name")
     def name_in_zip(self, member: ArchiveMember) -> SafeString:
@@ -749,6 +824,15 @@ class ArchiveMemberAdmin(CatalogueAdmin):
 def _patient_name(patient: Patient) -> SafeString:
     name = person_name(patient.patient_name) or patient.unique_patient_id or "(no name)"
     return format_html("<bdi>{}</bdi>", name)
+
+
+def _row_link(row: Model) -> SafeString:
+    url = reverse(f"admin:app_{row._meta.model_name}_change", args=[row.pk])
+    return format_html('<a href="{}"><bdi>{}</bdi></a>', url, row_name(row))
+
+
+def _numbers(values: list[float] | None, between: str) -> str:
+    return between.join(f"{value:g}" for value in values) if values else "-"
 
 
 def _why_flagged(row: Model, flag: str) -> str:

@@ -352,7 +352,7 @@ TABLES = [
 QUERIES = {
     "dicomfile": 7, "patient": 5, "dicomstudy": 4, "dicomseries": 5, "dicominstance": 5,
     "imageinformation": 5, "rtstructuresetinformation": 5, "rtstructureroi": 6,
-    "archivemember": 5, "cataloguecheck": 4,
+    "archivemember": 4, "cataloguecheck": 4,
 }  # fmt: skip
 
 

@@ -8,11 +8,13 @@ from django.conf import settings
 from django.utils.dateparse import parse_datetime
 
 from app.dicom.sizes import human_size
-from app.models import DICOMInstance, Outcome, Stage
-from app.names import person_name
+from app.models import Outcome, Stage
+from app.names import person_name, plain, row_name
 
 register = template.Library()
 register.filter(person_name)
+register.filter(plain)
+register.filter(row_name)
 register.filter(human_size)
 
 OUTCOME_ICONS = {
@@ -58,13 +60,6 @@ def outcome_icon(outcome: str) -> str:
 @register.filter
 def outcome_label(outcome: str) -> str:
     return str(Outcome(outcome).label)
-
-
-@register.filter
-def object_words(instance: DICOMInstance) -> str:
-    """One object in a few words: "CT 12"."""
-    number = "" if instance.instance_number is None else instance.instance_number
-    return f"{instance.modality or 'Object'} {number}".rstrip()
 
 
 @register.filter

@@ -46,8 +46,7 @@ function showBar(card, state) {
   const fill = field(card, "fill");
   bar.setAttribute("aria-valuenow", state.percent);
   bar.setAttribute("aria-valuetext", `${state.percent} %, ${state.status_label}`);
-  // The first width is no movement: a page that was opened again shows the bar where it stands.
-  fill.style.transition = fill.style.width ? "" : "none";
+  fill.style.transition = "";
   fill.style.width = `${state.percent}%`;
   const moving = state.status === "in_progress";
   fill.className = `progress-bar bar-${state.tone}`
@@ -152,8 +151,10 @@ const button = field(page, "notify"); // only while something is under way
 const notify = button ? notifier(button) : () => {};
 
 for (const card of cards.values()) {
-  const bar = field(card, "bar");
-  field(card, "fill").style.width = `${bar.getAttribute("aria-valuenow")}%`;
+  const fill = field(card, "fill");
+  // The first width is no movement: a page that was opened again shows the bar where it stands.
+  fill.style.transition = "none";
+  fill.style.width = `${field(card, "bar").getAttribute("aria-valuenow")}%`;
 }
 
 if (cards.size) {
