@@ -13,8 +13,10 @@ thinks is legal. The same name always gives the same bytes.
 
 import bz2
 import hashlib
+import io
 import lzma
 import struct
+import tarfile
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -724,6 +726,14 @@ def first_part_of_a_split_archive(b: Builder) -> None:
 
 
 @case()
+def last_piece_of_a_cut_archive(b: Builder) -> None:
+    """An archive cut into pieces of equal size: the last one begins within a member."""
+    b.image(accept="failed:part_missing").image(accept="failed:part_missing")
+    b.images(2)
+    b.written = b.finish()[b.entries[1].offset + 50 :]
+
+
+@case()
 def behind_a_program(b: Builder) -> None:
     """A self-extracting archive: the offsets count from the ZIP, not from the file."""
     b.images(3)
@@ -1145,6 +1155,22 @@ def system_files(b: Builder) -> None:
     b.file("S/.DS_Store", b"\0\0\0\1Bud1" + bytes(60), SYSTEM)
     b.file("Thumbs.db", b"\xd0\xcf\x11\xe0" + bytes(60), SYSTEM)
     b.file("S/desktop.ini", b"[x]\r\n", SYSTEM)
+    b.file("S\\Thumbs.db", b"\xd0\xcf\x11\xe0" + bytes(60), SYSTEM)
+    b.file("__MACOSX\\S\\._IM1.dcm", b"\0\5\x16\7\0\2\0\0" + bytes(80), SYSTEM)
+    b.images(1)
+
+
+@case()
+def archives_of_other_kinds(b: Builder) -> None:
+    """What may hold images, and is no ZIP."""
+    for start in (b"\x1f\x8b\x08\0", b"BZh9", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07\1\0"):
+        b.file("", start + bytes(600), "skipped:other_archive")
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as written:
+        written.addfile(tarfile.TarInfo("IM0001"), io.BytesIO())
+    b.file("images.tar", tar.getvalue(), "skipped:other_archive")
+    b.file("larger.gz", b"\x1f\x8b\x08\0" + bytes(9_000_000), "skipped:other_archive")
+    b.file("driver.cab", b"\x1f\x8b\x08\0" + bytes(60), SYSTEM)
     b.images(1)
 
 

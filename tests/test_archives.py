@@ -22,6 +22,7 @@ from . import hostile
 LIMITS = Limits()
 # Reasons that are found without looking into what the member holds.
 OF_THE_ARCHIVE = {
+    "part_missing",
     "encrypted",
     "method_unsupported",
     "member_damaged",
@@ -38,6 +39,7 @@ UNLIKE_ZIPFILE = {
     "names_in_a_unicode_extra_field",  # one field is cut short: zipfile refuses the archive
     "entries_with_comments_and_unknown_fields",
     "directory_offset_wrong",
+    "last_piece_of_a_cut_archive",  # zipfile refuses the whole
     "with_another_archive_in_the_comment",
     "with_a_cut_comment",
     "with_a_comment",  # zipfile takes the comment's beginning for an end record
@@ -354,7 +356,7 @@ def test_a_member_over_the_limit_is_not_read_and_the_limit_is_told():
     file, member = one_member(bytes(2_000_000))
     with pytest.raises(MemberFailed) as failed:
         member_bytes(file, member, Limits(member=1_500_000))
-    assert failed.value.sentence == "Larger than the limit of 1.5 MB."
+    assert failed.value.sentence.startswith("Larger than the limit of 1.5 MB.")
 
 
 def test_an_unknown_method_is_told_by_its_number():

@@ -663,6 +663,12 @@ def test_an_undeclared_character_set_is_the_assumed_one_with_a_warning(charset):
     assert read_header(data, assumed_charset="ISO_IR 144").patient.patient_name == "Люк"
 
 
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_a_nul_in_the_character_sets_name_does_not_cost_the_object(way):
+    data = ct_image(SpecificCharacterSet=b"ISO_IR\0 192", PatientName=b"M\xc3\xbcller", **way)
+    assert read_header(data).patient.patient_name == "Müller"
+
+
 def test_ascii_text_needs_no_character_set():
     assert read_header(ct_image(SpecificCharacterSet=None)).warnings == []
 

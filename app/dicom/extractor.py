@@ -49,6 +49,11 @@ STORAGE = "storage"  # the outcome that stops the run
 NOT_ARCHIVES = (
     ".jar", ".war", ".apk", ".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".xpi",
 )  # fmt: skip
+# What gzip, bzip2, xz, 7-Zip, RAR and Zstandard files begin with; tar has its word further on.
+OTHER_ARCHIVES = (
+    b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\0", b"7z\xbc\xaf'\x1c", b"Rar!\x1a\x07", b"(\xb5/\xfd",
+)  # fmt: skip
+TAR_SIGNATURE = b"ustar"
 SYSTEM_FOLDERS = ("__macosx",)
 SYSTEM_NAMES = (".ds_store", "thumbs.db", "desktop.ini", "autorun.inf", "ehthumbs.db")
 SYSTEM_SUFFIXES = (
@@ -189,7 +194,7 @@ class Reader:
         chunks = member_chunks(source, member, limits)
         head = _at_least(HEAD, chunks)
         if not (looks_like_dicom(head) or head.startswith(ZIP_SIGNATURE)):
-            raise MemberSkipped("not_dicom")
+            raise _no_dicom(head)
         part, digest = _part(name), hashlib.sha256()
         try:
             with _new_file(part, self.staging) as fd:
@@ -231,6 +236,8 @@ class Reader:
         except StorageFailed as failure:
             result = failure
         assert isinstance(result, Expected)
+        if content and result.code == "not_dicom":
+            result = _no_dicom(content.head)
         result = _system_file(name, result)
         outcome = OUTCOMES[type(result)]
         return Extracted(
@@ -334,16 +341,21 @@ def _map_head(name: str, folder: int, limit: int) -> mmap.mmap:
         os.close(fd)
 
 
+def _no_dicom(head: bytes | mmap.mmap) -> MemberSkipped:
+    packed = head[:8].startswith(OTHER_ARCHIVES) or head[257:262] == TAR_SIGNATURE
+    return MemberSkipped("other_archive" if packed else "not_dicom")
+
+
 def _system_file(name: str, result: Expected) -> Expected:
     """Say of junk that it is junk."""
-    folder, _, last = name.lower().rpartition("/")
+    folder, _, last = name.lower().replace("\\", "/").rpartition("/")
     is_system = (
         last in SYSTEM_NAMES
         or last.startswith("._")
         or last.endswith(SYSTEM_SUFFIXES)
         or any(part in SYSTEM_FOLDERS for part in folder.split("/"))
     )
-    if is_system and result.code in ("not_dicom", "empty_file"):
+    if is_system and result.code in ("not_dicom", "empty_file", "other_archive"):
         return MemberSkipped("system_file")
     return result
 

@@ -293,8 +293,8 @@ def _value_span(buffer: Buffer, position: int, order: str, explicit: bool) -> tu
 
 def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
     meta, dataset = _layouts.read(buffer, limits.items) or _walked(buffer, limits, truncated)
-    vr, charset = dataset.get(SPECIFIC_CHARACTER_SET.tag) or (b"", b"")
-    if vr not in (b"", b"CS") or b"\0" in charset.rstrip(b"\0 "):
+    vr, _ = dataset.get(SPECIFIC_CHARACTER_SET.tag) or (b"", b"")
+    if vr not in (b"", b"CS"):
         raise Unusual  # pydicom looks at this one element while it reads, and may fail
     return Found(
         dataset,

@@ -95,7 +95,9 @@ def _check_readable(member: Member, limits: Limits) -> None:
         raise MemberFailed("encrypted")
     if member.method not in DECODERS:
         raise MemberFailed("method_unsupported", method=member.method)
-    if member.broken or member.offset < 0:
+    if member.offset < 0:
+        raise MemberFailed("part_missing")
+    if member.broken:
         raise MemberFailed("member_damaged")
     if member.size > limits.member:
         raise MemberFailed("member_too_large", limit=human_size(limits.member))

@@ -1,6 +1,7 @@
 """What `scanner` gives, by pydicom: slower, for whatever the scanner does not understand."""
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -12,30 +13,45 @@ from pydicom.filereader import read_partial, read_sequence_item
 from pydicom.tag import BaseTag
 
 from .errors import MemberFailed
-from .scanner import LONGEST, STOP, UNDEFINED, WHOLE, Element, Wanted, uid_of
+from .scanner import LONG, LONGEST, STOP, UNDEFINED, WHOLE, Element, Wanted, uid_of
 
 Found = TypeVar("Found")
 
 ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
+CHARACTER_SET_TAGS = (b"\x08\x00\x05\x00", b"\x00\x08\x00\x05")
+UNPRINTABLE = re.compile(rb"[^ -~]")
 
 # Its messages quote values, and a value can identify a patient.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 class CountedItems(BytesIO):
-    """Bytes that stop being read where too many sequence items were."""
+    """Bytes that stop being read where too many sequence items were.
+
+    pydicom looks a character set up while it reads, and gives a file up for a NUL in its name:
+    what cannot be in a name is read as spaces.
+    """
 
     def __init__(self, data: bytes, limit: int) -> None:
         super().__init__(data)
         self.limit = self.left = limit
+        self.names_charset = False  # what is read next
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
+        if self.names_charset:
+            data = UNPRINTABLE.sub(b" ", data)
+        self.names_charset = size == 8 and _announces_charset(data)
         if size == 8 and data[:4] in ITEM_TAGS:
             self.left -= 1
             if self.left < 0:
                 raise EOFError
         return data
+
+
+def _announces_charset(header: bytes) -> bool:
+    """Whether the value of Specific Character Set comes next, not the rest of a long length."""
+    return header[:4] in CHARACTER_SET_TAGS and header[4:6] not in LONG
 
 
 class Dataset:

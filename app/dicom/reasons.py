@@ -13,7 +13,8 @@ ARCHIVE = {
     "not_a_zip": "This is not a ZIP archive. Pack the files into a ZIP and upload that.",
     "archive_truncated": (
         "The ZIP is incomplete: its list of contents, which stands at the end, is missing. "
-        "Copy or download it again, then upload it."
+        "Copy or download it again, then upload it. "
+        "If it is one part of a split ZIP, join the parts first."
     ),
     "archive_damaged": "The ZIP's list of contents is damaged. Make the ZIP again and upload it.",
     "archive_split": (
@@ -40,6 +41,10 @@ ARCHIVE = {
 # One member is not something to store.
 SKIPPED = {
     "not_dicom": "Not DICOM.",
+    "other_archive": (
+        "Not DICOM, but an archive of another kind (such as gzip, 7z, RAR or tar), which was not "
+        "opened. If it holds DICOM, unpack it and upload its files in a ZIP."
+    ),
     "empty_file": "An empty file.",
     "dicomdir": "A DICOM directory file: an index of the medium, not an object to store.",
     "system_file": "A system file that the computer or the CD's viewer needs, not DICOM.",
@@ -57,6 +62,10 @@ FAILED = {
     "method_unsupported": (
         "Packed with a compression method that ICON cannot read (number {method}). "
         "Pack the files again as an ordinary ZIP (Deflate)."
+    ),
+    "part_missing": (
+        "It lies in an earlier part of a ZIP that was split into several. "
+        "Join the parts into one ZIP and upload that."
     ),
     "member_damaged": (
         "Damaged inside the ZIP: it cannot be unpacked to its end. "
