@@ -870,6 +870,15 @@ def test_thousands_of_levels_of_sequences_are_refused():
     assert refusal(ct_image(PixelData=None, after=nested(5_000))).code == "nested_too_deeply"
 
 
+def test_too_deep_a_nesting_is_named_wherever_the_stack_ends():
+    data = ct_image(PixelData=None, after=nested(400))
+
+    def refused_below(frames: int) -> str:
+        return refused_below(frames - 1) if frames else refusal(data).code
+
+    assert {refused_below(frames) for frames in range(60)} == {"nested_too_deeply"}
+
+
 @pytest.mark.parametrize("odd", [b"", ODD_VR], ids=["scanner", "pydicom"])
 @pytest.mark.parametrize("cut", range(3_000, 3_010))
 def test_a_header_larger_than_the_limit_is_refused(cut, odd):

@@ -372,10 +372,12 @@ def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) ->
     )
 
 
-def _damaged(damage: Exception) -> MemberFailed:
-    return MemberFailed(
-        "nested_too_deeply" if isinstance(damage, RecursionError) else "header_damaged"
-    )
+def _damaged(damage: BaseException) -> MemberFailed:
+    # Where pydicom runs out of stack while it reads an item's tag, it says so by an OSError.
+    cause: BaseException | None = damage
+    while cause and not isinstance(cause, RecursionError):
+        cause = cause.__cause__
+    return MemberFailed("nested_too_deeply" if cause else "header_damaged")
 
 
 def _too_large(limits: HeaderLimits) -> MemberFailed:
