@@ -376,7 +376,7 @@ def _damaged(damage: BaseException) -> MemberFailed:
     # Where pydicom runs out of stack while it reads an item's tag, it says so by an OSError.
     cause: BaseException | None = damage
     while cause and not isinstance(cause, RecursionError):
-        cause = cause.__cause__
+        cause = cause.__context__
     return MemberFailed("nested_too_deeply" if cause else "header_damaged")
 
 
