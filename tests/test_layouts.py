@@ -32,11 +32,11 @@ def walked(data: bytes, layouts: Layouts) -> Laid | None:
         meta = scanner.read_meta(data, len(PREFIX))
         syntax = meta.uid(TRANSFER_SYNTAX_UID.tag)
         implicit = scanner.is_implicit(data, meta.end, syntax)
-        dataset, end = scanner.scan(data, meta.end, implicit, WANTED, ITEMS)
+        walk = scanner.scan(data, meta.end, implicit, WANTED, ITEMS)
     except (Unusual, Expected, struct.error):
         return None
-    layouts.learn(data, meta, meta.spans[TRANSFER_SYNTAX_UID.tag], dataset, end)
-    return Laid(meta, dataset)
+    layouts.learn(data, meta, meta.spans[TRANSFER_SYNTAX_UID.tag], walk)
+    return Laid(meta, walk.dataset)
 
 
 def found(laid: Laid | None) -> tuple[Any, ...] | None:

@@ -313,12 +313,12 @@ def _walked(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Laid:
         data, truncated = _inflated(buffer, start, limits, truncated)
         start = 0
     implicit = scanner.is_implicit(data, start, syntax)
-    dataset, end = scanner.scan(data, start, implicit, WANTED, limits.items)
-    if truncated and end > len(data) - 12:
+    walk = scanner.scan(data, start, implicit, WANTED, limits.items)
+    if truncated and walk.end > len(data) - 12:
         raise _too_large(limits)
     if syntax and data is buffer:
-        _layouts.learn(buffer, meta, meta.spans[TRANSFER_SYNTAX_UID.tag], dataset, end)
-    return Laid(meta, dataset)
+        _layouts.learn(buffer, meta, meta.spans[TRANSFER_SYNTAX_UID.tag], walk)
+    return Laid(meta, walk.dataset)
 
 
 def _inflated(

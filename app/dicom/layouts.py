@@ -6,12 +6,14 @@ in the same places: one comparison tells, in a tenth of the time of the walk.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from struct import Struct
 from typing import NamedTuple
 
-from .scanner import Buffer, Dataset, Meta, Scan, Span
+from .scanner import Buffer, Dataset, Meta, Scan, Span, Walk
 
 KEPT = 8  # layouts
+LONGEST = 4_000  # elements and items; a longer walk is made each time
 ROOM = 12  # bytes of Pixel Data without which a header may have been cut
 PREFIX = 128, 132  # where "DICM" stands
 
@@ -26,19 +28,17 @@ class Laid(NamedTuple):
 class Layout:
     """Where the wanted elements of a header are, and the bytes that tell so."""
 
-    def __init__(
-        self, buffer: Buffer, meta: Meta, syntax: Span, dataset: Dataset, end: int
-    ) -> None:
+    def __init__(self, buffer: Buffer, meta: Meta, syntax: Span, walk: Walk) -> None:
+        dataset, scan = walk.dataset, walk.dataset.scan
         self.meta_spans, self.meta_end = meta.spans, meta.end
-        self.implicit = dataset.scan.implicit
-        self.item_limit = dataset.scan.item_limit
-        self.item_count = dataset.scan.item_count
-        self.values = [(tag, vr, *dataset.spans[tag]) for tag, (vr, _) in dataset.elements.items()]
+        self.implicit, self.item_limit = scan.implicit, scan.item_limit
+        self.item_count = scan.item_count
+        self.values = [(tag, vr, *scan.spans[tag]) for tag, (vr, _) in dataset.elements.items()]
         self.sequences = dataset.sequences
-        self.end = end
-        last = max(dataset.scan.read)
+        self.end = walk.end
+        last = max(walk.read)
         self.last, self.last_told = slice(last, last + 8), buffer[last : last + 8]
-        told = [PREFIX, *meta.read, syntax, *_told(dataset.scan.read)]
+        told = [PREFIX, *meta.read, syntax, *_told(walk.read)]
         self.unpack = Struct(_format(sorted(told))).unpack_from
         self.told = self.unpack(buffer)
 
@@ -74,16 +74,22 @@ class Layouts:
                 return layout.read(buffer)
         return None
 
-    def learn(self, buffer: Buffer, meta: Meta, syntax: Span, dataset: Dataset, end: int) -> None:
-        """Note how a header was walked over, up to its Pixel Data."""
-        if dataset.scan.guessed or end + ROOM > len(buffer):
+    def learn(self, buffer: Buffer, meta: Meta, syntax: Span, walk: Walk) -> None:
+        """Note how a header was walked over, up to its Pixel Data.
+
+        Parameters
+        ----------
+        syntax
+            Where its Transfer Syntax UID stands.
+        """
+        if walk.guessed or walk.end + ROOM > len(buffer) or len(walk.read) > LONGEST:
             return
-        if end in self.ends:
-            self.known.appendleft(Layout(buffer, meta, syntax, dataset, end))
-        self.ends.append(end)
+        if walk.end in self.ends:
+            self.known.appendleft(Layout(buffer, meta, syntax, walk))
+        self.ends.append(walk.end)
 
 
-def _told(read: list[int]) -> list[Span]:
+def _told(read: Sequence[int]) -> list[Span]:
     return [(at, at + 8) if at >= 0 else (-at, -at + 4) for at in read]
 
 

@@ -5,6 +5,7 @@ little endian, and raises `Unusual` at anything else, which pydicom then reads. 
 is what pydicom returns, for any bytes whatever.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from mmap import mmap
 from struct import Struct
@@ -114,14 +115,13 @@ NO_META = Meta({}, 0)
 class Dataset:
     """The wanted elements of a dataset or of a sequence's item."""
 
-    __slots__ = ("elements", "get", "scan", "sequences", "spans")
+    __slots__ = ("elements", "get", "scan", "sequences")
 
     little_endian = True
 
     def __init__(self, scan: "Scan") -> None:
         self.scan = scan
         self.elements: dict[int, Element] = {}
-        self.spans: dict[int, Span] = {}  # of their values
         self.sequences: dict[int, Span] = {}  # where their items begin and end
         self.get = self.elements.get
 
@@ -135,16 +135,16 @@ class Dataset:
 
 
 class Scan:
-    """One walk over a header, which counts the sequence items it meets."""
+    """A walk over a header, and later over its items; it counts the items it meets."""
 
     def __init__(self, buffer: Buffer, implicit: bool, item_limit: int) -> None:
         self.buffer = buffer
         self.implicit = implicit
         self.item_limit = item_limit
         self.item_count = 0
-        # Where eight bytes told how to go on, and, negative, where four more did.
-        self.read: list[int] = []
-        self.guessed = False  # it was told by other bytes, too
+        self.spans: dict[int, Span] = {}  # of the header's wanted values
+        self.read: list[int] | deque[int] = []  # see Walk
+        self.guessed = False
 
     def walk(self, found: Dataset, position: int, end: int, wanted: Wanted, depth: int) -> int:
         # Chosen each time: a method kept in its own object would be a cycle, which keeps the
@@ -231,7 +231,8 @@ class Scan:
                     raise Unusual
                 size = LONGEST if length > LONGEST and kind == ELEMENT else length
                 elements[true_tag] = vr, buffer[position : position + size]
-                found.spans[true_tag] = position, position + size
+                if not depth:
+                    self.spans[true_tag] = position, position + size
             position += length
         return self._ended(position, end, depth)
 
@@ -259,7 +260,8 @@ class Scan:
                         raise Unusual
                     size = LONGEST if length > LONGEST and kind == ELEMENT else length
                     elements[true_tag] = b"", buffer[position : position + size]
-                    found.spans[true_tag] = position, position + size
+                    if not depth:
+                        self.spans[true_tag] = position, position + size
             if length == UNDEFINED or kind == SEQUENCE:
                 start = position
                 position = self._over_sequence(found, tag, start, length, wanted, depth)
@@ -294,6 +296,15 @@ class Scan:
         if position != end and (depth or position > end):
             raise Unusual
         return position
+
+
+class Walk(NamedTuple):
+    """A header that was walked over."""
+
+    dataset: Dataset
+    end: int  # where it ends, or its Pixel Data begin
+    read: Sequence[int]  # where eight bytes told how to go on and, negative, where four more did
+    guessed: bool  # it was told by other bytes, too
 
 
 def read_meta(buffer: Buffer, position: int) -> Meta:
@@ -344,10 +355,8 @@ def is_implicit(buffer: Buffer, position: int, syntax: str) -> bool:
     return implicit
 
 
-def scan(
-    buffer: Buffer, position: int, implicit: bool, wanted: Wanted, item_limit: int
-) -> tuple[Dataset, int]:
-    """The wanted elements of the dataset that begins at `position`, and where they end.
+def scan(buffer: Buffer, position: int, implicit: bool, wanted: Wanted, item_limit: int) -> Walk:
+    """The wanted elements of the dataset that begins at `position`.
 
     Raises
     ------
@@ -356,5 +365,8 @@ def scan(
     MemberFailed
         too_many_items; also later.
     """
-    dataset = Dataset(Scan(buffer, implicit, item_limit))
-    return dataset, dataset.scan.walk(dataset, position, len(buffer), wanted, 0)
+    scan = Scan(buffer, implicit, item_limit)
+    dataset = Dataset(scan)
+    end = scan.walk(dataset, position, len(buffer), wanted, 0)
+    read, scan.read = scan.read, deque(maxlen=0)  # of the items that follow, nothing is noted
+    return Walk(dataset, end, list(read), scan.guessed)
