@@ -33,7 +33,7 @@ from .models import LOG_LINES, DICOMFile, Outcome, Stage, Status
 
 LEASE = timedelta(seconds=30)
 HEARTBEAT = 10.0  # seconds between renewals of the lease
-LOOK = 1.0  # seconds between looks at whether somebody pressed Cancel
+LOOK = 0.5  # seconds between looks at whether somebody pressed Cancel
 MAX_ATTEMPTS = 5
 RESEND = timedelta(seconds=60)  # after which a queued upload's message counts as lost
 PATIENCE = 300.0  # seconds that a run waits for its database

@@ -73,6 +73,8 @@ def main() -> None:
     gc.set_threshold(50_000)
     while body := _next_frame():
         for job in unpack_jobs(body):
+            if job.member.size > SMALL:
+                messages.flush()  # what precedes it need not wait for it
             for extracted in reader.extract(job):
                 messages.write(sender.frame(extracted))
         reader.rest()
