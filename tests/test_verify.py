@@ -2,11 +2,14 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from app.models import ArchiveMember, DICOMFile, DICOMInstance, DICOMSeries, Patient
+from app.models import ArchiveMember, DICOMFile, DICOMInstance, DICOMSeries, FileToDelete, Patient
 from app.verify import verify
 from tests.objects import ct_image, uid
 
@@ -110,6 +113,107 @@ def test_a_link_is_no_file(file, tmp_path):
     file.unlink()
     file.symlink_to(tmp_path / "copy")
     assert codes() == [("file_missing", False)]
+
+
+def test_what_is_no_file_is_set_aside_for_the_file(file, processed_root, tmp_path):
+    data = file.read_bytes()
+    (tmp_path / "copy").write_bytes(data)
+
+    def plant_folder():
+        file.mkdir()
+        (file / "inside").write_bytes(b"?")
+
+    for plant in (
+        lambda: file.symlink_to(tmp_path / "copy"),
+        lambda: os.mkfifo(file),
+        plant_folder,
+    ):
+        file.unlink()
+        plant()
+        assert ("file_missing", False) in codes()
+        assert ("file_missing", True) in codes(repair=True)
+        assert file.read_bytes() == data
+        assert codes() == []
+    assert len(list((processed_root / ".found").iterdir())) == 3
+
+
+def test_links_and_pipes_that_no_row_knows_are_set_aside(upload, processed_root, tmp_path):
+    (processed_root / "A" / "link").symlink_to(tmp_path)
+    (processed_root / "A" / "nowhere").symlink_to("nothing")
+    os.mkfifo(processed_root / "A" / "pipe")
+    assert codes() == [("file_unknown", False)] * 3
+    assert codes(repair=True) == [("file_unknown", True)] * 3
+    assert codes() == []
+    assert tmp_path.is_dir()
+
+
+def test_a_violation_is_one_line_whatever_a_file_is_called(upload, processed_root):
+    for name in (b"two\nlines", b"not utf-8 \xff", "Ünï".encode()):
+        (processed_root / os.fsdecode(b"A/" + name)).write_bytes(name)
+    lines = [violation.sentence for violation in verify()]
+    assert lines == [
+        f"A/{name}: No row knows this file." for name in ("not utf-8 \\udcff", "two\\nlines", "Ünï")
+    ]
+    for line in lines:
+        line.encode()
+    assert codes(repair=True) == [("file_unknown", True)] * 3
+
+
+def test_what_cannot_be_read_is_a_violation_and_the_check_goes_on(
+    upload, file, processed_root, environment
+):
+    (processed_root / "A b").chmod(0)
+    file.chmod(0)
+    limited = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    command = [sys.executable, "manage.py", "verify_catalogue", "--json"]
+    done = subprocess.run(
+        [*(limited if os.getuid() == 0 else ()), *command],
+        env=environment, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    (processed_root / "A b").chmod(0o750)
+    assert done.returncode == 1, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert ("file_unreadable", f"instance {first_pk()}") in told(lines)
+    assert ("folder_unreadable", "A b/") in told(lines)
+
+
+def first_pk() -> int:
+    return DICOMInstance.objects.order_by("pk")[0].pk
+
+
+def told(lines: list[dict]) -> list[tuple[str, str]]:
+    return [(line["code"], line["subject"]) for line in lines]
+
+
+def test_a_file_that_a_live_run_has_yet_to_publish_is_not_missing(upload, file, processed_root):
+    member = ArchiveMember.objects.get(instance=first_pk())
+    staging = processed_root / ".staging" / str(upload.pk)
+    staging.mkdir(parents=True)
+    file.rename(staging / f"{member.index}-0.dcm")
+    DICOMFile.objects.update(processing_status="in_progress")
+    assert codes() == []
+    DICOMFile.objects.update(processing_status="failed")
+    assert codes() == [("staging_left", False), ("file_missing", False)]
+    assert codes(repair=True) == [("staging_left", True)]
+    assert codes() == []
+
+
+def test_a_file_that_waits_to_be_deleted_is_known(upload, file, processed_root):
+    row = DICOMInstance.objects.get(pk=first_pk())
+    FileToDelete.objects.create(path=row.path)
+    row.delete()
+    assert ("file_unknown", False) not in codes()
+
+
+def test_what_is_no_staging_folder_is_set_aside(upload, processed_root):
+    staging = processed_root / ".staging"
+    staging.mkdir(exist_ok=True)
+    (staging / "notes.txt").write_bytes(b"?")
+    for name in ("007", "9" * 30):
+        (staging / name).mkdir()
+    assert codes() == [("staging_unknown", False)] * 3
+    assert codes(repair=True) == [("staging_unknown", True)] * 3
+    assert codes() == []
 
 
 def test_staging_without_a_run_is_found_and_cleared(upload, processed_root):
