@@ -1,5 +1,6 @@
 """The Celery app: `celery -A icon worker -l info`."""
 
+import gc
 import logging.config
 import os
 import signal
@@ -62,3 +63,9 @@ def log_like_the_web_process(loglevel: int | None = None, **kwargs: Any) -> None
 def die_with_the_worker(**kwargs: Any) -> None:
     """A process of a worker that was killed would go on, with nobody left to stop it."""
     end_with_parent(signal.SIGKILL)
+
+
+@worker_process_init.connect
+def let_the_collector_pass_over_the_code(**kwargs: Any) -> None:
+    """What was imported stays: looking through it takes 50 ms of an import."""
+    gc.freeze()

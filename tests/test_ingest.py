@@ -227,7 +227,7 @@ def test_another_name_for_one_patient_id_is_told_and_flagged(import_zip):
     patient = Patient.objects.get()
     assert patient.patient_name == "Nobody^Nemo"
     assert patient.identity_differs
-    assert "PatientName differs" in upload.members.get().detail
+    assert "Patient Name differs" in upload.members.get().detail
     assert upload.warning_count == 1
 
 

@@ -42,10 +42,12 @@ def read(tmp_path):
         path = zip_of(tmp_path / "a.zip", *members)
         with path.open("rb") as file, Staging(tmp_path / "processed", 1) as staging:
             archive = open_archive(file, Limits())
-            with Pool(file.fileno(), staging.fd, settings, {}) as pool:
+            with Pool(file.fileno(), staging.fd, settings) as pool:
                 thread = threading.Thread(target=meddle, args=(pool,))
                 thread.start()
-                results = [result for result in pool.results(archive.members()) if result]
+                results = [
+                    result for result in pool.results(archive, archive.members(), {}) if result
+                ]
                 thread.join()
             return results
 

@@ -104,7 +104,8 @@ class Reader:
         self.archive = orders.archive
         self.staging = orders.staging
         self.mark = mmap.mmap(orders.mark, MARK.size)
-        self.limits = orders.limits
+        self.limits = self.left = orders.limits
+        self.taken = 0, 0  # members and bytes; see Job
         self.header_limits = orders.header_limits
         self.assumed_charset = orders.assumed_charset
         self.counter = 0
@@ -117,14 +118,15 @@ class Reader:
         self.used = True
 
     def _left(self, job: Job) -> Limits:
-        """The limits, less what ZIPs inside have taken of them."""
-        if not job.inner_members:
-            return self.limits
-        return replace(
-            self.limits,
-            members=self.limits.members - job.inner_members,
-            total=self.limits.total - job.inner_bytes,
-        )
+        """What a ZIP inside may hold."""
+        if self.taken != (job.members, job.total):
+            self.taken = job.members, job.total
+            self.left = replace(
+                self.limits,
+                members=self.limits.members - job.members,
+                total=self.limits.total - job.total,
+            )
+        return self.left
 
     def rest(self) -> None:
         self._sign(NOTHING, 0)

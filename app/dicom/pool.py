@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .archives import Limits, Member
+from .archives import Archive, Limits, Member
 from .errors import StorageFailed
 from .extractor import MARK, NOTHING, STORAGE
 from .headers import HeaderLimits
@@ -106,19 +106,15 @@ class Pool:
     ----------
     archive, staging
         Descriptors of the archive and of the staging folder.
-    seen
-        By index of a ZIP inside: the inner numbers that an earlier run catalogued.
     """
 
-    def __init__(
-        self, archive: int, staging: int, settings: Settings, seen: dict[int, set[int]]
-    ) -> None:
+    def __init__(self, archive: int, staging: int, settings: Settings) -> None:
         self.archive, self.staging, self.settings = archive, staging, settings
-        self.seen: defaultdict[int, set[int]] = defaultdict(set, seen)
+        self.seen: defaultdict[int, set[int]] = defaultdict(set)
         self.given_up: defaultdict[int, dict[int, str]] = defaultdict(dict)
         self.deaths: Counter[tuple[int, int]] = Counter()
         self.idle_deaths = 0
-        self.inner_members = self.inner_bytes = 0
+        self.members = self.total = 0  # in the archive and in ZIPs inside; bytes, unpacked
         self.order: deque[int] = deque()  # indexes that were sent, not yet handed on
         self.arrived: defaultdict[int, deque[Extracted]] = defaultdict(deque)
         self.held = 0  # bytes in arrived
@@ -138,16 +134,25 @@ class Pool:
             self._part_with(child)
         self.selector.close()
 
-    def results(self, members: Iterable[Member]) -> Iterator[Extracted | None]:
-        """What became of the members, in their order.
+    def results(
+        self, archive: Archive, members: Iterable[Member], seen: dict[int, set[int]]
+    ) -> Iterator[Extracted | None]:
+        """What became of these members of an archive, in their order.
 
         Yields None at least every `TICK` while nothing arrives, so that the caller can look up.
+
+        Parameters
+        ----------
+        seen
+            By index of a ZIP inside: the inner numbers that an earlier run catalogued.
 
         Raises
         ------
         StorageFailed
             An extractor could not read or write the disk.
         """
+        self.members, self.total = archive.member_count, archive.total_size
+        self.seen.update(seen)
         source = iter(members)
         while True:
             self._feed(source)
@@ -198,8 +203,8 @@ class Pool:
                 member,
                 sorted(self.seen.get(member.index, ())),
                 self.given_up.get(member.index, {}),
-                self.inner_members,
-                self.inner_bytes,
+                self.members,
+                self.total,
             )
             for member in chunk
         ]
@@ -255,8 +260,8 @@ class Pool:
             self.held += extracted.weight
             if extracted.inner:
                 self.seen[extracted.index].add(extracted.inner)
-                self.inner_members += 1
-                self.inner_bytes += extracted.size
+                self.members += 1
+                self.total += extracted.size
             else:
                 child.finish(extracted.index)
 

@@ -43,8 +43,8 @@ class Job(Record, frozen=True):
     member: Member
     seen: list[int]  # inner numbers that were reported before
     given_up: dict[int, str]  # inner number -> the reason code of a member that ends its reader
-    inner_members: int  # of ZIPs inside, read so far
-    inner_bytes: int  # of those, unpacked
+    members: int  # in the archive and in the ZIPs inside, so far
+    total: int  # bytes of those, unpacked
 
 
 class Extracted(Record, frozen=True):

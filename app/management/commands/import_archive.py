@@ -1,6 +1,7 @@
 """`manage.py import_archive PATH...`: archives into the catalogue without browser or broker."""
 
 import fcntl
+import gc
 import json
 import shutil
 from argparse import ArgumentParser
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one object per archive")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        gc.freeze()  # as a worker's process does
         completed = [self._import(path, options["json"]) for path in options["paths"]]
         if not all(completed):
             raise CommandError("Not every archive was completed.", returncode=1)
