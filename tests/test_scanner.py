@@ -1,9 +1,8 @@
 """The scanner and pydicom give the very same records, for whole files and for damaged ones."""
 
 import json
-import random
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,9 @@ from app.dicom.headers import HeaderLimits, read_header
 from app.dicom.records import Header, StructureSetRecord
 from app.dicom.scanner import Unusual
 from tests import objects
+from tests.fuzz import MAKERS, PYDICOM_DATA, SCANNED, damaged_objects
 
 LIMITS = HeaderLimits()
-PYDICOM_DATA = Path(pydicom.__file__).parent / "data"
-MAKERS: tuple[Callable[..., bytes], ...] = (
-    objects.ct_image,
-    objects.pet_image,
-    objects.structured_report,
-    objects.enhanced_ct,
-    objects.rt_structure_set,
-)
-WAYS: tuple[dict[str, Any], ...] = (
-    {},
-    {"undefined_lengths": True},
-    {"transfer_syntax": objects.IMPLICIT},
-    {"transfer_syntax": objects.IMPLICIT, "undefined_lengths": True},
-    {"transfer_syntax": None},
-    {"prefix": False},
-    {"prefix": False, "transfer_syntax": objects.IMPLICIT},
-)
 
 
 def pydicom_files() -> list[Path]:
@@ -79,7 +62,7 @@ def test_the_scanner_reads_pydicoms_own_files_as_pydicom_does(path):
     assert_same_or_unusual(path.read_bytes())
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("way", SCANNED, ids=str)
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_the_scanner_reads_generated_files_as_pydicom_does(make, way):
     assert assert_same_or_unusual(make(**way))
@@ -190,7 +173,7 @@ def test_every_value_of_pydicoms_own_files_equals_pydicoms_attribute(path):
     assert_equals_pydicom(header, dataset)
 
 
-@pytest.mark.parametrize("way", [*WAYS, {"transfer_syntax": objects.BIG_ENDIAN}], ids=str)
+@pytest.mark.parametrize("way", [*SCANNED, {"transfer_syntax": objects.BIG_ENDIAN}], ids=str)
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_every_value_of_generated_files_equals_pydicoms_attribute(make, way):
     data = make(**way)
@@ -207,81 +190,6 @@ def test_most_of_pydicoms_own_files_are_kept():
 # Damage
 
 
-def mutated(data: bytes, chance: random.Random) -> bytes:
-    """The bytes with one to three kinds of damage done to them."""
-    changed = bytearray(data)
-    for _ in range(chance.randint(1, 3)):
-        chance.choice((flip, flip, lie, lie, cut, remove, insert, repeat))(changed, chance)
-        if len(changed) < 200:
-            break
-    return bytes(changed)
-
-
-def flip(data: bytearray, chance: random.Random) -> None:
-    data[chance.randrange(132, len(data))] = chance.randrange(256)
-
-
-def lie(data: bytearray, chance: random.Random) -> None:
-    """Put a plausible length or tag over two or four bytes."""
-    position = chance.randrange(132, len(data) - 4)
-    lies = (
-        b"\xff\xff\xff\xff",
-        b"\0\0",
-        b"\xff\xff",
-        b"\x08\0\0\0",
-        b"SQ",
-        b"UN",
-        b"OB",
-        b"\xfe\xff",
-    )
-    lies += (b"\x0d\xe0", b"\xdd\xe0", b"\x00\xe0", b"\x18\0", b"\x04\0", b"LO", b"US", b"\\")
-    put = chance.choice(lies)
-    data[position : position + len(put)] = put
-
-
-def cut(data: bytearray, chance: random.Random) -> None:
-    del data[chance.randrange(132, len(data)) :]
-
-
-def remove(data: bytearray, chance: random.Random) -> None:
-    position = chance.randrange(132, len(data))
-    del data[position : position + chance.randint(1, 16)]
-
-
-def insert(data: bytearray, chance: random.Random) -> None:
-    position = chance.randrange(132, len(data))
-    data[position:position] = chance.randbytes(chance.randint(1, 12))
-
-
-def repeat(data: bytearray, chance: random.Random) -> None:
-    """Copy a piece to another place."""
-    start = chance.randrange(132, len(data))
-    piece = data[start : start + chance.randint(4, 60)]
-    position = chance.randrange(132, len(data))
-    data[position:position] = piece
-
-
-def mutations(count: int, seed: int) -> Iterator[bytes]:
-    chance = random.Random(seed)
-    originals = [make(**way) for make in MAKERS for way in WAYS]
-    for _ in range(count):
-        yield mutated(chance.choice(originals), chance)
-
-
 def test_the_scanner_reads_damaged_files_as_pydicom_does_or_leaves_them():
-    read = [assert_same_or_unusual(data) for data in mutations(10_000, seed=1)]
+    read = [assert_same_or_unusual(data) for data in damaged_objects(10_000, 1, SCANNED)]
     assert sum(read) > 2_000
-
-
-def test_damage_is_an_expected_error_or_an_object_with_its_own_uids():
-    for data in mutations(3_000, seed=2):
-        try:
-            header = read_header(data)
-        except Expected:
-            continue
-        for stored in (
-            header.study.study_instance_uid,
-            header.series.series_instance_uid,
-            header.instance.sop_instance_uid,
-        ):
-            assert stored.encode() in data
