@@ -61,7 +61,9 @@ def run_with(environment, tmp_path):
     def run(upload: DICOMFile, fault: str) -> bool:
         call = fault.partition(":")[0]
         log = tmp_path / "strace.log"
-        traced = [strace, "-f", "--seccomp-bpf", "-e", f"trace={call}", "-e", f"inject={fault}"]
+        traced = [strace, "-f", "-e", f"trace={call}", "-e", f"inject={fault}"]
+        if "signal" not in fault:
+            traced.append("--seccomp-bpf")  # it is quicker, and sends no signals
         if call in STAGED_ONLY:
             traced += staged_only(environment["ICON_PROCESSED_ROOT"], upload.pk)
         subprocess.run(
@@ -71,10 +73,10 @@ def run_with(environment, tmp_path):
             cwd=project.BASE_DIR,
             capture_output=True,
             check=False,
-            timeout=120,
+            timeout=600,
         )
-        text = log.read_text()
-        return "INJECTED" in text or "killed by SIGKILL" in text
+        # A call that is not returned from was killed; extractors are also killed at the end.
+        return bool(re.search(r"INJECTED|= \?$", log.read_text(), re.MULTILINE))
 
     return run
 
@@ -118,7 +120,8 @@ def assert_nothing_is_lost(upload: DICOMFile, root) -> None:
 @pytest.mark.parametrize("call", KILLS)
 def test_a_kill_loses_nothing(call, at, run_with, upload_zip, processed_root):
     upload = upload_zip(*MEMBERS)
-    run_with(upload, f"{call}:signal=SIGKILL:when={at}")
+    met = run_with(upload, f"{call}:signal=SIGKILL:when={at}")
+    assert met or at > 1 or call == "sendto"
     assert_nothing_is_lost(upload, processed_root)
 
 

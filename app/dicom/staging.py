@@ -68,7 +68,12 @@ class Staging:
         os.close(self.root_fd)
 
     def names(self) -> list[str]:
-        return [entry.name for entry in self.folder.iterdir()]
+        try:
+            return [entry.name for entry in self.folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise disk_failure(error) from error
 
     def sync(self, mode: str, names: Iterable[str]) -> None:
         """Make staged bytes durable before their rows are committed.
@@ -125,14 +130,18 @@ class Staging:
             raise disk_failure(error) from error
 
     def discard(self, name: str) -> None:
-        with suppress(FileNotFoundError):
+        try:
             os.unlink(name, dir_fd=self.fd)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise disk_failure(error) from error
 
     def remove(self) -> None:
         """Delete what is left, and the folder."""
+        for name in self.names():
+            self.discard(name)
         try:
-            for name in self.names():
-                self.discard(name)
             self.folder.rmdir()
         except FileNotFoundError:
             pass
