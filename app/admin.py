@@ -1,6 +1,7 @@
 """Upload, start, watch, and look at the catalogue's tables."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -8,8 +9,23 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db.models import Count, Field, IntegerField, Model, OuterRef, Q, QuerySet, Subquery, Sum
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import (
+    Count,
+    Field,
+    IntegerField,
+    ManyToManyField,
+    Model,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+)
 from django.db.models.functions import Coalesce
+from django.forms import CheckboxSelectMultiple
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -59,6 +75,39 @@ admin.site.site_title = "ICON"
 admin.site.index_title = "Uploads and catalogue"
 admin.site.site_url = None  # the admin is the site
 admin.site.enable_nav_sidebar = False  # tables need the width
+
+
+class ValuesFilter(admin.AllValuesFieldListFilter):
+    """Every value there is; Django gives the empty one a link without words."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield {**choice, "display": choice["display"] or "(none)"}
+
+
+class InstanceModalityFilter(ValuesFilter):
+    """The modalities of the series, which are few, instead of those of all instances."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        values = DICOMSeries.objects.order_by("modality").distinct()
+        self.lookup_choices = values.values_list("modality", flat=True)
+
+
+class PatientPositionFilter(ValuesFilter):
+    """The standard's terms, instead of a look through all images."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lookup_choices = ["", *PATIENT_POSITIONS]  # type: ignore[assignment]
+
+
+# PS3.3 C.7.3.1.1.2, in the order of the standard.
+PATIENT_POSITIONS = (
+    "HFP", "HFS", "HFDR", "HFDL", "FFDR", "FFDL", "FFP", "FFS",
+    "LFP", "LFS", "RFP", "RFS", "AFDR", "AFDL", "PFDR", "PFDL",
+)  # fmt: skip
+SHA256 = re.compile("[0-9a-f]{64}", re.IGNORECASE)
 
 
 class AttentionFilter(admin.SimpleListFilter):
@@ -525,7 +574,7 @@ class PatientAdmin(FiledAdmin):
     list_display = (
         "name", "unique_patient_id", "patient_sex", "patient_dob", "two_people", "studies",
     )  # fmt: skip
-    list_filter = ("identity_differs", "patient_sex", "created_at")
+    list_filter = ("identity_differs", ("patient_sex", ValuesFilter), "created_at")
     search_fields = ("unique_patient_id", "patient_name")
     search_help_text = "Search by patient ID or name"
     fields = (
@@ -595,7 +644,7 @@ class DICOMSeriesAdmin(FiledAdmin):
         "patient_name", "modality", "series_number", "series_description", "series_date",
         "instances", "series_instance_uid",
     )  # fmt: skip
-    list_filter = ("modality", "series_date", "created_at")
+    list_filter = (("modality", ValuesFilter), "series_date", "created_at")
     list_select_related = ("dicom_study__patient",)
     search_fields = (
         "series_instance_uid__exact", "dicom_study__study_instance_uid__exact",
@@ -624,17 +673,25 @@ class DICOMSeriesAdmin(FiledAdmin):
         return _children_link(DICOMInstance, "dicom_series", series)
 
 
+def _instances_named(term: str) -> Q:
+    """By a whole UID, which an index finds, or by a SHA-256."""
+    if not term:
+        return Q()
+    if SHA256.fullmatch(term):
+        return Q(sha256=term.lower())
+    series = [*DICOMSeries.objects.filter(series_instance_uid=term).values_list("pk", flat=True)]
+    return Q(sop_instance_uid=term) | Q(dicom_series__in=series)
+
+
 @admin.register(DICOMInstance)
 class DICOMInstanceAdmin(FiledAdmin):
     list_display = (
         "sop_instance_uid", "modality", "instance_number", "rows", "columns",
         "number_of_frames", "size_in_words", "upload",
     )  # fmt: skip
-    list_filter = ("modality", "created_at")
+    list_filter = (("modality", InstanceModalityFilter), "created_at")
     list_select_related = ("upload",)
-    search_fields = (
-        "sop_instance_uid__exact", "dicom_series__series_instance_uid__exact", "sha256__exact",
-    )  # fmt: skip
+    search_fields = ("sop_instance_uid",)  # see get_search_results
     search_help_text = "Search by a whole UID or SHA-256"
     fields = (
         "series_link", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "modality",
@@ -649,6 +706,11 @@ class DICOMInstanceAdmin(FiledAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMInstance]:
         return super().get_queryset(request).defer("upload__processing_log_data")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[DICOMInstance], search_term: str
+    ) -> tuple[QuerySet[DICOMInstance], bool]:
+        return queryset.filter(_instances_named(search_term.strip())), False
 
     @admin.display(description="size", ordering="size")
     def size_in_words(self, instance: DICOMInstance) -> str:
@@ -666,13 +728,18 @@ class ImageInformationAdmin(CatalogueAdmin):
         "patient_position", "position", "orientation",
     )  # fmt: skip
     readonly_fields = fields
-    list_filter = ("patient_position",)
+    list_filter = (("patient_position", PatientPositionFilter),)
     list_select_related = ("dicom_instance",)
-    search_fields = (
-        "dicom_instance__sop_instance_uid__exact",
-        "dicom_instance__dicom_series__series_instance_uid__exact",
-    )
+    search_fields = ("dicom_instance__sop_instance_uid",)  # see get_search_results
     search_help_text = "Search by a whole UID"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ImageInformation], search_term: str
+    ) -> tuple[QuerySet[ImageInformation], bool]:
+        named = _instances_named(search_term.strip())
+        if named:
+            queryset = queryset.filter(dicom_instance__in=DICOMInstance.objects.filter(named))
+        return queryset, False
 
     @admin.display(description="image", ordering="instance_number")
     def image(self, image: ImageInformation) -> str:
@@ -705,7 +772,7 @@ class RTStructureSetInformationAdmin(CatalogueAdmin):
         "structure_set_label", "structure_set_name", "structure_set_date", "approval_status",
         "number_of_roi",
     )  # fmt: skip
-    list_filter = ("approval_status", "structure_set_date")
+    list_filter = (("approval_status", ValuesFilter), "structure_set_date")
     list_select_related = ("dicom_instance",)
     search_fields = (
         "structure_set_label", "structure_set_name", "dicom_instance__sop_instance_uid__exact",
@@ -744,7 +811,10 @@ class RTStructureROIAdmin(CatalogueAdmin):
         "roi_name", "roi_number", "colour", "rt_roi_interpreted_type",
         "roi_generation_algorithm", "contour_count", "structure_set",
     )  # fmt: skip
-    list_filter = ("rt_roi_interpreted_type", "roi_generation_algorithm")
+    list_filter = (
+        ("rt_roi_interpreted_type", ValuesFilter),
+        ("roi_generation_algorithm", ValuesFilter),
+    )
     list_select_related = ("rt_structure_set",)
     search_fields = ("roi_name",)
     search_help_text = "Search by ROI name"
@@ -819,6 +889,29 @@ class ArchiveMemberAdmin(CatalogueAdmin):
     @admin.display(description="size", ordering="size")
     def size_in_words(self, member: ArchiveMember) -> str:
         return human_size(member.size)
+
+
+# Users and groups: Django's pages, with boxes to tick in place of two lists to move names
+# between, which neither a keyboard nor a screen reader gets on with.
+
+TICKED: "dict[type[Field[Any, Any]], dict[str, Any]]" = {
+    ManyToManyField: {"widget": CheckboxSelectMultiple}
+}
+
+admin.site.unregister((User, Group))
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
+    filter_horizontal = ()
+    formfield_overrides = TICKED
+    readonly_fields = ("last_login", "date_joined")
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin):
+    filter_horizontal = ()
+    formfield_overrides = TICKED
 
 
 def _patient_name(patient: Patient) -> SafeString:

@@ -450,3 +450,40 @@ def test_an_upload_that_failed_is_offered_again(staff_client, import_zip):
     assert upload.processing_status == Status.FAILED
     assert "Process again" in staff_client.get(LIST).content.decode()
     assert "Needs attention (1)" in staff_client.get(LIST).content.decode()
+
+
+# Finding
+
+
+@pytest.fixture
+def two_series(import_zip) -> DICOMInstance:
+    """Two images of two series: the first, whose UIDs a search is for."""
+    import_zip(
+        ct_image(SeriesInstanceUID=uid(3, 1), SOPInstanceUID=uid(3, 1, 1)),
+        ct_image(SeriesInstanceUID=uid(3, 2), SOPInstanceUID=uid(3, 2, 1), PatientPosition="FFS"),
+    )
+    return DICOMInstance.objects.get(sop_instance_uid=uid(3, 1, 1))
+
+
+@pytest.mark.parametrize("page", ["dicominstance", "imageinformation"])
+def test_an_image_is_found_by_its_uid_its_series_or_its_sha256(page, staff_client, two_series):
+    url = reverse(f"admin:app_{page}_changelist")
+    for term in (uid(3, 1, 1), f" {uid(3, 1)} ", two_series.sha256, two_series.sha256.upper()):
+        found = staff_client.get(url, {"q": term}).context["cl"].result_list
+        assert [getattr(row, "dicom_instance", row) for row in found] == [two_series]
+    assert not staff_client.get(url, {"q": uid(3)}).context["cl"].result_list
+    assert len(staff_client.get(url, {"q": ""}).context["cl"].result_list) == 2
+
+
+@pytest.mark.parametrize(
+    ("page", "chosen", "count"),
+    [
+        ("dicominstance", {"modality__exact": "CT"}, 2),
+        ("imageinformation", {"patient_position__exact": "FFS"}, 1),
+    ],
+)
+def test_a_filter_offers_and_applies_a_value(page, chosen, count, staff_client, two_series):
+    url = reverse(f"admin:app_{page}_changelist")
+    (value,) = chosen.values()
+    assert f">{value}</a>" in staff_client.get(url).content.decode()
+    assert len(staff_client.get(url, chosen).context["cl"].result_list) == count
