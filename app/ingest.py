@@ -5,7 +5,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -191,14 +191,15 @@ def _import(run: Run, progress: Progress) -> None:
     progress.floor = upload.percent
     progress.tell("Reading the ZIP's list of contents")
     with _opened(upload) as file, _staging(run) as staging:
-        archive = open_archive(file, archive_limits())
-        done, seen = _ledger(upload)
-        _initialize(run, progress, archive, done, seen)
-        with Pool(file.fileno(), staging.fd, _pool_settings(archive), seen) as pool:
+        # The extractors start while the archive's list of contents is read.
+        with Pool(file.fileno(), staging.fd, _pool_settings()) as pool:
+            archive = open_archive(file, archive_limits())
+            done, seen = _ledger(upload)
+            _initialize(run, progress, archive, done, seen)
             waiting = (member for member in archive.members() if member.index not in done)
             replaces = settings.ICON_ON_CONFLICT == "replace"
             source = Source(upload.pk, run.started, replaces, upload.use_versions)
-            for batch in _batches(pool.results(waiting), progress):
+            for batch in _batches(pool.results(archive, waiting, seen), progress):
                 _store(run, source, staging, batch, progress)
         _clean_up(run, staging, progress)
     _finalize(run, progress)
@@ -321,17 +322,11 @@ def archive_limits() -> Limits:
     )
 
 
-def _pool_settings(archive: Archive) -> Settings:
-    limits = archive_limits()
-    left = replace(
-        limits,
-        members=limits.members - archive.member_count,
-        total=limits.total - archive.total_size,
-    )
+def _pool_settings() -> Settings:
     return Settings(
         extractors=settings.ICON_EXTRACTORS,
         member_seconds=settings.ICON_MEMBER_SECONDS,
-        limits=left,
+        limits=archive_limits(),
         header_limits=HeaderLimits(settings.ICON_MAX_HEADER, settings.ICON_MAX_ITEMS),
         assumed_charset=settings.ICON_ASSUMED_CHARSET,
     )
@@ -598,8 +593,8 @@ def _restore_from(member: ArchiveMember, instance: DICOMInstance) -> bool:
         with _opened(upload) as file, Staging(_root(), upload.pk, wait=0) as staging:
             archive = open_archive(file, archive_limits())
             wanted = islice(archive.members(member.index), 1)
-            with Pool(file.fileno(), staging.fd, _pool_settings(archive), {}) as pool:
-                read = list(pool.results(wanted))
+            with Pool(file.fileno(), staging.fd, _pool_settings()) as pool:
+                read = list(pool.results(archive, wanted, {}))
             found = any(
                 extracted
                 and extracted.header
