@@ -58,7 +58,7 @@ def run_with(environment, tmp_path):
     """Run an upload in a process of its own, with a fault injected; whether it was met."""
     strace = shutil.which("strace") or lacking("strace", "strace")
 
-    def run(upload: DICOMFile, fault: str) -> bool:
+    def run(upload: DICOMFile, fault: str, **variables: str) -> bool:
         call = fault.partition(":")[0]
         log = tmp_path / "strace.log"
         traced = [strace, "-f", "-e", f"trace={call}", "-e", f"inject={fault}"]
@@ -69,7 +69,7 @@ def run_with(environment, tmp_path):
         subprocess.run(
             [*traced, "-o", log, sys.executable, "-c", RUN, str(upload.pk)],
             # One extractor makes all its calls: a second would count its own.
-            env=os.environ | environment | {"ICON_EXTRACTORS": "1"},
+            env=os.environ | environment | {"ICON_EXTRACTORS": "1"} | variables,
             cwd=project.BASE_DIR,
             capture_output=True,
             check=False,
@@ -131,6 +131,61 @@ def test_a_disk_error_loses_nothing(call, error, run_with, upload_zip, processed
     upload = upload_zip(*MEMBERS)
     run_with(upload, f"{call}:error={error}:when=5")
     assert_nothing_is_lost(upload, processed_root)
+
+
+# Other versions take the place of the catalogued ones
+
+OLD = [ct_image(SOPInstanceUID=uid(2, 1, number)) for number in range(12)]
+NEW = [ct_image(SOPInstanceUID=uid(2, 1, number), PatientPosition="FFS") for number in range(12)]
+SWAPS = ("linkat", "renameat", "unlinkat", "pwrite64", "fdatasync", "syncfs", "rmdir")
+
+
+@pytest.fixture(params=["asked for", "by setting"])
+def swap(request, import_zip, upload_zip, run_with, processed_root, settings):
+    """Replace catalogued versions in a run that is killed, and prove what came of it."""
+
+    def swapped(kill: str) -> bool:
+        clear()
+        import_zip(*OLD)
+        upload = upload_zip(*NEW)
+        if request.param == "by setting":
+            settings.ICON_ON_CONFLICT = "replace"
+        else:
+            process(upload)
+            claims.queue([upload.pk], use_versions=True)
+        met = run_with(upload, kill, ICON_ON_CONFLICT=settings.ICON_ON_CONFLICT)
+        go_on(upload)
+        settings.ICON_ON_CONFLICT = "keep"
+        assert_swapped(upload, processed_root)
+        return met
+
+    return swapped
+
+
+def assert_swapped(upload: DICOMFile, root) -> None:
+    upload.refresh_from_db()
+    assert upload.outcomes["imported"] == len(NEW)
+    for row in DICOMInstance.objects.all():
+        number = int(row.sop_instance_uid.rpartition(".")[2])
+        (old,) = row.superseded
+        assert (root / row.path).read_bytes() == NEW[number]
+        assert (root / superseded_path(old)).read_bytes() == OLD[number]
+    assert len(list(root.rglob("*.dcm"))) == len(OLD) + len(NEW)
+    assert [violation.sentence for violation in verify()] == []
+
+
+@pytest.mark.parametrize(("call", "at"), [("renameat", 3), ("linkat", 8), ("unlinkat", 1)])
+def test_a_kill_while_versions_are_replaced_keeps_both(call, at, swap):
+    assert swap(f"{call}:signal=SIGKILL:when={at}")
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("call", SWAPS)
+def test_no_kill_while_versions_are_replaced_loses_any(call, swap):
+    points = itertools.takewhile(
+        lambda at: swap(f"{call}:signal=SIGKILL:when={at}"), itertools.count(1)
+    )
+    print(f"{len(list(points))} points")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from celery import current_app
 
 from app import claims, tasks
 from app.models import DICOMFile, DICOMInstance, Status
@@ -58,9 +59,28 @@ def test_a_message_that_comes_twice_runs_once(upload_zip, worker):
     wait_for(upload, Status.COMPLETED)
     time.sleep(1)
     upload.refresh_from_db()
-    opened = [line for line in upload.processing_log_data if "archive" in line["message"]]
-    assert len(opened) == 1
+    assert len(openings(upload)) == 1
     assert upload.outcomes["imported"] == 3
+
+
+def openings(upload: DICOMFile) -> list[str]:
+    lines = [line["message"] for line in upload.processing_log_data]
+    return [line for line in lines if "the archive" in line]
+
+
+def test_a_message_that_the_broker_hands_out_again_runs_once(slow_upload, start_worker):
+    """As it does with one whose task takes longer than the visibility timeout."""
+    upload = slow_upload
+    worker = start_worker(ICON_EXTRACTORS="1")
+    tasks.start([upload.pk])
+    wait_until(lambda: DICOMInstance.objects.exists(), "the first batch")
+    with current_app.connection_for_read(transport_options={"visibility_timeout": 0}) as broker:
+        broker.default_channel.qos.restore_visible(interval=1)
+    wait_until(lambda: worker.output.count(" received") == 2, "the message to come again")
+    wait_for(upload, Status.COMPLETED)
+    assert len(openings(upload)) == 1
+    assert upload.outcomes["imported"] == 150
+    assert is_sound()
 
 
 START = """
