@@ -35,7 +35,7 @@ LEASE = timedelta(seconds=30)
 HEARTBEAT = 10.0  # seconds between renewals of the lease
 LOOK = 0.5  # seconds between looks at whether somebody pressed Cancel
 MAX_ATTEMPTS = 5
-RESEND = timedelta(seconds=60)  # after which a queued upload's message counts as lost
+RESEND = timedelta(seconds=60)  # after which a queued upload's message may be lost
 PATIENCE = 300.0  # seconds that a run waits for its database
 
 # How SQLite's error names and PostgreSQL's SQLSTATEs begin where the disk is to blame.
@@ -307,10 +307,21 @@ def _release_expired() -> None:
 
 
 def _unsent() -> list[int]:
-    """Queued uploads of which the broker does not know, or may have lost the message."""
-    queued = DICOMFile.objects.filter(processing_status=Status.PENDING, queued_at__isnull=False)
-    unsent = queued.filter(Q(sent_at__isnull=True) | Q(sent_at__lt=Now() - RESEND))
-    return list(unsent.order_by("queued_at", "pk").values_list("pk", flat=True))
+    """Queued uploads of which the broker does not know."""
+    return _pks(_queued().filter(sent_at__isnull=True))
+
+
+def overdue() -> list[int]:
+    """Queued uploads of which the broker was told long ago: it may have lost the message."""
+    return _pks(_queued().filter(sent_at__lt=Now() - RESEND))
+
+
+def _queued() -> QuerySet[DICOMFile]:
+    return DICOMFile.objects.filter(processing_status=Status.PENDING, queued_at__isnull=False)
+
+
+def _pks(uploads: QuerySet[DICOMFile]) -> list[int]:
+    return list(uploads.order_by("queued_at", "pk").values_list("pk", flat=True))
 
 
 def mark_sent(pks: Iterable[int]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from celery import Task, shared_task
+from celery import Task, current_app, shared_task
 from celery.signals import worker_init, worker_ready, worker_shutting_down
 from celery_progress.backend import ProgressRecorder
 from django.db import DatabaseError, connection, transaction
@@ -52,7 +52,7 @@ def process_multiple_dicom_files(dicom_file_ids: list[int]) -> list[int]:
 @shared_task
 def sweep() -> int:
     """Look after uploads whose worker died, and tell workers of those they were not told of."""
-    queued = claims.sweep()
+    queued = claims.sweep() + _lost()
     _send(queued)
     ingest.roll_forward_abandoned()
     removal.unlink_pending()
@@ -106,6 +106,21 @@ def _send(pks: list[int]) -> bool:
     if sent:
         claims.mark_sent(sent)
     return len(sent) == len(pks)
+
+
+def _lost() -> list[int]:
+    """Uploads whose messages the broker has lost: the oldest, as many as it has too few."""
+    overdue = claims.overdue()
+    if not overdue:
+        return []
+    try:
+        with current_app.connection_for_write() as broker:
+            broker.ensure_connection(max_retries=1, interval_start=0)
+            channel: Any = broker.default_channel
+            waiting = channel.client.llen(current_app.conf.task_default_queue)
+    except BrokerAway:
+        return []
+    return overdue[: max(len(overdue) - waiting, 0)]
 
 
 # --- a worker's life -------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from celery import current_app
+from django.db.models.functions import Now
 
 from app import claims, tasks
 from app.models import DICOMFile, DICOMInstance, Status
@@ -81,6 +82,18 @@ def test_a_message_that_the_broker_hands_out_again_runs_once(slow_upload, start_
     assert len(openings(upload)) == 1
     assert upload.outcomes["imported"] == 150
     assert is_sound()
+
+
+def test_only_what_the_broker_has_lost_is_sent_again(upload_zip, broker):
+    uploads = [upload_zip(ct_image()) for _ in range(3)]
+    tasks.start([upload.pk for upload in uploads])
+    for times in range(3):  # however long they wait
+        DICOMFile.objects.update(sent_at=Now() - 2 * claims.RESEND)
+        assert tasks.sweep() == 0, times
+    assert broker.llen("celery") == 3
+    broker.flushall()
+    assert tasks.sweep() == 3
+    assert broker.llen("celery") == 3
 
 
 START = """
