@@ -92,7 +92,9 @@ def test_the_numbers_are_those_that_pydicom_reads(way):
 def test_every_way_to_write_a_decimal_becomes_json(written):
     item = contour() | {"ContourData": written}
     [found] = contours(structures(rt_structure_set([roi(1, "A", item)])))
-    assert found["points"] == [float(number) for number in written.split("\\")]
+    assert [float(number) for number in found["points"]] == [
+        float(number) for number in written.split("\\")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,8 @@ def test_every_way_to_write_a_decimal_becomes_json(written):
             "1-2\\3\\4",
         ),
         *("--1\\2\\3", "1.2.3\\4\\5", "\\1\\2\\3", "1\\2\\3\\", "1\\\\2", "-\\1\\2", "1,5\\2\\3"),
-        *(b"\xff\\1\\2", "9" * 400 + "\\1\\2"),
+        *(b"\xff\\1\\2", "9" * 400 + "\\1\\2", "1\\2\\" * 99 + "9" * 400 + ".5\\1\\2"),
+        *('"1"\\2\\3', "[1]\\2\\3", "{}\\2\\3", "null\\2\\3", "true\\2\\3", "1],[2\\3\\4"),
     ],
 )
 @pytest.mark.parametrize("way", [{}, objects.LEFT_TO_PYDICOM], ids=["scanner", "pydicom"])

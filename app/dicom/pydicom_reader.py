@@ -77,6 +77,12 @@ class Dataset:
         longest = None if self.kinds.get(tag) == WHOLE else LONGEST
         return (element.VR or "").encode(), (element.value or b"")[:longest]
 
+    def raw(self, tag: int) -> bytes:
+        """The bytes of a sequence's items; b"" where pydicom has read them already."""
+        element = self._element(tag)
+        value = element.value if isinstance(element, RawDataElement) else None
+        return value or b""
+
     def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]:
         """The items of a sequence, one after the other."""
         element = self._element(tag)

@@ -6,7 +6,7 @@ is what pydicom returns, for any bytes whatever.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from mmap import mmap
 from struct import Struct
 from struct import error as StructError
@@ -128,6 +128,11 @@ class Dataset:
     def __contains__(self, tag: int) -> bool:
         return tag in self.elements or tag in self.sequences
 
+    def raw(self, tag: int) -> bytes:
+        """The bytes of a wanted sequence's items."""
+        start, stop = self.sequences.get(tag, (0, 0))
+        return self.scan.buffer[start:stop]
+
     def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]:
         """The items of a wanted sequence, one after the other."""
         span = self.sequences.get(tag)
@@ -146,19 +151,20 @@ class Scan:
         self.read: list[int] | deque[int] = []  # see Walk
         self.guessed = False
 
-    def walk(self, found: Dataset, position: int, end: int, wanted: Wanted, depth: int) -> int:
+    @property
+    def walk(self) -> "Callable[[Dataset, int, int, Wanted, int], int]":
         # Chosen each time: a method kept in its own object would be a cycle, which keeps the
         # whole buffer alive until the garbage collector comes by.
-        walk = self._walk_implicit if self.implicit else self._walk_explicit
-        return walk(found, position, end, wanted, depth)
+        return self._walk_implicit if self.implicit else self._walk_explicit
 
     def items(self, position: int, end: int, wanted: Wanted) -> Iterator[Dataset]:
+        walk = self.walk
         while position < end:
             tag, position, stop = self._item(position)
             if tag != ITEM:
                 raise Unusual
             item = Dataset(self)
-            position = self.walk(item, position, stop, wanted, 1)
+            position = walk(item, position, stop, wanted, 1)
             if position > end:
                 raise Unusual
             yield item

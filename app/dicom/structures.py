@@ -5,12 +5,12 @@ what makes a structure set of 5 MB cost some ten milliseconds instead of a secon
 """
 
 import json
-import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+
+import msgspec
 
 from . import text
 from .records import ReadWarning, ROIRecord, StructureSetRecord
@@ -98,16 +98,12 @@ CONTOUR_WANTED = wanted(
 )
 
 BYTE = range(256)
-# DS (PS3.5 6.2) allows +1.5, .5, 5. and 01.5, which JSON does not. Contours mostly lie in a plane
-# and have decimals, which the first pattern knows: it is the faster one, with one step a point.
-# A possessive repeat saves a third of the time, but Python before 3.11.5 matches wrongly with it.
-_P = b"+" if sys.version_info >= (3, 11, 5) else b""
-_DECIMAL = rb"-?(?!0[0-9])[0-9]{1,16}%(p)b\.[0-9]+%(p)b" % {b"p": _P}
-_NUMBER = rb"-?(?!0[0-9])[0-9]{1,16}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?"
-PLANAR = re.compile(
-    rb"%(n)b\\%(n)b(\\%(n)b)(?:\\%(n)b\\%(n)b\1)*%(p)b" % {b"n": _DECIMAL, b"p": _P},
-)
-POINTS = re.compile(rb"%(n)b\\%(n)b\\%(n)b(?:\\%(n)b\\%(n)b\\%(n)b)*" % {b"n": _NUMBER})
+COMMAS = bytes.maketrans(b"\\", b",")
+# What JSON has besides numbers begins with one of the first four, or holds an "e". An exponent
+# may make a number infinite, and so do 309 digits.
+NOT_PLAIN = (b'"', b"[", b"{", b"n", b"e", b"E", b",")
+LONGEST_NUMBER = 300  # characters
+check_json = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 @dataclass(slots=True)
@@ -220,23 +216,23 @@ def _types_by_roi(dataset: Dataset, parent: Values) -> dict[int | None, str]:
 
 def _contours_by_roi(dataset: Dataset, parent: Values) -> dict[int | None, Contours]:
     found: dict[int | None, Contours] = {}
+    images: dict[bytes, bytes] = {}
     for item in dataset.items(ROI_CONTOUR_SEQUENCE, ROI_CONTOUR_WANTED):
         values = _of_item(item, parent)
         contours = found.setdefault(values.integer(REFERENCED_ROI_NUMBER), Contours())
         contours.color = contours.color or values.integers(ROI_DISPLAY_COLOR, 3, BYTE)
         for contour in item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED):
-            _add(contours, contour)
+            _add(contours, contour, images)
     return found
 
 
-def _add(contours: Contours, contour: Dataset) -> None:
+def _add(contours: Contours, contour: Dataset, images: dict[bytes, bytes]) -> None:
     element = contour.get(CONTOUR_DATA)
     numbers = _json_numbers(element, contour.little_endian) if element else b""
     if numbers is None:
         contours.unreadable += 1
         return
     kind = contour.get(CONTOUR_GEOMETRIC_TYPE)
-    sop = next(_referenced_objects(contour), b"")
     contours.count += 1
     contours.parts += (
         b',{"type":' if contours.parts else b'{"type":',
@@ -244,9 +240,20 @@ def _add(contours: Contours, contour: Dataset) -> None:
         b',"points":[',
         numbers,
         b'],"sop":',
-        _json_string(sop[:128]),
+        _image(contour, images),
         b"}",
     )
+
+
+def _image(contour: Dataset, images: dict[bytes, bytes]) -> bytes:
+    """The image that a contour was drawn on, as JSON text; ROIs share images, read once each."""
+    reference = contour.raw(CONTOUR_IMAGE_SEQUENCE)
+    image = images.get(reference)
+    if image is None:
+        image = _json_string(next(_referenced_objects(contour), b"")[:128])
+        if reference:
+            images[reference] = image
+    return image
 
 
 def _json_numbers(element: Element, little_endian: bool) -> bytes | None:
@@ -254,13 +261,36 @@ def _json_numbers(element: Element, little_endian: bool) -> bytes | None:
     data = element[1].strip(WHITESPACE)
     if not data:
         return b""
-    if PLANAR.fullmatch(data) or POINTS.fullmatch(data):
-        return data.replace(b"\\", b",")
+    written = data.translate(COMMAS)
+    if data.count(b"\\") % 3 == 2 and _is_plain(data) and _is_json(written):
+        return written
+    # DS (PS3.5 6.2) allows +1.5, .5, 5. and 01.5, which JSON does not.
     try:
         numbers = numbers_of(element, "DS", little_endian)
     except ValueError:
         return None
     return None if len(numbers) % 3 else ",".join(map(repr, map(float, numbers))).encode()
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether there is nothing but short numbers, if it is JSON's numbers between backslashes."""
+    for mark in NOT_PLAIN:
+        if mark in data:
+            return False
+    at = 0
+    while len(data) - at > LONGEST_NUMBER:
+        at = data.rfind(b"\\", at + 1, at + LONGEST_NUMBER)
+        if at < 0:
+            return False
+    return True
+
+
+def _is_json(written: bytes) -> bool:
+    try:
+        check_json(b"[%b]" % written)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1024)
@@ -284,7 +314,7 @@ def _joined(
                 roi_generation_algorithm=roi.algorithm,
                 roi_display_color=found.color,
                 contour_count=found.count,
-                roi_contour_data=b"[" + b"".join(found.parts) + b"]",
+                roi_contour_data=b"".join((b"[", *found.parts, b"]")),
             )
         )
     return records
