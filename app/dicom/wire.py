@@ -114,7 +114,7 @@ def frames(buffer: bytearray) -> Iterator[bytes]:
         body = start + LENGTH.size
         if len(buffer) < body + length:
             break
-        yield bytes(buffer[body : body + length])
+        yield bytes(memoryview(buffer)[body : body + length])
         start = body + length
     del buffer[:start]
 
