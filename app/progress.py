@@ -7,11 +7,13 @@ of a killed worker PROGRESS for ever.
 
 import logging
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from celery.result import AsyncResult
 from celery_progress.backend import PROGRESS_STATE, Progress
 from django.urls import reverse
+from django.utils import timezone
 
 from .models import DICOMFile, Outcome, Stage, Status
 
@@ -25,6 +27,7 @@ STEPS = {
     Stage.FINALIZE: "Writing the result",
 }
 
+LONG = timedelta(seconds=60)  # for the first in the queue to wait while nothing is in progress
 
 OUTCOME_HINTS = {
     Outcome.IMPORTED: "stored and catalogued",
@@ -150,7 +153,8 @@ def _stored(upload: DICOMFile, what: str) -> str:
         return (
             f"{what} {'is' if stored == 1 else 'are'} in the catalogue, and {_was(stored)} before"
         )
-    return f"{what} are in the catalogue, {upload.duplicate_count:,} of them from before"
+    new, known = upload.imported_count, upload.duplicate_count
+    return f"{what}: {new:,} newly filed, {known:,} already here"
 
 
 def _was(number: int) -> str:
@@ -201,8 +205,16 @@ def _percent_and_step(upload: DICOMFile, place: int | None) -> tuple[int, str]:
         whole = upload.files_done and upload.files_done == upload.member_count
         return upload.percent, "Read to the end" if whole else "Ended early"
     if place:
-        return upload.percent, f"Waiting for its turn: number {place} in the queue"
+        return upload.percent, _waiting(upload, place)
     return upload.percent, "Stopped" if upload.stopped else "Not started"
+
+
+def _waiting(upload: DICOMFile, place: int) -> str:
+    queued = upload.queued_at
+    long = place == 1 and queued is not None and timezone.now() - queued > LONG
+    if long and not DICOMFile.objects.filter(processing_status=Status.IN_PROGRESS).exists():
+        return "Waiting for a worker. If this lasts, ask the administrator whether one runs"
+    return f"Waiting for its turn: number {place} in the queue"
 
 
 def _stage(upload: DICOMFile, percent: int) -> str:

@@ -1,12 +1,15 @@
 """Start and stop one upload, watch uploads, read how one ended."""
 
 import csv
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
@@ -24,7 +27,9 @@ from .progress import OUTCOME_HINTS, counted, ending, is_live, upload_status
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
 LEDGER_ROWS = 100  # on one page
 VERSIONS = 20  # that are compared on one page
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Where a spreadsheet would begin a formula: at the start of a text, and, in countries that write
+# CSV with semicolons, after one. Some take the full-width signs of Japanese for the same.
+FORMULA_STARTS = re.compile(r"(^|[;\t\r\n])(?=[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 
 CATALOGUE = ("app.view_patient", "app.view_dicomstudy", "app.view_dicomseries")
 
@@ -34,7 +39,22 @@ may_process = permission_required(
 )
 
 
-@staff_member_required
+def staff_who_press(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """For a button of one upload: who was signed out meanwhile signs in, and finds it again.
+
+    A browser does not repeat a POST after that; it would GET an address that takes none.
+    """
+
+    @wraps(view)
+    def respond(request: HttpRequest, pk: int) -> HttpResponse:
+        if request.method == "POST" and not request.user.is_authenticated:
+            return redirect_to_login(reverse("upload_result", args=[pk]), reverse("admin:login"))
+        return staff_member_required(view)(request, pk)
+
+    return respond
+
+
+@staff_who_press
 @may_process
 @require_POST
 def process_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
@@ -44,7 +64,7 @@ def process_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect(progress_url([upload.pk]))
 
 
-@staff_member_required
+@staff_who_press
 @may_process
 @require_POST
 def cancel_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
@@ -233,7 +253,7 @@ def _csv_lines(upload: DICOMFile) -> Iterator[str]:
 
 def _harmless(value: str | int) -> str | int:
     """A text that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+    return FORMULA_STARTS.sub(r"\1'", value) if isinstance(value, str) else value
 
 
 def _warnings(upload: DICOMFile) -> list[dict[str, str]]:

@@ -165,6 +165,14 @@ def test_who_is_not_staff_is_sent_to_sign_in(visitor, visit, upload):
             assert response.url.startswith("/admin/login/"), path
 
 
+@pytest.mark.parametrize("name", ["process_dicom_file", "cancel_dicom_file"])
+def test_who_signs_in_after_pressing_a_button_finds_it_again(name, client, staff_user, upload):
+    response = client.post(reverse(name, args=[upload.pk]))
+    response = client.post(response.url, {"username": "staff", "password": "staff-password"})
+    assert response.url == reverse("upload_result", args=[upload.pk])
+    assert client.get(response.url).status_code == 200
+
+
 def test_the_status_tells_nothing_to_who_may_not_look(visit, upload):
     client = visit("staff without permissions")
     url = f"{reverse('task_status')}?upload={upload.pk}"
@@ -222,7 +230,9 @@ def test_a_get_changes_nothing_anywhere(visit, upload, media_root, processed_roo
 def test_a_post_without_its_token_is_refused(name, staff_user, upload):
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(staff_user)
-    assert strict.post(reverse(name, args=[upload.pk])).status_code == 403
+    response = strict.post(reverse(name, args=[upload.pk]))
+    assert response.status_code == 403
+    assert "reload the page, and try again" in response.content.decode()
 
 
 @pytest.mark.parametrize("table", ["dicomfile", "patient"])

@@ -403,6 +403,37 @@ def test_patients_are_found_by_id_and_shown_as_people_write_them(staff_client, i
     assert "Doe, Jane M" not in staff_client.get(url, {"q": "nobody"}).content.decode()
 
 
+@pytest.mark.parametrize("page", ["changelist", "change", "delete", "history"])
+@pytest.mark.parametrize("table", ["patient", "dicomstudy", "dicomseries", "dicominstance"])
+def test_no_page_shows_a_name_with_carets(table, page, staff_client, import_zip):
+    import_zip(ct_image(PatientName="Doe^Jane^M", StudyDescription="CT thorax"))
+    pk = apps.get_model("app", table).objects.get().pk
+    args = [] if page == "changelist" else [pk]
+    shown = staff_client.get(reverse(f"admin:app_{table}_{page}", args=args)).content.decode()
+    assert "Doe^" not in shown
+    if table == "patient":
+        assert "Doe, Jane M" in shown
+    if table == "dicomstudy":
+        assert "CT thorax" in shown
+
+
+def test_a_filter_for_what_is_empty_has_words(staff_client, import_zip):
+    import_zip(ct_image(Modality=""), ct_image(Modality="MR", SeriesInstanceUID=uid(6)))
+    url = reverse("admin:app_dicomseries_changelist")
+    assert "(none)" in staff_client.get(url).content.decode()
+    assert staff_client.get(url, {"modality": ""}).context["cl"].result_count == 1
+
+
+def test_the_list_of_uploads_says_what_to_do_where_there_is_none(staff_client):
+    assert "Nothing has been uploaded yet." in staff_client.get(LIST).content.decode()
+    assert "No upload matches." in staff_client.get(LIST, {"q": "x"}).content.decode()
+
+
+def test_marks_that_turn_the_text_after_them_are_not_kept_in_a_zip_s_name(staff_client, zip_bytes):
+    send(staff_client, zip_bytes, "\u202epiz.exe.zip")
+    assert DICOMFile.objects.get().original_name == "\N{REPLACEMENT CHARACTER}piz.exe.zip"
+
+
 def test_what_may_be_two_people_is_said_in_words(staff_client, import_zip):
     import_zip(ct_image(PatientName="Doe^Jane"))
     url = reverse("admin:app_patient_changelist")

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from django.contrib import admin
 from playwright.sync_api import expect
 
 from app import tasks
-from app.models import DICOMFile, Stage, Status
+from app.housekeeping import check_catalogue
+from app.models import DICOMFile, Patient, Stage, Status
 from icon.settings import CDN_SCRIPTS, CDN_STYLES
 from tests.conftest import lacking, wait_until
 from tests.objects import ct_image, rt_structure_set, uid, zip_of
@@ -157,6 +159,64 @@ def test_a_reload_a_new_tab_and_a_second_browser_show_the_same(
     second.close()
 
 
+def test_the_list_of_uploads_keeps_itself_current(signed_in, live, start_worker, upload_zip):
+    page = signed_in
+    good, bad = upload_zip(*images(2)), upload_zip(("notes.txt", b"hello"))
+    tasks.start([good.pk, bad.pk])
+    page.goto(f"{live.url}/admin/app/dicomfile/")
+    rows = [page.get_by_role("row").filter(has_text=str(one)) for one in (good, bad)]
+    for row in rows:
+        expect(row.locator(".status")).to_have_text("Queued")
+        expect(row.get_by_role("button", name=re.compile("Cancel"))).to_be_visible()
+        expect(row.get_by_role("link", name=re.compile("Progress"))).to_be_visible()
+    expect(page.get_by_role("link", name="Needs attention (0)")).to_be_visible()
+    start_worker()
+    expect(rows[0].locator(".status")).to_have_text("Completed", timeout=30_000)
+    expect(rows[0].locator(".field-files")).to_have_text("2 imported")
+    expect(rows[1].locator(".status")).to_have_text("Failed", timeout=30_000)
+    expect(rows[1].get_by_role("button", name=re.compile("Process again"))).to_be_visible()
+    for row in rows:
+        expect(row.get_by_role("link", name=re.compile("Result"))).to_be_visible()
+        expect(row.get_by_role("button", name=re.compile("Cancel"))).to_be_hidden()
+    page.get_by_role("link", name="Needs attention (1)").click()
+    expect(page.get_by_role("row").filter(has_text=str(bad))).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text=str(good))).to_have_count(0)
+
+
+def test_who_is_signed_out_meanwhile_is_told_and_offered_the_way_back(signed_in, live, upload_zip):
+    page = signed_in
+    upload = upload_zip(*images(1))
+    tasks.start([upload.pk])
+    address = f"{live.url}/dicom/progress/?upload={upload.pk}"
+    page.goto(address)
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_role("link", name="Sign in again").click()
+    page.fill("#id_username", "staff")
+    page.fill("#id_password", "staff-password")
+    page.click("[type=submit]")
+    page.wait_for_url(address)
+
+
+def test_times_are_in_the_reader_s_zone_on_every_page(browser, live, staff_user, import_zip):
+    upload = import_zip(*images(1))
+    at = datetime(2026, 7, 1, 22, 30, tzinfo=UTC)
+    DICOMFile.objects.update(created_at=at)
+    Patient.objects.update(created_at=at)
+    context = browser.new_context(timezone_id="Asia/Kathmandu")  # 5 hours and 45 minutes ahead
+    page = context.new_page()
+    sign_in(page, live.url)
+    patient = Patient.objects.get().pk
+    for path in (
+        "/admin/app/dicomfile/",
+        f"/admin/app/patient/{patient}/change/",
+        f"/dicom/result/{upload.pk}/",
+        f"/dicom/progress/?upload={upload.pk}",
+    ):
+        page.goto(live.url + path)
+        assert "2 Jul 2026, 04:15" in page.locator("body").inner_text(), path
+    context.close()
+
+
 def test_a_failing_archive_says_what_to_do(signed_in, live, worker, upload_zip):
     page = signed_in
     upload = upload_zip(("notes.txt", b"hello"))
@@ -169,30 +229,36 @@ def test_a_failing_archive_says_what_to_do(signed_in, live, worker, upload_zip):
     expect(page.get_by_role("button", name=re.compile("Process again"))).to_be_visible()
 
 
-def test_the_keyboard_alone_is_enough(page, live, staff_user, worker, upload_zip):
-    upload = upload_zip(*images(2))
+def test_the_keyboard_alone_is_enough(page, live, staff_user, worker, tmp_path, media_root):
     page.goto(f"{live.url}/admin/login/?next=/admin/app/dicomfile/")
     page.keyboard.type("staff")
     page.keyboard.press("Tab")
     page.keyboard.type("staff-password")
     page.keyboard.press("Enter")
     page.wait_for_url("**/admin/app/dicomfile/")
+    press(page, page.get_by_role("link", name="Upload ZIPs").first)
+    page.wait_for_url("**/add/")
+    with page.expect_file_chooser() as chooser:
+        press(page, page.locator("#id_file"), key="Space")
+    chooser.value.set_files(zip_of(tmp_path / "scan.zip", *images(2)))
+    press(page, page.get_by_role("button", name="Upload"))
+    page.wait_for_url("**/admin/app/dicomfile/")
     press(page, page.get_by_role("button", name=re.compile("Process Now")))
     page.wait_for_url("**/dicom/progress/?upload=*")
     expect(page.locator("[data-field=status]")).to_have_text("Completed")
     press(page, page.get_by_role("link", name="Open result"))
-    page.wait_for_url(f"**/dicom/result/{upload.pk}/")
+    page.wait_for_url("**/dicom/result/*/")
     press(page, page.get_by_role("link", name=re.compile("Imported")))
     page.wait_for_url("**outcome=imported*")
 
 
-def press(page, wanted) -> None:
-    """Press Tab until something has the focus, then Enter."""
+def press(page, wanted, key: str = "Enter") -> None:
+    """Press Tab until something has the focus, then a key."""
     for _ in range(60):
-        page.keyboard.press("Tab")
         if wanted.evaluate("element => element === document.activeElement"):
-            page.keyboard.press("Enter")
+            page.keyboard.press(key)
             return
+        page.keyboard.press("Tab")
     pytest.fail(f"{wanted} is not reached by the keyboard")
 
 
@@ -258,28 +324,36 @@ def test_the_pages_make_sense_without_scripts(browser, live, staff_user, import_
     context.close()
 
 
-HOSTILE = "<img src=x onerror=alert(1)>\u202e{{7*7}}"
+HOSTILE = "<img src=x onerror=alert(1)>\u202e{{7*7}}\U0001f600" + 60 * "W"
+SHORT = HOSTILE[:60]  # what an attribute holds
 
 
-def test_hostile_text_is_only_text(signed_in, live, worker, upload_zip):
+@pytest.mark.parametrize("width", [390, 1280])
+def test_hostile_text_is_only_text_and_fits_every_page(
+    width, signed_in, live, import_zip, django_user_model
+):
     page, dialogs = signed_in, []
+    page.set_viewport_size({"width": width, "height": 800})
     page.on("dialog", lambda dialog: dialogs.append(dialog.message) or dialog.dismiss())
-    bad = {"PatientName": HOSTILE, "PatientID": HOSTILE, "StudyDescription": HOSTILE,
-           "SeriesDescription": HOSTILE, "SpecificCharacterSet": "ISO_IR 192"}  # fmt: skip
-    upload = upload_zip((f"{HOSTILE}.dcm", ct_image(**bad, charset="utf-8")))
-    DICOMFile.objects.filter(pk=upload.pk).update(original_name=HOSTILE)
-    tasks.start([upload.pk])
-    page.goto(f"{live.url}/dicom/progress/?upload={upload.pk}")
-    expect(page.locator("[data-field=status]")).to_have_text("Completed")
-    paths = [page.url.removeprefix(live.url), f"/dicom/result/{upload.pk}/", "/admin/"]
-    paths += [
-        f"/admin/app/{name}/" for name in ("dicomfile", "patient", "dicomstudy", "dicomseries")
-    ]
+    names = ("PatientName", "PatientID", "StudyDescription", "SeriesDescription")
+    bad = dict.fromkeys(names, SHORT) | {"SpecificCharacterSet": "ISO_IR 192", "charset": "utf-8"}
+    structures = rt_structure_set([SHORT], StructureSetLabel="<b>", **bad)
+    import_zip(ct_image(**bad), structures)
+    upload = import_zip(
+        (f"{HOSTILE}.dcm", ct_image(**bad, WindowCenter="1")),
+        (f"{HOSTILE}.txt", b"x"),
+        (f"{HOSTILE}/{HOSTILE}/IM", ct_image(**bad, SOPInstanceUID=uid(8))),
+    )
+    DICOMFile.objects.update(original_name=3 * HOSTILE)
+    django_user_model.objects.create_user(f"{SHORT}@x")
+    paths = every_page(upload)
     for path in paths:
         page.goto(live.url + path)
-        assert page.locator("img[src=x]").count() == 0
+        assert page.locator("img[src=x], td b").count() == 0, path
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     page.goto(f"{live.url}/dicom/result/{upload.pk}/")
     assert page.locator(".tree").inner_text().count("{{7*7}}") == 4
+    assert "\u202e" not in page.locator(".tree").inner_text()
     assert dialogs == []
 
 
@@ -342,56 +416,61 @@ def serious_findings(page) -> list[str]:
     ]
 
 
+def every_page(imported: DICOMFile) -> list[str]:
+    """The address of every kind of page, of rows that one import brought."""
+    paths = [f"/dicom/progress/?upload={imported.pk}", "/dicom/progress/"]
+    paths += [f"/dicom/{page}/{imported.pk}/" for page in ("result", "use-versions")]
+    paths += ["/admin/", "/admin/app/", "/admin/password_change/", "/admin/app/dicomfile/add/"]
+    paths += ["/admin/app/dicomfile/?q=nothing", "/admin/auth/user/add/", "/admin/auth/group/add/"]
+    for model in admin.site._registry:
+        address = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        rows = [f"{address}{pk}/" for pk in model.objects.values_list("pk", flat=True)[:1]]
+        paths += [address, *(f"{row}{page}/" for row in rows for page in ("change", "history"))]
+    catalogue = ("dicomfile", "patient", "dicomstudy", "dicomseries", "dicominstance")
+    for name in catalogue:
+        pk = apps.get_model("app", name).objects.order_by("pk")[0].pk
+        paths.append(f"/admin/app/{name}/{pk}/delete/")
+    return paths
+
+
+@pytest.fixture
+def a_bit_of_everything(import_zip) -> DICOMFile:
+    """An upload with every outcome, and rows in every table of the catalogue."""
+    import_zip(ct_image(), rt_structure_set())
+    check_catalogue()
+    return import_zip(
+        ct_image(PatientPosition="FFS"),
+        rt_structure_set(),
+        ct_image(StudyDate="soon", SOPInstanceUID=uid(8)),
+        ct_image(StudyInstanceUID=None),
+        ("README.txt", b"hello"),
+    )
+
+
 @pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
 def test_no_page_has_a_serious_accessibility_finding(
-    colours, page, live, staff_user, import_zip, console_errors
+    width, colours, page, live, staff_user, import_zip, a_bit_of_everything, console_errors
 ):
+    page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=colours)
     page.goto(f"{live.url}/admin/login/")
     found = serious_findings(page)
     sign_in(page, live.url)
-    done, failed = import_zip(*images(2)), import_zip(("a.txt", b"x"))
-    other = import_zip(ct_image(StudyDate="soon"), ct_image(PatientPosition="FFS"))
+    failed = import_zip(("a.txt", b"x"))
     assert failed.processing_status == Status.FAILED
-    for path in (
-        "/admin/",
-        "/admin/app/dicomfile/",
-        "/admin/app/dicomfile/add/",
-        f"/dicom/progress/?upload={done.pk}&upload={failed.pk}",
-        f"/dicom/result/{done.pk}/",
-        f"/dicom/result/{failed.pk}/",
-        f"/dicom/result/{other.pk}/",
-        f"/dicom/use-versions/{other.pk}/",
-    ):
+    paths = [*every_page(a_bit_of_everything), f"/dicom/result/{failed.pk}/", "/dicom/nowhere/"]
+    assert len(paths) > 50
+    for path in paths:
         page.goto(live.url + path)
         found += serious_findings(page)
     assert "\n".join(found) == ""
     console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_no_page_is_wider_than_the_window(width, page, live, staff_user, import_zip):
-    page.set_viewport_size({"width": width, "height": 800})
-    sign_in(page, live.url)
-    done = import_zip(("a very long folder name/" * 8 + "IM1", images(1)[0]))
-    for path in (
-        f"/dicom/progress/?upload={done.pk}",
-        f"/dicom/result/{done.pk}/",
-        f"/dicom/use-versions/{done.pk}/",
-    ):
-        page.goto(live.url + path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-def test_no_page_complains_in_the_console(signed_in, live, import_zip):
-    page = signed_in
-    done = import_zip(*images(2), rt_structure_set())
-    paths = [f"/dicom/result/{done.pk}/", f"/dicom/progress/?upload={done.pk}", "/dicom/progress/"]
-    for model in filter(admin.site.is_registered, apps.get_app_config("app").get_models()):
-        address = f"/admin/app/{model._meta.model_name}/"
-        rows = model.objects.values_list("pk", flat=True)[:1]
-        paths += [address, *(f"{address}{pk}/change/" for pk in rows)]
-    assert len(paths) > 15
+def test_no_page_complains_in_the_console(signed_in, live, a_bit_of_everything):
+    paths = every_page(a_bit_of_everything)
+    assert len(paths) > 50
     for path in paths:
         # What the browser complains of, the fixture `page` asserts to be nothing.
-        assert page.goto(live.url + path).ok, path
+        assert signed_in.goto(live.url + path).ok, path

@@ -1,6 +1,7 @@
 """The add page in a real browser: several ZIPs, each with its own row and its own fate."""
 
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,13 @@ DROP = """([name, bytes]) => {
 @pytest.fixture
 def zips(tmp_path) -> list[Path]:
     return [zip_of(tmp_path / f"scan{n}.zip", ct_image(SOPInstanceUID=uid(4, n))) for n in range(2)]
+
+
+@pytest.fixture
+def large_zip(tmp_path) -> Path:
+    """Larger than what is on its way between a browser and a server."""
+    stored = ("zeros", bytes(200_000_000))
+    return zip_of(tmp_path / "large.zip", stored, compression=zipfile.ZIP_STORED)
 
 
 @pytest.fixture
@@ -87,22 +95,47 @@ def test_a_lost_connection_leaves_nothing_and_is_tried_again(
     assert not DICOMFile.objects.exists()
     assert not [path for path in media_root.rglob("*") if path.is_file()]
     adding.context.set_offline(False)
-    adding.get_by_role("button", name="Upload").click()
+    adding.get_by_role("button", name="Try again scan0.zip").click()
     adding.wait_for_url("**/admin/app/dicomfile/")
     assert DICOMFile.objects.count() == 1
 
 
-def test_an_upload_that_is_cancelled_leaves_nothing(adding, slow_zip, media_root):
-    network = adding.context.new_cdp_session(adding)
-    speed = {"downloadThroughput": -1, "uploadThroughput": 100_000}  # bytes per second
+def slowly(page, path: Path) -> None:
+    """Send a large ZIP so slowly that it is still on its way when something happens to it."""
+    network = page.context.new_cdp_session(page)
+    speed = {"downloadThroughput": -1, "uploadThroughput": 5_000_000}  # bytes per second
     network.send("Network.enable")
     network.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0, **speed})
-    upload(adding, slow_zip)
-    expect(row(adding, "slow.zip")).to_contain_text(re.compile(r"[1-9] % · .*kB/s · .* left"))
-    row(adding, "slow.zip").get_by_role("button", name="Cancel slow.zip").click()
-    expect(row(adding, "slow.zip")).to_have_count(0)
-    wait_until(lambda: not [p for p in media_root.rglob("*") if p.is_file()], "no file", 15)
+    upload(page, path)
+    expect(row(page, path.name)).to_contain_text(re.compile(r"[0-9] % · .*B/s · .* left"))
+
+
+def wait_until_nothing_is_left(page, media_root) -> None:
+    def left() -> list[Path]:
+        page.wait_for_timeout(100)  # the browser goes on meanwhile
+        return [path for path in media_root.rglob("*") if path.is_file()]
+
+    wait_until(lambda: not left(), "no file", 30)
     assert not DICOMFile.objects.exists()
+
+
+def test_an_upload_that_is_cancelled_leaves_nothing(adding, large_zip, media_root):
+    slowly(adding, large_zip)
+    assert [path for path in media_root.rglob("*") if path.is_file()]
+    row(adding, "large.zip").get_by_role("button", name="Cancel large.zip").click()
+    expect(row(adding, "large.zip")).to_have_count(0)
+    wait_until_nothing_is_left(adding, media_root)
+
+
+def test_a_tab_that_is_closed_warns_and_leaves_nothing(adding, large_zip, media_root):
+    other = adding.context.new_page()
+    slowly(adding, large_zip)
+    asked = []
+    adding.on("dialog", lambda dialog: asked.append(dialog.type) or dialog.accept())
+    with adding.expect_event("close"):
+        adding.close(run_before_unload=True)
+    assert asked == ["beforeunload"]
+    wait_until_nothing_is_left(other, media_root)
 
 
 def test_a_zip_can_be_dropped_and_taken_out_again(adding, zips):
@@ -114,12 +147,19 @@ def test_a_zip_can_be_dropped_and_taken_out_again(adding, zips):
     assert DICOMFile.objects.get().original_name == "scan1.zip"
 
 
-def test_who_was_signed_out_is_told(adding, zips):
+def test_who_was_signed_out_is_told_before_anything_is_sent_and_goes_on(adding, live, zips):
     adding.set_input_files("#id_file", zips[0])
     adding.context.clear_cookies(name="sessionid")
+    sent = []
+    adding.on("request", lambda request: request.method == "POST" and sent.append(request.url))
     adding.get_by_role("button", name="Upload").click()
-    expect(row(adding, "scan0.zip")).to_contain_text("You are not signed in any more")
-    assert not DICOMFile.objects.exists()
+    expect(row(adding, "scan0.zip")).to_contain_text("You were signed out")
+    assert sent == []
+    tab = adding.context.new_page()
+    sign_in(tab, live.url)
+    adding.get_by_role("button", name="Try again scan0.zip").click()
+    adding.wait_for_url("**/admin/app/dicomfile/")
+    assert DICOMFile.objects.count() == 1
 
 
 def test_without_javascript_it_is_the_ordinary_form(browser, live, staff_user, zips):

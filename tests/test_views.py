@@ -3,16 +3,19 @@
 import csv
 import io
 import tracemalloc
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.urls import reverse
+from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from app import claims
 from app.models import ArchiveMember, DICOMFile, Stage, Status
-from tests.objects import ct_image, uid
+from tests.conftest import process
+from tests.objects import ct_image, rt_structure_set, uid
 
 STATUS = reverse("task_status")
 PROGRESS = reverse("dicom_processing_progress")
@@ -77,6 +80,39 @@ def test_a_queued_upload_says_its_place(staff_client):
         1,
         2,
     ]
+
+
+def test_who_waits_long_while_nothing_runs_is_told_what_to_ask(staff_client):
+    waiting = upload()
+    claims.queue([waiting.pk])
+    queued = DICOMFile.objects.filter(pk=waiting.pk)
+    assert status(staff_client, waiting.pk)[0]["step"].startswith("Waiting for its turn")
+    queued.update(queued_at=timezone.now() - timedelta(minutes=2))
+    assert status(staff_client, waiting.pk)[0]["step"].startswith("Waiting for a worker.")
+    upload(processing_status=Status.IN_PROGRESS)
+    assert status(staff_client, waiting.pk)[0]["step"].startswith("Waiting for its turn")
+
+
+def took(staff_client, **values) -> str:
+    begun = timezone.now() - timedelta(seconds=100)
+    ended = {"run_started_at": begun, "date_processing_completed": begun + timedelta(seconds=20)}
+    done = upload(processing_status=Status.COMPLETED, imported_count=500, **ended, **values)
+    return status(staff_client, done.pk)[0]["took"]
+
+
+def test_the_time_taken_is_that_of_the_last_run(staff_client):
+    assert took(staff_client) == "500 files in 20 s, 25 files per second"
+    assert took(staff_client, done_before_run=490) == "Last run: 10 files in 20 s"
+    assert took(staff_client, done_before_run=500) == ""
+
+
+def test_a_run_that_goes_on_counts_only_its_own_files(import_zip, staff_client):
+    done = import_zip(ct_image(), ct_image(StudyInstanceUID=None, SOPInstanceUID=uid(6)))
+    assert (done.done_before_run, done.files_done) == (0, 2)
+    claims.queue([done.pk])
+    process(done)
+    assert (done.done_before_run, done.files_done) == (1, 2)
+    assert status(staff_client, done.pk)[0]["took"].startswith("Last run: 1 file in")
 
 
 def live(percent: int, told: int | None, stage: str = Stage.PROCESS) -> DICOMFile:
@@ -274,6 +310,17 @@ def test_no_page_is_kept_by_the_browser(staff_client):
         assert "no-store" in staff_client.get(url)["Cache-Control"]
 
 
+@pytest.mark.parametrize("cookie", ["Nowhere/City", "../../etc/passwd", "Europe", "x" * 3000, "."])
+def test_a_cookie_that_is_no_time_zone_changes_nothing(cookie, staff_client):
+    shown = upload()
+    staff_client.cookies["time_zone"] = "Asia/Tokyo"
+    tokyo = result(staff_client, shown)
+    staff_client.cookies["time_zone"] = cookie
+    page = result(staff_client, shown)
+    assert "UTC" in page
+    assert "Asia/Tokyo" in tokyo
+
+
 # What changed
 
 
@@ -282,6 +329,36 @@ def test_the_result_says_what_is_new_in_the_catalogue(staff_client, import_zip):
     assert "What changed in the catalogue" in page
     assert "Doe, Jane" in page
     assert page.count("mark-new") == 3
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ([ct_image()], "1 image of 1 patient was filed."),
+        (
+            [ct_image(), ct_image(SOPInstanceUID=uid(6)), rt_structure_set(), ("a.txt", b"x")],
+            "2 images and 1 structure set of 1 patient were filed; 1 other file was skipped.",
+        ),
+        (
+            [ct_image(), ct_image(PatientID="ID2")],
+            "2 images of 2 patients (2 studies) were filed.",
+        ),
+        (
+            [ct_image(), ct_image()],
+            "1 image of 1 patient: 1 newly filed, 1 already here.",
+        ),
+    ],
+)
+def test_the_result_says_in_one_sentence_what_was_filed(
+    members, sentence, staff_client, import_zip
+):
+    assert sentence in result(staff_client, import_zip(*members))
+
+
+def test_the_result_of_what_was_here_says_so(staff_client, import_zip):
+    import_zip(ct_image())
+    again = result(staff_client, import_zip(ct_image()))
+    assert "1 image of 1 patient is in the catalogue, and was before." in again
 
 
 def test_what_changed_is_for_who_may_see_patients(client, django_user_model, import_zip):
@@ -336,7 +413,7 @@ def test_the_csv_has_every_file_and_no_formula(staff_client, import_zip):
     assert rows[0]["sha256"] == done.members.get(index=0).sha256
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", [*"=+-@\t\r\uff1d\uff0b\uff0d\uff20"])
 def test_no_text_of_the_csv_begins_a_formula(staff_client, start):
     done = upload(processing_status=Status.COMPLETED)
     ArchiveMember.objects.create(
@@ -344,6 +421,13 @@ def test_no_text_of_the_csv_begins_a_formula(staff_client, start):
     )
     (row,) = csv_rows(staff_client, done)
     assert (row["name"], row["detail"]) == (f"'{start}1", f"'{start}2")
+
+
+def test_no_text_of_the_csv_begins_a_formula_where_semicolons_part_cells(staff_client):
+    done = upload(processing_status=Status.COMPLETED)
+    ArchiveMember.objects.create(upload=done, index=0, name="a;=1+1", size=1, outcome="failed")
+    (row,) = csv_rows(staff_client, done)
+    assert row["name"] == "a;'=1+1"
 
 
 def test_a_long_csv_is_never_in_memory_as_a_whole(staff_client):

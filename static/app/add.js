@@ -1,14 +1,14 @@
 // Sends ZIPs from the add page one after the other, and says how far each one is.
-import { left } from "./pace.js";
+import { Left } from "./pace.js";
 
 const WINDOW = 10_000; // milliseconds that the speed is measured over
 const ENOUGH = 2_000; // milliseconds of sending before a speed is worth showing
 const REDRAW = 500; // milliseconds
 const END_SIGNATURE = [0x50, 0x4b, 0x05, 0x06]; // "PK", 5, 6: every ZIP ends with it
 const START_SIGNATURE = [0x50, 0x4b, 0x03, 0x04];
-const LOST = "The connection was lost. Press Upload to send it again.";
-const SIGNED_OUT = "You are not signed in any more, or may not upload. Reload this page.";
-const BROKEN = "The server could not take it. Press Upload to try again.";
+const LOST = "The connection was lost.";
+const SIGNED_OUT = "You were signed out, or may not upload. Sign in again in another tab, then try again.";
+const BROKEN = "The server could not take it.";
 
 const page = document.getElementById("adding");
 const facts = page.dataset;
@@ -39,6 +39,7 @@ function say(item, state, words) {
   item.row.className = `sending-${state}`;
   field(item, "words").textContent = words;
   field(item, "bar").hidden = state === "refused";
+  field(item, "again").hidden = state !== "lost";
   field(item, "remove").hidden = state === "sent";
   field(item, "remove").firstChild.textContent = state === "sending" ? "Cancel" : "Remove";
 }
@@ -76,10 +77,11 @@ function add(files) {
     const row = document.getElementById("sending-row").content.firstElementChild.cloneNode(true);
     const item = { file, row, state: "ready" };
     field(item, "name").textContent = file.name;
-    field(item, "remove-what").textContent = ` ${file.name}`;
+    for (const what of row.querySelectorAll("[data-field=what]")) what.textContent = ` ${file.name}`;
     field(item, "bar").setAttribute("aria-label", `${file.name} sent`);
     field(item, "size").textContent = human(file.size);
     field(item, "remove").addEventListener("click", () => remove(item));
+    field(item, "again").addEventListener("click", () => tryAgain([item]));
     say(item, "ready", "Ready");
     items.push(item);
     list.append(row);
@@ -90,6 +92,7 @@ function add(files) {
 }
 
 function remove(item) {
+  item.state = "removed";
   item.request?.abort();
   items.splice(items.indexOf(item), 1);
   item.row.remove();
@@ -110,7 +113,8 @@ function showSpeed(item, loaded, size) {
   const words = [`${percent} %`];
   if (now - item.begun > ENOUGH && loaded > first.loaded) {
     const perSecond = ((loaded - first.loaded) / (now - first.now)) * 1000;
-    words.push(`${human(perSecond)}/s`, left((size - loaded) / perSecond));
+    item.left.guess((size - loaded) / perSecond);
+    words.push(`${human(perSecond)}/s`, item.left.words);
   }
   field(item, "bar").value = percent;
   field(item, "words").textContent = words.join(" · ");
@@ -125,19 +129,44 @@ function take(item, request) {
     say(item, "refused", answer.errors.join(" "));
   } else {
     const out = request.status === 403 || request.responseURL.includes("/login/");
-    say(item, "ready", out ? SIGNED_OUT : BROKEN);
+    say(item, "lost", out ? SIGNED_OUT : BROKEN);
   }
 }
 
-function send(item) {
+// Asked before gigabytes are sent; what goes wrong with the question, the transfer will tell.
+async function isSignedOut() {
+  try {
+    const answer = await fetch(facts.statusUrl, { cache: "no-store" });
+    return answer.redirected;
+  } catch {
+    return false;
+  }
+}
+
+// Who signs in again in another tab has a new token, which the form on this page does not hold.
+function token() {
+  return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1];
+}
+
+async function send(item) {
+  say(item, "sending", "Starting");
+  if (await isSignedOut()) {
+    say(item, "lost", SIGNED_OUT);
+    return;
+  }
+  if (item.state === "sending") await transfer(item);
+}
+
+function transfer(item) {
   const request = new XMLHttpRequest();
   const data = new FormData(form);
+  if (token()) data.set("csrfmiddlewaretoken", token());
   data.set(input.name, item.file, item.file.name);
   item.request = request;
   item.begun = item.drawn = performance.now();
   item.samples = [{ now: item.begun, loaded: 0 }];
+  item.left = new Left();
   field(item, "bar").value = 0;
-  say(item, "sending", "Starting");
   return new Promise((resolve) => {
     request.upload.addEventListener("progress", (event) => showSpeed(item, event.loaded, event.total));
     request.upload.addEventListener("load", () => {
@@ -145,7 +174,7 @@ function send(item) {
       field(item, "words").textContent = "The server is checking it";
     });
     request.addEventListener("load", () => take(item, request));
-    request.addEventListener("error", () => say(item, "ready", LOST));
+    request.addEventListener("error", () => say(item, "lost", LOST));
     request.addEventListener("loadend", resolve);
     request.open("POST", location.href);
     request.setRequestHeader("Accept", "application/json");
@@ -157,16 +186,18 @@ function send(item) {
 async function sendAll() {
   busy = button.disabled = true;
   await Promise.all(items.map((item) => item.checked));
-  // The list may grow and shrink meanwhile, and what failed is not tried again by itself.
-  const tried = new Set();
-  let item;
-  while ((item = items.find((one) => one.state === "ready" && !tried.has(one)))) {
-    tried.add(item);
+  let item; // the list may grow and shrink meanwhile
+  while ((item = items.find((one) => one.state === "ready"))) {
     await item.checked;
     if (item.state === "ready") await send(item);
   }
   busy = button.disabled = false;
   finish();
+}
+
+function tryAgain(some) {
+  for (const item of some) if (item.state === "lost") say(item, "ready", "Ready");
+  if (!busy) sendAll();
 }
 
 function finish() {
@@ -216,7 +247,7 @@ input.addEventListener("change", () => {
 form.addEventListener("submit", (event) => {
   if (!items.length) return;
   event.preventDefault();
-  if (!busy) sendAll();
+  tryAgain(items);
 });
 window.addEventListener("beforeunload", (event) => {
   if (busy) event.preventDefault();

@@ -4,11 +4,35 @@ const WINDOW = 10; // seconds that the pace is measured over
 const READING = 80; // percent of the bar, from 10 to 90, in which the ZIP is read
 const ENOUGH = 3; // seconds of watching before a guess is worth showing
 
-export function left(seconds) {
+function words(seconds) {
   if (seconds < 5) return "a few seconds left";
   if (seconds < 55) return `about ${Math.ceil(seconds / 5) * 5} s left`;
   if (seconds < 3300) return `about ${Math.ceil(seconds / 60)} min left`;
   return `about ${Math.round(seconds / 360) / 10} h left`;
+}
+
+/** The time left of something, in words that do not jump about. */
+export class Left {
+  #end = null; // when it is expected to end, smoothed
+  #shown = null; // seconds
+
+  /** Take a guess of how many seconds are left. */
+  guess(seconds) {
+    const end = performance.now() / 1000 + seconds;
+    this.#end = this.#end === null ? end : this.#end + 0.2 * (end - this.#end);
+  }
+
+  /** Seconds; null where nothing is known yet. They rise only where the guess was far off. */
+  get seconds() {
+    if (this.#end === null) return null;
+    const now = Math.max(this.#end - performance.now() / 1000, 0);
+    if (this.#shown === null || now < this.#shown || now > 1.3 * this.#shown + 5) this.#shown = now;
+    return this.#shown;
+  }
+
+  get words() {
+    return this.seconds === null ? "" : words(this.seconds);
+  }
 }
 
 function size(bytes) {
@@ -18,13 +42,13 @@ function size(bytes) {
 
 export class Pace {
   #samples = [];
-  #end = null; // when this upload is expected to end, smoothed
+  #left = new Left();
 
   /** What to show beside the bar for this state. */
   words(state) {
     if (state.status !== "in_progress") {
       this.#samples = [];
-      this.#end = null;
+      this.#left = new Left();
       return state.took;
     }
     const now = performance.now() / 1000;
@@ -40,23 +64,17 @@ export class Pace {
       const bytes = (percents / READING) * state.size;
       parts.push(`${files < 10 ? files.toFixed(1) : Math.round(files)} files/s`, `${size(bytes)}/s`);
     }
-    if (percents > 0) this.#expect(now + (100 - state.percent) / percents);
-    if (this.#end) parts.push(left(Math.max(this.#end - now, 0)));
-    return parts.join(" · ");
+    if (percents > 0) this.#left.guess((100 - state.percent) / percents);
+    return [...parts, this.#left.words].filter(Boolean).join(" · ");
   }
 
-  /** Seconds until this upload is expected to end; null where nothing is known yet. */
   get secondsLeft() {
-    return this.#end && Math.max(this.#end - performance.now() / 1000, 0);
-  }
-
-  #expect(end) {
-    this.#end = this.#end === null ? end : this.#end + 0.2 * (end - this.#end);
+    return this.#left.seconds;
   }
 }
 
 /** The longest of several uploads' time left, in words; "" while one of them is not known. */
 export function remaining(paces) {
   const seconds = paces.map((pace) => pace.secondsLeft);
-  return seconds.length && !seconds.includes(null) ? left(Math.max(...seconds)) : "";
+  return seconds.length && !seconds.includes(null) ? words(Math.max(...seconds)) : "";
 }

@@ -69,3 +69,11 @@ export function poll({ url, show, lost, refused }) {
   window.addEventListener("online", ask);
   ask();
 }
+
+/** Say in `element` that the session is over, with a link through the sign-in back to here. */
+export function saySignedOut(element) {
+  const link = document.createElement("a");
+  link.href = location.pathname + location.search;
+  link.textContent = "Sign in again";
+  element.replaceChildren("You were signed out. ", link, ".");
+}

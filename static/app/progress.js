@@ -1,6 +1,6 @@
 // Keeps the cards of the progress page current. The server drew them; this only moves them on.
 import { notifier } from "./notify.js";
-import { poll } from "./poll.js";
+import { poll, saySignedOut } from "./poll.js";
 import { Pace, remaining } from "./pace.js";
 
 const ICONS = {
@@ -162,6 +162,6 @@ if (cards.size) {
     url: page.dataset.statusUrl,
     show,
     lost: (failures) => write(connection, failures ? "Reconnecting…" : ""),
-    refused: () => write(connection, "You are no longer signed in. Reload this page to sign in again."),
+    refused: () => saySignedOut(connection),
   });
 }

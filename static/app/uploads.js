@@ -1,5 +1,5 @@
 // Keeps the badges, counts and buttons of the admin's list of uploads current.
-import { poll } from "./poll.js";
+import { poll, saySignedOut } from "./poll.js";
 
 const list = document.getElementById("uploads");
 const rows = new Map(
@@ -10,8 +10,19 @@ function write(element, text) {
   if (element && element.textContent !== text) element.textContent = text;
 }
 
+// The number of the filter "Needs attention", which counts the rows of other pages, too.
+function countAttention(before, after) {
+  const link = document.querySelector('#changelist-filter a[href*="attention=1"]');
+  const needs = (look) => /status-(attention|failed)/.test(look);
+  const more = needs(after) - needs(before);
+  if (link && more) {
+    write(link, link.textContent.replace(/[\d,]+/, (n) => (Number(n.replace(",", "")) + more).toLocaleString("en")));
+  }
+}
+
 function showRow(row, state) {
   const badge = row.querySelector(".status");
+  countAttention(badge.className, `status-${state.tone}`);
   badge.className = `status status-${state.tone}`;
   const percent = state.status === "in_progress" ? ` ${state.percent} %` : "";
   write(badge, state.status_label + percent);
@@ -20,15 +31,15 @@ function showRow(row, state) {
     start: state.can_start,
     cancel: state.live,
     progress: state.live,
-    result: !state.live && state.status !== "pending",
+    result: !state.live && (state.status !== "pending" || state.files_done > 0),
   };
   for (const [name, is] of Object.entries(buttons)) {
     const button = row.querySelector(`[data-field="${name}"]`);
     // Never hide what has the keyboard's focus: it would be lost.
     if (button && button !== document.activeElement) button.hidden = !is;
   }
-  const start = row.querySelector('[data-field="start"]');
-  if (start) write(start, state.status === "pending" ? "Process Now" : "Process again");
+  const label = row.querySelector('[data-field="start-label"]');
+  write(label, state.status === "pending" ? "Process Now" : "Process again");
 }
 
 function show(states) {
@@ -47,6 +58,6 @@ if (rows.size) {
     url: `${list.dataset.statusUrl}?${asked}`,
     show,
     lost: (failures) => write(connection, failures ? "Reconnecting…" : ""),
-    refused: () => write(connection, "You are no longer signed in. Reload this page to sign in again."),
+    refused: () => saySignedOut(connection),
   });
 }
