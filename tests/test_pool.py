@@ -2,10 +2,13 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,7 @@ from app.dicom.archives import Limits, open_archive
 from app.dicom.headers import HeaderLimits
 from app.dicom.pool import Pool, Settings
 from app.dicom.staging import Staging
+from tests.conftest import wait_until
 from tests.objects import ct_image, uid, zip_of
 
 LARGE = 100_000_000  # bytes; long enough to be caught in the act
@@ -122,6 +126,37 @@ def test_a_member_that_hangs_twice_fails_alone(read, monkeypatch):
         ("failed", "reader_hung"),
         ("", ""),
     ]
+
+
+@pytest.fixture
+def own_disk(tmp_path) -> Iterator[Path]:
+    """A small disk of the processed root's own, which can be made to stand still."""
+    disk, root = tmp_path / "disk", tmp_path / "processed"
+    disk.touch()
+    os.truncate(disk, 2 * LARGE)
+    root.mkdir()
+    format_and_mount = f"mkfs.ext4 -q {disk} && mount -o loop {disk} {root}"
+    if subprocess.run(format_and_mount, shell=True, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a disk, and not everywhere")
+    yield root
+    subprocess.run(["umount", root], check=True)
+
+
+def test_a_slow_disk_is_not_taken_for_a_hung_extractor(own_disk, read, monkeypatch):
+    monkeypatch.setattr(pools, "BYTES_PER_SECOND", LARGE * 10)
+    stood = []
+
+    def stand_still(pool):
+        wait_until(lambda: list(own_disk.rglob("1-0.part")), "the large member")
+        subprocess.run(["fsfreeze", "--freeze", own_disk], check=True)
+        time.sleep(4)  # three seconds longer than an extractor may be silent
+        subprocess.run(["fsfreeze", "--unfreeze", own_disk], check=True)
+        stood.append(len(pool.deaths))
+
+    settings = replace(SETTINGS, member_seconds=1)
+    results = read(image(1), large_image(2), image(3), meddle=stand_still, settings=settings)
+    assert stood == [0]
+    assert {result.outcome for result in results} == {""}
 
 
 def test_extractors_that_cannot_start_end_the_run(read):
