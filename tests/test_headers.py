@@ -317,6 +317,12 @@ def test_a_uid_that_cannot_be_stored_is_refused(value):
     assert error.facts == {"attribute": "SeriesInstanceUID"}
 
 
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_a_control_character_is_no_padding_of_a_uid(way):
+    data = ct_image(StudyInstanceUID=b"\x1f2.25.1", **way)
+    assert refusal(data).code == "uid_invalid"
+
+
 def test_padding_is_no_part_of_a_uid():
     header = read_header(ct_image(StudyInstanceUID=b" 1.2.3 \0", SOPClassUID=b"1.2.4\0\0 "))
     assert header.study.study_instance_uid == "1.2.3"

@@ -91,7 +91,8 @@ class Unusual(Exception):
 
 def uid_of(value: bytes) -> str:
     """A UID without padding, which pydicom takes off at the beginning, too."""
-    return value.rstrip(b"\0 ").decode("latin-1").strip()
+    # Of bytes: a text's strip takes control characters for space, and would make two UIDs one.
+    return value.rstrip(b"\0 ").strip().decode("latin-1")
 
 
 Span = tuple[int, int]  # where something begins and ends
