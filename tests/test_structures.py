@@ -122,6 +122,14 @@ def test_a_broken_contour_is_left_out_and_the_others_stay(broken, way):
     assert warned(data) == {"contour_unreadable": 1}
 
 
+@pytest.mark.parametrize(("end", "kept"), [("", 1), ("\\", 0), ("\\1", 0), ("\\x\\1\\2", 0)])
+def test_a_contour_of_megabytes_is_read_as_a_short_one_is(end, kept):
+    item = contour() | {"ContourData": "\\".join(["+1.5", "2", "-.5"] * 150_000) + end}
+    data = rt_structure_set([roi(1, "A", item)], transfer_syntax=objects.IMPLICIT)
+    found = [one["points"] for one in contours(structures(data))]
+    assert found == [[1.5, 2.0, -0.5] * 150_000] * kept
+
+
 @pytest.mark.parametrize("kind", ["POINT", "OPEN_PLANAR", "OPEN_NONPLANAR", "CLOSEDPLANAR_XOR", ""])
 def test_every_geometric_type_is_kept(kind):
     data = rt_structure_set([roi(1, "A", contour(1, 2, 3, kind=kind))])

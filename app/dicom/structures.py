@@ -15,7 +15,7 @@ import msgspec
 from . import text
 from .records import ReadWarning, ROIRecord, StructureSetRecord
 from .scanner import ELEMENT, SEQUENCE, WHOLE, Element, wanted
-from .values import WHITESPACE, Attribute, Dataset, Values, numbers_of
+from .values import BINARY, WHITESPACE, Attribute, Dataset, Values, numbers_of
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 STRUCTURE_SET_LABEL = Attribute(0x30060002, "StructureSetLabel", "SH", 64)
@@ -98,6 +98,7 @@ CONTOUR_WANTED = wanted(
 )
 
 BYTE = range(256)
+PIECE = 1 << 18  # bytes
 COMMAS = bytes.maketrans(b"\\", b",")
 # What JSON has besides numbers begins with one of the first four, or holds an "e". An exponent
 # may make a number infinite, and so do 309 digits.
@@ -265,11 +266,26 @@ def _json_numbers(element: Element, little_endian: bool) -> bytes | None:
     if data.count(b"\\") % 3 == 2 and _is_plain(data) and _is_json(written):
         return written
     # DS (PS3.5 6.2) allows +1.5, .5, 5. and 01.5, which JSON does not.
+    count, converted = 0, []
     try:
-        numbers = numbers_of(element, "DS", little_endian)
+        for piece in _pieces(element[0], data):
+            numbers = numbers_of((element[0], piece), "DS", little_endian)
+            count += len(numbers)
+            converted.append(",".join(map(repr, map(float, numbers))).encode())
     except ValueError:
         return None
-    return None if len(numbers) % 3 else ",".join(map(repr, map(float, numbers))).encode()
+    return None if count % 3 else b",".join(converted)
+
+
+def _pieces(vr: bytes, data: bytes) -> Iterator[bytes]:
+    """Written numbers, some thousands at a time: as objects they take ten times the room."""
+    start = 0
+    while vr not in BINARY and (stop := data.find(b"\\", start + PIECE)) >= 0:
+        yield data[start:stop]
+        start = stop + 1
+        if start == len(data):
+            raise ValueError  # a backslash and nothing behind it
+    yield data[start:]
 
 
 def _is_plain(data: bytes) -> bool:
