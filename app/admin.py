@@ -199,6 +199,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                 return _errors(context["adminform"].form)
             context["limits"] = _limits()
         else:
+            context["title"] = "Upload"
             context |= _may(upload, self.has_process_permission(request))
             context["show_delete"] = upload.processing_status != Status.IN_PROGRESS
         return super().render_change_form(request, context, *args, **kwargs)
