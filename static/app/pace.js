@@ -2,7 +2,8 @@
 
 const WINDOW = 10; // seconds that the pace is measured over
 const READING = 80; // percent of the bar, from 10 to 90, in which the ZIP is read
-const ENOUGH = 3; // seconds of watching before a guess is worth showing
+const ENOUGH = 3; // seconds of watching before a guess is worth showing,
+const MOVED = 2; // and percent that the bar has moved in them
 
 function words(seconds) {
   if (seconds < 5) return "a few seconds left";
@@ -60,11 +61,9 @@ export class Pace {
     const files = (state.files_done - first.files) / span;
     const percents = (state.percent - first.percent) / span;
     const parts = [];
-    if (files > 0) {
-      const bytes = (percents / READING) * state.size;
-      parts.push(`${files < 10 ? files.toFixed(1) : Math.round(files)} files/s`, `${size(bytes)}/s`);
-    }
-    if (percents > 0) this.#left.guess((100 - state.percent) / percents);
+    if (files > 0) parts.push(`${files < 10 ? files.toFixed(1) : Math.round(files)} files/s`);
+    if (percents > 0) parts.push(`${size((percents / READING) * state.size)}/s`);
+    if (state.percent - first.percent >= MOVED) this.#left.guess((100 - state.percent) / percents);
     return [...parts, this.#left.words].filter(Boolean).join(" · ");
   }
 
