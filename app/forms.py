@@ -11,7 +11,6 @@ from .dicom import archives
 from .dicom.errors import ArchiveRefused
 from .dicom.sizes import human_size
 from .models import DICOMFile
-from .names import plain
 
 
 def too_large() -> str:
@@ -58,7 +57,7 @@ class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def save(self, commit: bool = True) -> DICOMFile:
         file = self.cleaned_data["file"]
-        self.instance.original_name = plain(str(file.name))[:255]
+        self.instance.original_name = str(file.name)[:255]
         self.instance.size = file.size
         upload: DICOMFile = super().save(commit)
         return upload

@@ -351,7 +351,7 @@ TABLES = [
 # How many queries a list takes, however many rows it shows; the session and the user are two.
 QUERIES = {
     "dicomfile": 7, "patient": 5, "dicomstudy": 4, "dicomseries": 5, "dicominstance": 5,
-    "imageinformation": 5, "rtstructuresetinformation": 5, "rtstructureroi": 6,
+    "imageinformation": 4, "rtstructuresetinformation": 5, "rtstructureroi": 6,
     "archivemember": 4, "cataloguecheck": 4,
 }  # fmt: skip
 
@@ -431,7 +431,7 @@ def test_the_list_of_uploads_says_what_to_do_where_there_is_none(staff_client):
 
 def test_marks_that_turn_the_text_after_them_are_not_kept_in_a_zip_s_name(staff_client, zip_bytes):
     send(staff_client, zip_bytes, "\u202epiz.exe.zip")
-    assert DICOMFile.objects.get().original_name == "\N{REPLACEMENT CHARACTER}piz.exe.zip"
+    assert DICOMFile.objects.get().original_name == "piz.exe.zip"
 
 
 def test_what_may_be_two_people_is_said_in_words(staff_client, import_zip):
