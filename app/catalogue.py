@@ -66,7 +66,7 @@ Row = TypeVar("Row", bound=models.Model)
 Key = tuple[Any, ...]
 InstanceKey = tuple[Any, ...]  # SOP Instance UID, primary key of the series
 Names = Sequence[str]
-Rows = Sequence[Sequence[Any]]
+Rows = Iterable[Sequence[Any]]
 
 
 @dataclass(slots=True, eq=False)
@@ -475,12 +475,12 @@ def _write_structure_sets(entries: list[Entry]) -> None:
         )
         for entry in with_structures
     )
-    rows = [
+    rows = (  # one at a time, since each may hold megabytes
         (row.pk, *map(_plain, structs.astuple(roi)))
         for entry, row in zip(with_structures, made, strict=True)
         if entry.header.structure_set
         for roi in entry.header.structure_set.rois
-    ]
+    )
     _insert(RTStructureROI, ("rt_structure_set", *ROI), rows)
 
 
@@ -519,7 +519,7 @@ def _insert(model: type[models.Model], names: Names, rows: Rows) -> None:
         _copy(model, names, rows)
         return
     with connection.cursor() as cursor:
-        cursor.executemany(_insert_sql(model, tuple(names)), rows)
+        cursor.executemany(_insert_sql(model, tuple(names)), rows)  # type: ignore[arg-type]
 
 
 def _copy(model: type[models.Model], names: Names, rows: Rows) -> None:

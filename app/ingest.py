@@ -201,6 +201,7 @@ def _import(run: Run, progress: Progress) -> None:
             source = Source(upload.pk, run.started, replaces, upload.use_versions)
             for batch in _batches(pool.results(archive, waiting, seen), progress):
                 _store(run, source, staging, batch, progress)
+                del batch  # it may hold many megabytes of contours, as the next one will
         _clean_up(run, staging, progress)
     _finalize(run, progress)
 
@@ -346,6 +347,7 @@ def _batches(results: Iterable[Extracted | None], progress: Progress) -> Iterato
             batch.append(extracted)
             weight += extracted.weight
             progress.extracted += not extracted.inner
+        extracted = None  # only the batch holds it
         late = time.monotonic() - begun > BATCH_SECONDS
         if batch and (late or len(batch) >= BATCH_MEMBERS or weight >= BATCH_BYTES):
             yield batch

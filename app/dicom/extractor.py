@@ -76,7 +76,10 @@ def main() -> None:
             if job.member.size > SMALL:
                 messages.flush()  # what precedes it need not wait for it
             for extracted in reader.extract(job):
-                messages.write(sender.frame(extracted))
+                pieces = sender.frame(extracted)
+                del extracted  # its contours may be as many megabytes again
+                messages.writelines(pieces)
+                del pieces
         reader.rest()
         messages.flush()
 
@@ -159,7 +162,9 @@ class Reader:
         if content and isinstance(result, MemberSkipped) and is_archive(content.head, name):
             result = yield from self._inside(job, content, numbers, f"{name}/", limits)
         if number not in job.seen:
-            yield self._told(job.member.index, number, name, member, content, result)
+            told = [self._told(job.member.index, number, name, member, content, result)]
+            del content, result  # while it is sent, nothing of it is kept here
+            yield told.pop()
         elif content:
             content.drop()
 

@@ -29,7 +29,7 @@ CHUNK_MEMBERS, CHUNK_BYTES = 16, 4_000_000  # of jobs that are sent at once
 AHEAD_MEMBERS, AHEAD_BYTES = 128, 32_000_000
 PIPE_BYTES = 1 << 20  # the most that Linux gives an ordinary user
 WINDOW = 2_048  # members that may be on their way
-HELD_BYTES = 32_000_000  # results that may wait for an earlier member
+HELD_BYTES = 16_000_000  # results that may wait for an earlier member
 READ_BYTES = 1 << 20
 TICK = 0.5  # seconds
 BYTES_PER_SECOND = 5_000_000  # a member may take a second more for each of these
@@ -159,8 +159,10 @@ class Pool:
             if not self.order:
                 return
             self._listen()
-            ready: list[Extracted | None] = [*self._in_order()]
-            yield from ready or [None]
+            if self._has_next:
+                yield from self._in_order()
+            else:
+                yield None
 
     def _feed(self, source: Iterator[Member]) -> None:
         for child in self.children:
@@ -239,7 +241,8 @@ class Pool:
 
     def _wants(self, child: Child) -> bool:
         """While too much waits, only the extractor that has the next member may speak."""
-        return self.held < 2 * HELD_BYTES or self.order[0] in child.jobs
+        arriving = sum(len(other.receiver.buffer) for other in self.children)
+        return self.held + arriving < 2 * HELD_BYTES or self.order[0] in child.jobs
 
     def _read(self, child: Child) -> None:
         assert child.process.stdout
@@ -265,8 +268,12 @@ class Pool:
             else:
                 child.finish(extracted.index)
 
+    @property
+    def _has_next(self) -> bool:
+        return bool(self.order and self.arrived.get(self.order[0]))
+
     def _in_order(self) -> Iterator[Extracted]:
-        while self.order and self.arrived.get(self.order[0]):
+        while self._has_next:
             waiting = self.arrived[self.order[0]]
             while waiting:
                 extracted = waiting.popleft()

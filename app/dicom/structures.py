@@ -333,6 +333,7 @@ def _joined(
                 roi_contour_data=b"".join((b"[", *found.parts, b"]")),
             )
         )
+        found.parts.clear()  # they are as many megabytes again
     return records
 
 

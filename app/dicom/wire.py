@@ -101,22 +101,9 @@ unpack_jobs = msgpack.Decoder(list[Job]).decode
 _unpack_message = msgpack.Decoder(_Message).decode
 
 
-def frame(value: Orders | list[Job] | _Message) -> bytes:
+def frame(value: Orders | list[Job]) -> bytes:
     body = _pack(value)
     return LENGTH.pack(len(body)) + body
-
-
-def frames(buffer: bytearray) -> Iterator[bytes]:
-    """Take every whole frame off the front of `buffer`."""
-    start = 0
-    while len(buffer) - start >= LENGTH.size:
-        (length,) = LENGTH.unpack_from(buffer, start)
-        body = start + LENGTH.size
-        if len(buffer) < body + length:
-            break
-        yield bytes(memoryview(buffer)[body : body + length])
-        start = body + length
-    del buffer[:start]
 
 
 class Sender:
@@ -125,11 +112,12 @@ class Sender:
     def __init__(self) -> None:
         self.lineage: Lineage | None = None  # the one sent last
 
-    def frame(self, told: Extracted) -> bytes:
+    def frame(self, told: Extracted) -> tuple[bytes, bytes]:
+        """In two pieces, since putting megabytes of contours together copies them."""
         header = told.header
         lineage = header.lineage if header and header.lineage is not self.lineage else None
         self.lineage = lineage or self.lineage
-        return frame(
+        body = _pack(
             _Message(
                 told.index,
                 told.inner,
@@ -146,6 +134,7 @@ class Sender:
                 header.warnings if header else [],
             )
         )
+        return LENGTH.pack(len(body)), body
 
 
 class Receiver:
@@ -157,8 +146,7 @@ class Receiver:
 
     def members(self) -> Iterator[Extracted]:
         """Those that have wholly arrived."""
-        for body in frames(self.buffer):
-            message = _unpack_message(body)
+        for message in self._messages():
             self.lineage = message.lineage or self.lineage
             yield Extracted(
                 message.index,
@@ -171,6 +159,18 @@ class Receiver:
                 message.facts,
                 self._header(message),
             )
+
+    def _messages(self) -> Iterator[_Message]:
+        start = 0
+        with memoryview(self.buffer) as arrived:
+            while len(arrived) - start >= LENGTH.size:
+                (length,) = LENGTH.unpack_from(arrived, start)
+                body = start + LENGTH.size
+                if len(arrived) < body + length:
+                    break
+                yield _unpack_message(arrived[body : body + length])
+                start = body + length
+        del self.buffer[:start]
 
     def _header(self, message: _Message) -> Header | None:
         if message.instance is None or self.lineage is None:
