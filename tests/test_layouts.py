@@ -26,6 +26,10 @@ CASES = [
 ]
 
 
+def name(parameter: Any) -> str:
+    return getattr(parameter, "__name__", str(parameter))
+
+
 def walked(data: bytes, layouts: Layouts) -> Laid | None:
     """What the scanner finds, and teaches; None where it leaves the header to pydicom."""
     try:
@@ -56,7 +60,7 @@ def taught(data: bytes) -> Layouts:
     return layouts
 
 
-@pytest.mark.parametrize(("make", "way"), CASES, ids=str)
+@pytest.mark.parametrize(("make", "way"), CASES, ids=name)
 def test_a_series_is_walked_over_twice_and_then_no_more(make, way):
     files = [make(InstanceNumber=number, **way) for number in range(1, 9)]
     layouts = taught(files[0])
@@ -64,7 +68,7 @@ def test_a_series_is_walked_over_twice_and_then_no_more(make, way):
         assert found(layouts.read(data, ITEMS)) == found(walked(data, Layouts()))
 
 
-@pytest.mark.parametrize(("make", "way"), CASES, ids=str)
+@pytest.mark.parametrize(("make", "way"), CASES, ids=name)
 def test_any_altered_byte_is_read_as_a_walk_reads_it_or_not_at_all(make, way):
     data = make(**way)
     layouts = taught(data)
