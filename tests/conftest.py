@@ -269,6 +269,7 @@ def running_postgres() -> Iterator[tuple[str, Service]]:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
     binaries = found[-1] if found else lacking("PostgreSQL server", "postgresql")
     folder = Path(tempfile.mkdtemp(prefix="icon-pg-", dir="/tmp"))
+    folder.chmod(0o711)  # also a process that may not override permissions reaches the socket
     user = "postgres" if os.getuid() == 0 else None  # it refuses to run as root
     if user:
         os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
