@@ -129,12 +129,43 @@ class Catalogued:
     upload: int | None
 
 
-def write(source: Source, batch: Sequence[Extracted]) -> list[Entry]:
-    """Catalogue a batch, in its order; the caller's transaction makes it so."""
+class Vanished(Exception):
+    """An object was deleted that a member of the batch was a duplicate of."""
+
+
+def duplicates(batch: Sequence[Extracted]) -> set[str]:
+    """The staged names of those whose very bytes are catalogued at this moment."""
+    uids = {one.header.instance.sop_instance_uid for one in batch if one.header}
+    rows = DICOMInstance.objects.filter(sop_instance_uid__in=uids)
+    known = set(rows.values_list("sop_instance_uid", "sha256"))
+    return {
+        one.staged
+        for one in batch
+        if one.header and (one.header.instance.sop_instance_uid, one.sha256) in known
+    }
+
+
+def write(
+    source: Source, batch: Sequence[Extracted], without_bytes: Collection[str] = ()
+) -> list[Entry]:
+    """Catalogue a batch, in its order; the caller's transaction makes it so.
+
+    Parameters
+    ----------
+    without_bytes
+        Staged names of members whose bytes were let go of, as `duplicates`.
+
+    Raises
+    ------
+    Vanished
+        One of those is no duplicate any more.
+    """
     entries = [_entry(extracted) for extracted in batch]
     headed = [entry for entry in entries if entry.extracted.header]
     if headed:
         _catalogue(source, headed)
+    if any(e.outcome == Outcome.IMPORTED and e.extracted.staged in without_bytes for e in headed):
+        raise Vanished
     _write_ledger(source.upload, entries)
     return entries
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from app import claims, ingest
+from app import catalogue, claims, ingest, removal
 from app.models import (
     ArchiveMember,
     DICOMFile,
@@ -462,3 +462,23 @@ def test_no_control_character_reaches_a_row(import_zip):
     texts = [*DICOMStudy.objects.values_list("study_description", flat=True),
              *Patient.objects.values_list("patient_name", flat=True)]  # fmt: skip
     assert all(text.isprintable() for text in texts)
+
+
+def test_a_duplicate_whose_object_is_deleted_at_that_moment_is_filed_again(import_zip, monkeypatch):
+    monkeypatch.setattr(ingest, "BATCH_MEMBERS", 1)
+    images = [image(number) for number in range(1, 5)]
+    import_zip(*images)
+    look, found = catalogue.duplicates, []
+
+    def delete_after(batch):
+        names = look(batch)
+        found.append(len(names))
+        if len(found) == 2:
+            removal.delete(DICOMInstance.objects.get(sop_instance_uid=uid(2, 1, 3)))
+        return names
+
+    monkeypatch.setattr(catalogue, "duplicates", delete_after)
+    upload = import_zip(*images)
+    assert (upload.duplicate_count, upload.imported_count) == (3, 1)
+    assert found == [1, 1]
+    assert DICOMInstance.objects.count() == 4

@@ -91,6 +91,15 @@ class Staging:
         except OSError as error:
             raise disk_failure(error) from error
 
+    def empty(self, names: Iterable[str]) -> None:
+        """Let go of the bytes of staged files; what was not yet written to the disk never is."""
+        try:
+            for name in names:
+                fd = os.open(name, os.O_WRONLY | os.O_TRUNC, dir_fd=self.fd)
+                os.close(fd)
+        except OSError as error:
+            raise disk_failure(error) from error
+
     def publish(self, name: str, path: str, sha256: str, superseded: Collection[str] = ()) -> str:
         """Give a staged file its place in the tree.
 
