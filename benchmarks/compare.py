@@ -6,9 +6,9 @@
     python benchmarks/compare.py mr --tools icon icon-postgresql
 
 A warm-up round, then the rounds that count; in each, every archive meets every tool once, in a
-new folder, with the archive in the page cache. A ratio is the median of the rounds' ratios. Run
-it as root where you can: then caches are dropped before each run, and what a run wrote is deleted
-after it. With ICON_DATABASE_URL, ICON is timed on that PostgreSQL server, too.
+new folder, with the archive in the page cache. A ratio is the median of the rounds' ratios. What
+a run wrote is emptied after it, and deleted when all have ended. Run it as root where you can:
+then caches are dropped before each run. With ICON_DATABASE_URL, ICON is timed on that PostgreSQL server, too.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from statistics import median
 
 import corpora
 from measure import (
-    CAN_DROP_CACHES,
     SERVER,
     Timed,
+    empty,
     import_archive,
     machine,
     migrate,
@@ -171,9 +171,7 @@ def measured(tool: str, archive: Path, folder: Path) -> Timed:
     for used, part in ((tiny, folder / "warm"), (archive, folder / "out")):
         part.mkdir(parents=True)
         run = TOOLS[tool](used, part)
-    # Without root the kernel would remember the deleted files, and the next run would be slower.
-    if CAN_DROP_CACHES:
-        shutil.rmtree(folder)
+    empty(folder)
     return run
 
 

@@ -68,11 +68,7 @@ def _proportional_set_size(pid: int) -> int:
 
 
 def settle(*files: Path) -> None:
-    """Write out what is dirty, forget what was deleted, and read these files into memory.
-
-    ext4 makes small files up to three times as slowly where it remembers many deleted ones;
-    it remembers them as long as their inodes are in the page cache.
-    """
+    """Write out what is dirty, and have nothing but these files in memory."""
     os.sync()
     if CAN_DROP_CACHES:
         Path("/proc/sys/vm/drop_caches").write_text("3")
@@ -80,6 +76,17 @@ def settle(*files: Path) -> None:
         with file.open("rb") as stream:
             while stream.read(1 << 20):
                 pass
+
+
+def empty(folder: Path) -> None:
+    """Give back the room of what is there, and delete nothing.
+
+    ext4 without a journal passes over the inodes of files that were deleted in the last minute,
+    one by one, for each new file: 10,000 of them took 1.2 to 4.5 s after a delete, else 0.26.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.truncate(path, 0)
 
 
 # ICON
