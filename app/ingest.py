@@ -40,6 +40,7 @@ from .models import ArchiveMember, DICOMFile, DICOMInstance, Outcome, Stage, Sta
 
 Report = Callable[[int, str], None]  # percent, step
 BATCH_MEMBERS, BATCH_BYTES, BATCH_SECONDS = 500, 8_000_000, 1.0
+LAST_MEMBERS = 50  # of the last batch, for which no extractor works any more
 REPORT_SECONDS = 0.5
 LOGGED_FAILURES = 200  # lines; the ledger has them all
 OUTAGES = 10  # of the database that one run sits out
@@ -355,11 +356,18 @@ def _batches(results: Iterable[Extracted | None], progress: Progress) -> Iterato
             progress.extracted += not extracted.inner
         extracted = None  # only the batch holds it
         late = time.monotonic() - begun > BATCH_SECONDS
-        if batch and (late or len(batch) >= BATCH_MEMBERS or weight >= BATCH_BYTES):
+        full = len(batch) >= _batch_size(progress) or weight >= BATCH_BYTES
+        if batch and (late or full):
             yield batch
             batch, weight, begun = [], 0, time.monotonic()
     if batch:
         yield batch
+
+
+def _batch_size(progress: Progress) -> int:
+    """Smaller towards the end, so that little is left to write when all is read."""
+    left = progress.total - progress.extracted
+    return min(BATCH_MEMBERS, max(LAST_MEMBERS, left // 2))
 
 
 def _store(

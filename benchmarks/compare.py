@@ -8,7 +8,8 @@
 A warm-up round, then the rounds that count; in each, every archive meets every tool once, in a
 new folder, with the archive in the page cache. A ratio is the median of the rounds' ratios. What
 a run wrote is emptied after it, and deleted when all have ended. Run it as root where you can:
-then caches are dropped before each run. With ICON_DATABASE_URL, ICON is timed on that PostgreSQL server, too.
+then caches are dropped before each run. With ICON_DATABASE_URL, ICON is timed on that PostgreSQL
+server, too.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from app.dicom.headers import HeaderLimits
 from app.dicom.pool import Pool, Settings
 from app.dicom.staging import Staging
 from tests.conftest import wait_until
-from tests.objects import ct_image, uid, zip_of
+from tests.objects import contour, ct_image, roi, rt_structure_set, uid, zip_of
 
 LARGE = 100_000_000  # bytes; long enough to be caught in the act
 SETTINGS = Settings(
@@ -77,6 +77,21 @@ def test_results_come_in_directory_order(read):
     results = read(large_image(1), *(image(number) for number in range(2, 60)))
     assert [result.index for result in results] == list(range(59))
     assert all(result.header for result in results)
+
+
+def test_long_names_and_long_answers_do_not_wait_for_each_other(read):
+    """The jobs are more than a pipe holds, and so are the answers: once each waited for ever."""
+    points = [number / 8 for number in range(6_000)]
+    contours = roi(1, "Heart", *[contour(*points)] * 4)
+    members = [
+        (f"{number:03}{'n' * 990}", rt_structure_set([contours], SOPInstanceUID=uid(2, 5, number)))
+        for number in range(1, 151)
+    ]
+    results = []
+    reading = threading.Thread(target=lambda: results.extend(read(*members)), daemon=True)
+    reading.start()
+    reading.join(60)
+    assert [result.index for result in results] == list(range(150))
 
 
 def test_an_extractor_killed_once_changes_nothing(read):

@@ -15,6 +15,7 @@ import itertools
 import mmap
 import os
 import resource
+import select
 import signal
 import struct
 import sys
@@ -34,15 +35,28 @@ from .errors import (
 from .headers import looks_like_dicom, read_header
 from .inflate import member_bytes, member_chunks
 from .records import Header
-from .wire import LENGTH, Extracted, Job, Orders, Sender, staged_name, unpack_jobs, unpack_orders
+from .wire import (
+    Extracted,
+    Job,
+    Orders,
+    Outbox,
+    Sender,
+    frames,
+    staged_name,
+    unpack_jobs,
+    unpack_orders,
+)
 
 MARK = struct.Struct("<qqq")  # index, inner, counter
 NOTHING = -1
 SMALL = 8_000_000  # bytes; up to this a member is inflated in one piece
 HEAD = 4_096  # bytes of a larger one that tell what it is
-MESSAGES = 1 << 18  # bytes of messages that are written at once
+STDIN = 0
+HEARD = 1 << 16  # bytes that are read at once
+UNSENT = 16_000_000  # bytes of messages that may wait for the parent while the next are made
 ZIP_SIGNATURE = b"PK\x03\x04"
 PR_SET_PDEATHSIG = 1
+NICE = 10
 STORAGE = "storage"  # the outcome that stops the run
 
 # Formats that are ZIPs by content and nobody's archive of images.
@@ -63,31 +77,43 @@ SYSTEM_SUFFIXES = (
 
 
 def main() -> None:
-    messages = os.fdopen(os.dup(1), "wb", buffering=MESSAGES)
+    outbox = Outbox(os.dup(1))
     os.dup2(2, 1)  # nothing that a library prints may mix with the messages
-    orders = unpack_orders(_next_frame())
+    heard = _listen(outbox)
+    orders = unpack_orders(next(heard))
     confine(orders.memory, orders.parent)
+    # Its parent, the only one that files and commits, goes first, and so does the web server.
+    os.nice(NICE)
     reader, sender = Reader(orders), Sender()
     # What is imported stays, and the fast path makes no cycles: collect seldom.
     gc.freeze()
     gc.set_threshold(50_000)
-    while body := _next_frame():
+    for body in heard:
         for job in unpack_jobs(body):
             if job.member.size > SMALL:
-                messages.flush()  # what precedes it need not wait for it
+                outbox.send_down_to(0)  # what precedes it need not wait for it
             for extracted in reader.extract(job):
                 pieces = sender.frame(extracted)
                 del extracted  # its contours may be as many megabytes again
-                messages.writelines(pieces)
+                outbox.put(*pieces)
                 del pieces
         reader.rest()
-        messages.flush()
+        outbox.send_down_to(UNSENT)
 
 
-def _next_frame() -> bytes:
-    """b"" at the end of the input."""
-    prefix = sys.stdin.buffer.read(LENGTH.size)
-    return sys.stdin.buffer.read(*LENGTH.unpack(prefix)) if prefix else b""
+def _listen(outbox: Outbox) -> Iterator[memoryview]:
+    """What the parent says, to the end; what it has not taken yet goes out meanwhile."""
+    arrived = bytearray()
+    while data := _heard(outbox):
+        arrived += data
+        yield from frames(arrived)
+
+
+def _heard(outbox: Outbox) -> bytes:
+    outbox.send()
+    while outbox.size and not select.select([STDIN], [outbox.pipe], [])[0]:
+        outbox.send()
+    return os.read(STDIN, HEARD)
 
 
 def confine(memory: int, parent: int) -> None:

@@ -1,7 +1,8 @@
 """One member of an archive -> its bytes, whole or in chunks, never more than it declares.
 
-ISA-L inflates twice as fast as zlib, and every decoder here is asked for a bounded number of
-bytes at a time, whatever the packed data would grow to (`zipfile` bounds Deflate only).
+ISA-L inflates twice as fast as zlib, libdeflate a seventh faster still, if all at once. Every
+decoder here is asked for a bounded number of bytes at a time, whatever the packed data would grow
+to (`zipfile` bounds Deflate only).
 """
 
 import lzma
@@ -10,6 +11,7 @@ from bz2 import BZ2Decompressor
 from collections.abc import Callable, Iterator
 from typing import IO, Protocol
 
+from deflate import DeflateError, deflate_decompress
 from isal.igzip_lib import DECOMP_DEFLATE, IgzipDecompressor
 from isal.isal_zlib import crc32
 
@@ -48,22 +50,24 @@ def member_bytes(file: int | IO[bytes], member: Member, limits: Limits) -> bytes
     StorageFailed
         The disk could not be read.
     """
-    if member.method != DEFLATE or member.packed_size > member.size + PACKED_CHUNK:
+    in_one = member.method == DEFLATE and member.size > 0
+    if not in_one or member.packed_size > member.size + PACKED_CHUNK:
         return b"".join(member_chunks(file, member, limits))
     _check_readable(member, limits)
     guess = LOCAL.size + LOCAL_EXTRA + member.packed_size
     raw = read_at(file, guess, member.offset)
     start = _data_start(raw)
-    packed = raw[start : start + member.packed_size]
+    packed = memoryview(raw)[start : start + member.packed_size]
     if start + member.packed_size > guess:
-        packed = read_at(file, member.packed_size, member.offset + start)
+        packed = memoryview(read_at(file, member.packed_size, member.offset + start))
     if len(packed) < member.packed_size:
         raise MemberFailed("member_damaged")
-    if not packed and not member.size:
-        return b""
-    decoder = IgzipDecompressor(DECOMP_DEFLATE)
-    data = _decoded(decoder, packed, member.size + 1)
-    _check_end(len(data), crc32(data), decoder.eof, member)
+    try:
+        data = bytes(deflate_decompress(packed, member.size))
+    except DeflateError:
+        # What is damaged or larger than declared is for the chunks to tell.
+        return b"".join(member_chunks(file, member, limits))
+    _check_end(len(data), crc32(data), True, member)
     return data
 
 

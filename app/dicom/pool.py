@@ -17,18 +17,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import IO
 
 from .archives import Archive, Limits, Member
 from .errors import StorageFailed
 from .extractor import MARK, NOTHING, STORAGE
 from .headers import HeaderLimits
-from .wire import Extracted, Job, Orders, Receiver, frame
+from .wire import Extracted, Job, Orders, Outbox, Receiver, frame
 
-CHUNK_MEMBERS, CHUNK_BYTES = 16, 4_000_000  # of jobs that are sent at once
-# What an extractor has to do while its parent syncs and commits; its pipe holds the results.
-AHEAD_MEMBERS, AHEAD_BYTES = 128, 32_000_000
+CHUNK_MEMBERS, CHUNK_BYTES = 32, 4_000_000  # of jobs that are sent at once
+# What an extractor has to do while its parent syncs and commits.
+AHEAD_MEMBERS, AHEAD_BYTES = 768, 128_000_000
 PIPE_BYTES = 1 << 20  # the most that Linux gives an ordinary user
-WINDOW = 2_048  # members that may be on their way
+WINDOW = 4_096  # members that may be on their way
 HELD_BYTES = 16_000_000  # results that may wait for an earlier member
 READ_BYTES = 1 << 20
 TICK = 0.5  # seconds
@@ -65,6 +67,7 @@ class Settings:
 class Child:
     process: "subprocess.Popen[bytes]"
     mark: mmap.mmap
+    outbox: Outbox
     jobs: dict[int, Member] = field(default_factory=dict)  # sent and unanswered, in order
     receiver: Receiver = field(default_factory=Receiver)
     last_mark: bytes = b""
@@ -217,22 +220,27 @@ class Pool:
         self._write(child, jobs)
 
     def _write(self, child: Child, value: Orders | list[Job]) -> None:
-        assert child.process.stdin
-        try:
-            child.process.stdin.write(frame(value))
-            child.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died; its end is seen, and its jobs sent again, when it is listened to
+        child.outbox.put(frame(value))
+        self._push(child)
+
+    def _push(self, child: Child) -> None:
+        # Where it died, its end is seen, and its jobs sent again, when it is listened to.
+        with suppress(BrokenPipeError):
+            child.outbox.send()
 
     def _listen(self) -> None:
         """Take what the extractors say, waiting up to a tick for the first of it."""
         listened = [child for child in self.children if self._wants(child)]
         for child in self.children:
-            events = selectors.EVENT_READ if child in listened else 0
-            self._watch(child, events)
+            self._watch(child.process.stdout, child, child in listened)
+            self._watch(child.process.stdin, child, bool(child.outbox.size), EVENT_WRITE)
         started = time.monotonic()
-        ready = [key.data for key, _ in self.selector.select(TICK)]
+        events = self.selector.select(TICK)
         elapsed = time.monotonic() - started
+        ready = [key.data for key, event in events if event == EVENT_READ]
+        for key, event in events:
+            if event == EVENT_WRITE:
+                self._push(key.data)
         for child in ready:
             self._read(child)
         for child in listened:
@@ -338,10 +346,11 @@ class Pool:
         except OSError:
             os.close(mark_fd)
             raise
+        assert process.stdin
         assert process.stdout
         with suppress(PermissionError):  # a user has only so much memory for pipes
             fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        child = Child(process, mark)
+        child = Child(process, mark, Outbox(process.stdin.fileno()))
         self._write(child, self._orders(mark_fd))
         os.close(mark_fd)
         child.show_sign()
@@ -359,20 +368,20 @@ class Pool:
             assumed_charset=self.settings.assumed_charset,
         )
 
-    def _watch(self, child: Child, events: int) -> None:
-        assert child.process.stdout
-        stdout = child.process.stdout
-        watched = stdout in self.selector.get_map()
-        if events and not watched:
-            self.selector.register(stdout, events, child)
-        elif watched and not events:
-            self.selector.unregister(stdout)
+    def _watch(
+        self, pipe: IO[bytes] | None, child: Child, wanted: bool, event: int = EVENT_READ
+    ) -> None:
+        assert pipe
+        watched = pipe in self.selector.get_map()
+        if wanted and not watched:
+            self.selector.register(pipe, event, child)
+        elif watched and not wanted:
+            self.selector.unregister(pipe)
 
     def _part_with(self, child: Child) -> None:
-        self._watch(child, 0)
         child.process.wait()
         for pipe in (child.process.stdin, child.process.stdout):
-            if pipe:
-                with suppress(BrokenPipeError):  # jobs that a dead one never took
-                    pipe.close()
+            assert pipe
+            self._watch(pipe, child, wanted=False)
+            pipe.close()
         child.mark.close()

@@ -4,8 +4,13 @@ The child parses hostile bytes, so nothing it sends is ever executed, and what i
 types is refused. A series' members repeat what they hang under: it is sent when it changes.
 """
 
+import os
+import select
 import struct
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 
 from msgspec import msgpack
 
@@ -22,6 +27,7 @@ from .records import (
 )
 
 LENGTH = struct.Struct("<I")  # bytes of the frame that follows
+PIECES = 1_024  # the most that one call writes (IOV_MAX)
 
 
 class Orders(Record, frozen=True):
@@ -106,6 +112,58 @@ def frame(value: Orders | list[Job]) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
+def frames(arrived: bytearray) -> Iterator[memoryview]:
+    """The bodies of those frames that have wholly arrived, which are then taken away."""
+    start = 0
+    with memoryview(arrived) as view:
+        while len(view) - start >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(view, start)
+            body = start + LENGTH.size
+            if len(view) < body + length:
+                break
+            start = body + length
+            with view[body:start] as found:
+                yield found
+    del arrived[:start]
+
+
+class Outbox:
+    """What goes into a pipe that may be full.
+
+    Neither a pool nor an extractor waits for the other to read: each could wait for ever.
+    """
+
+    def __init__(self, pipe: int) -> None:
+        os.set_blocking(pipe, False)
+        self.pipe = pipe
+        self.pieces: deque[bytes | memoryview] = deque()
+        self.size = 0  # bytes that wait
+
+    def put(self, *pieces: bytes) -> None:
+        self.pieces.extend(pieces)
+        self.size += sum(map(len, pieces))
+
+    def send(self) -> None:
+        """Write as much as the pipe takes now."""
+        with suppress(BlockingIOError):
+            while self.pieces:
+                self._take_away(os.writev(self.pipe, list(islice(self.pieces, PIECES))))
+
+    def send_down_to(self, size: int) -> None:
+        """Wait until no more than so many bytes wait."""
+        self.send()
+        while self.size > size:
+            select.select([], [self.pipe], [])
+            self.send()
+
+    def _take_away(self, written: int) -> None:
+        self.size -= written
+        while self.pieces and written >= len(self.pieces[0]):
+            written -= len(self.pieces.popleft())
+        if written:
+            self.pieces[0] = memoryview(self.pieces[0])[written:]
+
+
 class Sender:
     """Members into frames."""
 
@@ -146,7 +204,8 @@ class Receiver:
 
     def members(self) -> Iterator[Extracted]:
         """Those that have wholly arrived."""
-        for message in self._messages():
+        for body in frames(self.buffer):
+            message = _unpack_message(body)
             self.lineage = message.lineage or self.lineage
             yield Extracted(
                 message.index,
@@ -159,18 +218,6 @@ class Receiver:
                 message.facts,
                 self._header(message),
             )
-
-    def _messages(self) -> Iterator[_Message]:
-        start = 0
-        with memoryview(self.buffer) as arrived:
-            while len(arrived) - start >= LENGTH.size:
-                (length,) = LENGTH.unpack_from(arrived, start)
-                body = start + LENGTH.size
-                if len(arrived) < body + length:
-                    break
-                yield _unpack_message(arrived[body : body + length])
-                start = body + length
-        del self.buffer[:start]
 
     def _header(self, message: _Message) -> Header | None:
         if message.instance is None or self.lineage is None:
