@@ -490,7 +490,7 @@ def _replace(source: Source, entry: Entry, row: Catalogued) -> bool:
 
 def _write_images(entries: list[Entry]) -> None:
     rows = [
-        (entry.instance_id, *map(_plain, structs.astuple(image)))
+        (entry.instance_id, *_plain(image))
         for entry in entries
         if (image := entry.header.image)
     ]
@@ -507,7 +507,7 @@ def _write_structure_sets(entries: list[Entry]) -> None:
         for entry in with_structures
     )
     rows = (  # one at a time, since each may hold megabytes
-        (row.pk, *map(_plain, structs.astuple(roi)))
+        (row.pk, *_plain(roi))
         for entry, row in zip(with_structures, made, strict=True)
         if entry.header.structure_set
         for roi in entry.header.structure_set.rois
@@ -537,11 +537,13 @@ def _write_ledger(upload: int, entries: list[Entry]) -> None:
     _insert(ArchiveMember, LEDGER, rows)
 
 
-def _plain(value: Any) -> Any:
-    """A value as the database driver takes it: vectors as JSON, contours as text."""
-    if isinstance(value, list):
-        return repr(value)  # finite numbers, which Python writes as JSON does
-    return value.decode() if isinstance(value, bytes) else value
+def _plain(record: ImageRecord | ROIRecord) -> list[Any]:
+    """A record's values as the database driver takes them: vectors as JSON, contours as text."""
+    return [
+        # Finite numbers, which Python writes as JSON does.
+        repr(value) if type(value) is list else value.decode() if type(value) is bytes else value
+        for value in structs.astuple(record)
+    ]
 
 
 def _insert(model: type[models.Model], names: Names, rows: Rows) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from django.conf import settings
 from django.db import (
@@ -42,6 +42,7 @@ Report = Callable[[int, str], None]  # percent, step
 BATCH_MEMBERS, BATCH_BYTES, BATCH_SECONDS = 500, 8_000_000, 1.0
 LAST_MEMBERS = 50  # of the last batch, for which no extractor works any more
 REPORT_SECONDS = 0.5
+LOOK_UP = 16  # members that are taken between two looks at whether to go on
 LOGGED_FAILURES = 200  # lines; the ledger has them all
 OUTAGES = 10  # of the database that one run sits out
 
@@ -348,8 +349,9 @@ def _batches(results: Iterable[Extracted | None], progress: Progress) -> Iterato
     batch: list[Extracted] = []
     weight, begun = 0, time.monotonic()
     for extracted in results:
-        progress.check()
-        progress.tell()
+        if extracted is None or len(batch) % LOOK_UP == 0:
+            progress.check()
+            progress.tell()
         if extracted:
             batch.append(extracted)
             weight += extracted.weight
@@ -475,8 +477,7 @@ def _publish(staging: Staging, entries: list[Entry], progress: Progress) -> None
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """A version of an instance on its way to its place."""
 
     instance: int

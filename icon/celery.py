@@ -1,6 +1,5 @@
 """The Celery app: `celery -A icon worker -l info`."""
 
-import gc
 import logging.config
 import os
 import signal
@@ -10,7 +9,7 @@ from celery import Celery
 from celery.signals import beat_embedded_init, setup_logging, worker_process_init
 from kombu.transport.redis import Channel, QoS
 
-from icon.processes import end_with_parent
+from icon.processes import collect_seldom, end_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "icon.settings")
 
@@ -66,6 +65,5 @@ def die_with_the_worker(**kwargs: Any) -> None:
 
 
 @worker_process_init.connect
-def let_the_collector_pass_over_the_code(**kwargs: Any) -> None:
-    """What was imported stays: looking through it takes 50 ms of an import."""
-    gc.freeze()
+def collect_garbage_seldom(**kwargs: Any) -> None:
+    collect_seldom()

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import subprocess
@@ -115,3 +116,12 @@ def make_room(log: Path) -> None:
     log.parent.mkdir(mode=0o750, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
+
+
+def collect_seldom() -> None:
+    """Spare the garbage collector a process's code, and most of what an import makes.
+
+    Looking through both takes 0.1 s of an import of 10,000 files, and finds nothing.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000)

@@ -1,7 +1,6 @@
 """`manage.py import_archive PATH...`: archives into the catalogue without browser or broker."""
 
 import fcntl
-import gc
 import json
 import shutil
 from argparse import ArgumentParser
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from app import ingest
 from app.models import DICOMFile, Status, random_archive_name
+from icon.processes import collect_seldom
 
 FICLONE = 0x40049409  # ioctl_ficlone(2): share the file's blocks instead of copying them
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one object per archive")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        gc.freeze()  # as a worker's process does
+        collect_seldom()  # as a worker's process does
         completed = [self._import(path, options["json"]) for path in options["paths"]]
         if not all(completed):
             raise CommandError("Not every archive was completed.", returncode=1)
