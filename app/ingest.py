@@ -42,7 +42,6 @@ Report = Callable[[int, str], None]  # percent, step
 BATCH_MEMBERS, BATCH_BYTES, BATCH_SECONDS = 500, 8_000_000, 1.0
 LAST_MEMBERS = 50  # of the last batch, for which no extractor works any more
 REPORT_SECONDS = 0.5
-LOOK_UP = 16  # members that are taken between two looks at whether to go on
 LOGGED_FAILURES = 200  # lines; the ledger has them all
 OUTAGES = 10  # of the database that one run sits out
 
@@ -349,9 +348,8 @@ def _batches(results: Iterable[Extracted | None], progress: Progress) -> Iterato
     batch: list[Extracted] = []
     weight, begun = 0, time.monotonic()
     for extracted in results:
-        if extracted is None or len(batch) % LOOK_UP == 0:
-            progress.check()
-            progress.tell()
+        progress.check()
+        progress.tell()
         if extracted:
             batch.append(extracted)
             weight += extracted.weight
