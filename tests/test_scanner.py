@@ -190,6 +190,53 @@ def test_most_of_pydicoms_own_files_are_kept():
 # Damage
 
 
+CONTOURS = [
+    objects.contour(*[number] * points, kind=kind, sop=objects.uid(2, 1, number))
+    for number, points, kind in ((1, 3, "POINT"), (2, 6, "CLOSED_PLANAR"), (30, 6, "POINT"))
+]
+
+
+@pytest.mark.parametrize("way", SCANNED[:4], ids=str)
+def test_contours_beside_one_with_any_byte_altered_are_read_as_pydicom_reads_them(way):
+    rois = [objects.roi(1, "A", *CONTOURS * 2, CONTOURS[0], *CONTOURS)]
+    data = objects.rt_structure_set(rois, **way)
+    # From the fifth contour's points to the seventh's.
+    start = data.index(b"2\\2\\2\\2\\2\\2", data.index(b"2\\2\\2\\2\\2\\2") + 1)
+    stop = data.index(b"1\\1\\1", start)
+    read = []
+    for at in range(start, stop):
+        for byte in (0, 0xFF, data[at] ^ 1, data[at] + 2 & 0xFF, ord("\\")):
+            changed = data[:at] + bytes([byte]) + data[at + 1 :]
+            read.append(assert_same_or_unusual(changed))
+        read.append(assert_same_or_unusual(data[:at]))
+        read.append(assert_same_or_unusual(data[:at] + data[at + 1 :]))
+        read.append(assert_same_or_unusual(data[:at] + b"\0" + data[at:]))
+    assert sum(read) > 100
+
+
+UNLIKE = (
+    *({}, {"ContourData": ""}, {"ContourData": None}, {"ContourGeometricType": None}),
+    *(
+        {"ContourData": objects.Raw("OB", b"1\\2\\3 ")},
+        {"ContourData": objects.Raw("UT", b"1\\2\\3")},
+    ),
+    *({"ContourData": objects.Raw("FL", struct.pack("<3f", 1.5, 2, 3))}, {"ContourNumber": "1"}),
+    *(
+        {"SpecificCharacterSet": "ISO_IR 192"},
+        {"AttachedContours": "1"},
+        {"ContourImageSequence": []},
+    ),
+    *({"ContourImageSequence": None}, {"DoubleFloatRealWorldValueFirstValueMapped": 1.5}),
+)
+
+
+@pytest.mark.parametrize("way", SCANNED[:4], ids=str)
+@pytest.mark.parametrize("unlike", UNLIKE, ids=str)
+def test_a_contour_unlike_the_others_is_read_as_pydicom_reads_it(unlike, way):
+    some = [*CONTOURS, CONTOURS[1] | unlike] * 3
+    assert_same_or_unusual(objects.rt_structure_set([objects.roi(1, "A", *some)], **way))
+
+
 def test_the_scanner_reads_damaged_files_as_pydicom_does_or_leaves_them():
     read = [assert_same_or_unusual(data) for data in damaged_objects(10_000, 1, SCANNED)]
     assert sum(read) > 2_000

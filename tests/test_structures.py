@@ -1,6 +1,7 @@
 """One RT Structure Set -> ROIs and contours, as planning systems write it."""
 
 import json
+import random
 import struct
 from datetime import date
 from io import BytesIO
@@ -8,7 +9,8 @@ from io import BytesIO
 import pydicom
 import pytest
 
-from app.dicom.headers import read_header
+from app.dicom.errors import MemberFailed
+from app.dicom.headers import HeaderLimits, read_header
 from app.dicom.records import StructureSetRecord
 from tests import objects
 from tests.objects import Raw, contour, frame_reference, roi, rt_structure_set, uid
@@ -120,6 +122,77 @@ def test_a_broken_contour_is_left_out_and_the_others_stay(broken, way):
     data = rt_structure_set([roi(1, "A", contour() | {"ContourData": broken}, good)], **way)
     assert [found["points"] for found in contours(structures(data))] == [[1, 2, 3]]
     assert warned(data) == {"contour_unreadable": 1}
+
+
+WRITTEN = (
+    *("1\\2\\3", "-0.5\\0\\1e2\\4\\5\\6", "+1\\2\\3", "1.50\\2.0\\3", "", " ", "1 \\ 2\\3", "7"),
+    *(
+        "1\\2\\x",
+        "1\\2\\",
+        "\\1\\2",
+        "1\\2\\3]",
+        "1,2\\3\\4\\5",
+        "1]}\\2\\3",
+        "0\\0\\00",
+        "9" * 301,
+    ),
+    *(
+        "9" * 400 + "\\1\\2",
+        "1\\2\\" + "9" * 300,
+        "9" * 300 + "\\1\\2",
+        "1\\2\\3\\" * 50 + "4\\5\\6",
+    ),
+)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_many_contours_are_read_as_each_of_them_alone(way):
+    """Also where the one beside it, or most, or none of them are plain numbers."""
+    chance = random.Random(1)
+    plain = contour(1, 2, 3, sop=uid(2, 1, 1))
+    strange = [contour() | {"ContourData": written} for written in WRITTEN]
+    strange += [
+        {},
+        contour(kind=None) | {"ContourData": None},
+        plain | {"ContourData": Raw("OB", b"1\\2\\3")},
+    ]
+    some = [*strange, *[plain] * 100, *chance.choices(strange, k=20), *[plain] * 100, strange[2]]
+    some += [chance.choice([*strange, *[plain] * 20]) for _ in range(200)]
+    alone = [
+        structures(rt_structure_set([roi(1, "A", one)], **way)).rois[0].roi_contour_data[1:-1]
+        for one in some
+    ]
+    data = rt_structure_set([roi(1, "A", *some)], **way)
+    [found] = structures(data).rois
+    assert found.roi_contour_data == b"[%b]" % b",".join(filter(None, alone))
+    assert found.contour_count == len(list(filter(None, alone)))
+    assert warned(data) == {"contour_unreadable": alone.count(b"")}
+
+
+@pytest.mark.parametrize("way", WAYS[:4], ids=str)
+def test_items_count_each_time_they_are_walked_through(way):
+    """However they are passed over when they are met again."""
+    some = [contour(n, n, n, sop=uid(2, 1, n + 1)) for n in range(100)]
+    data = rt_structure_set([roi(1, "A", *some), roi(2, "B", *some)], **way)
+    # Four of references, two of ROIs, contours and observations each; an image once for both.
+    least = 4 + 2 + 2 + 200 + 100 + 2
+    if way.get("undefined_lengths"):
+        # Once more all to find where they end, and again with each that they are nested in.
+        least += (4 + 3 + 2 + 1) + 2 + (2 + 200 + 200) + (200 + 200) + 200 + 2
+    assert read_header(data, limits=HeaderLimits(items=least))
+    with pytest.raises(MemberFailed, match="too_many_items"):
+        read_header(data, limits=HeaderLimits(items=least - 1))
+
+
+def test_what_is_wrong_first_counts_though_later_contours_are_walked_through_before():
+    """A reference that only pydicom can read; it counts fewer items than the scanner does."""
+    some = [contour(1, 2, 3, sop="1.2.3.4"), *[contour(1, 2, 3)] * 50]
+    data = rt_structure_set([roi(1, "A", *some)])
+    at = data.index(b"1.2.3.4") - 4
+    data = data[:at] + b"ZZ" + data[at + 2 :]
+    record = read_header(data, limits=HeaderLimits(items=51)).structure_set
+    assert record is not None
+    assert len(contours(record)) == 51
 
 
 @pytest.mark.parametrize(("end", "kept"), [("", 1), ("\\", 0), ("\\1", 0), ("\\x\\1\\2", 0)])

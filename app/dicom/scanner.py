@@ -7,6 +7,7 @@ is what pydicom returns, for any bytes whatever.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from mmap import mmap
 from struct import Struct
 from struct import error as StructError
@@ -28,6 +29,8 @@ EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 UNDEFINED = 0xFFFFFFFF
 SEQUENCE_DELIMITER_BYTES = b"\xfe\xff\xdd\xe0"
 DEEPEST = 24  # levels of nesting; pydicom gets to some 180
+WORTH_KEEPING = 1_000  # bytes of a sequence; a shorter one is soon walked through again
+MOST_KEPT = 10_000  # sequences
 
 # PS3.5 7.1.2: the length field has 16 or 32 bits.
 SHORT = frozenset(
@@ -139,6 +142,13 @@ class Dataset:
         span = self.sequences.get(tag)
         return self.scan.items(*span, wanted) if span else iter(())
 
+    def copy(self) -> "Dataset":
+        """The same, for which no more items count as met than have been now."""
+        copied = Dataset(copy(self.scan))
+        copied.elements, copied.sequences = self.elements, self.sequences
+        copied.get = self.get
+        return copied
+
 
 class Scan:
     """A walk over a header, and later over its items; it counts the items it meets."""
@@ -148,6 +158,7 @@ class Scan:
         self.implicit = implicit
         self.item_limit = item_limit
         self.item_count = 0
+        self.skipped: dict[int, tuple[int, int]] = {}  # where -> where it ended, and its items
         self.spans: dict[int, Span] = {}  # of the header's wanted values
         self.read: list[int] | deque[int] = []  # see Walk
         self.guessed = False
@@ -174,14 +185,22 @@ class Scan:
         """The end of an undefined-length sequence, where its delimiter stands.
 
         Items of defined length are walked through, too, since pydicom does: where their
-        length lies, it goes on elsewhere or fails.
+        length lies, it goes on elsewhere or fails. What was walked through as a part of
+        something larger is passed over when it is met again, then never deeper in the nest.
         """
         if depth > DEEPEST:
             raise Unusual
+        if position in self.skipped:
+            stop, items = self.skipped[position]
+            self._count(items)
+            return stop
+        start, before = position, self.item_count
         nothing = Dataset(self)
         while True:
             tag, value, stop = self._item(position)
             if tag == SEQUENCE_DELIMITER:
+                if position - start > WORTH_KEEPING and len(self.skipped) < MOST_KEPT:
+                    self.skipped[start] = position, self.item_count - before
                 return position
             if tag != ITEM:
                 raise Unusual
@@ -192,11 +211,14 @@ class Scan:
         tag, length = _implicit(self.buffer, position)
         self.read.append(position)
         if tag == ITEM:
-            self.item_count += 1
-            if self.item_count > self.item_limit:
-                raise MemberFailed("too_many_items", limit=self.item_limit)
+            self._count(1)
         position += 8
         return tag, position, -1 if length == UNDEFINED else position + length
+
+    def _count(self, items: int) -> None:
+        self.item_count += items
+        if self.item_count > self.item_limit:
+            raise MemberFailed("too_many_items", limit=self.item_limit)
 
     def _walk_explicit(
         self, found: Dataset, position: int, end: int, wanted: Wanted, depth: int

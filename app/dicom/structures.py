@@ -5,8 +5,9 @@ what makes a structure set of 5 MB cost some ten milliseconds instead of a secon
 """
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -99,11 +100,15 @@ CONTOUR_WANTED = wanted(
 
 BYTE = range(256)
 PIECE = 1 << 18  # bytes
+AT_ONCE = 64  # contours
+LONG = 1 << 16  # bytes; fewer are in the processor's cache still when they are looked at again
 COMMAS = bytes.maketrans(b"\\", b",")
 # What JSON has besides numbers begins with one of the first four, or holds an "e". An exponent
 # may make a number infinite, and so do 309 digits.
 NOT_PLAIN = (b'"', b"[", b"{", b"n", b"e", b"E", b",")
 LONGEST_NUMBER = 300  # characters
+SHORT_NUMBERS = re.compile(rb"(?s:.{0,%d}\\){1,1000}" % LONGEST_NUMBER)
+NO_DATA = b"", b""
 check_json = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -216,20 +221,54 @@ def _types_by_roi(dataset: Dataset, parent: Values) -> dict[int | None, str]:
 
 
 def _contours_by_roi(dataset: Dataset, parent: Values) -> dict[int | None, Contours]:
+    untouched = dataset.copy()
+    try:
+        return _contours(dataset, parent, AT_ONCE)
+    except Exception:
+        # Contours were walked through ahead of what they refer to. Of several things wrong, the
+        # first in the file counts.
+        return _contours(untouched, parent, 1)
+
+
+def _contours(dataset: Dataset, parent: Values, at_once: int) -> dict[int | None, Contours]:
     found: dict[int | None, Contours] = {}
     images: dict[bytes, bytes] = {}
     for item in dataset.items(ROI_CONTOUR_SEQUENCE, ROI_CONTOUR_WANTED):
         values = _of_item(item, parent)
         contours = found.setdefault(values.integer(REFERENCED_ROI_NUMBER), Contours())
         contours.color = contours.color or values.integers(ROI_DISPLAY_COLOR, 3, BYTE)
-        for contour in item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED):
-            _add(contours, contour, images)
+        for some in _batches(item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED), at_once):
+            for contour, numbers in zip(some, _numbers_of_each(some), strict=True):
+                _add(contours, contour, numbers, images)
     return found
 
 
-def _add(contours: Contours, contour: Dataset, images: dict[bytes, bytes]) -> None:
-    element = contour.get(CONTOUR_DATA)
-    numbers = _json_numbers(element, contour.little_endian) if element else b""
+def _batches(contours: Iterator[Dataset], at_once: int) -> Iterator[list[Dataset]]:
+    """So many contours at a time, or fewer where they are long."""
+    some: list[Dataset] = []
+    size = 0
+    for contour in contours:
+        some.append(contour)
+        element = contour.get(CONTOUR_DATA)
+        size += len(element[1]) if element else 0
+        if len(some) == at_once or size > LONG:
+            yield some
+            some, size = [], 0
+    yield some
+
+
+def _numbers_of_each(contours: Sequence[Dataset]) -> Sequence[bytes | None]:
+    """Each Contour Data as JSON's numbers between commas; None where it is not whole points."""
+    elements = [contour.get(CONTOUR_DATA) or NO_DATA for contour in contours]
+    return _plain_numbers(elements) or [
+        _json_numbers(element, contour.little_endian)
+        for element, contour in zip(elements, contours, strict=True)
+    ]
+
+
+def _add(
+    contours: Contours, contour: Dataset, numbers: bytes | None, images: dict[bytes, bytes]
+) -> None:
     if numbers is None:
         contours.unreadable += 1
         return
@@ -257,14 +296,26 @@ def _image(contour: Dataset, images: dict[bytes, bytes]) -> bytes:
     return image
 
 
+def _plain_numbers(elements: Sequence[Element]) -> list[bytes] | None:
+    """As they stand in the file, but for the commas; None where one of them is not plain.
+
+    Numbers that are plain are so beside others, too: one look tells of many contours.
+    """
+    stripped = [value.strip(WHITESPACE) for _, value in elements]
+    data = [value for value in stripped if value]
+    if not all(value.count(b"\\") % 3 == 2 for value in data):
+        return None
+    written = [value.translate(COMMAS) for value in stripped]
+    if _is_plain(b"\\".join(data)) and _is_json(b",".join(filter(None, written))):
+        return written
+    return None
+
+
 def _json_numbers(element: Element, little_endian: bool) -> bytes | None:
     """Contour Data as JSON's numbers between commas; None where it is not whole points."""
+    if plain := _plain_numbers([element]):
+        return plain[0]
     data = element[1].strip(WHITESPACE)
-    if not data:
-        return b""
-    written = data.translate(COMMAS)
-    if data.count(b"\\") % 3 == 2 and _is_plain(data) and _is_json(written):
-        return written
     # DS (PS3.5 6.2) allows +1.5, .5, 5. and 01.5, which JSON does not.
     count, converted = 0, []
     try:
@@ -295,9 +346,10 @@ def _is_plain(data: bytes) -> bool:
             return False
     at = 0
     while len(data) - at > LONGEST_NUMBER:
-        at = data.rfind(b"\\", at + 1, at + LONGEST_NUMBER)
-        if at < 0:
+        short = SHORT_NUMBERS.match(data, at)
+        if short is None:
             return False
+        at = short.end()
     return True
 
 
