@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -222,12 +223,11 @@ def _types_by_roi(dataset: Dataset, parent: Values) -> dict[int | None, str]:
 
 def _contours_by_roi(dataset: Dataset, parent: Values) -> dict[int | None, Contours]:
     untouched = dataset.copy()
-    try:
+    with suppress(Exception):
         return _contours(dataset, parent, AT_ONCE)
-    except Exception:
-        # Contours were walked through ahead of what they refer to. Of several things wrong, the
-        # first in the file counts.
-        return _contours(untouched, parent, 1)
+    # Contours were walked through ahead of what they refer to. Of several things wrong, the first
+    # in the file counts. (Here nothing holds any more what was read until then.)
+    return _contours(untouched, parent, 1)
 
 
 def _contours(dataset: Dataset, parent: Values, at_once: int) -> dict[int | None, Contours]:
