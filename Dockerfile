@@ -8,6 +8,7 @@ COPY requirements.txt .
 RUN pip install --no-cache-dir -r requirements.txt
 
 COPY . .
+RUN python -m compileall -q app icon
 RUN useradd --uid 1000 --no-create-home icon && install -d -o icon -g icon /data
 USER icon
 VOLUME /data

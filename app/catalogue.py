@@ -490,9 +490,7 @@ def _replace(source: Source, entry: Entry, row: Catalogued) -> bool:
 
 def _write_images(entries: list[Entry]) -> None:
     rows = [
-        (entry.instance_id, *_plain(image))
-        for entry in entries
-        if (image := entry.header.image)
+        (entry.instance_id, *_plain(image)) for entry in entries if (image := entry.header.image)
     ]
     _insert(ImageInformation, ("dicom_instance", *IMAGE), rows)
 

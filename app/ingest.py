@@ -39,8 +39,8 @@ from .claims import LEASE, LostRun, Run, Stopped, patiently
 from .models import ArchiveMember, DICOMFile, DICOMInstance, Outcome, Stage, Status
 
 Report = Callable[[int, str], None]  # percent, step
-BATCH_MEMBERS, BATCH_BYTES, BATCH_SECONDS = 500, 8_000_000, 1.0
-LAST_MEMBERS = 50  # of the last batch, for which no extractor works any more
+BATCH_MEMBERS, BATCH_BYTES, BATCH_SECONDS = 1_000, 8_000_000, 1.0
+LAST_MEMBERS = 100  # of the last batch, for which no extractor works any more
 REPORT_SECONDS = 0.5
 LOGGED_FAILURES = 200  # lines; the ledger has them all
 OUTAGES = 10  # of the database that one run sits out

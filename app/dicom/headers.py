@@ -154,8 +154,7 @@ class HeaderLimits:
     items: int = 200_000  # items of sequences
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One object's header, undecoded."""
 
     dataset: Dataset

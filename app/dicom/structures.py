@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -191,8 +192,7 @@ def _referenced_objects(dataset: Dataset) -> Iterator[bytes]:
             yield uid
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(NamedTuple):
     """One item of the Structure Set ROI Sequence."""
 
     number: int | None
