@@ -20,9 +20,9 @@ from statistics import median
 
 import corpora
 from measure import (
-    CAN_DROP_CACHES,
     SERVER,
     Timed,
+    empty,
     import_archive,
     machine,
     migrate,
@@ -64,8 +64,7 @@ def imported(archive: Path, var: Path, full: Path, full_url: str) -> Timed:
         with catalogue(warm, 0) as warm_url:
             import_archive(corpora.make("mr", archive.parent, 0.01), warm, "imported", warm_url)
         run = import_archive(archive, var, "imported", url)
-    if CAN_DROP_CACHES:
-        shutil.rmtree(var)
+    empty(var)
     return run
 
 

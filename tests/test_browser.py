@@ -98,7 +98,7 @@ WATCH = """() => {
 
 def test_every_stage_is_seen_and_the_bar_never_falls(signed_in, live, start_worker, upload_zip):
     page = signed_in
-    upload = upload_zip(*images(2_500))
+    upload = upload_zip(*images(5_000))
     tasks.start([upload.pk])
     page.goto(f"{live.url}/dicom/progress/?upload={upload.pk}")
     page.evaluate(WATCH)

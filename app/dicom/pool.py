@@ -222,13 +222,9 @@ class Pool:
         self._write(child, jobs)
 
     def _write(self, child: Child, value: Orders | list[Job]) -> None:
-        child.outbox.put(frame(value))
-        self._push(child)
-
-    def _push(self, child: Child) -> None:
         # Where it died, its end is seen, and its jobs sent again, when it is listened to.
-        with suppress(BrokenPipeError):
-            child.outbox.send()
+        child.outbox.put(frame(value))
+        child.outbox.send()
 
     def _listen(self) -> None:
         """Take what the extractors say, waiting up to a tick for the first of it."""
@@ -242,7 +238,7 @@ class Pool:
         ready = [key.data for key, event in events if event == EVENT_READ]
         for key, event in events:
             if event == EVENT_WRITE:
-                self._push(key.data)
+                key.data.outbox.send()
         for child in ready:
             self._read(child)
         for child in listened:

@@ -9,7 +9,6 @@ import select
 import struct
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import islice
 
 from msgspec import msgpack
@@ -144,10 +143,15 @@ class Outbox:
         self.size += sum(map(len, pieces))
 
     def send(self) -> None:
-        """Write as much as the pipe takes now."""
-        with suppress(BlockingIOError):
+        """Write as much as the pipe takes now; what nobody will read any more is dropped."""
+        try:
             while self.pieces:
                 self._take_away(os.writev(self.pipe, list(islice(self.pieces, PIECES))))
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            self.pieces.clear()
+            self.size = 0
 
     def send_down_to(self, size: int) -> None:
         """Wait until no more than so many bytes wait."""
