@@ -126,7 +126,7 @@ class Progress:
     reported: float = 0.0
     failures: int = 0
     warnings: Counter[str] = field(default_factory=Counter)
-    repeats: bool = False  # the last batch held duplicates
+    repeats: bool = True  # the last batch held duplicates; of the first it is to be seen
     emptied: set[str] = field(default_factory=set)  # staged names of this batch's
     empties: bool = True
 
@@ -375,8 +375,10 @@ def _store(
 ) -> None:
     """One batch: durable bytes, then rows, then files in the tree."""
     _empty_duplicates(staging, batch, progress)
-    staged = [extracted.staged for extracted in batch if extracted.header]
-    staging.sync(settings.ICON_FSYNC, staged)
+    staged = {extracted.staged for extracted in batch if extracted.header}
+    # A sync writes all that is dirty, also duplicates that come later and are to be emptied.
+    if kept := staged - progress.emptied:
+        staging.sync(settings.ICON_FSYNC, kept)
     progress.processed += sum(not extracted.inner for extracted in batch)
     _commit(run, source, staging, batch, progress)
     progress.bytes_left -= sum(extracted.size for extracted in batch)
