@@ -346,7 +346,7 @@ def _pool_settings() -> Settings:
 def _batches(results: Iterable[Extracted | None], progress: Progress) -> Iterator[list[Extracted]]:
     """Batches by number, by bytes of contours, and by time, so that the bar moves."""
     batch: list[Extracted] = []
-    weight, begun = 0, time.monotonic()
+    weight, most, begun = 0, BATCH_MEMBERS, time.monotonic()
     for extracted in results:
         progress.check()
         progress.tell()
@@ -354,9 +354,11 @@ def _batches(results: Iterable[Extracted | None], progress: Progress) -> Iterato
             batch.append(extracted)
             weight += extracted.weight
             progress.extracted += not extracted.inner
+            # How many more there are in a ZIP inside is not known.
+            most = BATCH_MEMBERS if extracted.inner else _batch_size(progress)
         extracted = None  # only the batch holds it
         late = time.monotonic() - begun > BATCH_SECONDS
-        full = len(batch) >= _batch_size(progress) or weight >= BATCH_BYTES
+        full = len(batch) >= most or weight >= BATCH_BYTES
         if batch and (late or full):
             yield batch
             batch, weight, begun = [], 0, time.monotonic()

@@ -94,6 +94,16 @@ def test_long_names_and_long_answers_do_not_wait_for_each_other(read):
     assert [result.index for result in results] == list(range(150))
 
 
+def test_a_zip_inside_is_told_of_while_it_is_read(read, tmp_path):
+    """What an extractor has read of it does not gather there: it has room for a part of that."""
+    points = contour(*[number / 8 for number in range(6_000)])
+    one = rt_structure_set([roi(1, "Heart", *[points] * 50)], SOPInstanceUID=uid(2, 5, 100))
+    uids = [(uid(2, 5, 100).encode(), uid(2, 5, 100 + n).encode()) for n in range(40)]
+    inner = zip_of(tmp_path / "inside.zip", *(one.replace(*pair) for pair in uids)).read_bytes()
+    results = read(("inside.zip", inner), settings=replace(SETTINGS, memory=180_000_000))
+    assert [result.reason for result in results] == [*[""] * 40, "nested_archive"]
+
+
 def test_an_extractor_killed_once_changes_nothing(read):
     results = read(
         *(image(number) for number in range(1, 40)),

@@ -53,6 +53,7 @@ SMALL = 8_000_000  # bytes; up to this a member is inflated in one piece
 HEAD = 4_096  # bytes of a larger one that tell what it is
 STDIN = 0
 HEARD = 1 << 16  # bytes that are read at once
+AT_ONCE = 1 << 18  # bytes of messages
 UNSENT = 16_000_000  # bytes of messages that may wait for the parent while the next are made
 ZIP_SIGNATURE = b"PK\x03\x04"
 PR_SET_PDEATHSIG = 1
@@ -97,6 +98,8 @@ def main() -> None:
                 del extracted  # its contours may be as many megabytes again
                 outbox.put(*pieces)
                 del pieces
+                if outbox.size > AT_ONCE:  # a ZIP inside may hold any number of members
+                    outbox.send_down_to(UNSENT)
         reader.rest()
         outbox.send_down_to(UNSENT)
 
