@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min, Q, QuerySet
 
 from .models import (
     ArchiveMember,
@@ -81,12 +81,9 @@ class Origin:
 def stored_words(upload: DICOMFile) -> str:
     """What an upload's files became, in words: "384 images and 2 structure sets of 1 patient".
 
-    "" where some of it was deleted since, so that the numbers would not add up.
+    "" where some of it has been deleted meanwhile, so that the numbers would not add up.
     """
-    members = ArchiveMember.objects.filter(
-        upload=upload, outcome__in=[Outcome.IMPORTED, Outcome.DUPLICATE]
-    )
-    found = members.order_by().aggregate(
+    found = _stored_members(upload).aggregate(
         members=Count("instance"),
         objects=Count("instance", distinct=True),
         images=Count("instance", filter=Q(instance__rows__isnull=False), distinct=True),
@@ -105,6 +102,16 @@ def stored_words(upload: DICOMFile) -> str:
     studies = found["studies"]
     where = f" ({studies:,} studies)" if studies > 1 else ""
     return f"{_listed(parts)} of {counted(found['patients'], 'patient')}{where}"
+
+
+def deleted_since(upload: DICOMFile) -> int:
+    """How many of the files that were stored are no longer in the catalogue."""
+    return _stored_members(upload).filter(instance=None).count()
+
+
+def _stored_members(upload: DICOMFile) -> QuerySet[ArchiveMember]:
+    stored = [Outcome.IMPORTED, Outcome.DUPLICATE]
+    return ArchiveMember.objects.filter(upload=upload, outcome__in=stored)
 
 
 def _listed(parts: list[str]) -> str:

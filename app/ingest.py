@@ -33,7 +33,7 @@ from app.dicom.sizes import human_size
 from app.dicom.staging import STAGING, Busy, Staging, free_bytes
 from app.dicom.wire import Extracted, staged_name
 
-from . import catalogue, claims, removal
+from . import catalogue, changes, claims, removal
 from .catalogue import Entry, Source
 from .claims import LEASE, LostRun, Run, Stopped, patiently
 from .models import ArchiveMember, DICOMFile, DICOMInstance, Outcome, Stage, Status
@@ -535,7 +535,8 @@ def _finalize(run: Run, progress: Progress) -> None:
     if upload.files_done != upload.member_count:
         raise RuntimeError("The ledger does not add up")
     if upload.imported_count or upload.duplicate_count:
-        run.end(Status.COMPLETED, _summary(upload), **_ended("", ""), percent=100)
+        values = _ended("", "") | {"stored_words": changes.stored_words(upload)}
+        run.end(Status.COMPLETED, _summary(upload), **values, percent=100)
     else:
         code, why = _why_nothing(upload)
         run.end(Status.FAILED, why, **_ended(code, why), percent=100)

@@ -82,6 +82,7 @@ class DICOMFile(models.Model):
     skipped_count = models.PositiveIntegerField("skipped", default=0, editable=False)
     failed_count = models.PositiveIntegerField("failed", default=0, editable=False)
     warning_count = models.PositiveIntegerField("with warnings", default=0, editable=False)
+    stored_words = models.CharField(max_length=200, blank=True, editable=False)  # once completed
     failure_reason = models.CharField(max_length=32, blank=True, editable=False)  # a code
     failure_detail = models.CharField(max_length=500, blank=True, editable=False)  # its sentence
     processing_log_data = models.JSONField("processing log", default=list, editable=False)
@@ -334,7 +335,9 @@ class ArchiveMember(models.Model):
     itself and 1, 2, … for what a ZIP in that place held.
     """
 
-    upload = models.ForeignKey(DICOMFile, on_delete=models.CASCADE, related_name="members")
+    upload = models.ForeignKey(  # found by the indexes below
+        DICOMFile, on_delete=models.CASCADE, related_name="members", db_index=False
+    )
     index = models.PositiveIntegerField()
     inner = models.PositiveIntegerField(default=0)
     name = models.CharField(max_length=1024, blank=True)

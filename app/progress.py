@@ -81,19 +81,13 @@ def tone(upload: DICOMFile) -> str:
     return upload.processing_status
 
 
-def ending(upload: DICOMFile, what: str = "") -> str:
-    """One sentence on how an upload ended, for people who did not watch; "" before the end.
-
-    Parameters
-    ----------
-    what
-        What was stored, in words, where that is known: "384 images of 1 patient".
-    """
+def ending(upload: DICOMFile) -> str:
+    """One sentence on how an upload ended, for people who did not watch; "" before the end."""
     if upload.processing_status == Status.FAILED:
         return upload.failure_detail or "Processing failed."
     if upload.processing_status != Status.COMPLETED:
         return ""
-    parts = [_stored(upload, what)]
+    parts = [_stored(upload)]
     if upload.skipped_count:
         parts.append(
             f"{counted(upload.skipped_count, 'other file')} {_was(upload.skipped_count)} skipped"
@@ -144,9 +138,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _stored(upload: DICOMFile, what: str) -> str:
+def _stored(upload: DICOMFile) -> str:
     stored = upload.imported_count + upload.duplicate_count
-    what = what or counted(stored, "DICOM object")
+    what = upload.stored_words or counted(stored, "DICOM object")
     if not upload.duplicate_count:
         return f"{what} {_was(stored)} filed"
     if not upload.imported_count:

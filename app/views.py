@@ -20,9 +20,9 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import claims, tasks, versions
-from .changes import changes, stored_words
+from .changes import changes, deleted_since
 from .models import ArchiveMember, DICOMFile, Outcome, Status
-from .progress import OUTCOME_HINTS, counted, ending, is_live, upload_status
+from .progress import OUTCOME_HINTS, counted, is_live, upload_status
 
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
 LEDGER_ROWS = 100  # on one page
@@ -130,7 +130,7 @@ def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
     # Who turns the pages of the ledger, or filters it, has seen the rest.
     whole = ledger["page"].number == 1 and not ledger["filters"]
     if whole and not failed:
-        context["ending"] = ending(upload, stored_words(upload))
+        context["deleted"] = deleted_since(upload)
     if whole and request.user.has_perms(CATALOGUE):
         context["changes"] = changes(upload)
     return render(request, "processing_error.html" if failed else "upload_result.html", context)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from app import claims
-from app.changes import Changes, changes
+from app import claims, removal
+from app.changes import Changes, changes, stored_words
+from app.models import Patient
 from tests.conftest import process
 from tests.objects import ct_image, rt_structure_set, uid
 
@@ -55,6 +56,13 @@ def test_a_later_upload_does_not_change_what_an_earlier_one_brought(import_zip):
     first = import_zip(image())
     import_zip(image(number=0), image(series=0), image(study=0))
     assert lines(changes(first)) == [("P", True, True, True, "1 image")]
+
+
+def test_what_was_deleted_meanwhile_is_not_put_into_words(import_zip):
+    done = import_zip(image(), image("Q", study=2))
+    assert stored_words(done) == "2 images of 2 patients (2 studies)"
+    removal.delete(Patient.objects.all()[0])
+    assert stored_words(done) == ""
 
 
 def test_an_object_without_an_image_is_called_an_object(import_zip):

@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from app import claims
-from app.models import ArchiveMember, DICOMFile, Stage, Status
+from app import claims, removal
+from app.models import ArchiveMember, DICOMFile, Patient, Stage, Status
 from tests.conftest import process
 from tests.objects import ct_image, rt_structure_set, uid
 
@@ -359,6 +359,22 @@ def test_the_result_of_what_was_here_says_so(staff_client, import_zip):
     import_zip(ct_image())
     again = result(staff_client, import_zip(ct_image()))
     assert "1 image of 1 patient is in the catalogue, and was before." in again
+
+
+def test_the_result_says_how_many_of_its_files_were_deleted_since(staff_client, import_zip):
+    done = import_zip(ct_image(), ct_image(SOPInstanceUID=uid(6)), ct_image(PatientID="ID2"))
+    assert "deleted" not in result(staff_client, done)
+    removal.delete(Patient.objects.get(unique_patient_id="ID2"))
+    assert (
+        "3 images of 2 patients (2 studies) were filed. "
+        "1 of these files has been deleted from the catalogue since."
+    ) in result(staff_client, done)
+
+
+def test_the_progress_page_ends_with_the_words_of_the_result(staff_client, import_zip):
+    done = import_zip(ct_image(), rt_structure_set())
+    page = staff_client.get(PROGRESS, {"upload": done.pk})
+    assert "1 image and 1 structure set of 1 patient were filed." in page.content.decode()
 
 
 def test_what_changed_is_for_who_may_see_patients(client, django_user_model, import_zip):
