@@ -497,6 +497,8 @@ def _write_images(entries: list[Entry]) -> None:
 
 def _write_structure_sets(entries: list[Entry]) -> None:
     with_structures = [entry for entry in entries if entry.header.structure_set]
+    if not with_structures:
+        return
     made = RTStructureSetInformation.objects.bulk_create(
         RTStructureSetInformation(
             dicom_instance_id=entry.instance_id,
@@ -567,7 +569,8 @@ def _next_keys(model: type[models.Model], count: int) -> Iterable[int]:
     table = model._meta.db_table
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            sql = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
+            sequence = "SELECT pg_get_serial_sequence(%s, 'id')"  # looked up once, not each time
+            sql = f"SELECT nextval(({sequence})) FROM generate_series(1, %s)"
             cursor.execute(sql, [table, count])
             return [pk for (pk,) in cursor.fetchall()]
         # Nobody else writes during this transaction.
