@@ -29,7 +29,6 @@ EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 UNDEFINED = 0xFFFFFFFF
 SEQUENCE_DELIMITER_BYTES = b"\xfe\xff\xdd\xe0"
 DEEPEST = 24  # levels of nesting; pydicom gets to some 180
-WORTH_KEEPING = 1_000  # bytes of a sequence; a shorter one is soon walked through again
 MOST_KEPT = 10_000  # sequences
 
 # PS3.5 7.1.2: the length field has 16 or 32 bits.
@@ -195,16 +194,16 @@ class Scan:
             self._count(items)
             return stop
         start, before = position, self.item_count
-        nothing = Dataset(self)
+        walk, nothing = self.walk, Dataset(self)
         while True:
             tag, value, stop = self._item(position)
             if tag == SEQUENCE_DELIMITER:
-                if position - start > WORTH_KEEPING and len(self.skipped) < MOST_KEPT:
+                if len(self.skipped) < MOST_KEPT:
                     self.skipped[start] = position, self.item_count - before
                 return position
             if tag != ITEM:
                 raise Unusual
-            position = self.walk(nothing, value, stop, {}, depth)
+            position = walk(nothing, value, stop, {}, depth)
 
     def _item(self, position: int) -> tuple[int, int, int]:
         """The tag of what begins here, where its value begins, and where that ends; -1: open."""
