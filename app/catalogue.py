@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from django.db import connection, models
 from django.utils import timezone
-from msgspec import structs
+from msgspec import json, structs
 
 from app.dicom.paths import instance_path, patient_folder
 from app.dicom.reasons import sentence
@@ -59,6 +59,7 @@ KEYWORDS = {
 }
 LEDGER = ("upload", "index", "inner", "name", "size", "sha256", "outcome", "reason", "detail",
           "instance")  # fmt: skip
+to_json = json.Encoder().encode
 DETAIL_LENGTH = 1_000
 NAME_LENGTH = 1_024
 
@@ -539,11 +540,8 @@ def _write_ledger(upload: int, entries: list[Entry]) -> None:
 
 def _plain(record: ImageRecord | ROIRecord) -> list[Any]:
     """A record's values as the database driver takes them: vectors as JSON, contours as text."""
-    return [
-        # Finite numbers, which Python writes as JSON does.
-        repr(value) if type(value) is list else value.decode() if type(value) is bytes else value
-        for value in structs.astuple(record)
-    ]
+    values = [to_json(v) if type(v) is list else v for v in structs.astuple(record)]
+    return [value.decode() if type(value) is bytes else value for value in values]
 
 
 def _insert(model: type[models.Model], names: Names, rows: Rows) -> None:
