@@ -6,10 +6,10 @@ import signal
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_embedded_init, setup_logging, worker_process_init
+from celery.signals import beat_embedded_init, setup_logging, worker_init, worker_process_init
 from kombu.transport.redis import Channel, QoS
 
-from icon.processes import collect_seldom, end_with_parent
+from icon.processes import child_of_this, collect_seldom
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "icon.settings")
 
@@ -57,11 +57,21 @@ def log_like_the_web_process(loglevel: int | None = None, **kwargs: Any) -> None
         logging.getLogger().setLevel(loglevel)
 
 
-@worker_process_init.connect
-@beat_embedded_init.connect
-def die_with_the_worker(**kwargs: Any) -> None:
-    """A process of a worker that was killed would go on, with nobody left to stop it."""
-    end_with_parent(signal.SIGKILL)
+@worker_init.connect
+def end_with_the_worker(**kwargs: Any) -> None:
+    """A process of a worker that is gone would go on, with nobody left to stop it.
+
+    The worker may have been killed; or it has stopped, while a process that it had just made did
+    not yet hear its signals.
+    """
+    worker, prepare = os.getpid(), child_of_this(signal.SIGKILL)
+
+    def begin(**kwargs: Any) -> None:
+        if os.getpid() != worker:  # the solo pool's tasks run in the worker itself
+            prepare()
+
+    for begun in (worker_process_init, beat_embedded_init):
+        begun.connect(begin, weak=False)
 
 
 @worker_process_init.connect

@@ -22,17 +22,15 @@ LONGEST_PAUSE = 30  # seconds between two starts of a child that keeps failing
 LOG_BYTES = 10_000_000
 
 
-def end_with_parent(sent: signal.Signals) -> None:
-    """Have the kernel send this process the signal when its parent dies, however it dies."""
-    LIBC.prctl(PR_SET_PDEATHSIG, sent)
-
-
 def child_of_this(sent: signal.Signals) -> Callable[[], None]:
-    """What a child process of this one calls before its exec (`preexec_fn`)."""
+    """What a child of this process calls first (`preexec_fn`), to end with its parent.
+
+    The kernel sends the child this signal when the parent dies, however that dies.
+    """
     parent = os.getpid()
 
     def prepare() -> None:
-        end_with_parent(sent)
+        LIBC.prctl(PR_SET_PDEATHSIG, sent)
         if os.getppid() != parent:  # the parent died before the line above
             os._exit(1)
 

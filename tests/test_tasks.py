@@ -1,6 +1,7 @@
 """Uploads through a real broker and a real worker."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -200,3 +201,28 @@ def test_the_sweep_rolls_forward_what_a_dead_run_had_committed(upload_zip, proce
 @pytest.mark.django_db(transaction=True)
 def test_a_task_for_an_upload_that_is_gone_does_nothing():
     assert tasks.process_dicom_file_task.apply((0,)).get() is False
+
+
+LATE_BEAT = """
+import os, time
+from celery import beat
+from celery.__main__ import main
+
+def run(self, run=beat._Process.run):
+    print("beat is", os.getpid(), flush=True)
+    time.sleep(4)  # it has not set its own answer to signals yet
+    run(self)
+
+beat._Process.run = run
+main()
+"""
+
+
+def test_a_process_that_a_stopping_worker_had_just_made_ends_with_it(start, environment, broker):
+    command = [sys.executable, "-c", LATE_BEAT, "-A", "icon", "worker", "-B", "--without-mingle"]
+    worker = start("worker", command, environment)
+    wait_until(lambda: worker.says("beat is"), "beat")
+    beat = re.search(r"beat is (\d+)", worker.output)[1]
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.process.wait(30) == 0
+    wait_until(lambda: not Path("/proc", beat).exists(), "beat to end", 10)
