@@ -261,6 +261,12 @@ class Heartbeat:
         self.thread.join()
 
     def _beat(self) -> None:
+        try:
+            self._look_until_over()
+        finally:
+            connection.close()
+
+    def _look_until_over(self) -> None:
         renewed = time.monotonic()
         while not self.over.wait(LOOK):
             try:
@@ -268,10 +274,9 @@ class Heartbeat:
                 if time.monotonic() - renewed >= HEARTBEAT:
                     self.run.renew()
                     renewed = time.monotonic()
-            except DatabaseError as error:
+            except (DatabaseError, InterfaceError) as error:
                 # The run itself waits for the database; the next round finds it back.
                 logger.warning("Heartbeat missed: %s", type(error).__name__)
-            finally:
                 connection.close()
 
 
