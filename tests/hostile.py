@@ -918,7 +918,7 @@ def offset_elsewhere(b: Builder) -> None:
 @case()
 def local_header_destroyed(b: Builder) -> None:
     b.image(accept="failed:member_damaged")
-    b.body[:4] = b"XXXX"
+    b.body[:4] = bytes(4)
     b.images(2)
 
 

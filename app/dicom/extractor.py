@@ -55,7 +55,7 @@ STDIN = 0
 HEARD = 1 << 16  # bytes that are read at once
 AT_ONCE = 1 << 18  # bytes of messages
 # Linux puts more into larger pieces of memory, which a virtual machine may have given back to its
-# host. To fetch those again took a third of an import of CT images.
+# host. To fetch those again took a third of an import of CT images there.
 WRITTEN = 1 << 16  # bytes that are written at once
 UNSENT = 16_000_000  # bytes of messages that may wait for the parent while the next are made
 ZIP_SIGNATURE = b"PK\x03\x04"
