@@ -218,8 +218,17 @@ def claim(pk: int, task_id: str = "") -> Run | None:
     """Take an upload, if it waits to be run or its run has died; None where somebody else has it.
 
     A stopped upload is only taken once it was queued again: a late message starts nothing.
+    A database that goes away meanwhile is waited for, as in `patiently`.
     """
     run_id = uuid.uuid4().hex
+    if not patiently(lambda: _take(pk, run_id, task_id)):
+        return None
+    upload = patiently(lambda: DICOMFile.objects.get(pk=pk))
+    assert upload.date_processing_started
+    return Run(pk, run_id, upload.date_processing_started, upload.processing_log_data)
+
+
+def _take(pk: int, run_id: str, task_id: str) -> bool:
     waits = Q(processing_status=Status.PENDING) & (Q(queued_at__isnull=False) | Q(stopped=False))
     abandoned = Q(
         processing_status=Status.IN_PROGRESS, lease_until__lt=Now(), cancel_requested=False
@@ -237,11 +246,8 @@ def claim(pk: int, task_id: str = "") -> Run | None:
         date_processing_started=Coalesce("date_processing_started", Now()),
         updated_at=Now(),
     )
-    if not taken:
-        return None
-    upload = DICOMFile.objects.get(pk=pk)
-    assert upload.date_processing_started
-    return Run(pk, run_id, upload.date_processing_started, upload.processing_log_data)
+    # The database may have gone away after it took the row, and before it said so.
+    return bool(taken) or DICOMFile.objects.filter(pk=pk, run_id=run_id).exists()
 
 
 class Heartbeat:

@@ -10,7 +10,7 @@ from typing import Any
 from celery import Task, current_app, shared_task
 from celery.signals import worker_init, worker_ready, worker_shutting_down
 from celery_progress.backend import ProgressRecorder
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from kombu.exceptions import OperationalError as BrokerAway
 
 from . import claims, housekeeping, ingest, removal
@@ -32,7 +32,7 @@ def process_dicom_file_task(self: "Task[[int], bool]", dicom_file_id: int) -> bo
     def report(percent: int, step: str) -> None:
         try:
             recorder.set_progress(percent, 100, description=step)
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             # The run waits for its database by itself; a missed report is only that.
             logger.warning("Progress not reported: %s", type(error).__name__)
 
@@ -152,7 +152,7 @@ def _sweep_for_ever() -> None:
     while True:
         try:
             sweep()
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             # Leases ran on while the database was away: let their owners renew them first.
             logger.warning("Sweep missed: %s", type(error).__name__)
             _pause.wait(SWEEP)

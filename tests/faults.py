@@ -51,12 +51,17 @@ def wanted() -> set[str]:
     return {hashlib.sha256(data).hexdigest() for data in (*images(), rt_structure_set())}
 
 
-def wait_for(upload: DICOMFile, status: Status, seconds: float = 60) -> None:
+def wait_for(upload: DICOMFile, *statuses: Status, seconds: float = 60) -> None:
+    """Wait until an upload has one of these statuses; one that failed will not change."""
+
     def reached() -> bool:
         upload.refresh_from_db()
-        return upload.processing_status == status
+        if upload.processing_status in statuses:
+            return True
+        assert upload.processing_status != Status.FAILED, upload.processing_log_data
+        return False
 
-    wait_until(reached, f"upload {upload.pk} to be {status}", seconds)
+    wait_until(reached, f"upload {upload.pk} to be {statuses}", seconds)
 
 
 def expire_leases() -> None:

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import OperationalError, connection
 
-from app import ingest, tasks
+from app import claims, ingest, tasks
 from app.models import DICOMFile, Status
 from tests import faults
 from tests.conftest import Service, begin, default_database, running_postgres, wait_until
@@ -82,8 +84,8 @@ def test_an_import_comes_through_an_outage_of_the_broker(
         assert time.monotonic() - begun < 3
         time.sleep(seconds)
         begin(mortal_broker, broker)
-        faults.wait_for(during, Status.COMPLETED, BACK_SECONDS)
-        faults.wait_for(upload, Status.COMPLETED, BACK_SECONDS)
+        faults.wait_for(during, Status.COMPLETED, seconds=BACK_SECONDS)
+        faults.wait_for(upload, Status.COMPLETED, seconds=BACK_SECONDS)
         faults.assert_came_through(upload, processed_root)
 
 
@@ -143,7 +145,7 @@ def test_an_import_comes_through_an_outage_of_the_database(
     for _ in range(times):
         upload = start_amid()
         outage(seconds)
-        faults.wait_for(upload, Status.COMPLETED, BACK_SECONDS)
+        faults.wait_for(upload, Status.COMPLETED, seconds=BACK_SECONDS)
         faults.assert_came_through(upload, processed_root)
         assert worker.process.poll() is None
 
@@ -169,6 +171,49 @@ def test_a_run_that_loses_its_connection_goes_on(postgres, upload_zip, monkeypat
             upload.refresh_from_db()
             assert (upload.processing_status, upload.imported_count) == (Status.COMPLETED, 2), at
             assert steps == [at]
+
+
+@pytest.mark.parametrize("at", ["before", "after", "between"])
+def test_a_claim_that_loses_its_connection_is_made(at, postgres, upload_zip):
+    """Before the row is taken, after that, and before it is said that it is."""
+    lost = []
+
+    def lose(execute, sql, *rest):
+        if lost or not sql.startswith("UPDATE"):
+            return execute(sql, *rest)
+        lost.append(at)
+        done = None if at == "before" else execute(sql, *rest)
+        lose_connection()
+        return done if at == "after" else execute(sql, *rest)
+
+    with default_database(postgres):
+        upload = upload_zip(ct_image())
+        with connection.execute_wrapper(lose):
+            run = claims.claim(upload.pk, "task")
+        assert lost == [at]
+        upload.refresh_from_db()
+        assert run
+        assert (upload.run_id, upload.task_id) == (run.run_id, "task")
+        assert claims.claim(upload.pk) is None
+
+
+def test_rows_that_are_read_when_the_server_goes_away_cost_no_other_error(
+    postgres, transactional_db
+):
+    """A server's cursor would be closed with an error that no run waits for."""
+    with default_database(postgres):
+        rows = Permission.objects.iterator()
+        next(rows)
+        lose_connection_of_another(connection.connection)
+        rows.close()
+        with pytest.raises(OperationalError):
+            Permission.objects.exists()
+        connection.close()
+
+
+def lose_connection_of_another(kept: psycopg.Connection) -> None:
+    with psycopg.connect(kept.info.dsn) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", [kept.info.backend_pid])
 
 
 def lose_connection() -> None:

@@ -140,7 +140,7 @@ def test_the_processes_of_a_worker_over_shared_objects_are_exact(
         before = deadlocks()
         tasks.start([upload.pk for upload in uploads])
         for upload in uploads:
-            faults.wait_for(upload, Status.COMPLETED, 300)
+            faults.wait_for(upload, Status.COMPLETED, seconds=300)
         assert deadlocks() == before
         assert_all_is_exact(uploads)
 

@@ -16,19 +16,12 @@ from app import claims, tasks
 from app.models import DICOMFile, DICOMInstance, Status
 from app.verify import verify
 from tests.conftest import free_port, wait_until
+from tests.faults import wait_for
 from tests.objects import ct_image, uid
 
 
 def images(count: int) -> list[bytes]:
     return [ct_image(SOPInstanceUID=uid(2, 1, number)) for number in range(count)]
-
-
-def wait_for(upload: DICOMFile, *statuses: Status, seconds: float = 60) -> None:
-    def reached() -> bool:
-        upload.refresh_from_db()
-        return upload.processing_status in statuses
-
-    wait_until(reached, f"upload {upload.pk} to be {statuses}", seconds)
 
 
 def is_sound() -> bool:
