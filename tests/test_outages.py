@@ -1,7 +1,7 @@
 """The broker or the database goes away in mid-import, and comes back.
 
 A few seconds, once, by default; `python3 run.py test -m crash` takes half a minute of each,
-20 times, at random moments.
+20 times, at random moments, and of the databases a few seconds at many more moments.
 """
 
 import random
@@ -136,7 +136,8 @@ def hold_for(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("times", "seconds"), [(1, 3), pytest.param(20, 30, marks=pytest.mark.crash)]
+    ("times", "seconds"),
+    [(1, 3), *(pytest.param(*part, marks=pytest.mark.crash) for part in ((20, 30), (70, 3)))],
 )
 def test_an_import_comes_through_an_outage_of_the_database(
     times, seconds, outage, start_worker, start_amid, processed_root
