@@ -17,6 +17,7 @@ from django.db import (
     IntegrityError,
     InterfaceError,
     OperationalError,
+    connection,
     transaction,
 )
 from django.db.models import Count, F
@@ -276,11 +277,13 @@ def _ledger(upload: DICOMFile) -> tuple[set[int], dict[int, set[int]]]:
     """What earlier runs catalogued: whole members, and parts of ZIPs inside."""
     done: set[int] = set()
     seen: defaultdict[int, set[int]] = defaultdict(set)
-    for index, inner in upload.members.values_list("index", "inner").iterator():
-        if inner:
-            seen[index].add(inner)
-        else:
-            done.add(index)
+    # Django closes PostgreSQL's cursor without translating the error of a server that has gone.
+    with connection.wrap_database_errors:
+        for index, inner in upload.members.values_list("index", "inner").iterator():
+            if inner:
+                seen[index].add(inner)
+            else:
+                done.add(index)
     return done, seen
 
 

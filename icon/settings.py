@@ -88,10 +88,6 @@ def database(url: str) -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
             " PRAGMA wal_autocheckpoint=8000;",
         }
-    else:
-        # Closing a server's cursor after the server went away raises the driver's own error,
-        # which Django does not translate: nobody would know to wait for the database.
-        config["DISABLE_SERVER_SIDE_CURSORS"] = True
     return config
 
 
