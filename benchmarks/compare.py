@@ -4,12 +4,17 @@
     python benchmarks/compare.py ct mr
     export ICON_DATABASE_URL=postgres://user@/postgres
     python benchmarks/compare.py mr --tools icon icon-postgresql
+    python benchmarks/compare.py ct mr --against HEAD~20
 
 A warm-up round, then the rounds that count; in each, every archive meets every tool once, in a
 new folder, with the archive in the page cache. A ratio is the median of the rounds' ratios. What
 a run wrote is emptied after it, and deleted when all have ended. Run it as root where you can:
 then caches are dropped before each run. With ICON_DATABASE_URL, ICON is timed on that PostgreSQL
 server, too.
+
+With --against, ICON is timed beside the ICON of a commit instead, with the same interpreter and
+packages: at least 15 pairs, and more while an interval is wider than 0.04. Printed is the median of
+the pairs' ratios with its interval (95 %, by order statistics).
 """
 
 import argparse
@@ -25,6 +30,7 @@ from pathlib import Path
 from statistics import median
 
 import corpora
+import trees
 from measure import (
     SERVER,
     Timed,
@@ -124,6 +130,9 @@ FIGURES = (
 
 def main() -> None:
     options = arguments()
+    if options.against:
+        print("\n".join(against(options)))
+        return
     archives = {name: corpora.make(name, options.folder, options.scale) for name in options.corpora}
     runs: Runs = {(name, tool): [] for name in archives for tool in options.tools}
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="runs-") as scratch:
@@ -147,6 +156,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("corpora", nargs="*", default=["ct", "mr"], metavar="CORPUS")
     parser.add_argument("--tools", nargs="+", choices=TOOLS, help="default: those installed")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--against", metavar="REV", help="a commit whose ICON to time beside this")
+    parser.add_argument("--pairs", type=int, default=15, help="with --against; the least")
+    parser.add_argument("--most", type=int, default=60, help="with --against; pairs of one archive")
     parser.add_argument("--scale", type=float, default=1.0, help="0.02 takes seconds")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/icon-benchmarks"))
     parser.add_argument("--json", action="store_true", help="every run, instead of the tables")
@@ -157,6 +169,25 @@ def arguments() -> argparse.Namespace:
         )
     options.tools = options.tools or [tool for tool in TOOLS if installed(tool)]
     return options
+
+
+def against(options: argparse.Namespace) -> Iterator[str]:
+    yield f"{machine()}, {date.today()}; this tree of that of {options.against}, in turn\n"
+    yield "| archive | pairs | time | interval | peak memory | interval | seconds, before and after |"
+    yield "| --- | ---: | ---: | --- | ---: | --- | --- |"
+    for name, pairs in trees.compare(
+        options.corpora, options.folder, options.scale, options.against, options.pairs, options.most
+    ):
+        time, memory = trees.ratio(pairs), trees.ratio(pairs, memory=True)
+        before, after = (
+            median(run.seconds for run in runs)
+            for runs in ([pair.before for pair in pairs], [pair.after for pair in pairs])
+        )
+        yield (
+            f"| {name} | {len(pairs)} | {time.median:.3f} | {time.low:.3f} to {time.high:.3f} | "
+            f"{memory.median:.3f} | {memory.low:.3f} to {memory.high:.3f} | "
+            f"{before:.2f}, {after:.2f} |"
+        )
 
 
 def installed(tool: str) -> bool:

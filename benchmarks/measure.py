@@ -92,29 +92,35 @@ def empty(folder: Path) -> None:
 # ICON
 
 
-def manage(var: Path, *arguments: str | Path, database_url: str = "") -> Timed:
-    return python(var, ROOT / "manage.py", *arguments, database_url=database_url)
+def manage(var: Path, *arguments: str | Path, database_url: str = "", tree: Path = ROOT) -> Timed:
+    return python(var, tree / "manage.py", *arguments, database_url=database_url, tree=tree)
 
 
-def python(var: Path, *command: str | Path, database_url: str = "") -> Timed:
-    """Run a script on ICON with its defaults, and with a data folder of its own."""
+def python(var: Path, *command: str | Path, database_url: str = "", tree: Path = ROOT) -> Timed:
+    """Run a script on ICON with its defaults, and with a data folder of its own.
+
+    `tree` is the checkout whose code runs, as a rule this one.
+    """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ICON_")}
     environment |= {"ICON_VAR": str(var), "ICON_FSYNC": "batch"}
     if database_url:
         environment["ICON_DATABASE_URL"] = database_url
-    return timed([sys.executable, *command], env=environment, cwd=ROOT)
+    return timed([sys.executable, *command], env=environment, cwd=tree)
 
 
-def migrate(var: Path, database_url: str = "") -> None:
-    manage(var, "migrate", "-v", "0", database_url=database_url)
+def migrate(var: Path, database_url: str = "", tree: Path = ROOT) -> None:
+    manage(var, "migrate", "-v", "0", database_url=database_url, tree=tree)
 
 
-def import_archive(archive: Path, var: Path, outcome: str, database_url: str = "") -> Timed:
+def import_archive(
+    archive: Path, var: Path, outcome: str, database_url: str = "", tree: Path = ROOT
+) -> Timed:
     """Import an archive, all of whose members must end in this outcome.
 
     The seconds are from the claim to the end status: what a worker that runs already needs.
     """
-    run = manage(var, "import_archive", archive, "--json", database_url=database_url)
+    command = ("import_archive", archive, "--json")
+    run = manage(var, *command, database_url=database_url, tree=tree)
     result = json.loads(run.output)
     others = sum(count for name, count in result["outcomes"].items() if name != outcome)
     if result["status"] != "completed" or others:

@@ -1,0 +1,130 @@
+"""Two trees of ICON in turn on the same archives: this one, and that of a commit."""
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import comb
+from pathlib import Path
+from statistics import median
+
+import corpora
+from measure import ROOT, Timed, empty, import_archive, migrate, settle
+
+NARROW = 0.04  # an interval that is wider asks for more pairs
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One import by each tree, right after each other."""
+
+    after: Timed
+    before: Timed
+
+    @property
+    def seconds(self) -> float:
+        return self.after.seconds / self.before.seconds
+
+    @property
+    def peak(self) -> float:
+        return self.after.peak / self.before.peak
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The median of the pairs' ratios, and an interval that holds the true one at 95 %."""
+
+    median: float
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        return self.high - self.low
+
+
+@contextlib.contextmanager
+def checkout(revision: str) -> Iterator[Path]:
+    """The files of a commit, in a folder of their own that goes afterwards."""
+    with tempfile.TemporaryDirectory(prefix="icon-tree-") as folder:
+        archive = subprocess.Popen(
+            ["git", "archive", "--format=tar", revision], cwd=ROOT, stdout=subprocess.PIPE
+        )
+        subprocess.run(["tar", "-x", "-C", folder], stdin=archive.stdout, check=True)
+        if archive.wait():
+            sys.exit(f"There is no commit {revision} here.")
+        yield Path(folder)
+
+
+def compare(
+    names: list[str], folder: Path, scale: float, revision: str, pairs: int, most: int
+) -> Iterator[tuple[str, list[Pair]]]:
+    """The pairs of each corpus: at least `pairs`, and up to `most` while an interval is wide."""
+    with (
+        checkout(revision) as tree,
+        tempfile.TemporaryDirectory(dir=folder, prefix="runs-") as scratch,
+    ):
+        trees = Trees(tree, Path(scratch), corpora.make("mr", folder, scale=0.01))
+        for name in names:
+            archive = corpora.make(name, folder, scale)
+            trees.pair(archive)  # the warm-up
+            done: list[Pair] = []
+            while len(done) < pairs or (len(done) < most and ratio(done).width > NARROW):
+                done.append(trees.pair(archive))
+                print(f"{name}: pair {len(done)}: {done[-1].seconds:.3f}", file=sys.stderr)
+            yield name, done
+
+
+class Trees:
+    """This tree and another, each with an empty catalogue to copy.
+
+    What a run writes is emptied after it and deleted when all have ended: see `measure.empty`.
+    """
+
+    def __init__(self, other: Path, scratch: Path, tiny: Path) -> None:
+        self.scratch, self.tiny, self.runs = scratch, tiny, 0
+        self.catalogues = {ROOT: scratch / "after", other: scratch / "before"}
+        for tree, catalogue in self.catalogues.items():
+            catalogue.mkdir()
+            migrate(catalogue, tree=tree)
+
+    def pair(self, archive: Path) -> Pair:
+        here, other = self.catalogues
+        first, second = (here, other) if self.runs % 4 else (other, here)
+        timed = {tree: self._import(archive, tree) for tree in (first, second)}
+        return Pair(timed[here], timed[other])
+
+    def _import(self, archive: Path, tree: Path) -> Timed:
+        self.runs += 1
+        var = self.scratch / f"run-{self.runs}"
+        settle(archive)
+        for used, part in ((self.tiny, var / "warm"), (archive, var / "out")):
+            shutil.copytree(self.catalogues[tree], part)
+            run = import_archive(used, part, "imported", tree=tree)
+        empty(var)
+        return run
+
+
+def ratio(pairs: list[Pair], *, memory: bool = False) -> Ratio:
+    ratios = sorted(pair.peak if memory else pair.seconds for pair in pairs)
+    left_out = _left_out(len(ratios))
+    return Ratio(median(ratios), ratios[left_out], ratios[-1 - left_out])
+
+
+def _left_out(count: int) -> int:
+    """How many of the lowest and of the highest values an interval of the median leaves out.
+
+    The true median lies between the k-th lowest and the k-th highest of n values unless fewer
+    than k of them fell on one side of it: a binomial of n and 1/2, whatever the distribution.
+    """
+    outside, k = 0.0, 0
+    while k < (count - 1) // 2:
+        outside += 2 * comb(count, k) / 2**count
+        if outside > 1 - CONFIDENCE:
+            break
+        k += 1
+    return max(k - 1, 0)
