@@ -41,12 +41,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from . import removal, tasks
-from .dicom.archives import END_WINDOW
-from .dicom.errors import StorageFailed
-from .dicom.reasons import sentence
-from .dicom.sizes import human_size
-from .forms import DICOMFileForm, too_large
+from . import tasks
+from .archives.directory import END_WINDOW
+from .catalogue import removal
+from .catalogue.names import person_name, row_name
+from .errors import StorageFailed
 from .models import (
     ArchiveMember,
     CatalogueCheck,
@@ -61,9 +60,11 @@ from .models import (
     RTStructureSetInformation,
     Status,
 )
-from .names import person_name, row_name
-from .progress import can_start, counted, is_live, outcome_words, status_label, tone
+from .reasons import sentence
+from .uploads.forms import DICOMFileForm, too_large
+from .uploads.status import can_start, counted, is_live, outcome_words, status_label, tone
 from .views import announce_start, progress_url
+from .wording import human_size
 
 AT_ONCE = 500  # rows in a form that asks; Django takes 1,000 fields
 NAMED = 10  # of them, in words
@@ -402,7 +403,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="log")
     def log(self, upload: DICOMFile) -> str:
-        return render_to_string("_log.html", {"lines": upload.processing_log_data})
+        return render_to_string("uploads/_log.html", {"lines": upload.processing_log_data})
 
     @admin.display(description="")
     def buttons(self, upload: DICOMFile) -> str:
@@ -478,7 +479,7 @@ def _kept_bytes(uploads: QuerySet[DICOMFile]) -> int:
 
 def _local_time(moment: datetime | None) -> str:
     """In the reader's zone: see `app.middleware`."""
-    return render_to_string("_time.html", {"time": moment}) if moment else "-"
+    return render_to_string("shared/_time.html", {"time": moment}) if moment else "-"
 
 
 def _row_buttons(upload: DICOMFile, may_process: bool) -> str:

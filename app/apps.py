@@ -8,4 +8,4 @@ class ICONConfig(AppConfig):
     verbose_name = "DICOM"
 
     def ready(self) -> None:
-        from app import checks  # noqa: F401  (registers them)
+        from .health import checks  # noqa: F401  (registers them)

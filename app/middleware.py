@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-ZONE_COOKIE = "time_zone"  # which static/app/times.js sets to the browser's
+ZONE_COOKIE = "time_zone"  # which static/app/shared/times.js sets to the browser's
 
 
 def no_store(

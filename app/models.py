@@ -344,7 +344,7 @@ class ArchiveMember(models.Model):
     size = models.PositiveBigIntegerField()  # bytes, unpacked
     sha256 = models.CharField("SHA-256", max_length=64, blank=True)
     outcome = models.CharField(max_length=16, choices=Outcome)
-    reason = models.CharField(max_length=32, blank=True)  # a code of app.dicom.reasons
+    reason = models.CharField(max_length=32, blank=True)  # a code of app.reasons
     detail = models.CharField(max_length=1000, blank=True)  # its sentence
     instance = models.ForeignKey(
         DICOMInstance, on_delete=models.SET_NULL, null=True, blank=True, related_name="members"

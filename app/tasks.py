@@ -13,7 +13,9 @@ from celery_progress.backend import ProgressRecorder
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from kombu.exceptions import OperationalError as BrokerAway
 
-from . import claims, housekeeping, ingest, removal
+from .catalogue import removal
+from .health import housekeeping
+from .uploads import claims, ingest
 
 SWEEP = 10.0  # seconds
 

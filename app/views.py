@@ -19,10 +19,11 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from . import claims, tasks, versions
-from .changes import changes, deleted_since
+from . import tasks
 from .models import ArchiveMember, DICOMFile, Outcome, Status
-from .progress import OUTCOME_HINTS, counted, is_live, upload_status
+from .uploads import claims, conflicts
+from .uploads.changes import changes, deleted_since
+from .uploads.status import OUTCOME_HINTS, counted, is_live, upload_status
 
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
 LEDGER_ROWS = 100  # on one page
@@ -133,7 +134,7 @@ def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
         context["deleted"] = deleted_since(upload)
     if whole and request.user.has_perms(CATALOGUE):
         context["changes"] = changes(upload)
-    return render(request, "processing_error.html" if failed else "upload_result.html", context)
+    return render(request, "processing_error.html" if failed else "uploads/result.html", context)
 
 
 @staff_member_required
@@ -149,7 +150,7 @@ def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
         announce_start(request, tasks.start([pk], use_versions=True))
         return redirect(progress_url([pk]))
     page = Paginator(_conflicts(request, upload), VERSIONS).get_page(request.GET.get("page"))
-    found = versions.versions(upload, page)
+    found = conflicts.versions(upload, page)
     context = {
         "title": "Use these versions" if may_process else "What differs",
         "upload": upload,
@@ -157,9 +158,9 @@ def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
         "may_see_values": request.user.has_perms(CATALOGUE),
         "page": page,
         "versions": found,
-        "differing": versions.names(found),
+        "differing": conflicts.names(found),
     }
-    return render(request, "use_versions.html", context)
+    return render(request, "uploads/use_versions.html", context)
 
 
 @staff_member_required

@@ -173,7 +173,7 @@ def arguments() -> argparse.Namespace:
 
 def against(options: argparse.Namespace) -> Iterator[str]:
     yield f"{machine()}, {date.today()}; this tree of that of {options.against}, in turn\n"
-    yield "| archive | pairs | time | interval | peak memory | interval | seconds, before and after |"
+    yield "| archive | pairs | time | interval | memory | interval | seconds, before and after |"
     yield "| --- | ---: | ---: | --- | ---: | --- | --- |"
     for name, pairs in trees.compare(
         options.corpora, options.folder, options.scale, options.against, options.pairs, options.most

@@ -27,14 +27,14 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import ConnectionHandler, connection, connections
 
-from app import ingest
+from app.health.verify import verify
 from app.management.commands.import_archive import keep_copy
 from app.management.commands.up import broker_command
 from app.models import DICOMFile
-from app.verify import verify
+from app.uploads import ingest
 from icon.processes import child_of_this
 from icon.settings import database
-from tests.objects import ct_image, uid, zip_of
+from tests.making.objects import ct_image, uid, zip_of
 
 START_SECONDS = 60
 

@@ -7,10 +7,10 @@ from string import Formatter
 
 import pytest
 
-from app.dicom import reasons
+from app import reasons
 from app.models import ArchiveMember, DICOMFile
 
-APP = Path(reasons.__file__).parents[1]
+APP = Path(reasons.__file__).parent
 GROUPS = ("ARCHIVE", "SKIPPED", "FAILED", "KNOWN", "WARNINGS", "STORAGE", "ENDS")
 TAKES_A_CODE = {
     "ArchiveRefused": "ARCHIVE",

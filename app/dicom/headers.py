@@ -10,8 +10,9 @@ from struct import error as StructError
 from struct import unpack_from
 from typing import Generic, NamedTuple, TypeVar
 
+from app.errors import Expected, MemberFailed, MemberSkipped
+
 from . import scanner, text
-from .errors import Expected, MemberFailed, MemberSkipped
 from .layouts import Laid, Layouts
 from .records import (
     Header,

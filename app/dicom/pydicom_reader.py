@@ -12,7 +12,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_partial, read_sequence_item
 from pydicom.tag import BaseTag
 
-from .errors import MemberFailed
+from app.errors import MemberFailed
+
 from .scanner import LONG, LONGEST, STOP, UNDEFINED, WHOLE, Element, Wanted, uid_of
 
 Found = TypeVar("Found")

@@ -13,7 +13,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import NamedTuple
 
-from .errors import MemberFailed
+from app.errors import MemberFailed
 
 Buffer = bytes | mmap
 Element = tuple[bytes, bytes]  # its VR, empty in implicit VR; its value

@@ -11,8 +11,9 @@ from math import isfinite
 from struct import calcsize, unpack
 from typing import NamedTuple, Protocol, TypeVar
 
+from app.errors import MemberFailed
+
 from . import text
-from .errors import MemberFailed
 from .records import ReadWarning
 from .scanner import LONGEST, Element, Wanted, uid_of
 

@@ -7,9 +7,9 @@ from django import template
 from django.conf import settings
 from django.utils.dateparse import parse_datetime
 
-from app.dicom.sizes import human_size
+from app.catalogue.names import person_name, plain, row_name
 from app.models import Outcome, Stage
-from app.names import person_name, plain, row_name
+from app.wording import human_size
 
 register = template.Library()
 register.filter(person_name)

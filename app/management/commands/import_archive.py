@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from app import ingest
 from app.models import DICOMFile, Status, random_archive_name
+from app.uploads import ingest
 from icon.processes import collect_seldom
 
 FICLONE = 0x40049409  # ioctl_ficlone(2): share the file's blocks instead of copying them

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from app.health.verify import verify
 from app.models import DICOMInstance
-from app.verify import verify
 
 
 class Command(BaseCommand):

@@ -1,0 +1,406 @@
+"""The child process: members in, messages out.
+
+Only here are the contents of members inflated and parsed. It runs without Django, under limits
+of its own, and ends at the end of its input or with its parent.
+
+    stdin    one frame of `wire` with its orders, then one for each chunk of jobs
+    stdout   one frame for each member; for a ZIP in the ZIP, its members' first
+    mark     shared memory: which member is being read, and a counter that moves while it is
+"""
+
+import ctypes
+import gc
+import hashlib
+import itertools
+import mmap
+import os
+import resource
+import select
+import signal
+import struct
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+
+from app.archives.directory import Limits, Member, open_archive
+from app.archives.inflate import member_bytes, member_chunks
+from app.dicom.headers import looks_like_dicom, read_header
+from app.dicom.records import Header
+from app.errors import (
+    ArchiveRefused,
+    Expected,
+    MemberFailed,
+    MemberSkipped,
+    StorageFailed,
+    disk_failure,
+)
+
+from .wire import (
+    Extracted,
+    Job,
+    Orders,
+    Outbox,
+    Sender,
+    frames,
+    staged_name,
+    unpack_jobs,
+    unpack_orders,
+)
+
+MARK = struct.Struct("<qqq")  # index, inner, counter
+NOTHING = -1
+SMALL = 8_000_000  # bytes; up to this a member is inflated in one piece
+HEAD = 4_096  # bytes of a larger one that tell what it is
+STDIN = 0
+HEARD = 1 << 16  # bytes that are read at once
+AT_ONCE = 1 << 18  # bytes of messages
+# Linux puts more into larger pieces of memory, which a virtual machine may have given back to its
+# host. To fetch those again took a third of an import of CT images there.
+WRITTEN = 1 << 16  # bytes that are written at once
+UNSENT = 16_000_000  # bytes of messages that may wait for the parent while the next are made
+ZIP_SIGNATURE = b"PK\x03\x04"
+PR_SET_PDEATHSIG = 1
+NICE = 10
+STORAGE = "storage"  # the outcome that stops the run
+
+# Formats that are ZIPs by content and nobody's archive of images.
+NOT_ARCHIVES = (
+    ".jar", ".war", ".apk", ".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".xpi",
+)  # fmt: skip
+# What gzip, bzip2, xz, 7-Zip, RAR and Zstandard files begin with; tar has its word further on.
+OTHER_ARCHIVES = (
+    b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\0", b"7z\xbc\xaf'\x1c", b"Rar!\x1a\x07", b"(\xb5/\xfd",
+)  # fmt: skip
+TAR_SIGNATURE = b"ustar"
+SYSTEM_FOLDERS = ("__macosx",)
+SYSTEM_NAMES = (".ds_store", "thumbs.db", "desktop.ini", "autorun.inf", "ehthumbs.db")
+SYSTEM_SUFFIXES = (
+    ".exe", ".dll", ".inf", ".ini", ".bat", ".cmd", ".msi", ".cab", ".ocx", ".sys", ".lnk",
+    ".ico", ".jar", ".class", ".so", ".dylib", ".plist",
+)  # fmt: skip
+
+
+def main() -> None:
+    outbox = Outbox(os.dup(1))
+    os.dup2(2, 1)  # nothing that a library prints may mix with the messages
+    heard = _listen(outbox)
+    orders = unpack_orders(next(heard))
+    confine(orders.memory, orders.parent)
+    # Its parent, the only one that files and commits, goes first, and so does the web server.
+    os.nice(NICE)
+    reader, sender = Reader(orders), Sender()
+    # What is imported stays, and the fast path makes no cycles: collect seldom.
+    gc.freeze()
+    gc.set_threshold(50_000)
+    for body in heard:
+        for job in unpack_jobs(body):
+            if job.member.size > SMALL:
+                outbox.send_down_to(0)  # what precedes it need not wait for it
+            for extracted in reader.extract(job):
+                pieces = sender.frame(extracted)
+                del extracted  # its contours may be as many megabytes again
+                outbox.put(*pieces)
+                del pieces
+                if outbox.size > AT_ONCE:  # a ZIP inside may hold any number of members
+                    outbox.send_down_to(UNSENT)
+        reader.rest()
+        outbox.send_down_to(UNSENT)
+
+
+def _listen(outbox: Outbox) -> Iterator[memoryview]:
+    """What the parent says, to the end; what it has not taken yet goes out meanwhile."""
+    arrived = bytearray()
+    while data := _heard(outbox):
+        arrived += data
+        yield from frames(arrived)
+
+
+def _heard(outbox: Outbox) -> bytes:
+    outbox.send()
+    while outbox.size and not select.select([STDIN], [outbox.pipe], [])[0]:
+        outbox.send()
+    return os.read(STDIN, HEARD)
+
+
+def confine(memory: int, parent: int) -> None:
+    """Limit this process, and let it end with its parent."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit()
+
+
+class Reader:
+    """Reads members of one archive into one staging folder."""
+
+    def __init__(self, orders: Orders) -> None:
+        self.archive = orders.archive
+        self.staging = orders.staging
+        self.mark = mmap.mmap(orders.mark, MARK.size)
+        self.limits = self.left = orders.limits
+        self.taken = 0, 0  # members and bytes; see Job
+        self.header_limits = orders.header_limits
+        self.assumed_charset = orders.assumed_charset
+        self.counter = 0
+        self.used = False  # whether it has read a member before
+
+    def extract(self, job: Job) -> Iterator[Extracted]:
+        """What became of a member: first of what a ZIP there holds, last of the member itself."""
+        numbers = itertools.count()
+        yield from self._extract(job, self.archive, job.member, numbers, "", self._left(job))
+        self.used = True
+
+    def _left(self, job: Job) -> Limits:
+        """What a ZIP inside may hold."""
+        if self.taken != (job.members, job.total):
+            self.taken = job.members, job.total
+            self.left = replace(
+                self.limits,
+                members=self.limits.members - job.members,
+                total=self.limits.total - job.total,
+            )
+        return self.left
+
+    def rest(self) -> None:
+        self._sign(NOTHING, 0)
+
+    def _extract(
+        self,
+        job: Job,
+        source: int,
+        member: Member,
+        numbers: "itertools.count[int]",
+        folder: str,
+        limits: Limits,
+    ) -> Iterator[Extracted]:
+        number, name = next(numbers), folder + member.name
+        self._sign(job.member.index, number)
+        content: Content | None = None
+        result: Header | Expected
+        try:
+            if number in job.given_up:
+                raise MemberFailed(job.given_up[number])
+            content = self._inflate(source, member, staged_name(job.member.index, number), limits)
+            result = self._header(content)
+        except Expected as reason:
+            result = reason
+        except MemoryError:
+            result = MemberFailed("too_much_memory")
+        if isinstance(result, MemberFailed) and result.code == "too_much_memory" and self.used:
+            # What earlier members left may be to blame: a fresh extractor reads it once more.
+            os._exit(1)
+        if content and isinstance(result, MemberSkipped) and is_archive(content.head, name):
+            result = yield from self._inside(job, content, numbers, f"{name}/", limits)
+        if number not in job.seen:
+            told = [self._told(job.member.index, number, name, member, content, result)]
+            del content, result  # while it is sent, nothing of it is kept here
+            yield told.pop()
+        elif content:
+            content.drop()
+
+    def _inside(
+        self,
+        job: Job,
+        content: "Content",
+        numbers: "itertools.count[int]",
+        folder: str,
+        limits: Limits,
+    ) -> Generator[Extracted, None, Expected]:
+        """Read a ZIP in the ZIP, and return what to say of that itself."""
+        if limits.nesting < 1:
+            return MemberSkipped("nested_too_deep", limit=self.limits.nesting)
+        source = content.open()
+        try:
+            inner = open_archive(source, limits)
+            within = limits.inside(inner.member_count, inner.total_size)
+            for member in inner.members():
+                yield from self._extract(job, source, member, numbers, folder, within)
+        except ArchiveRefused as why:
+            return MemberFailed("nested_refused", why=why.sentence)
+        finally:
+            os.close(source)
+        return MemberSkipped("nested_archive")
+
+    def _inflate(self, source: int, member: Member, name: str, limits: Limits) -> "Content":
+        if member.is_link:
+            raise MemberSkipped("link")
+        if max(member.size, member.packed_size) <= SMALL:
+            data = member_bytes(source, member, limits)
+            return Content(self.staging, name, hashlib.sha256(data).hexdigest(), data)
+        return self._inflate_large(source, member, name, limits)
+
+    def _inflate_large(self, source: int, member: Member, name: str, limits: Limits) -> "Content":
+        chunks = member_chunks(source, member, limits)
+        head = _at_least(HEAD, chunks)
+        if not (looks_like_dicom(head) or head.startswith(ZIP_SIGNATURE)):
+            raise _no_dicom(head)
+        part, digest = _part(name), hashlib.sha256()
+        try:
+            with _new_file(part, self.staging) as fd:
+                for chunk in itertools.chain([head], chunks):
+                    _write(fd, chunk)
+                    digest.update(chunk)
+                    self._sign_on()
+        except Expected:
+            _unlink(part, self.staging)
+            raise
+        mapped = _map_head(part, self.staging, self.header_limits.header)
+        truncated = len(mapped) < member.size
+        return Content(self.staging, name, digest.hexdigest(), mapped, truncated, part)
+
+    def _header(self, content: "Content") -> Header:
+        return read_header(
+            content.head,
+            limits=self.header_limits,
+            assumed_charset=self.assumed_charset,
+            truncated=content.truncated,
+        )
+
+    def _told(
+        self,
+        index: int,
+        number: int,
+        name: str,
+        member: Member,
+        content: "Content | None",
+        result: Header | Expected,
+    ) -> Extracted:
+        sha256 = content.sha256 if content else ""
+        try:
+            if isinstance(result, Header) and content:
+                content.keep()
+                return Extracted(index, number, name, member.size, sha256, "", "", header=result)
+            if content:
+                content.drop()
+        except StorageFailed as failure:
+            result = failure
+        assert isinstance(result, Expected)
+        if content and result.code == "not_dicom":
+            result = _no_dicom(content.head)
+        result = _system_file(name, result)
+        outcome = OUTCOMES[type(result)]
+        return Extracted(
+            index, number, name, member.size, sha256, outcome, result.code, result.facts
+        )
+
+    def _sign(self, index: int, inner: int) -> None:
+        self.counter += 1
+        self.mark[:] = MARK.pack(index, inner, self.counter)
+
+    def _sign_on(self) -> None:
+        index, inner, _ = MARK.unpack(self.mark)
+        self._sign(index, inner)
+
+
+OUTCOMES = {MemberSkipped: "skipped", MemberFailed: "failed", StorageFailed: STORAGE}
+
+
+@dataclass(slots=True)
+class Content:
+    """A member's bytes: in memory, or, where they are many, in its `.part` file."""
+
+    staging: int
+    name: str
+    sha256: str
+    head: bytes | mmap.mmap  # the whole, or as much as a header may take
+    truncated: bool = False
+    part: str = ""
+
+    def keep(self) -> None:
+        """Leave it in staging under its name.
+
+        What is whole and checked in memory gets its name at once; only a committed row will
+        tell a whole file from one that a crash cut short.
+        """
+        try:
+            if self.part:
+                os.rename(self.part, self.name, src_dir_fd=self.staging, dst_dir_fd=self.staging)
+            else:
+                with _new_file(self.name, self.staging) as fd:
+                    _write(fd, self.head)
+        except OSError as error:
+            raise disk_failure(error) from error
+
+    def drop(self) -> None:
+        if self.part:
+            _unlink(self.part, self.staging)
+
+    def open(self) -> int:
+        """A descriptor to read it from."""
+        if self.part:
+            return os.open(self.part, os.O_RDONLY, dir_fd=self.staging)
+        fd = os.memfd_create("member")
+        _write(fd, self.head)
+        return fd
+
+
+def is_archive(head: bytes | mmap.mmap, name: str) -> bool:
+    return head[:4] == ZIP_SIGNATURE and not name.lower().endswith(NOT_ARCHIVES)
+
+
+def _part(name: str) -> str:
+    return name.removesuffix(".dcm") + ".part"
+
+
+@contextmanager
+def _new_file(name: str, folder: int) -> Iterator[int]:
+    try:
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640, dir_fd=folder)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise disk_failure(error) from error
+
+
+def _write(fd: int, data: bytes | mmap.mmap) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view[:WRITTEN]) :]
+
+
+def _unlink(name: str, folder: int) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+
+
+def _at_least(size: int, chunks: Iterator[bytes]) -> bytes:
+    taken = b""
+    while len(taken) < size and (chunk := next(chunks, b"")):
+        taken += chunk
+    return taken
+
+
+def _map_head(name: str, folder: int, limit: int) -> mmap.mmap:
+    fd = os.open(name, os.O_RDONLY, dir_fd=folder)
+    try:
+        return mmap.mmap(fd, min(os.fstat(fd).st_size, limit), access=mmap.ACCESS_READ)
+    finally:
+        os.close(fd)
+
+
+def _no_dicom(head: bytes | mmap.mmap) -> MemberSkipped:
+    packed = head[:8].startswith(OTHER_ARCHIVES) or head[257:262] == TAR_SIGNATURE
+    return MemberSkipped("other_archive" if packed else "not_dicom")
+
+
+def _system_file(name: str, result: Expected) -> Expected:
+    """Say of junk that it is junk."""
+    folder, _, last = name.lower().replace("\\", "/").rpartition("/")
+    is_system = (
+        last in SYSTEM_NAMES
+        or last.startswith("._")
+        or last.endswith(SYSTEM_SUFFIXES)
+        or any(part in SYSTEM_FOLDERS for part in folder.split("/"))
+    )
+    if is_system and result.code in ("not_dicom", "empty_file", "other_archive"):
+        return MemberSkipped("system_file")
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,386 @@
+"""The extractors of one run, seen from their parent: jobs out, results back in directory order.
+
+The order makes the catalogue independent of which extractor was faster. A member whose
+extractor died or hung is read once more, alone, by a fresh one; if that ends too, the member
+fails. So killing an extractor from outside changes nothing.
+"""
+
+import fcntl
+import mmap
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import IO
+
+from app.archives.directory import Archive, Limits, Member
+from app.dicom.headers import HeaderLimits
+from app.errors import StorageFailed
+
+from .extractor import MARK, NOTHING, STORAGE
+from .wire import Extracted, Job, Orders, Outbox, Receiver, frame
+
+CHUNK_MEMBERS, CHUNK_BYTES = 32, 4_000_000  # of jobs that are sent at once
+# What an extractor has to do while its parent syncs and commits.
+AHEAD_MEMBERS, AHEAD_BYTES = 768, 128_000_000
+PIPE_BYTES = 1 << 20  # the most that Linux gives an ordinary user
+WINDOW = 4_096  # members that may be on their way
+HELD_BYTES = 16_000_000  # results that may wait for an earlier member
+READ_BYTES = 1 << 20
+TICK = 0.5  # seconds
+BYTES_PER_SECOND = 5_000_000  # a member may take a second more for each of these
+DEATHS = 2  # after which a member is given up
+IDLE_DEATHS = 20  # extractors in a row that end before they read anything
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    # Where Python may not keep what it compiled, each extractor takes 25 ms more to start.
+    "PYTHONDONTWRITEBYTECODE": "",
+    # glibc gives a member's memory back to the system and fetches it again for the next one,
+    # page fault by page fault: 0.15 s of 1 s on CT images. Let it keep up to 64 MB.
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "67108864",
+}
+BASE = Path(__file__).resolve().parents[2]
+
+
+class ExtractorsFail(RuntimeError):
+    """Extractors end before they read anything: the installation is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How extractors are run: see the settings of the same names."""
+
+    extractors: int
+    member_seconds: float
+    limits: Limits
+    header_limits: HeaderLimits
+    assumed_charset: str
+    memory: int = 384_000_000  # bytes of address space for each
+
+
+@dataclass(slots=True)
+class Child:
+    process: "subprocess.Popen[bytes]"
+    mark: mmap.mmap
+    outbox: Outbox
+    jobs: dict[int, Member] = field(default_factory=dict)  # sent and unanswered, in order
+    receiver: Receiver = field(default_factory=Receiver)
+    last_mark: bytes = b""
+    job_bytes: int = 0  # unpacked, of all jobs
+    silent: float = 0.0  # seconds without a sign
+    alone: bool = False  # it reads one suspect, and gets nothing else meanwhile
+
+    @property
+    def reading(self) -> tuple[int, int]:
+        """Index and inner number of the member it is at."""
+        index, inner, _ = MARK.unpack(self.mark)
+        return index, inner
+
+    @property
+    def wants_jobs(self) -> bool:
+        return len(self.jobs) <= AHEAD_MEMBERS and self.job_bytes <= AHEAD_BYTES
+
+    def finish(self, index: int) -> None:
+        member = self.jobs.pop(index, None)
+        self.job_bytes -= member.size if member else 0
+        self.alone = False
+
+    def show_sign(self) -> None:
+        self.last_mark, self.silent = bytes(self.mark), 0.0
+
+    def is_on_disk(self) -> bool:
+        """It waits for the disk, in a sleep that cannot be interrupted: slow, not hung."""
+        try:
+            status = Path(f"/proc/{self.process.pid}/stat").read_bytes()
+        except FileNotFoundError:
+            return False
+        return status.rpartition(b")")[2].split()[0] == b"D"
+
+
+class Pool:
+    """Extractors for one archive.
+
+    Parameters
+    ----------
+    archive, staging
+        Descriptors of the archive and of the staging folder.
+    """
+
+    def __init__(self, archive: int, staging: int, settings: Settings) -> None:
+        self.archive, self.staging, self.settings = archive, staging, settings
+        self.seen: defaultdict[int, set[int]] = defaultdict(set)
+        self.given_up: defaultdict[int, dict[int, str]] = defaultdict(dict)
+        self.deaths: Counter[tuple[int, int]] = Counter()
+        self.idle_deaths = 0
+        self.members = self.total = 0  # in the archive and in ZIPs inside; bytes, unpacked
+        self.order: deque[int] = deque()  # indexes that were sent, not yet handed on
+        self.arrived: defaultdict[int, deque[Extracted]] = defaultdict(deque)
+        self.held = 0  # bytes in arrived
+        self.again: deque[Member] = deque()  # to be sent once more
+        self.suspects: deque[Member] = deque()  # to be sent once more, alone
+        self.selector = selectors.DefaultSelector()
+        self.children: list[Child] = []
+
+    def __enter__(self) -> "Pool":
+        self.children = [self._spawn() for _ in range(self.settings.extractors)]
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for child in self.children:
+            child.process.kill()
+        for child in self.children:
+            self._part_with(child)
+        self.selector.close()
+
+    def results(
+        self, archive: Archive, members: Iterable[Member], seen: dict[int, set[int]]
+    ) -> Iterator[Extracted | None]:
+        """What became of these members of an archive, in their order.
+
+        Yields None at least every `TICK` while nothing arrives, so that the caller can look up.
+
+        Parameters
+        ----------
+        seen
+            By index of a ZIP inside: the inner numbers that an earlier run catalogued.
+
+        Raises
+        ------
+        StorageFailed
+            An extractor could not read or write the disk.
+        """
+        self.members, self.total = archive.member_count, archive.total_size
+        self.seen.update(seen)
+        source = iter(members)
+        while True:
+            self._feed(source)
+            if not self.order:
+                return
+            self._listen()
+            if self._has_next:
+                yield from self._in_order()
+            else:
+                yield None
+
+    def _feed(self, source: Iterator[Member]) -> None:
+        for child in self.children:
+            if child.alone:
+                continue
+            if self.suspects:
+                if not child.jobs:
+                    self._send(child, [self.suspects.popleft()], alone=True)
+                continue
+            while child.wants_jobs:
+                chunk = self._chunk(source)
+                if not chunk:
+                    break
+                self._send(child, chunk)
+
+    def _chunk(self, source: Iterator[Member]) -> list[Member]:
+        chunk: list[Member] = []
+        size = 0
+        while len(chunk) < CHUNK_MEMBERS and size < CHUNK_BYTES:
+            member = self._next(source)
+            if member is None:
+                break
+            chunk.append(member)
+            size += member.size
+        return chunk
+
+    def _next(self, source: Iterator[Member]) -> Member | None:
+        if self.again:
+            return self.again.popleft()
+        if len(self.order) >= WINDOW or self.held >= HELD_BYTES:
+            return None
+        member = next(source, None)
+        if member:
+            self.order.append(member.index)
+        return member
+
+    def _send(self, child: Child, chunk: list[Member], alone: bool = False) -> None:
+        jobs = [
+            Job(
+                member,
+                sorted(self.seen.get(member.index, ())),
+                self.given_up.get(member.index, {}),
+                self.members,
+                self.total,
+            )
+            for member in chunk
+        ]
+        child.jobs.update((member.index, member) for member in chunk)
+        child.job_bytes += sum(member.size for member in chunk)
+        child.alone = alone
+        child.show_sign()
+        self._write(child, jobs)
+
+    def _write(self, child: Child, value: Orders | list[Job]) -> None:
+        # Where it died, its end is seen, and its jobs sent again, when it is listened to.
+        child.outbox.put(frame(value))
+        child.outbox.send()
+
+    def _listen(self) -> None:
+        """Take what the extractors say, waiting up to a tick for the first of it."""
+        listened = [child for child in self.children if self._wants(child)]
+        for child in self.children:
+            self._watch(child.process.stdout, child, child in listened)
+            self._watch(child.process.stdin, child, bool(child.outbox.size), EVENT_WRITE)
+        started = time.monotonic()
+        events = self.selector.select(TICK)
+        elapsed = time.monotonic() - started
+        ready = [key.data for key, event in events if event == EVENT_READ]
+        for key, event in events:
+            if event == EVENT_WRITE:
+                key.data.outbox.send()
+        for child in ready:
+            self._read(child)
+        for child in listened:
+            if child in self.children and child not in ready:
+                self._check_sign(child, elapsed)
+
+    def _wants(self, child: Child) -> bool:
+        """While too much waits, only the extractor that has the next member may speak."""
+        arriving = sum(len(other.receiver.buffer) for other in self.children)
+        return self.held + arriving < 2 * HELD_BYTES or self.order[0] in child.jobs
+
+    def _read(self, child: Child) -> None:
+        assert child.process.stdout
+        data = os.read(child.process.stdout.fileno(), READ_BYTES)
+        if not data:
+            self._replace(child, "reader_crashed")
+            return
+        child.show_sign()
+        child.receiver.buffer += data
+        self._take(child)
+
+    def _take(self, child: Child) -> None:
+        for extracted in child.receiver.members():
+            if extracted.outcome == STORAGE:
+                raise StorageFailed(extracted.reason, **extracted.facts)
+            self.idle_deaths = 0
+            self.arrived[extracted.index].append(extracted)
+            self.held += extracted.weight
+            if extracted.inner:
+                self.seen[extracted.index].add(extracted.inner)
+                self.members += 1
+                self.total += extracted.size
+            else:
+                child.finish(extracted.index)
+
+    @property
+    def _has_next(self) -> bool:
+        return bool(self.order and self.arrived.get(self.order[0]))
+
+    def _in_order(self) -> Iterator[Extracted]:
+        while self._has_next:
+            waiting = self.arrived[self.order[0]]
+            while waiting:
+                extracted = waiting.popleft()
+                self.held -= extracted.weight
+                yield extracted
+                if not extracted.inner:
+                    del self.arrived[extracted.index]
+                    self.seen.pop(extracted.index, None)
+                    self.order.popleft()
+
+    def _check_sign(self, child: Child, elapsed: float) -> None:
+        if bytes(child.mark) != child.last_mark or not child.jobs or child.is_on_disk():
+            child.show_sign()
+            return
+        child.silent += elapsed
+        member = child.jobs.get(child.reading[0])
+        size = member.size if member else 0
+        if child.silent > self.settings.member_seconds + size / BYTES_PER_SECOND:
+            self._replace(child, "reader_hung")
+
+    def _replace(self, child: Child, code: str) -> None:
+        """Bury an extractor, see to its jobs, and start a fresh one."""
+        child.process.kill()
+        self._take(child)
+        index, inner = child.reading
+        culprit = child.jobs.pop(index, None)
+        if culprit:
+            self._suspect(culprit, inner, code)
+        else:
+            self._count_idle_death()
+        self.again.extendleft(reversed(child.jobs.values()))
+        self.children.remove(child)
+        self._part_with(child)
+        self.children.append(self._spawn())
+
+    def _suspect(self, member: Member, inner: int, code: str) -> None:
+        self.deaths[member.index, inner] += 1
+        if self.deaths[member.index, inner] >= DEATHS:
+            self.given_up[member.index][inner] = code
+        self.suspects.append(member)
+
+    def _count_idle_death(self) -> None:
+        self.idle_deaths += 1
+        if self.idle_deaths >= IDLE_DEATHS:
+            raise ExtractorsFail
+
+    def _spawn(self) -> Child:
+        mark_fd = os.memfd_create("mark")
+        try:
+            os.ftruncate(mark_fd, MARK.size)
+            mark = mmap.mmap(mark_fd, MARK.size)
+            mark[:] = MARK.pack(NOTHING, 0, 0)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "app.sandbox.extractor"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # what libraries say there may quote a patient
+                pass_fds=(self.archive, self.staging, mark_fd),
+                cwd=BASE,
+                env=os.environ | ENVIRONMENT,
+            )
+        except OSError:
+            os.close(mark_fd)
+            raise
+        assert process.stdin
+        assert process.stdout
+        with suppress(PermissionError):  # a user has only so much memory for pipes
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        child = Child(process, mark, Outbox(process.stdin.fileno()))
+        self._write(child, self._orders(mark_fd))
+        os.close(mark_fd)
+        child.show_sign()
+        return child
+
+    def _orders(self, mark: int) -> Orders:
+        return Orders(
+            archive=self.archive,
+            staging=self.staging,
+            mark=mark,
+            parent=os.getpid(),
+            memory=self.settings.memory,
+            limits=self.settings.limits,
+            header_limits=self.settings.header_limits,
+            assumed_charset=self.settings.assumed_charset,
+        )
+
+    def _watch(
+        self, pipe: IO[bytes] | None, child: Child, wanted: bool, event: int = EVENT_READ
+    ) -> None:
+        assert pipe
+        watched = pipe in self.selector.get_map()
+        if wanted and not watched:
+            self.selector.register(pipe, event, child)
+        elif watched and not wanted:
+            self.selector.unregister(pipe)
+
+    def _part_with(self, child: Child) -> None:
+        child.process.wait()
+        for pipe in (child.process.stdin, child.process.stdout):
+            assert pipe
+            self._watch(pipe, child, wanted=False)
+            pipe.close()
+        child.mark.close()

@@ -1,0 +1,245 @@
+"""One upload's staging folder: where members wait, and the way from there into the tree.
+
+Staging is the redo log: a staged file whose row is committed is published, any other is
+rubbish. It lies below the processed root, so that publishing is a link, never a copy.
+"""
+
+import ctypes
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Collection, Iterable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from app.errors import disk_failure
+
+STAGING, FOUND, SUPERSEDED = ".staging", ".found", ".superseded"
+LOCK_SECONDS = 60
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Busy(Exception):
+    """Another run holds this upload's staging folder."""
+
+
+class Staging:
+    """The staging folder of one upload, held by one process at a time.
+
+    Parameters
+    ----------
+    root
+        The processed root.
+    upload
+        The upload's primary key, which names the folder.
+    wait
+        How many seconds to wait for a run that still holds it.
+
+    Raises
+    ------
+    Busy
+        Another run still holds it.
+    StorageFailed
+        The folder cannot be made.
+    """
+
+    def __init__(self, root: Path, upload: int, wait: float = LOCK_SECONDS) -> None:
+        self.root = root
+        self.folder = root / STAGING / str(upload)
+        with ExitStack() as opened:
+            try:
+                root.mkdir(parents=True, exist_ok=True, mode=0o750)
+                self.root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+                opened.callback(os.close, self.root_fd)
+                self.fd = self._lock(wait)
+            except OSError as error:
+                raise disk_failure(error) from error
+            opened.pop_all()
+
+    def __enter__(self) -> "Staging":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self.fd)
+        os.close(self.root_fd)
+
+    def names(self) -> list[str]:
+        try:
+            return [entry.name for entry in self.folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise disk_failure(error) from error
+
+    def sync(self, mode: str, names: Iterable[str]) -> None:
+        """Make staged bytes durable before their rows are committed.
+
+        A failed sync is never tried again: the kernel may have dropped the pages. The run
+        stops, and the next one writes the bytes anew.
+        """
+        try:
+            if mode == "batch" and _libc.syncfs(self.fd):
+                raise OSError(ctypes.get_errno(), "syncfs")
+            if mode == "file":
+                for name in names:
+                    self._sync_file(name)
+                os.fsync(self.fd)
+        except OSError as error:
+            raise disk_failure(error) from error
+
+    def empty(self, names: Iterable[str]) -> None:
+        """Let go of the bytes of staged files; what was not yet written to the disk never is."""
+        try:
+            for name in names:
+                fd = os.open(name, os.O_WRONLY | os.O_TRUNC, dir_fd=self.fd)
+                os.close(fd)
+        except OSError as error:
+            raise disk_failure(error) from error
+
+    def publish(self, name: str, path: str, sha256: str, superseded: Collection[str] = ()) -> str:
+        """Give a staged file its place in the tree.
+
+        A version that stands there and that the catalogue has replaced (its SHA-256 is one of
+        `superseded`) is kept under `.superseded`. For any other file nothing is done, and its
+        SHA-256 is returned: see `set_aside` and `keep_superseded`. "" where all is done.
+        """
+        try:
+            stranger = self._place(name, path, sha256, superseded)
+            if not stranger:
+                self.discard(name)
+        except OSError as error:
+            raise disk_failure(error) from error
+        return stranger
+
+    def set_aside(self, path: str, sha256: str) -> None:
+        """Keep a file that stands in an object's place, and is unknown, under `.found`."""
+        try:
+            self._keep(path, f"{FOUND}/{sha256}")
+            os.unlink(path, dir_fd=self.root_fd)
+        except OSError as error:
+            raise disk_failure(error) from error
+
+    def keep_superseded(self, name: str, sha256: str) -> None:
+        """Keep a staged file that was replaced before it came to its place."""
+        try:
+            (self.root / SUPERSEDED).mkdir(exist_ok=True, mode=0o750)
+            with suppress(FileExistsError):
+                os.link(
+                    name,
+                    superseded_path(sha256),
+                    src_dir_fd=self.fd,
+                    dst_dir_fd=self.root_fd,
+                )
+            self.discard(name)
+        except OSError as error:
+            raise disk_failure(error) from error
+
+    def discard(self, name: str) -> None:
+        try:
+            os.unlink(name, dir_fd=self.fd)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise disk_failure(error) from error
+
+    def remove(self) -> None:
+        """Delete what is left, and the folder."""
+        for name in self.names():
+            self.discard(name)
+        try:
+            self.folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise disk_failure(error) from error
+
+    def _lock(self, wait: float) -> int:
+        deadline = time.monotonic() + wait
+        while True:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            if self._try_lock(fd):
+                return fd
+            os.close(fd)
+            if time.monotonic() >= deadline:
+                raise Busy
+            time.sleep(0.1)
+
+    def _try_lock(self, fd: int) -> bool:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The run that held it may have removed the folder: then this is a lock on nothing.
+            return os.path.samestat(os.fstat(fd), self.folder.stat())
+        except (BlockingIOError, FileNotFoundError):
+            return False
+
+    def _sync_file(self, name: str) -> None:
+        fd = os.open(name, os.O_RDONLY, dir_fd=self.fd)
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+
+    def _place(self, name: str, path: str, sha256: str, superseded: Collection[str]) -> str:
+        while not self._linked(name, path):
+            there = self._sha256_at(path)
+            if there in superseded:
+                self._keep(path, superseded_path(there))
+                os.rename(name, path, src_dir_fd=self.fd, dst_dir_fd=self.root_fd)
+                return ""
+            if there:
+                return "" if there == sha256 else there
+        return ""
+
+    def _linked(self, name: str, path: str) -> bool:
+        """Link the staged file to its place; False where something stands there."""
+        try:
+            self._link(name, path)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            # The first file of its series, or a delete took the empty folder away.
+            os.stat(name, dir_fd=self.fd)
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            return False
+        return True
+
+    def _link(self, name: str, path: str) -> None:
+        try:
+            os.link(name, path, src_dir_fd=self.fd, dst_dir_fd=self.root_fd)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            if (self.root / path).exists():
+                raise FileExistsError from error
+            os.rename(name, path, src_dir_fd=self.fd, dst_dir_fd=self.root_fd)
+
+    def _sha256_at(self, path: str) -> str:
+        try:
+            return file_sha256(self.root / path)
+        except FileNotFoundError:
+            return ""
+
+    def _keep(self, path: str, kept: str) -> None:
+        (self.root / kept).parent.mkdir(exist_ok=True, mode=0o750)
+        with suppress(FileExistsError):
+            os.link(path, kept, src_dir_fd=self.root_fd, dst_dir_fd=self.root_fd)
+
+
+def superseded_path(sha256: str) -> str:
+    return f"{SUPERSEDED}/{sha256}.dcm"
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def free_bytes(folder: Path) -> int:
+    """What an ordinary user may still write there."""
+    stats = os.statvfs(folder)
+    return stats.f_bavail * stats.f_frsize

@@ -1,0 +1,176 @@
+"""What an upload brought into the catalogue: patients, their studies, their series."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from django.db.models import Count, Min, Q, QuerySet
+
+from app.models import (
+    ArchiveMember,
+    DICOMFile,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    Outcome,
+    Patient,
+)
+
+from .status import counted
+
+SHOWN = 200  # series
+NO_IMAGES = ("AU", "DOC", "ECG", "KO", "PLAN", "PR", "REG", "RTPLAN", "RTRECORD", "RTSTRUCT", "SR")
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesChange:
+    series: DICOMSeries
+    is_new: bool
+    added: int
+    replaced: int  # instances whose catalogued version this upload's took the place of
+
+    @property
+    def words(self) -> str:
+        """What came: "24 images", "+24 images", "2 objects replaced"."""
+        noun = "object" if self.series.modality in NO_IMAGES else "image"
+        plus = "" if self.is_new else "+"
+        parts = [f"{plus}{counted(self.added, noun)}"] if self.added else []
+        if self.replaced:
+            parts.append(f"{counted(self.replaced, noun)} replaced")
+        return ", ".join(parts)
+
+
+@dataclass(slots=True)
+class StudyChange:
+    study: DICOMStudy
+    is_new: bool
+    series: list[SeriesChange] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class PatientChange:
+    patient: Patient
+    is_new: bool
+    studies: dict[int, StudyChange] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Changes:
+    patients: dict[int, PatientChange] = field(default_factory=dict)
+    more: int = 0  # series that are not shown
+
+    def add(self, change: SeriesChange, is_new: "Origin") -> None:
+        study = change.series.dicom_study
+        patient = study.patient
+        of_patient = self.patients.setdefault(
+            patient.pk, PatientChange(patient, patient.pk in is_new.patients)
+        )
+        of_study = of_patient.studies.setdefault(
+            study.pk, StudyChange(study, study.pk in is_new.studies)
+        )
+        of_study.series.append(change)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Primary keys of what an upload brought first."""
+
+    patients: Collection[int]
+    studies: Collection[int]
+    series: Collection[int]
+
+
+def stored_words(upload: DICOMFile) -> str:
+    """What an upload's files became, in words: "384 images and 2 structure sets of 1 patient".
+
+    "" where some of it has been deleted meanwhile, so that the numbers would not add up.
+    """
+    found = _stored_members(upload).aggregate(
+        members=Count("instance"),
+        objects=Count("instance", distinct=True),
+        images=Count("instance", filter=Q(instance__rows__isnull=False), distinct=True),
+        structure_sets=Count("instance", filter=Q(instance__modality="RTSTRUCT"), distinct=True),
+        studies=Count("instance__dicom_series__dicom_study", distinct=True),
+        patients=Count("instance__dicom_series__dicom_study__patient", distinct=True),
+    )
+    if found["members"] != upload.imported_count + upload.duplicate_count:
+        return ""
+    others = found["objects"] - found["images"] - found["structure_sets"]
+    parts = [
+        counted(found["images"], "image"),
+        counted(found["structure_sets"], "structure set"),
+        counted(others, "other object"),
+    ]
+    studies = found["studies"]
+    where = f" ({studies:,} studies)" if studies > 1 else ""
+    return f"{_listed(parts)} of {counted(found['patients'], 'patient')}{where}"
+
+
+def deleted_since(upload: DICOMFile) -> int:
+    """How many of the files that were stored are no longer in the catalogue."""
+    return _stored_members(upload).filter(instance=None).count()
+
+
+def _stored_members(upload: DICOMFile) -> QuerySet[ArchiveMember]:
+    stored = [Outcome.IMPORTED, Outcome.DUPLICATE]
+    return ArchiveMember.objects.filter(upload=upload, outcome__in=stored)
+
+
+def _listed(parts: list[str]) -> str:
+    """Those that are not none, as people list them."""
+    some = [part for part in parts if not part.startswith("0 ")]
+    return " and ".join([", ".join(some[:-1]), some[-1]] if len(some) > 1 else some)
+
+
+def changes(upload: DICOMFile) -> Changes:
+    """What this upload brought, in the catalogue's order; a fixed number of queries."""
+    counts = _counts(upload)
+    shown = list(
+        DICOMSeries.objects.filter(pk__in=sorted(counts)[:SHOWN])
+        .select_related("dicom_study__patient")
+        .order_by("dicom_study__patient", "dicom_study", "series_number", "pk")
+    )
+    is_new = _origin(upload, shown)
+    tree = Changes(more=max(len(counts) - SHOWN, 0))
+    for series in shown:
+        added, replaced = counts[series.pk]
+        tree.add(SeriesChange(series, series.pk in is_new.series, added, replaced), is_new)
+    return tree
+
+
+def _counts(upload: DICOMFile) -> dict[int, list[int]]:
+    """For each series touched: instances added, instances replaced."""
+    series = DICOMInstance.objects.filter(upload=upload).values("dicom_series")
+    rows = series.annotate(
+        added=Count("pk", filter=Q(superseded=[])), replaced=Count("pk", filter=~Q(superseded=[]))
+    )
+    return {pk: counts for pk, *counts in rows.values_list("dicom_series", "added", "replaced")}
+
+
+def _origin(upload: DICOMFile, shown: list[DICOMSeries]) -> Origin:
+    """A series is an upload's where its first instance is, a study where its first series is."""
+    series = {one.pk for one in shown}
+    studies = {one.dicom_study_id for one in shown}
+    patients = {one.dicom_study.patient_id for one in shown}
+    first_studies = _firsts(Patient, "studies", patients)
+    first_series = _firsts(DICOMStudy, "series", studies | set(first_studies.values()))
+    brought = _brought(upload, series | set(first_series.values()))
+    new_studies = {study for study, first in first_series.items() if first in brought}
+    new_patients = {patient for patient, first in first_studies.items() if first in new_studies}
+    return Origin(new_patients, new_studies, brought)
+
+
+def _firsts(
+    model: type[Patient] | type[DICOMStudy], children: str, pks: Collection[int]
+) -> dict[int, int]:
+    """The oldest child of each row."""
+    rows = model._default_manager.filter(pk__in=pks).annotate(first=Min(children))
+    return dict(rows.values_list("pk", "first"))
+
+
+def _brought(upload: DICOMFile, series: Collection[int]) -> set[int]:
+    """Those of the series whose first instance came with this upload."""
+    instances = DICOMInstance.objects.filter(dicom_series__in=series)
+    firsts = instances.order_by().values("dicom_series").annotate(first=Min("pk"))
+    # A replaced instance names the upload of its newest version, not the one that brought it.
+    ours = DICOMInstance.objects.filter(pk__in=firsts.values("first"), upload=upload, superseded=[])
+    return set(ours.values_list("dicom_series", flat=True))

@@ -1,0 +1,370 @@
+"""Who runs an upload: queue, claim, lease, heartbeat, cancel, sweep.
+
+The row is the truth and the broker only a doorbell: whoever is told of an upload, once or five
+times, gets to run it only by the one UPDATE in `claim`, and every later write is conditional on
+the run id that it set. Times are the database's, so that workers' clocks do not matter.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    transaction,
+)
+from django.db.models import Count, F, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
+
+from app.errors import StorageFailed
+from app.models import LOG_LINES, DICOMFile, Outcome, Stage, Status
+from app.reasons import sentence
+
+LEASE = timedelta(seconds=30)
+HEARTBEAT = 10.0  # seconds between renewals of the lease
+LOOK = 0.5  # seconds between looks at whether somebody pressed Cancel
+MAX_ATTEMPTS = 5
+RESEND = timedelta(seconds=60)  # after which a queued upload's message may be lost
+PATIENCE = 300.0  # seconds that a run waits for its database
+
+# How SQLite's error names and PostgreSQL's SQLSTATEs begin where the disk is to blame.
+DATABASE_DISK_ERRORS = (
+    ("SQLITE_FULL", "disk_full"),
+    ("SQLITE_READONLY", "disk_read_only"),
+    ("SQLITE_IOERR", "disk_error"),
+    ("53100", "disk_full"),
+    ("58030", "disk_error"),
+)
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class LostRun(Exception):
+    """Another run has taken over: this one writes nothing more."""
+
+
+class Stopped(Exception):
+    """Somebody pressed Cancel, or the worker shuts down; `handed_on` in the latter case."""
+
+    def __init__(self, handed_on: bool) -> None:
+        super().__init__()
+        self.handed_on = handed_on
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of one upload, which holds its row."""
+
+    upload: int
+    run_id: str
+    started: datetime
+    log: list[dict[str, str]]
+    stage: Stage = Stage.INITIALIZE
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    lost: threading.Event = field(default_factory=threading.Event)
+
+    def write(self, stage: Stage | None = None, message: str = "", **values: Any) -> None:
+        """Change the upload's row, with a line of the log, if it is still this run's.
+
+        Raises
+        ------
+        LostRun
+            It is not.
+        """
+        self.stage = stage or self.stage
+        if message:
+            self.note(message)
+        values |= {"stage": self.stage, "processing_log_data": self.log, "updated_at": Now()}
+        if not self._rows().update(**values):
+            raise LostRun
+
+    def note(self, message: str, level: str = "info") -> None:
+        """Add a line to the log, to be written with the next change of the row."""
+        if len(self.log) < LOG_LINES:
+            at = timezone.now().isoformat(timespec="seconds")
+            line = {"at": at, "level": level, "stage": str(self.stage), "message": message}
+            self.log.append(line)
+
+    def end(self, status: Status, message: str = "", **values: Any) -> None:
+        """The last write: give the row back."""
+        self.write(
+            message=message,
+            processing_status=status,
+            run_id="",
+            lease_until=None,
+            cancel_requested=False,
+            **values,
+        )
+
+    def renew(self) -> None:
+        if not self._rows().update(lease_until=Now() + LEASE):
+            self.lost.set()
+
+    def look(self) -> None:
+        asked = self._rows().values_list("cancel_requested", flat=True).first()
+        if asked is None:
+            self.lost.set()
+        elif asked:
+            self.cancelled.set()
+
+    def _rows(self) -> QuerySet[DICOMFile]:
+        return DICOMFile.objects.filter(pk=self.upload, run_id=self.run_id)
+
+
+# --- by hand ---------------------------------------------------------------------------------
+
+
+def queue(pks: Iterable[int], use_versions: bool = False) -> tuple[list[int], dict[int, str]]:
+    """Queue what can be started: the uploads queued, and why each of the others was not.
+
+    With `use_versions`, the conflicting members of ended uploads are read again, too, and
+    take the place of the catalogued versions.
+    """
+    queued: list[int] = []
+    refused: dict[int, str] = {}
+    for pk in pks:
+        with transaction.atomic():
+            why = _queue_one(pk, use_versions)
+        if why:
+            refused[pk] = why
+        else:
+            queued.append(pk)
+    return queued, refused
+
+
+def _queue_one(pk: int, use_versions: bool) -> str:
+    upload = DICOMFile.objects.select_for_update().filter(pk=pk).first()
+    if upload is None:
+        return "This upload is no longer here."
+    if upload.processing_status == Status.IN_PROGRESS:
+        return "It is already being processed."
+    if upload.processing_status == Status.PENDING and upload.queued_at:
+        return "It is already queued."
+    if not upload.file:
+        return "Its kept ZIP was removed. Upload it again."
+    if use_versions and not upload.conflict_count:
+        return "None of its files is in conflict with the catalogue."
+    if upload.processing_status == Status.COMPLETED and not (use_versions or upload.failed_count):
+        return "It is completed, and no file of it failed."
+    values: dict[str, Any] = {}
+    if upload.processing_status != Status.PENDING:
+        values = _forget_failures(upload, use_versions)
+    DICOMFile.objects.filter(pk=pk).update(
+        processing_status=Status.PENDING,
+        queued_at=Now(),
+        sent_at=None,
+        stopped=False,
+        attempts=0,
+        cancel_requested=False,
+        updated_at=Now(),
+        **values,
+    )
+    return ""
+
+
+def _forget_failures(upload: DICOMFile, use_versions: bool) -> dict[str, Any]:
+    """Delete ledger rows whose members are to be read again; the row's new values.
+
+    A ZIP inside whose members failed is opened again, so its own row goes too.
+    """
+    outcomes = [Outcome.FAILED, *([Outcome.CONFLICT] if use_versions else [])]
+    failed = upload.members.filter(outcome__in=outcomes)
+    reopened = set(failed.filter(inner__gt=0).values_list("index", flat=True))
+    upload.members.filter(reason="nested_archive", index__in=reopened).delete()
+    failed.delete()
+    counts = dict(upload.members.values_list("outcome").annotate(Count("pk")).order_by())
+    return {
+        **{f"{outcome.value}_count": counts.get(outcome.value, 0) for outcome in Outcome},
+        "use_versions": use_versions,
+        "percent": 0,
+        "stage": "",
+        "failure_reason": "",
+        "failure_detail": "",
+        "date_processing_started": None,
+        "date_processing_completed": None,
+    }
+
+
+def cancel(pks: Iterable[int]) -> list[int]:
+    """Take queued uploads out of the queue, and ask running ones to stop; those it concerned."""
+    concerned = []
+    for pk in pks:
+        rows = DICOMFile.objects.filter(pk=pk)
+        queued = rows.filter(processing_status=Status.PENDING, queued_at__isnull=False)
+        running = rows.filter(processing_status=Status.IN_PROGRESS)
+        if queued.update(queued_at=None, stopped=True, updated_at=Now()) or running.update(
+            cancel_requested=True, updated_at=Now()
+        ):
+            concerned.append(pk)
+    return concerned
+
+
+# --- by a worker -----------------------------------------------------------------------------
+
+
+def claim(pk: int, task_id: str = "") -> Run | None:
+    """Take an upload, if it waits to be run or its run has died; None where somebody else has it.
+
+    A stopped upload is only taken once it was queued again: a late message starts nothing.
+    A database that goes away meanwhile is waited for, as in `patiently`.
+    """
+    run_id = uuid.uuid4().hex
+    if not patiently(lambda: _take(pk, run_id, task_id)):
+        return None
+    upload = patiently(lambda: DICOMFile.objects.get(pk=pk))
+    assert upload.date_processing_started
+    return Run(pk, run_id, upload.date_processing_started, upload.processing_log_data)
+
+
+def _take(pk: int, run_id: str, task_id: str) -> bool:
+    waits = Q(processing_status=Status.PENDING) & (Q(queued_at__isnull=False) | Q(stopped=False))
+    abandoned = Q(
+        processing_status=Status.IN_PROGRESS, lease_until__lt=Now(), cancel_requested=False
+    )
+    taken = DICOMFile.objects.filter(waits | abandoned, pk=pk, attempts__lt=MAX_ATTEMPTS).update(
+        processing_status=Status.IN_PROGRESS,
+        run_id=run_id,
+        run_started_at=Now(),
+        done_before_run=sum((F(f"{outcome.value}_count") for outcome in Outcome), Value(0)),
+        task_id=task_id,
+        lease_until=Now() + LEASE,
+        attempts=F("attempts") + 1,
+        cancel_requested=False,
+        stage=Stage.INITIALIZE,
+        date_processing_started=Coalesce("date_processing_started", Now()),
+        updated_at=Now(),
+    )
+    # The database may have gone away after it took the row, and before it said so.
+    return bool(taken) or DICOMFile.objects.filter(pk=pk, run_id=run_id).exists()
+
+
+class Heartbeat:
+    """A thread that renews a run's lease, and hears of Cancel and of a lost lease."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> "Heartbeat":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def _beat(self) -> None:
+        try:
+            self._look_until_over()
+        finally:
+            connection.close()
+
+    def _look_until_over(self) -> None:
+        renewed = time.monotonic()
+        while not self.over.wait(LOOK):
+            try:
+                self.run.look()
+                if time.monotonic() - renewed >= HEARTBEAT:
+                    self.run.renew()
+                    renewed = time.monotonic()
+            except (DatabaseError, InterfaceError) as error:
+                # The run itself waits for the database; the next round finds it back.
+                logger.warning("Heartbeat missed: %s", type(error).__name__)
+                connection.close()
+
+
+def sweep() -> list[int]:
+    """Queue uploads whose run has died, and say which uploads a worker should be told of."""
+    _release_expired()
+    return _unsent()
+
+
+def _release_expired() -> None:
+    expired = DICOMFile.objects.filter(processing_status=Status.IN_PROGRESS, lease_until__lt=Now())
+    expired.filter(attempts__gte=MAX_ATTEMPTS, cancel_requested=False).update(
+        processing_status=Status.FAILED,
+        failure_reason="too_many_attempts",
+        failure_detail=sentence("too_many_attempts", count=MAX_ATTEMPTS),
+        date_processing_completed=Now(),
+        run_id="",
+        lease_until=None,
+        queued_at=None,
+        updated_at=Now(),
+    )
+    back: dict[str, Any] = {
+        "processing_status": Status.PENDING,
+        "sent_at": None,
+        "run_id": "",
+        "lease_until": None,
+        "updated_at": Now(),
+    }
+    # Somebody pressed Cancel, and the run died before it heard of it.
+    cancelled = expired.filter(cancel_requested=True)
+    cancelled.update(stopped=True, queued_at=None, cancel_requested=False, attempts=0, **back)
+    expired.update(queued_at=Coalesce("queued_at", Now()), **back)
+
+
+def _unsent() -> list[int]:
+    """Queued uploads of which the broker does not know."""
+    return _pks(_queued().filter(sent_at__isnull=True))
+
+
+def overdue() -> list[int]:
+    """Queued uploads of which the broker was told long ago: it may have lost the message."""
+    return _pks(_queued().filter(sent_at__lt=Now() - RESEND))
+
+
+def _queued() -> QuerySet[DICOMFile]:
+    return DICOMFile.objects.filter(processing_status=Status.PENDING, queued_at__isnull=False)
+
+
+def _pks(uploads: QuerySet[DICOMFile]) -> list[int]:
+    return list(uploads.order_by("queued_at", "pk").values_list("pk", flat=True))
+
+
+def mark_sent(pks: Iterable[int]) -> None:
+    DICOMFile.objects.filter(pk__in=list(pks)).update(sent_at=Now())
+
+
+def patiently(work: Callable[[], T], patience: float = PATIENCE) -> T:
+    """Do database work, waiting for a database that is away or busy.
+
+    Raises
+    ------
+    StorageFailed
+        The database's own disk is full or broken, which waiting does not mend.
+    OperationalError, InterfaceError
+        It stayed away longer than `patience` seconds.
+    """
+    deadline, pause = time.monotonic() + patience, 0.1
+    while True:
+        try:
+            return work()
+        except (OperationalError, InterfaceError) as error:
+            if code := disk_reason(error):
+                raise StorageFailed(code) from error
+            if time.monotonic() + pause > deadline:
+                raise
+            logger.warning("Waiting for the database: %s", type(error).__name__)
+        time.sleep(pause)
+        pause = min(pause * 2, 5.0)
+        close_old_connections()
+
+
+def disk_reason(error: Exception) -> str:
+    """The reason code where a database error is one of its disk; else ""."""
+    cause = error.__cause__
+    name = getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "") or ""
+    return next((code for start, code in DATABASE_DISK_ERRORS if name.startswith(start)), "")

@@ -1,0 +1,101 @@
+"""What differs between an upload's conflicting objects and what is catalogued."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.utils.formats import date_format
+
+from app.catalogue.names import person_name
+from app.models import ArchiveMember, DICOMFile
+from app.sandbox.differences import Comparison, Difference, Pair, compare
+
+from .ingest import archive_limits
+
+VALUES = 12  # differences of one object that are listed
+
+NO_ZIP = Comparison(why_not="The ZIP is no longer on the server, so the two cannot be compared.")
+GONE = Comparison(why_not="What was catalogued has been deleted since.")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One attribute as the page shows it."""
+
+    name: str
+    catalogued: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A conflicting member, and what of it differs."""
+
+    member: ArchiveMember
+    comparison: Comparison
+
+    @property
+    def lines(self) -> list[Line]:
+        shown = self.comparison.differences[:VALUES]
+        return [Line(one.name, _shown(one, one.catalogued), _shown(one, one.new)) for one in shown]
+
+    @property
+    def more(self) -> int:
+        return max(len(self.comparison.differences) - VALUES, 0)
+
+    @property
+    def note(self) -> str:
+        """What the list of differences does not say."""
+        if self.comparison.why_not:
+            return self.comparison.why_not
+        if not self.comparison.whole:
+            return "The object is large: only what precedes the pixel data was compared."
+        if not self.comparison.differences:
+            return "Both say the same; they differ only in how they are written."
+        return ""
+
+
+def versions(upload: DICOMFile, members: Iterable[ArchiveMember]) -> list[Version]:
+    """Compare conflicting members with what is catalogued in their place."""
+    members = list(members)
+    found = iter(_compared(upload, [one for one in members if one.instance]))
+    return [Version(one, next(found) if one.instance else GONE) for one in members]
+
+
+def names(found: Iterable[Version]) -> list[tuple[str, int]]:
+    """The attributes that differ, each with in how many of the objects."""
+    counts = Counter(one.name for version in found for one in version.comparison.differences)
+    return counts.most_common()
+
+
+def _compared(upload: DICOMFile, members: Sequence[ArchiveMember]) -> list[Comparison]:
+    root: Path = settings.ICON_PROCESSED_ROOT
+    pairs = [
+        Pair(one.index, one.inner, str(root / one.instance.path)) for one in members if one.instance
+    ]
+    try:
+        with upload.file.open("rb") as archive:
+            return compare(archive.fileno(), archive_limits(), pairs)
+    except (OSError, ValueError):  # the kept ZIP was removed
+        return [NO_ZIP] * len(pairs)
+
+
+def _shown(difference: Difference, value: str | None) -> str:
+    """A value as people write it; "" for what is no text."""
+    if value is None:
+        return "absent"
+    if difference.vr == "PN":
+        return person_name(value)
+    if difference.vr == "DA":
+        return _date(value)
+    return value
+
+
+def _date(value: str) -> str:
+    try:
+        return date_format(datetime.strptime(value, "%Y%m%d"), "DATE_FORMAT")
+    except ValueError:
+        return value

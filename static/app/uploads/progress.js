@@ -1,0 +1,167 @@
+// Keeps the cards of the progress page current. The server drew them; this only moves them on.
+import { notifier } from "../shared/notify.js";
+import { poll, saySignedOut } from "../shared/poll.js";
+import { Pace, remaining } from "./pace.js";
+
+const ICONS = {
+  pending: "circle",
+  queued: "hourglass-split",
+  in_progress: "arrow-repeat",
+  completed: "check-circle-fill",
+  attention: "exclamation-triangle-fill",
+  failed: "x-octagon-fill",
+};
+
+const page = document.getElementById("progress");
+const cards = new Map(
+  [...page.querySelectorAll("[data-upload]")].map((card) => [Number(card.dataset.upload), card]),
+);
+const paces = new Map([...cards.keys()].map((id) => [id, new Pace()]));
+const shown = new Map(); // id -> the state on the page
+const field = (root, name) => root.querySelector(`[data-field="${name}"]`);
+const number = new Intl.NumberFormat("en");
+
+function write(element, text) {
+  const words = String(text);
+  if (element.textContent !== words) element.textContent = words;
+}
+
+function showStages(card, state) {
+  const items = [...card.querySelectorAll("[data-stage]")];
+  const at = items.findIndex((item) => item.dataset.stage === state.stage);
+  items.forEach((item, place) => {
+    let is = place < at ? "done" : "ahead";
+    if (place === at) is = { failed: "failed", in_progress: "current" }[state.status] || "ahead";
+    if (state.status === "completed") is = "done";
+    if (state.status === "pending") is = "ahead";
+    item.className = `stage stage-${is}`;
+    write(field(item, "stage-words"), { done: " (done)", failed: " (stopped here)" }[is] || "");
+    if (is === "current") item.setAttribute("aria-current", "step");
+    else item.removeAttribute("aria-current");
+  });
+}
+
+function showBar(card, state) {
+  const bar = field(card, "bar");
+  const fill = field(card, "fill");
+  bar.setAttribute("aria-valuenow", state.percent);
+  bar.setAttribute("aria-valuetext", `${state.percent} %, ${state.status_label}`);
+  fill.style.transition = "";
+  fill.style.width = `${state.percent}%`;
+  const moving = state.status === "in_progress";
+  fill.className = `progress-bar bar-${state.tone}`
+    + (moving ? " progress-bar-striped progress-bar-animated" : "");
+  write(field(card, "percent"), state.percent);
+}
+
+function showBadge(card, state) {
+  field(card, "badge").className = `badge status status-${state.tone}`;
+  field(card, "badge-icon").className = `bi bi-${ICONS[state.tone]}`;
+  write(field(card, "status"), state.status_label);
+}
+
+function showCounts(card, state) {
+  write(field(card, "files_done"), number.format(state.files_done));
+  write(field(card, "files_total"), number.format(state.files_total));
+  field(card, "of-total").hidden = !state.files_total;
+  for (const [outcome, count] of Object.entries(state.outcomes)) {
+    write(card.querySelector(`[data-outcome="${outcome}"]`), number.format(count));
+  }
+}
+
+function showEnd(card, state) {
+  const message = field(card, "message");
+  message.className = `ending ending-${state.tone}`;
+  message.hidden = !state.message;
+  write(message, state.message);
+  field(card, "result").hidden = !state.message;
+  const start = field(card, "start");
+  if (!start) return; // this reader may not start or cancel
+  start.hidden = !state.can_start;
+  write(field(card, "start-label"), state.status === "pending" ? "Process Now" : "Process again");
+  field(card, "cancel").hidden = !state.live;
+}
+
+function showCard(card, state) {
+  showBadge(card, state);
+  showStages(card, state);
+  showBar(card, state);
+  write(field(card, "step"), state.step);
+  write(field(card, "pace"), paces.get(state.id).words(state));
+  showCounts(card, state);
+  showEnd(card, state);
+}
+
+function showTotal(states) {
+  const bar = field(page, "total-bar");
+  const over = states.filter((state) => !state.live && state.message).length;
+  // A large archive takes longer than a small one: weigh each by its bytes.
+  const whole = states.reduce((sum, state) => sum + (state.size || 1), 0);
+  const part = states.reduce((sum, state) => sum + state.percent * (state.size || 1), 0);
+  const percent = whole ? Math.floor(part / whole) : 0;
+  if (bar) {
+    bar.setAttribute("aria-valuenow", percent);
+    field(page, "total-fill").style.width = `${percent}%`;
+    const moving = states.filter((state) => state.live);
+    const left = remaining(moving.map((state) => paces.get(state.id)));
+    write(field(page, "total-words"), `${over} of ${states.length} uploads done${left && ` · ${left}`}`);
+  }
+  const live = states.some((state) => state.live);
+  const title = states.length > 1 && !live ? `${over}/${states.length} done` : `${percent} %`;
+  document.title = `${live || states.length > 1 ? title : states[0].status_label} · ${page.dataset.title}`;
+}
+
+function tell(before, state) {
+  if (!before || (before.status === state.status && before.stage === state.stage)) return "";
+  const name = cards.get(state.id).querySelector("h2").textContent;
+  if (before.status !== state.status) return `${name}: ${state.status_label}. ${state.message}`;
+  return state.status === "in_progress" ? `${name}: ${state.step}` : "";
+}
+
+// Counts only: a notification may stand on a locked screen, and a ZIP's name may be a patient's.
+function endings(states) {
+  const counts = { completed: 0, failed: 0, pending: 0 };
+  for (const state of states) counts[state.status] += 1;
+  const words = { completed: "completed", failed: "failed", pending: "stopped" };
+  const parts = Object.keys(words).filter((status) => counts[status]);
+  return `Uploads: ${parts.map((status) => `${counts[status]} ${words[status]}`).join(", ")}.`;
+}
+
+function show(states) {
+  const known = states.filter((state) => cards.has(state.id));
+  const news = [];
+  for (const state of known) {
+    const before = shown.get(state.id);
+    if (before && before.live && state.live) state.percent = Math.max(before.percent, state.percent);
+    news.push(tell(before, state));
+    showCard(cards.get(state.id), state);
+    shown.set(state.id, state);
+  }
+  if (!known.length) return 0;
+  showTotal(known);
+  const words = news.filter(Boolean).join(" ");
+  if (words) write(field(page, "news"), words);
+  if (known.some((state) => state.live)) return Number(page.dataset.pollSeconds);
+  notify(endings(known));
+  return 0;
+}
+
+const connection = field(page, "connection");
+const button = field(page, "notify"); // only while something is under way
+const notify = button ? notifier(button) : () => {};
+
+for (const card of cards.values()) {
+  const fill = field(card, "fill");
+  // The first width is no movement: a page that was opened again shows the bar where it stands.
+  fill.style.transition = "none";
+  fill.style.width = `${field(card, "bar").getAttribute("aria-valuenow")}%`;
+}
+
+if (cards.size) {
+  poll({
+    url: page.dataset.statusUrl,
+    show,
+    lost: (failures) => write(connection, failures ? "Reconnecting…" : ""),
+    refused: () => saySignedOut(connection),
+  });
+}

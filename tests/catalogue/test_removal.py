@@ -1,0 +1,260 @@
+"""Deleting: rows first, files after, and nothing that others need.
+
+A few rounds of deleting against importing by default; `python3 run.py test -m crash` has 100 on
+each database.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from django.conf import settings as project
+from django.db import connection
+
+from app import tasks
+from app.catalogue import removal
+from app.health.verify import verify
+from app.models import (
+    DICOMFile,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    FileToDelete,
+    Patient,
+    RTStructureROI,
+)
+from app.storage.staging import superseded_path
+from app.uploads import claims, ingest
+from tests.conftest import wait_until
+from tests.making.objects import ct_image, rt_structure_set, uid
+
+pytestmark = pytest.mark.database
+
+RACES = 20
+
+
+def images(*numbers: int, **keywords) -> list[bytes]:
+    return [ct_image(SOPInstanceUID=uid(2, 1, number), **keywords) for number in numbers]
+
+
+def files(root) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*.dcm"))
+
+
+def violations() -> list[str]:
+    return [violation.sentence for violation in verify()]
+
+
+@pytest.mark.parametrize("model", [Patient, DICOMStudy, DICOMSeries])
+def test_deleting_a_parent_takes_all_below_and_its_files(model, import_zip, processed_root):
+    import_zip(*images(1, 2), ct_image(PatientID="ID2"))
+    removal.delete(model.objects.order_by("pk")[0])
+    assert DICOMInstance.objects.count() == Patient.objects.count() == 1
+    assert len(files(processed_root)) == 1
+    assert not FileToDelete.objects.exists()
+    assert violations() == []
+    assert not (processed_root / "ID1").exists()
+
+
+def test_deleting_the_last_instance_takes_its_empty_parents(import_zip, processed_root):
+    import_zip(rt_structure_set())
+    removal.delete(DICOMInstance.objects.get())
+    assert not Patient.objects.exists()
+    assert not RTStructureROI.objects.exists()
+    assert files(processed_root) == []
+
+
+def test_deleting_one_of_two_instances_keeps_the_other(import_zip, processed_root):
+    import_zip(*images(1, 2))
+    removal.delete(DICOMInstance.objects.order_by("pk")[0])
+    assert len(files(processed_root)) == DICOMSeries.objects.count() == 1
+    assert violations() == []
+
+
+def test_deleting_takes_superseded_versions_too(import_zip, processed_root, settings):
+    import_zip(*images(1))
+    settings.ICON_ON_CONFLICT = "replace"
+    import_zip(*images(1, PatientPosition="FFS"))
+    assert len(files(processed_root)) == 2
+    removal.delete(Patient.objects.get())
+    assert files(processed_root) == []
+
+
+def test_the_ledger_remembers_what_was_deleted(import_zip):
+    upload = import_zip(*images(1))
+    removal.delete(Patient.objects.get())
+    member = upload.members.get()
+    assert (member.outcome, member.instance) == ("imported", None)
+
+
+def test_files_that_a_killed_delete_left_go_with_the_next_sweep(import_zip, processed_root):
+    import_zip(*images(1))
+    row = DICOMInstance.objects.get()
+    FileToDelete.objects.create(path=row.path, sop_instance_uid=row.sop_instance_uid)
+    Patient.objects.all().delete()
+    assert removal.unlink_pending() == 1
+    assert files(processed_root) == []
+
+
+def test_importing_again_keeps_a_file_that_was_to_be_deleted(import_zip, processed_root):
+    import_zip(*images(1))
+    row = DICOMInstance.objects.get()
+    FileToDelete.objects.create(path=row.path, sop_instance_uid=row.sop_instance_uid)
+    Patient.objects.all().delete()
+    import_zip(*images(1))
+    removal.unlink_pending()
+    assert len(files(processed_root)) == 1
+    assert violations() == []
+
+
+def test_a_catalogued_file_is_never_deleted(import_zip, processed_root):
+    import_zip(*images(1))
+    row = DICOMInstance.objects.get()
+    FileToDelete.objects.create(path=row.path, sop_instance_uid=row.sop_instance_uid)
+    removal.unlink_pending()
+    assert len(files(processed_root)) == 1
+
+
+def test_deleting_an_upload_keeps_its_objects_and_sets_its_zip_aside(
+    import_zip, processed_root, media_root
+):
+    upload = import_zip(*images(1))
+    kept = Path(upload.file.path)
+    assert removal.delete_upload(upload, with_archive=False)
+    assert len(files(processed_root)) == DICOMInstance.objects.count() == 1
+    assert not kept.exists()
+    assert (media_root / "unlisted" / kept.name).is_file()
+    assert violations() == []
+
+
+def test_the_archive_goes_where_that_was_asked_for(import_zip, media_root):
+    upload = import_zip(*images(1))
+    assert removal.delete_upload(upload, with_archive=True)
+    assert not list(media_root.rglob("*.zip"))
+    assert not FileToDelete.objects.exists()
+
+
+def test_an_upload_that_was_claimed_meanwhile_is_not_deleted(upload_zip):
+    upload = upload_zip(*images(1))
+    claims.claim(upload.pk)
+    assert not removal.delete_upload(upload, with_archive=True)
+    assert Path(upload.file.path).is_file()
+    assert upload.members.count() == 0
+    upload.refresh_from_db()
+
+
+KILLED = """
+import os, sys, django
+django.setup()
+from app import removal
+from app.models import DICOMFile, Patient
+steps = int(sys.argv[2])
+
+def count(*arguments, **keywords):
+    global steps
+    steps -= 1
+    if steps < 0:
+        os._exit(9)
+
+GONE = ("os.remove", "os.rmdir", "os.rename")
+sys.addaudithook(lambda event, arguments: event in GONE and count())
+upload = DICOMFile.objects.get(pk=sys.argv[3])
+{
+    "patient": lambda: removal.delete(Patient.objects.get()),
+    "upload": lambda: removal.delete_upload(upload, with_archive=True),
+    "zips": lambda: removal.remove_archives([upload]),
+}[sys.argv[1]]()
+"""
+
+
+def swept() -> bool:
+    tasks.sweep()
+    return not FileToDelete.objects.exists()
+
+
+@pytest.mark.parametrize("steps", range(4))
+@pytest.mark.parametrize("what", ["patient", "upload", "zips"])
+def test_a_delete_that_is_killed_is_finished_by_the_sweep(
+    what, steps, import_zip, environment, processed_root, media_root
+):
+    upload = import_zip(*images(1, 2, 3))
+    command = [sys.executable, "-c", KILLED, what, str(steps), str(upload.pk)]
+    done = subprocess.run(command, env=os.environ | environment, cwd=project.BASE_DIR, check=False)
+    assert done.returncode in (0, 9)
+    assert done.returncode == 9 or steps > 0
+    # PostgreSQL takes a moment to see that a process is gone and to let go of its rows.
+    wait_until(swept, "the sweep to finish the delete")
+    assert violations() == []
+    assert len(files(processed_root)) == (0 if what == "patient" else 3)
+    listed = DICOMFile.objects.exclude(file="").count()
+    assert len(list(media_root.rglob("*.zip"))) == listed
+    assert what == "patient" or steps == 0 or not listed
+
+
+def test_a_version_superseded_again_keeps_its_file(import_zip, processed_root, settings):
+    settings.ICON_ON_CONFLICT = "replace"
+    import_zip(*images(1))
+    import_zip(*images(1, PatientPosition="FFS"))
+    (first,) = DICOMInstance.objects.get().superseded
+    FileToDelete.objects.create(path=superseded_path(first))
+    DICOMInstance.objects.all().delete()
+    import_zip(*images(1))
+    import_zip(*images(1, PatientPosition="FFS"))
+    removal.unlink_pending()
+    assert violations() == []
+
+
+def test_many_files_go_a_chunk_at_a_time(
+    import_zip, processed_root, monkeypatch, django_assert_max_num_queries
+):
+    monkeypatch.setattr(removal, "CHUNK", 20)
+    import_zip(*images(*range(50)))
+    with django_assert_max_num_queries(70):
+        removal.delete(Patient.objects.get())
+    assert not FileToDelete.objects.exists()
+    assert files(processed_root) == []
+
+
+def test_a_file_that_the_disk_refuses_to_unlink_keeps_no_other(import_zip, processed_root):
+    import_zip(*images(1, 2))
+    stuck, other = DICOMInstance.objects.order_by("pk")
+    (processed_root / stuck.path).unlink()
+    (processed_root / stuck.path).mkdir()
+    removal.delete(Patient.objects.get())
+    assert [line.path for line in FileToDelete.objects.all()] == [stuck.path]
+    assert not (processed_root / other.path).exists()
+    (processed_root / stuck.path).rmdir()
+    assert removal.unlink_pending() == 1
+    assert not FileToDelete.objects.exists()
+
+
+def race(rounds: int, upload_zip) -> None:
+    """Delete what is there while it is imported again: whoever wins, rows and files agree."""
+    data = images(*range(20))
+    for _ in range(rounds):
+        upload = upload_zip(*data)
+        importing = threading.Thread(target=run, args=(upload.pk,))
+        importing.start()
+        while importing.is_alive():
+            for patient in Patient.objects.all():
+                removal.delete(patient)
+        importing.join()
+        removal.unlink_pending()
+        assert violations() == []
+
+
+def test_a_delete_that_races_an_import_leaves_a_sound_catalogue(upload_zip):
+    race(RACES, upload_zip)
+
+
+@pytest.mark.crash
+def test_deletes_that_race_imports_leave_a_sound_catalogue(either_database, upload_zip):
+    race(100, upload_zip)
+
+
+def run(pk: int) -> None:
+    ingest.run_upload(pk)
+    connection.close()

@@ -1,0 +1,242 @@
+"""The scanner and pydicom give the very same records, for whole files and for damaged ones."""
+
+import json
+import struct
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.valuerep import DA, TM
+
+from app.dicom import headers
+from app.dicom.headers import HeaderLimits, read_header
+from app.dicom.records import Header, StructureSetRecord
+from app.dicom.scanner import Unusual
+from app.errors import Expected
+from tests.making import objects
+from tests.making.fuzz import MAKERS, PYDICOM_DATA, SCANNED, damaged_objects
+
+LIMITS = HeaderLimits()
+
+
+def pydicom_files() -> list[Path]:
+    files = [path for path in PYDICOM_DATA.rglob("*") if path.is_file()]
+    return sorted(path for path in files if path.suffix not in (".py", ".pyc", ".json"))
+
+
+def outcome(read: Callable[[], Header]) -> Header | tuple[str, dict[str, Any]]:
+    """The header, or the expected error; pydicom's own errors count as damage, as they do."""
+    try:
+        return read()
+    except Expected as error:
+        return error.code, error.facts
+    except (Unusual, struct.error):
+        raise
+    except Exception:
+        return "header_damaged", {}
+
+
+def fast(data: bytes) -> Header:
+    return headers._records(headers._scan(data, LIMITS, False), "ISO_IR 100")
+
+
+def slow(data: bytes) -> Header:
+    return headers._records(headers._read_with_pydicom(data, LIMITS, False), "ISO_IR 100")
+
+
+def assert_same_or_unusual(data: bytes) -> bool:
+    """Whether the scanner read it; then pydicom gives the same."""
+    try:
+        quick = outcome(lambda: fast(data))
+    except (Unusual, struct.error):
+        return False
+    assert quick == outcome(lambda: slow(data))
+    return True
+
+
+@pytest.mark.parametrize("path", pydicom_files(), ids=lambda path: path.name)
+def test_the_scanner_reads_pydicoms_own_files_as_pydicom_does(path):
+    assert_same_or_unusual(path.read_bytes())
+
+
+@pytest.mark.parametrize("way", SCANNED, ids=str)
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+def test_the_scanner_reads_generated_files_as_pydicom_does(make, way):
+    assert assert_same_or_unusual(make(**way))
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+def test_the_scanner_leaves_what_it_does_not_know(make):
+    assert not assert_same_or_unusual(make(**objects.LEFT_TO_PYDICOM))
+    assert not assert_same_or_unusual(make(transfer_syntax=objects.BIG_ENDIAN))
+
+
+def test_the_scanner_reads_most_of_pydicoms_own_files():
+    readable = [path.read_bytes() for path in pydicom_files()]
+    readable = [data for data in readable if headers.looks_like_dicom(data)]
+    assert sum(map(assert_same_or_unusual, readable)) > len(readable) * 0.7
+
+
+def plain(value: Any) -> str:
+    """pydicom's value as one text."""
+    if value is None:
+        return ""
+    many = isinstance(value, pydicom.multival.MultiValue)
+    return "\\".join(map(str, value)) if many else str(value)
+
+
+def whole(value: Any) -> int | None:
+    return None if value in (None, "") else int(value)
+
+
+def assert_equals_pydicom(header: Header, dataset: pydicom.Dataset) -> None:
+    assert header.study.study_instance_uid == dataset.StudyInstanceUID
+    assert header.series.series_instance_uid == dataset.SeriesInstanceUID
+    assert header.instance.sop_instance_uid == dataset.SOPInstanceUID
+    assert header.instance.sop_class_uid == dataset.get("SOPClassUID", "")
+    patient, study, series = header.patient, header.study, header.series
+    assert patient.unique_patient_id == plain(dataset.get("PatientID")).strip("\0 ")
+    assert patient.patient_name == plain(dataset.get("PatientName"))
+    assert patient.patient_sex == plain(dataset.get("PatientSex"))
+    assert patient.patient_dob == DA(dataset.get("PatientBirthDate"))
+    assert study.study_date == DA(dataset.get("StudyDate"))
+    assert study.study_time == TM(dataset.get("StudyTime"))
+    assert study.study_description == plain(dataset.get("StudyDescription"))
+    assert study.accession_number == plain(dataset.get("AccessionNumber"))
+    assert study.study_id == plain(dataset.get("StudyID"))
+    assert series.modality == plain(dataset.get("Modality"))
+    assert series.series_description == plain(dataset.get("SeriesDescription"))
+    assert series.body_part_examined == plain(dataset.get("BodyPartExamined"))
+    assert series.frame_of_reference_uid == plain(dataset.get("FrameOfReferenceUID"))
+    assert series.series_number == whole(dataset.get("SeriesNumber"))
+    assert series.series_date == DA(dataset.get("SeriesDate"))
+    assert header.instance.instance_number == whole(dataset.get("InstanceNumber"))
+    assert header.instance.rows == whole(dataset.get("Rows"))
+    assert header.instance.columns == whole(dataset.get("Columns"))
+    assert header.instance.number_of_frames == whole(dataset.get("NumberOfFrames"))
+    if header.image and "SharedFunctionalGroupsSequence" not in dataset:
+        assert_image_equals_pydicom(header, dataset)
+    if header.structure_set:
+        assert_structures_equal_pydicom(header.structure_set, dataset)
+
+
+def assert_image_equals_pydicom(header: Header, dataset: pydicom.Dataset) -> None:
+    image = header.image
+    assert image is not None
+    assert image.patient_position == plain(dataset.get("PatientPosition"))
+    assert image.slice_location == dataset.get("SliceLocation")
+    assert image.slice_thickness == (dataset.get("SliceThickness") or None)
+    assert image.pixel_spacing == dataset.get("PixelSpacing")
+    assert image.image_position_patient == dataset.get("ImagePositionPatient")
+    assert image.image_orientation_patient == dataset.get("ImageOrientationPatient")
+
+
+def assert_structures_equal_pydicom(record: StructureSetRecord, dataset: pydicom.Dataset) -> None:
+    assert record.structure_set_label == plain(dataset.get("StructureSetLabel"))
+    assert record.structure_set_name == plain(dataset.get("StructureSetName"))
+    assert record.structure_set_date == DA(dataset.get("StructureSetDate"))
+    assert record.approval_status == plain(dataset.get("ApprovalStatus"))
+    assert record.number_of_roi == len(dataset.StructureSetROISequence)
+    for roi, item in zip(record.rois, dataset.StructureSetROISequence, strict=True):
+        assert roi.roi_number == item.ROINumber
+        assert roi.roi_name == plain(item.ROIName)
+        assert roi.roi_generation_algorithm == plain(item.get("ROIGenerationAlgorithm"))
+    by_number = {item.ReferencedROINumber: item for item in dataset.ROIContourSequence}
+    for roi in record.rois:
+        item = by_number[roi.roi_number]
+        assert roi.roi_display_color == list(item.ROIDisplayColor)
+        for found, contour in zip(
+            json.loads(roi.roi_contour_data), item.get("ContourSequence", ()), strict=True
+        ):
+            assert found["type"] == contour.ContourGeometricType
+            assert found["points"] == [float(number) for number in contour.ContourData]
+
+
+def comparable_files() -> list[Path]:
+    """pydicom's files whose every attribute pydicom itself can convert."""
+    unlike = ("ExplVR_BigEnd.dcm", "badVR.dcm")  # 14:04:38 as a time, 1A as a number
+    return [path for path in pydicom_files() if path.name not in unlike]
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom's, of these files
+@pytest.mark.parametrize("path", comparable_files(), ids=lambda path: path.name)
+def test_every_value_of_pydicoms_own_files_equals_pydicoms_attribute(path):
+    data = path.read_bytes()
+    header = outcome(lambda: read_header(data))
+    if not isinstance(header, Header):
+        assert header[0] in ("not_dicom", "dicomdir", "uid_missing")
+        return
+    dataset = pydicom.dcmread(BytesIO(data), force=True, stop_before_pixels=True)
+    assert_equals_pydicom(header, dataset)
+
+
+@pytest.mark.parametrize("way", [*SCANNED, {"transfer_syntax": objects.BIG_ENDIAN}], ids=str)
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+def test_every_value_of_generated_files_equals_pydicoms_attribute(make, way):
+    data = make(**way)
+    assert_equals_pydicom(read_header(data), pydicom.dcmread(BytesIO(data), force=True))
+
+
+def test_most_of_pydicoms_own_files_are_kept():
+    outcomes = [
+        outcome(lambda path=path: read_header(path.read_bytes())) for path in pydicom_files()
+    ]
+    assert sum(isinstance(header, Header) for header in outcomes) >= 160
+
+
+# Damage
+
+
+CONTOURS = [
+    objects.contour(*[number] * points, kind=kind, sop=objects.uid(2, 1, number))
+    for number, points, kind in ((1, 3, "POINT"), (2, 6, "CLOSED_PLANAR"), (30, 6, "POINT"))
+]
+
+
+@pytest.mark.parametrize("way", SCANNED[:4], ids=str)
+def test_contours_beside_one_with_any_byte_altered_are_read_as_pydicom_reads_them(way):
+    rois = [objects.roi(1, "A", *CONTOURS * 2, CONTOURS[0], *CONTOURS)]
+    data = objects.rt_structure_set(rois, **way)
+    # From the fifth contour's points to the seventh's.
+    start = data.index(b"2\\2\\2\\2\\2\\2", data.index(b"2\\2\\2\\2\\2\\2") + 1)
+    stop = data.index(b"1\\1\\1", start)
+    read = []
+    for at in range(start, stop):
+        for byte in (0, 0xFF, data[at] ^ 1, data[at] + 2 & 0xFF, ord("\\")):
+            changed = data[:at] + bytes([byte]) + data[at + 1 :]
+            read.append(assert_same_or_unusual(changed))
+        read.append(assert_same_or_unusual(data[:at]))
+        read.append(assert_same_or_unusual(data[:at] + data[at + 1 :]))
+        read.append(assert_same_or_unusual(data[:at] + b"\0" + data[at:]))
+    assert sum(read) > 100
+
+
+UNLIKE = (
+    *({}, {"ContourData": ""}, {"ContourData": None}, {"ContourGeometricType": None}),
+    *(
+        {"ContourData": objects.Raw("OB", b"1\\2\\3 ")},
+        {"ContourData": objects.Raw("UT", b"1\\2\\3")},
+    ),
+    *({"ContourData": objects.Raw("FL", struct.pack("<3f", 1.5, 2, 3))}, {"ContourNumber": "1"}),
+    *(
+        {"SpecificCharacterSet": "ISO_IR 192"},
+        {"AttachedContours": "1"},
+        {"ContourImageSequence": []},
+    ),
+    *({"ContourImageSequence": None}, {"DoubleFloatRealWorldValueFirstValueMapped": 1.5}),
+)
+
+
+@pytest.mark.parametrize("way", SCANNED[:4], ids=str)
+@pytest.mark.parametrize("unlike", UNLIKE, ids=str)
+def test_a_contour_unlike_the_others_is_read_as_pydicom_reads_it(unlike, way):
+    some = [*CONTOURS, CONTOURS[1] | unlike] * 3
+    assert_same_or_unusual(objects.rt_structure_set([objects.roi(1, "A", *some)], **way))
+
+
+def test_the_scanner_reads_damaged_files_as_pydicom_does_or_leaves_them():
+    read = [assert_same_or_unusual(data) for data in damaged_objects(10_000, 1, SCANNED)]
+    assert sum(read) > 2_000

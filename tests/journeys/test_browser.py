@@ -1,0 +1,476 @@
+"""What a person does and sees: a real browser, the real server, a real worker."""
+
+import re
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from playwright.sync_api import expect
+
+from app import tasks
+from app.health.housekeeping import check_catalogue
+from app.models import DICOMFile, Patient, Stage, Status
+from icon.settings import CDN_SCRIPTS, CDN_STYLES
+from tests.conftest import lacking, wait_until
+from tests.making.objects import ct_image, rt_structure_set, uid, zip_of
+
+AXE = Path(__file__).parents[1] / "vendor" / "axe.min.js"
+VENDOR = Path(__file__).parents[2] / "static" / "vendor"
+
+
+def images(count: int, *, study: int = 1) -> list[bytes]:
+    return [
+        ct_image(
+            StudyInstanceUID=uid(study),
+            SeriesInstanceUID=uid(study, 1),
+            SOPInstanceUID=uid(study, 1, number),
+        )
+        for number in range(count)
+    ]
+
+
+def add_upload(page, url: str, path: Path) -> None:
+    page.goto(f"{url}/admin/app/dicomfile/add/")
+    page.set_input_files("#id_file", path)
+    page.click("[name=_save]")
+    page.wait_for_url("**/admin/app/dicomfile/")
+
+
+def test_a_new_user_s_whole_journey(signed_in, live, worker, tmp_path):
+    page = signed_in
+    page.click("text=Uploads")
+    page.click("text=Upload ZIPs")
+    path = zip_of(tmp_path / "export.zip", *images(3), ("README.txt", b"hello"))
+    page.set_input_files("#id_file", path)
+    page.click("[name=_save]")
+    expect(page.get_by_text("Press Process Now to process it.")).to_be_visible()
+    page.get_by_role("button", name=re.compile("Process Now.*export.zip")).click()
+    page.wait_for_url("**/dicom/progress/?upload=*")
+    card = page.locator("article.upload")
+    expect(card.locator("[data-field=status]")).to_have_text("Completed")
+    expect(card.locator("[data-outcome=imported]")).to_have_text("3")
+    expect(card.locator("[data-outcome=skipped]")).to_have_text("1")
+    expect(page).to_have_title("Completed · Progress · ICON")
+    card.get_by_role("link", name="Open result").click()
+    expect(
+        page.get_by_text("3 images of 1 patient were filed; 1 other file was skipped.")
+    ).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("README.txt"))).to_contain_text("Not DICOM.")
+
+
+def test_three_uploads_by_the_bulk_action(signed_in, live, worker, tmp_path, browser):
+    page = signed_in
+    for number in range(3):
+        path = zip_of(tmp_path / f"ct{number}.zip", *images(5, study=number + 1))
+        add_upload(page, live.url, path)
+    page.check("#action-toggle")
+    page.select_option("select[name=action]", label="Process selected DICOM files")
+    page.click("button[name=index]")
+    page.wait_for_url(re.compile(r"progress/\?upload=\d+&upload=\d+&upload=\d+$"))
+    expect(page.locator("article.upload")).to_have_count(3)
+    for card in page.locator("article.upload").all():
+        expect(card.locator("[data-field=status]")).to_have_text("Completed")
+    bookmark = page.url
+    page.goto(f"{live.url}/admin/")
+    page.goto(bookmark)
+    expect(page.locator("article.upload")).to_have_count(3)
+    expect(page).to_have_title(re.compile("3/3|Progress"))
+
+
+# Every change of the card, as somebody sees it who never looks away.
+WATCH = """() => {
+  window.seen = { stages: [], percents: [] };
+  document.getElementById("progress").dataset.pollSeconds = "0.2";
+  const card = document.querySelector("article.upload");
+  const look = () => {
+    const current = card.querySelector(".stage-current");
+    if (current) seen.stages.push(current.dataset.stage);
+    seen.percents.push(Number(card.querySelector("[data-field=percent]").textContent));
+  };
+  new MutationObserver(look).observe(card, {
+    subtree: true, attributes: true, childList: true, characterData: true,
+  });
+}"""
+
+
+def test_every_stage_is_seen_and_the_bar_never_falls(signed_in, live, start_worker, upload_zip):
+    page = signed_in
+    upload = upload_zip(*images(5_000))
+    tasks.start([upload.pk])
+    page.goto(f"{live.url}/dicom/progress/?upload={upload.pk}")
+    page.evaluate(WATCH)
+    worker = start_worker(under=slow_commits())
+    expect(page.locator("[data-field=status]")).to_have_text("Completed", timeout=90_000)
+    worker.kill()  # strace does not end when it is asked to
+    seen = page.evaluate("seen")
+    assert list(dict.fromkeys(seen["stages"])) == [stage.value for stage in Stage]
+    assert seen["percents"] == sorted(seen["percents"])
+    assert set(seen["percents"]) >= {0, 90, 95, 100}
+    assert len(set(seen["percents"])) > 6
+
+
+def slow_commits() -> list[str]:
+    """To be put before a command: each of its commits takes half a second."""
+    strace = shutil.which("strace") or lacking("strace", "strace")
+    traced = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=500000"]
+    return [strace, "-f", "--seccomp-bpf", "-o", "/dev/null", *traced]
+
+
+def test_the_page_reconnects_when_the_server_was_away(
+    signed_in, live, start_worker, slow_upload, console_errors
+):
+    page = signed_in
+    start_worker(ICON_EXTRACTORS="1")
+    tasks.start([slow_upload.pk])
+    page.goto(f"{live.url}/dicom/progress/?upload={slow_upload.pk}")
+    live.stop()
+    expect(page.locator("[data-field=connection]")).to_contain_text("econnecting")
+    live.start()
+    card = page.locator("article.upload")
+    expect(card.locator("[data-field=status]")).to_have_text("Completed", timeout=60_000)
+    expect(page.locator("[data-field=connection]")).to_be_empty()
+    console_errors.clear()  # the browser told of the connections that it could not make
+
+
+def test_a_reload_a_new_tab_and_a_second_browser_show_the_same(
+    signed_in, live, start_worker, slow_upload, browser
+):
+    page = signed_in
+    start_worker(ICON_EXTRACTORS="1")
+    tasks.start([slow_upload.pk])
+    url = f"{live.url}/dicom/progress/?upload={slow_upload.pk}"
+    page.goto(url)
+    expect(page.locator("[data-field=status]")).to_have_text("In Progress")
+    page.reload()
+    tab = page.context.new_page()
+    tab.goto(url)
+    tab.close()
+    tab = page.context.new_page()
+    tab.goto(url)
+    second = browser.new_context(storage_state=page.context.storage_state())
+    other = second.new_page()
+    other.goto(url)
+    for one in (page, tab, other):
+        expect(one.locator("[data-field=status]")).to_have_text("Completed", timeout=60_000)
+        expect(one.locator("[data-outcome=imported]")).to_have_text("150")
+    second.close()
+
+
+def test_the_list_of_uploads_keeps_itself_current(signed_in, live, start_worker, upload_zip):
+    page = signed_in
+    good, bad = upload_zip(*images(2)), upload_zip(("notes.txt", b"hello"))
+    tasks.start([good.pk, bad.pk])
+    page.goto(f"{live.url}/admin/app/dicomfile/")
+    rows = [page.get_by_role("row").filter(has_text=str(one)) for one in (good, bad)]
+    for row in rows:
+        expect(row.locator(".status")).to_have_text("Queued")
+        expect(row.get_by_role("button", name=re.compile("Cancel"))).to_be_visible()
+        expect(row.get_by_role("link", name=re.compile("Progress"))).to_be_visible()
+    expect(page.get_by_role("link", name="Needs attention (0)")).to_be_visible()
+    start_worker()
+    expect(rows[0].locator(".status")).to_have_text("Completed", timeout=30_000)
+    expect(rows[0].locator(".field-files")).to_have_text("2 imported")
+    expect(rows[1].locator(".status")).to_have_text("Failed", timeout=30_000)
+    expect(rows[1].get_by_role("button", name=re.compile("Process again"))).to_be_visible()
+    for row in rows:
+        expect(row.get_by_role("link", name=re.compile("Result"))).to_be_visible()
+        expect(row.get_by_role("button", name=re.compile("Cancel"))).to_be_hidden()
+    page.get_by_role("link", name="Needs attention (1)").click()
+    expect(page.get_by_role("row").filter(has_text=str(bad))).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text=str(good))).to_have_count(0)
+
+
+def test_who_is_signed_out_meanwhile_is_told_and_offered_the_way_back(signed_in, live, upload_zip):
+    page = signed_in
+    upload = upload_zip(*images(1))
+    tasks.start([upload.pk])
+    address = f"{live.url}/dicom/progress/?upload={upload.pk}"
+    page.goto(address)
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_role("link", name="Sign in again").click()
+    page.fill("#id_username", "staff")
+    page.fill("#id_password", "staff-password")
+    page.click("[type=submit]")
+    page.wait_for_url(address)
+
+
+def test_times_are_in_the_reader_s_zone_on_every_page(browser, live, staff_user, import_zip):
+    upload = import_zip(*images(1))
+    at = datetime(2026, 7, 1, 22, 30, tzinfo=UTC)
+    DICOMFile.objects.update(created_at=at)
+    Patient.objects.update(created_at=at)
+    context = browser.new_context(timezone_id="Asia/Kathmandu")  # 5 hours and 45 minutes ahead
+    page = context.new_page()
+    sign_in(page, live.url)
+    patient = Patient.objects.get().pk
+    for path in (
+        "/admin/app/dicomfile/",
+        f"/admin/app/patient/{patient}/change/",
+        f"/dicom/result/{upload.pk}/",
+        f"/dicom/progress/?upload={upload.pk}",
+    ):
+        page.goto(live.url + path)
+        assert "2 Jul 2026, 04:15" in page.locator("body").inner_text(), path
+    context.close()
+
+
+def test_a_failing_archive_says_what_to_do(signed_in, live, worker, upload_zip):
+    page = signed_in
+    upload = upload_zip(("notes.txt", b"hello"))
+    tasks.start([upload.pk])
+    page.goto(f"{live.url}/dicom/progress/?upload={upload.pk}")
+    expect(page.locator("[data-field=status]")).to_have_text("Failed")
+    expect(page.locator("[data-field=message]")).to_contain_text("The ZIP holds no DICOM files.")
+    page.get_by_role("link", name="Open result").click()
+    expect(page.get_by_role("heading", name=re.compile("Processing failed"))).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("Process again"))).to_be_visible()
+
+
+def test_the_keyboard_alone_is_enough(page, live, staff_user, worker, tmp_path, media_root):
+    page.goto(f"{live.url}/admin/login/?next=/admin/app/dicomfile/")
+    page.keyboard.type("staff")
+    page.keyboard.press("Tab")
+    page.keyboard.type("staff-password")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/admin/app/dicomfile/")
+    press(page, page.get_by_role("link", name="Upload ZIPs").first)
+    page.wait_for_url("**/add/")
+    with page.expect_file_chooser() as chooser:
+        press(page, page.locator("#id_file"), key="Space")
+    chooser.value.set_files(zip_of(tmp_path / "scan.zip", *images(2)))
+    press(page, page.get_by_role("button", name="Upload"))
+    page.wait_for_url("**/admin/app/dicomfile/")
+    press(page, page.get_by_role("button", name=re.compile("Process Now")))
+    page.wait_for_url("**/dicom/progress/?upload=*")
+    expect(page.locator("[data-field=status]")).to_have_text("Completed")
+    press(page, page.get_by_role("link", name="Open result"))
+    page.wait_for_url("**/dicom/result/*/")
+    press(page, page.get_by_role("link", name=re.compile("Imported")))
+    page.wait_for_url("**outcome=imported*")
+
+
+def press(page, wanted, key: str = "Enter") -> None:
+    """Press Tab until something has the focus, then a key."""
+    for _ in range(60):
+        if wanted.evaluate("element => element === document.activeElement"):
+            page.keyboard.press(key)
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"{wanted} is not reached by the keyboard")
+
+
+def test_who_asks_is_notified_when_the_work_is_over(signed_in, live, start_worker, upload_zip):
+    page = signed_in
+    page.context.grant_permissions(["notifications"], origin=live.url)
+    page.add_init_script(
+        "window.told = []; const Told = Notification;"
+        "window.Notification = class { constructor(...all) { told.push(all); } };"
+        "Notification.permission = 'granted';"
+        "Notification.requestPermission = () => Told.requestPermission();"
+    )
+    uploads = [upload_zip(*images(1)), upload_zip(("notes.txt", b"hello"))]
+    tasks.start([upload.pk for upload in uploads])
+    page.goto(f"{live.url}/dicom/progress/?upload={uploads[0].pk}&upload={uploads[1].pk}")
+    button = page.get_by_role("button", name="Tell me when done")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    assert page.evaluate("told") == []
+    start_worker()
+    expect(page.locator("[data-field=status]")).to_have_text(["Completed", "Failed"])
+    wait_until(lambda: page.evaluate("told.length"), "the notification", 5)
+    assert [(title, more["body"]) for title, more in page.evaluate("told")] == [
+        ("ICON", "Uploads: 1 completed, 1 failed.")
+    ]
+
+
+def test_a_tab_that_nobody_looks_at_asks_seldom(signed_in, live, upload_zip):
+    page = signed_in
+    upload = upload_zip(*images(1))
+    tasks.start([upload.pk])
+    page.goto(f"{live.url}/dicom/progress/?upload={upload.pk}")
+    asked = []
+    page.on("request", lambda request: "/dicom/status/" in request.url and asked.append(request))
+    wait_until(lambda: page.wait_for_timeout(100) or len(asked) > 1, "two questions", 10)
+    show_tab(page, hidden=True)
+    page.wait_for_timeout(1_100)  # one more may have been on its way
+    asked.clear()
+    page.wait_for_timeout(3_000)
+    assert asked == []
+    show_tab(page, hidden=False)
+    wait_until(lambda: page.wait_for_timeout(50) or asked, "a question at once", 0.9)
+
+
+def show_tab(page, hidden: bool) -> None:
+    page.evaluate(
+        f"Object.defineProperty(document, 'hidden', {{ value: {str(hidden).lower()}, "
+        "configurable: true }); document.dispatchEvent(new Event('visibilitychange'))"
+    )
+
+
+def test_the_pages_make_sense_without_scripts(browser, live, staff_user, import_zip, upload_zip):
+    done, waiting = import_zip(*images(2)), upload_zip(*images(1, study=2))
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, live.url)
+    page.goto(f"{live.url}/dicom/result/{waiting.pk}/")
+    page.get_by_role("button", name=re.compile("Process Now")).click()
+    page.goto(f"{live.url}/dicom/progress/?upload={done.pk}&upload={waiting.pk}")
+    assert page.locator("[data-field=status]").all_inner_texts() == ["Completed", "Queued"]
+    assert page.locator("noscript progress").count() == 2
+    assert page.locator("head meta[http-equiv=refresh]").count() == 1
+    context.close()
+
+
+HOSTILE = "<img src=x onerror=alert(1)>\u202e{{7*7}}\U0001f600" + 60 * "W"
+SHORT = HOSTILE[:60]  # what an attribute holds
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_hostile_text_is_only_text_and_fits_every_page(
+    width, signed_in, live, import_zip, django_user_model
+):
+    page, dialogs = signed_in, []
+    page.set_viewport_size({"width": width, "height": 800})
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message) or dialog.dismiss())
+    names = ("PatientName", "PatientID", "StudyDescription", "SeriesDescription")
+    bad = dict.fromkeys(names, SHORT) | {"SpecificCharacterSet": "ISO_IR 192", "charset": "utf-8"}
+    structures = rt_structure_set([SHORT], StructureSetLabel="<b>", **bad)
+    import_zip(ct_image(**bad), structures)
+    upload = import_zip(
+        (f"{HOSTILE}.dcm", ct_image(**bad, WindowCenter="1")),
+        (f"{HOSTILE}.txt", b"x"),
+        (f"{HOSTILE}/{HOSTILE}/IM", ct_image(**bad, SOPInstanceUID=uid(8))),
+    )
+    DICOMFile.objects.update(original_name=3 * HOSTILE)
+    django_user_model.objects.create_user(f"{SHORT}@x")
+    paths = every_page(upload)
+    for path in paths:
+        page.goto(live.url + path)
+        assert page.locator("img[src=x], td b").count() == 0, path
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    page.goto(f"{live.url}/dicom/result/{upload.pk}/")
+    assert page.locator(".tree").inner_text().count("{{7*7}}") == 4
+    assert "\u202e" not in page.locator(".tree").inner_text()
+    assert dialogs == []
+
+
+# Bootstrap from the CDN, and without it
+
+
+def colour_of_a_button(page) -> str:
+    return page.evaluate(
+        "getComputedStyle(document.querySelector('.btn-outline-secondary')).borderTopLeftRadius"
+    )
+
+
+def sign_in(page, url: str) -> None:
+    page.goto(f"{url}/admin/login/")
+    page.fill("#id_username", "staff")
+    page.fill("#id_password", "staff-password")
+    page.click("[type=submit]")
+    page.wait_for_url(f"{url}/admin/")
+
+
+def local_copy(url: str) -> Path:
+    return next(VENDOR.rglob(url.partition("?")[0].rpartition("/")[2]))
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_the_page_is_dressed_with_and_without_the_cdn(
+    reachable, page, staff_user, start_live, console_errors
+):
+    asked = []
+
+    def answer(route):
+        asked.append(route.request.url)
+        if not reachable:
+            return route.abort()
+        return route.fulfill(
+            path=local_copy(route.request.url), headers={"Access-Control-Allow-Origin": "*"}
+        )
+
+    page.route("https://cdn.jsdelivr.net/**", answer)
+    live = start_live(ICON_CDN="1")
+    sign_in(page, live.url)
+    page.goto(f"{live.url}/dicom/progress/")
+    wait_until(lambda: colour_of_a_button(page) != "0px", "Bootstrap's look", 10)
+    assert set(asked) >= {*CDN_STYLES[:1], *CDN_SCRIPTS}
+    if not reachable:
+        console_errors.clear()  # the browser told of what it could not load
+
+
+# For everybody
+
+
+def serious_findings(page) -> list[str]:
+    # The strict policy lets no script in but ICON's own, so axe runs through the debugger.
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run().then(result => result.violations)")
+    return [
+        f"{page.url}: {one['id']}: {one['nodes'][0]['html']}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+def every_page(imported: DICOMFile) -> list[str]:
+    """The address of every kind of page, of rows that one import brought."""
+    paths = [f"/dicom/progress/?upload={imported.pk}", "/dicom/progress/"]
+    paths += [f"/dicom/{page}/{imported.pk}/" for page in ("result", "use-versions")]
+    paths += ["/admin/", "/admin/app/", "/admin/password_change/", "/admin/app/dicomfile/add/"]
+    paths += ["/admin/app/dicomfile/?q=nothing", "/admin/auth/user/add/", "/admin/auth/group/add/"]
+    for model in admin.site._registry:
+        address = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        rows = [f"{address}{pk}/" for pk in model.objects.values_list("pk", flat=True)[:1]]
+        paths += [address, *(f"{row}{page}/" for row in rows for page in ("change", "history"))]
+    catalogue = ("dicomfile", "patient", "dicomstudy", "dicomseries", "dicominstance")
+    for name in catalogue:
+        pk = apps.get_model("app", name).objects.order_by("pk")[0].pk
+        paths.append(f"/admin/app/{name}/{pk}/delete/")
+    return paths
+
+
+@pytest.fixture
+def a_bit_of_everything(import_zip) -> DICOMFile:
+    """An upload with every outcome, and rows in every table of the catalogue."""
+    import_zip(ct_image(), rt_structure_set())
+    check_catalogue()
+    return import_zip(
+        ct_image(PatientPosition="FFS"),
+        rt_structure_set(),
+        ct_image(StudyDate="soon", SOPInstanceUID=uid(8)),
+        ct_image(StudyInstanceUID=None),
+        ("README.txt", b"hello"),
+    )
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_has_a_serious_accessibility_finding(
+    width, colours, page, live, staff_user, import_zip, a_bit_of_everything, console_errors
+):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=colours)
+    page.goto(f"{live.url}/admin/login/")
+    found = serious_findings(page)
+    sign_in(page, live.url)
+    failed = import_zip(("a.txt", b"x"))
+    assert failed.processing_status == Status.FAILED
+    paths = [*every_page(a_bit_of_everything), f"/dicom/result/{failed.pk}/", "/dicom/nowhere/"]
+    assert len(paths) > 50
+    for path in paths:
+        page.goto(live.url + path)
+        found += serious_findings(page)
+    assert "\n".join(found) == ""
+    console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
+
+
+def test_no_page_complains_in_the_console(signed_in, live, a_bit_of_everything):
+    paths = every_page(a_bit_of_everything)
+    assert len(paths) > 50
+    for path in paths:
+        # What the browser complains of, the fixture `page` asserts to be nothing.
+        assert signed_in.goto(live.url + path).ok, path

@@ -1,0 +1,69 @@
+"""Every archive of `hostile`, through the whole import: the right outcome, and no harm."""
+
+import hashlib
+import time
+from pathlib import Path
+
+import pytest
+
+from app.models import DICOMInstance, Patient
+from tests.conftest import process
+from tests.making.hostile import CASES, build
+from tests.making.memory import peak_memory
+
+pytestmark = pytest.mark.database
+
+MEMORY = 400_000_000  # bytes, the task and its extractors together
+SECONDS = 60
+
+
+def everything_below(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_hostile_archive_does_no_harm(name, upload_zip, tmp_path, processed_root, media_root):
+    case = build(name)
+    for earlier in case.after:
+        (tmp_path / "earlier.zip").write_bytes(build(earlier).data)
+        process(upload_zip(tmp_path / "earlier.zip"))
+    (tmp_path / "hostile.zip").write_bytes(case.data)
+    upload = upload_zip(tmp_path / "hostile.zip")
+    kept = {path: path.read_bytes() for path in everything_below(processed_root)}
+    outside = everything_below(tmp_path) - set(kept)
+    begun = time.monotonic()
+    with peak_memory() as memory:
+        process(upload)
+    assert time.monotonic() - begun < SECONDS
+    assert memory.peak < MEMORY
+    assert upload.processing_status in case.statuses
+    assert_outcomes(upload, case)
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert everything_below(tmp_path) - everything_below(processed_root) == outside
+    assert not list((processed_root / ".staging").iterdir())
+    assert_bytes(upload, processed_root)
+    if case.patients is not None:
+        assert Patient.objects.count() == case.patients
+
+
+def assert_outcomes(upload, case) -> None:
+    rows = list(upload.members.order_by("index", "inner"))
+    if case.refused:
+        assert upload.failure_reason in case.refused
+        assert rows == []
+        return
+    assert len(rows) == len(case.members)
+    for row, expected in zip(rows, case.members, strict=True):
+        told = f"{row.outcome}:{row.reason}"
+        assert expected.allows(row.outcome, row.reason), f"{expected.name}: {told}"
+        assert row.detail or row.outcome == "imported"
+        if row.outcome == "imported":
+            assert row.sha256 == expected.sha256
+
+
+def assert_bytes(upload, root: Path) -> None:
+    for instance in DICOMInstance.objects.filter(upload=upload):
+        file = root / instance.path
+        assert file.resolve().is_relative_to(root)
+        assert not file.stat().st_mode & 0o111
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == instance.sha256

@@ -1,0 +1,229 @@
+"""The broker or the database goes away in mid-import, and comes back.
+
+A few seconds, once, by default; `python3 run.py test -m crash` takes half a minute of each,
+20 times, at random moments, and of the databases a few seconds at many more moments.
+"""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection
+
+from app import tasks
+from app.models import DICOMFile, Status
+from app.uploads import claims, ingest
+from tests.conftest import Service, begin, default_database, running_postgres, wait_until
+from tests.making import faults
+from tests.making.objects import ct_image, uid, zip_of
+
+BACK_SECONDS = 60  # within which everything goes on by itself
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    return zip_of(tmp_path_factory.mktemp("archive") / "many.zip", *faults.members())
+
+
+@pytest.fixture
+def start_amid(upload_zip, archive, processed_root) -> Callable[[], DICOMFile]:
+    """Start an upload, and return at a random moment of its run."""
+
+    def start() -> DICOMFile:
+        for _ in range(10):
+            faults.clear(processed_root)
+            upload = upload_zip(archive)
+            if is_amid(upload):
+                return upload
+        pytest.fail("This machine is so fast that every run was over too soon")
+
+    return start
+
+
+def is_amid(upload: DICOMFile) -> bool:
+    tasks.start([upload.pk])
+    wait_until(lambda: status_of(upload) != Status.PENDING, "the run")
+    time.sleep(random.uniform(0, 0.6))
+    return status_of(upload) == Status.IN_PROGRESS
+
+
+def status_of(upload: DICOMFile) -> str:
+    upload.refresh_from_db()
+    return upload.processing_status
+
+
+# The broker
+
+
+@pytest.mark.parametrize(
+    ("mortal_broker", "times", "seconds"),
+    [
+        ("valkey", 1, 3),
+        pytest.param("valkey", 20, 30, marks=pytest.mark.crash),
+        pytest.param("redis", 20, 30, marks=pytest.mark.crash),
+    ],
+    indirect=["mortal_broker"],
+)
+def test_an_import_comes_through_an_outage_of_the_broker(
+    times, seconds, mortal_broker, broker, start_worker, start_amid, upload_zip, processed_root
+):
+    start_worker()
+    for _ in range(times):
+        upload = start_amid()
+        mortal_broker.kill()
+        during = upload_zip(ct_image(PatientID="P9", SOPInstanceUID=uid(8)))
+        begun = time.monotonic()
+        assert tasks.start([during.pk]).broker_away
+        assert time.monotonic() - begun < 3
+        time.sleep(seconds)
+        begin(mortal_broker, broker)
+        faults.wait_for(during, Status.COMPLETED, seconds=BACK_SECONDS)
+        faults.wait_for(upload, Status.COMPLETED, seconds=BACK_SECONDS)
+        faults.assert_came_through(upload, processed_root)
+
+
+# The database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def outage(request, transactional_db, tmp_path) -> Iterator[Callable[[float], None]]:
+    """Take the database away for so many seconds."""
+    if request.param == "postgresql":
+        with running_postgres() as (url, server), default_database(url):
+            yield lambda seconds: stop_for(server, seconds)
+    else:
+        with default_database(f"sqlite:///{tmp_path}/icon.sqlite3"):
+            yield hold_for
+
+
+def stop_for(server: Service, seconds: float) -> None:
+    """Stop PostgreSQL as `pg_ctl stop -m immediate` does: it has to recover when it starts."""
+    server.process.send_signal(signal.SIGQUIT)
+    server.process.wait(30)
+    time.sleep(seconds)
+    server.start()
+    connection.close()
+
+    def answers_again() -> bool:
+        try:
+            connection.ensure_connection()
+        except OperationalError:
+            return False
+        return True
+
+    wait_until(answers_again, "PostgreSQL")
+
+
+HOLD = """
+import sqlite3, sys, time
+held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+held.execute("BEGIN EXCLUSIVE")
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def hold_for(seconds: float) -> None:
+    """Hold SQLite's lock, so that nobody else can write."""
+    name = str(connection.settings_dict["NAME"])
+    subprocess.run([sys.executable, "-c", HOLD, name, str(seconds)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [(1, 3), *(pytest.param(*part, marks=pytest.mark.crash) for part in ((20, 30), (70, 3)))],
+)
+def test_an_import_comes_through_an_outage_of_the_database(
+    times, seconds, outage, start_worker, start_amid, processed_root
+):
+    worker = start_worker()
+    for _ in range(times):
+        upload = start_amid()
+        outage(seconds)
+        faults.wait_for(upload, Status.COMPLETED, seconds=BACK_SECONDS)
+        faults.assert_came_through(upload, processed_root)
+        assert worker.process.poll() is None
+
+
+STEPS = ("Reading the ZIP", "0 of 2 files", "1 of 2 files", "Making the files", "Writing")
+
+
+def test_a_run_that_loses_its_connection_goes_on(postgres, upload_zip, monkeypatch):
+    """At any step, not only while a batch is written."""
+    monkeypatch.setattr(ingest, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(ingest, "BATCH_MEMBERS", 1)
+    with default_database(postgres):
+        for number, at in enumerate(STEPS):
+            upload = upload_zip(*(ct_image(SOPInstanceUID=uid(7, number, n)) for n in range(2)))
+            steps = []
+
+            def cut(percent: int, step: str, at: str = at, steps: list[str] = steps) -> None:
+                if step.startswith(at) and at not in steps:
+                    steps.append(at)
+                    lose_connection()
+
+            assert ingest.run_upload(upload.pk, report=cut)
+            upload.refresh_from_db()
+            assert (upload.processing_status, upload.imported_count) == (Status.COMPLETED, 2), at
+            assert steps == [at]
+
+
+@pytest.mark.parametrize("at", ["before", "after", "between"])
+def test_a_claim_that_loses_its_connection_is_made(at, postgres, upload_zip):
+    """Before the row is taken, after that, and before it is said that it is."""
+    lost = []
+
+    def lose(execute, sql, *rest):
+        if lost or not sql.startswith("UPDATE"):
+            return execute(sql, *rest)
+        lost.append(at)
+        done = None if at == "before" else execute(sql, *rest)
+        lose_connection()
+        return done if at == "after" else execute(sql, *rest)
+
+    with default_database(postgres):
+        upload = upload_zip(ct_image())
+        with connection.execute_wrapper(lose):
+            run = claims.claim(upload.pk, "task")
+        assert lost == [at]
+        upload.refresh_from_db()
+        assert run
+        assert (upload.run_id, upload.task_id) == (run.run_id, "task")
+        assert claims.claim(upload.pk) is None
+
+
+def test_a_run_whose_server_goes_away_after_the_ledger_was_read_goes_on(
+    postgres, upload_zip, monkeypatch
+):
+    """Closing the server's cursor is then what fails."""
+    close, lost = psycopg.ServerCursor.close, []
+
+    def lose(cursor: psycopg.ServerCursor) -> None:
+        if not lost:
+            lost.append(cursor)
+            lose_connection_of_another(cursor.connection)
+        close(cursor)
+
+    monkeypatch.setattr(psycopg.ServerCursor, "close", lose)
+    with default_database(postgres):
+        upload = upload_zip(ct_image())
+        assert ingest.run_upload(upload.pk)
+        upload.refresh_from_db()
+    lost[0].close()
+    assert (upload.processing_status, upload.imported_count) == (Status.COMPLETED, 1)
+
+
+def lose_connection_of_another(kept: psycopg.Connection) -> None:
+    with psycopg.connect(kept.info.dsn) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", [kept.info.backend_pid])
+
+
+def lose_connection() -> None:
+    with suppress(OperationalError), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")

@@ -1,0 +1,142 @@
+"""Kill -9 at random moments: a worker's processes, extractors, the broker, everything at once.
+
+50 kills of a worker's processes by default; `python3 run.py test -m crash` has 1,000 of the
+whole worker, with its broker now and then, in ten parts: about an hour.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from app import tasks
+from app.models import DICOMFile, Status
+from app.uploads import ingest
+from tests.conftest import Service, begin, wait_until
+from tests.making import faults
+from tests.making.objects import zip_of
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    return zip_of(tmp_path_factory.mktemp("archive") / "many.zip", *faults.members())
+
+
+@pytest.fixture
+def strike(upload_zip, archive, processed_root) -> Callable[..., None]:
+    """Strike so many runs at random moments, and prove every upload that came through."""
+
+    def struck(times: int, longest: float, kill: Callable[[], object]) -> None:
+        while times:
+            faults.clear(processed_root)
+            upload = upload_zip(archive)
+            tasks.start([upload.pk])
+            while times and is_under_way(upload):
+                time.sleep(random.uniform(0, longest))
+                times -= is_running(upload)
+                kill()
+                faults.expire_leases()
+                tasks.sweep()
+            faults.wait_for(upload, Status.COMPLETED)
+            faults.assert_came_through(upload, processed_root)
+
+    return struck
+
+
+def is_under_way(upload: DICOMFile) -> bool:
+    """Wait for the next run; False where the last one came to the end."""
+
+    def is_decided() -> bool:
+        upload.refresh_from_db()
+        # Five runs in a row that file nothing are an upload's end, and right so.
+        worn = upload.attempts >= 3
+        return upload.processing_status == Status.COMPLETED or (is_running(upload) and not worn)
+
+    wait_until(is_decided, "a run")
+    return upload.processing_status != Status.COMPLETED
+
+
+def is_running(upload: DICOMFile) -> bool:
+    upload.refresh_from_db()
+    return upload.processing_status == Status.IN_PROGRESS
+
+
+def children(parent: int) -> dict[int, bytes]:
+    """The command lines of the processes that a process has started."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "stat").read_text().rpartition(")")[2].split()[1] == str(parent):
+                found[int(process.name)] = (process / "cmdline").read_bytes()
+    return found
+
+
+PARTS = [(100, "valkey", "sqlite"), (100, "redis", "postgresql")]  # of the thousand
+
+
+def kill_all(pids) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_kills_of_the_processes_of_a_worker_lose_nothing(start_worker, strike):
+    worker = start_worker(ICON_EXTRACTORS="1")
+    strike(50, 0.4, lambda: kill_all(children(worker.process.pid)))
+    assert worker.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("times", "mortal_broker", "either_database"),
+    [
+        (3, "valkey", "sqlite"),
+        *[pytest.param(*part, marks=pytest.mark.crash) for part in 5 * PARTS],
+    ],
+    indirect=["mortal_broker", "either_database"],
+)
+def test_kills_of_the_worker_and_the_broker_lose_nothing(
+    times, either_database, mortal_broker, broker, start_worker, strike
+):
+    workers = [start_worker("-c", "1") for _ in range(2)]
+    kills = 0
+
+    def kill() -> None:
+        nonlocal kills
+        kills += 1
+        killed = [worker for worker in workers if has_extractors(worker)] or workers
+        for worker in killed:
+            worker.kill()
+        if kills % 10 == 1:
+            mortal_broker.kill()
+            begin(mortal_broker, broker)
+        for worker in killed:
+            worker.start()
+
+    strike(times, 1.2, kill)
+
+
+def has_extractors(worker: Service) -> bool:
+    """Whether it is at work on an upload."""
+    grandchildren = [children(child) for child in children(worker.process.pid)]
+    return any(b"extractor" in command for found in grandchildren for command in found.values())
+
+
+def test_kills_of_extractors_change_no_outcome(upload_zip, archive, processed_root, monkeypatch):
+    monkeypatch.setattr(ingest, "REPORT_SECONDS", 0.1)
+    upload = upload_zip(archive)
+    kills = []
+
+    def kill_one(percent: int, step: str) -> None:
+        extractors = [p for p, command in children(os.getpid()).items() if b"extractor" in command]
+        if extractors and len(kills) < 6:
+            kills.append(random.choice(extractors))
+            kill_all(kills[-1:])
+
+    assert ingest.run_upload(upload.pk, report=kill_one)
+    assert len(kills) > 3
+    faults.assert_came_through(upload, processed_root)

@@ -1,0 +1,283 @@
+"""The settings: what the environment says, and what holds without it."""
+
+import json
+import logging
+import os
+import re
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from celery import shared_task
+from django.conf import settings as project
+from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.db import connection
+from kombu.exceptions import OperationalError
+
+from app.health.checks import tells_case_apart
+from icon import settings as read
+from icon.celery import app
+from icon.logs import OneLine
+from tests.conftest import free_port, outside
+
+EXAMPLE = project.BASE_DIR / ".env.example"
+SENTINEL = "DOE^JANE"
+
+
+def settings_of_a_new_process(**variables: str) -> dict[str, str]:
+    code = (
+        "import json; from icon import settings as s;"
+        "print(json.dumps({n: repr(getattr(s, n)) for n in dir(s) if n.isupper()}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**outside(), **variables},
+        cwd=project.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+# Reading the environment
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("512", 512), ("64MB", 64 * 10**6), ("50 gb", 50 * 10**9), ("1B", 1)],
+)
+def test_a_size_is_read_in_bytes(monkeypatch, text, size):
+    monkeypatch.setenv("ICON_MAX_UPLOAD", text)
+    assert read.env_size("ICON_MAX_UPLOAD", "1GB") == size
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "text"),
+    [
+        (read.env_bool, (True,), "yes"),
+        (read.env_bool, (True,), ""),
+        (read.env_int, (5,), "-1"),
+        (read.env_int, (5,), "1e3"),
+        (read.env_int, (5,), "٣"),
+        (read.env_int, (5, 1), "0"),
+        (read.env_size, ("1GB",), "50G"),
+        (read.env_size, ("1GB",), "1.5GB"),
+        (read.env_size, ("1GB",), ""),
+        (read.env_choice, (("batch", "file"),), "Batch"),
+    ],
+)
+def test_a_value_out_of_place_stops_icon_and_names_its_variable(
+    monkeypatch, function, arguments, text
+):
+    monkeypatch.setenv("ICON_ODD", text)
+    with pytest.raises(ImproperlyConfigured, match="ICON_ODD"):
+        function("ICON_ODD", *arguments)
+
+
+def test_a_list_is_separated_by_commas(monkeypatch):
+    monkeypatch.setenv("ICON_ALLOWED_HOSTS", " icon.example ,, [::1] ")
+    assert read.env_list("ICON_ALLOWED_HOSTS", "localhost") == ["icon.example", "[::1]"]
+
+
+def test_the_secret_key_is_made_once_and_is_private(monkeypatch, tmp_path):
+    monkeypatch.delenv("ICON_SECRET_KEY", raising=False)
+    path = tmp_path / "secret.key"
+    key = read.secret_key(path)
+    assert len(key) > 50
+    assert read.secret_key(path) == key
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [p.name for p in tmp_path.iterdir()] == ["secret.key"]
+
+
+def test_the_broker_left_by_up_is_used_while_its_socket_is_there(monkeypatch, tmp_path):
+    monkeypatch.delenv("ICON_BROKER_URL")
+    kept_in = tmp_path / "broker.url"
+    assert read.broker_url(kept_in) == "redis://127.0.0.1:6379/0"
+    kept_in.write_text(f"redis+socket://{tmp_path}/s")
+    assert read.broker_url(kept_in) == "redis://127.0.0.1:6379/0"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/s")
+        assert read.broker_url(kept_in) == f"redis+socket://{tmp_path}/s"
+    monkeypatch.setenv("ICON_BROKER_URL", "redis://elsewhere/1")
+    assert read.broker_url(kept_in) == "redis://elsewhere/1"
+
+
+def test_a_folder_that_cannot_be_made_stops_icon(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ICON_VAR", f"{tmp_path}/file/var")
+    with pytest.raises(ImproperlyConfigured, match="ICON_VAR"):
+        read.env_folder("ICON_VAR", tmp_path)
+
+
+# What is documented
+
+
+def documented() -> dict[str, str]:
+    return dict(re.findall(r"^#(ICON_[A-Z_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
+
+
+def test_every_variable_is_in_env_example_and_nothing_else():
+    source = Path(read.__file__).read_text()
+    names = set(re.findall(r"(?:env_\w+|getenv)\(\s*\"(ICON_[A-Z_]+)\"", source))
+    assert set(documented()) == names
+
+
+def test_the_readme_lists_every_variable_and_its_default():
+    readme = (project.BASE_DIR / "README.md").read_text()
+    rows = dict(re.findall(r"^\| `(ICON_[A-Z_]+)` \| (.+?) \|", readme, re.MULTILINE))
+    assert rows.keys() == documented().keys()
+    for name, default in documented().items():
+        assert not default or rows[name] == f"`{default}`"
+
+
+def test_the_defaults_in_env_example_are_the_defaults(tmp_path):
+    written = {name: value for name, value in documented().items() if value}
+    plain = settings_of_a_new_process(ICON_VAR=str(tmp_path))
+    assert settings_of_a_new_process(ICON_VAR=str(tmp_path), **written) == plain
+
+
+def test_compose_is_valid_and_sets_only_documented_variables():
+    path = project.BASE_DIR / "docker-compose.yml"
+    checker = ["check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run(
+        [sys.executable, "-m", *checker, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    used = set(re.findall(r"^\s+(ICON_[A-Z_]+):", path.read_text(), re.MULTILINE))
+    assert used
+    assert used <= set(documented())
+
+
+# What Django and the browser are told
+
+
+def test_the_production_profile_passes_the_deployment_check(tmp_path):
+    manage = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+    done = subprocess.run(
+        manage,
+        env={**outside(), "ICON_VAR": str(tmp_path), "ICON_HTTPS": "1"},
+        cwd=project.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
+
+
+@pytest.mark.django_db
+def test_migrations_are_complete():
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.django_db
+def test_pages_are_kept_out_of_caches_and_static_files_are_not(client):
+    assert "no-store" in client.get("/").headers["Cache-Control"]
+    assert "no-store" in client.get("/admin/login/").headers["Cache-Control"]
+    css = client.get("/static/admin/css/base.css")
+    assert css.status_code == 200
+    assert "no-store" not in css.headers["Cache-Control"]
+    css.close()
+
+
+@pytest.mark.django_db
+def test_the_content_security_policy_allows_nothing_inline(client):
+    policy = client.get("/admin/login/").headers["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    for part in ("default-src 'self'", "object-src 'none'", "frame-ancestors 'none'"):
+        assert part in policy
+
+
+def test_the_cdn_is_allowed_by_exact_files(tmp_path):
+    policy = settings_of_a_new_process(ICON_VAR=str(tmp_path))["CONTENT_SECURITY_POLICY"]
+    hosts = re.findall(r"https://[^']+", policy)
+    assert hosts
+    assert all(re.search(r"@[\d.]+/.+\.(css|js|woff2?)$", host) for host in hosts)
+    without = settings_of_a_new_process(ICON_VAR=str(tmp_path), ICON_CDN="0")
+    assert "https:" not in without["CONTENT_SECURITY_POLICY"]
+
+
+# The database
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif("ICON_TEST_DATABASE_URL" in os.environ, reason="about SQLite")
+def test_sqlite_waits_for_others_and_survives_a_power_cut():
+    with connection.cursor() as cursor:
+        pragmas = {
+            name: cursor.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "busy_timeout")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 30_000}
+    assert connection.transaction_mode == "IMMEDIATE"
+
+
+@pytest.mark.database
+@pytest.mark.django_db
+def test_the_tests_run_on_the_database_that_was_asked_for():
+    asked = os.environ.get("ICON_TEST_DATABASE_URL", "sqlite:").partition(":")[0]
+    assert connection.vendor == {"sqlite": "sqlite", "postgres": "postgresql"}[asked]
+
+
+# The machine
+
+
+def test_a_processed_root_that_cannot_be_written_is_an_error(settings, tmp_path):
+    (tmp_path / "file").touch()
+    settings.ICON_PROCESSED_ROOT = tmp_path / "file" / "processed"
+    assert "icon.E002" in [error.id for error in run_checks()]
+
+
+def test_the_check_leaves_nothing_in_the_processed_root(processed_root):
+    assert tells_case_apart(processed_root)
+    assert list(processed_root.iterdir()) == []
+
+
+# Celery
+
+
+@shared_task
+def fail_about_a_patient():
+    raise ValueError(SENTINEL)
+
+
+def seconds_to_fail_to_publish(url: str) -> float:
+    began = time.monotonic()
+    with app.connection_for_write(url) as there, pytest.raises(OperationalError):
+        app.send_task("nobody.home", connection=there)
+    return time.monotonic() - began
+
+
+def test_publishing_without_a_broker_fails_at_once():
+    assert seconds_to_fail_to_publish(f"redis://127.0.0.1:{free_port()}/0") < 2
+
+
+def test_publishing_to_a_broker_that_hangs_fails_soon():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert seconds_to_fail_to_publish(f"redis://127.0.0.1:{silent.getsockname()[1]}/0") < 8
+
+
+# Logs
+
+
+@pytest.mark.django_db
+def test_a_failed_task_is_logged_without_its_exceptions_text(caplog):
+    caplog.handler.setFormatter(OneLine("%(levelname)s %(name)s: %(message)s"))
+    with caplog.at_level(logging.INFO):
+        fail_about_a_patient.apply()
+    assert "ValueError" in caplog.text
+    assert "test_settings.py" in caplog.text
+    assert SENTINEL not in caplog.text
+    assert len(caplog.text.splitlines()) == len(caplog.records)
+
+
+def test_a_log_record_is_one_line():
+    record = logging.makeLogRecord({"msg": "first\nsecond\n"})
+    assert OneLine("%(message)s").format(record) == "first | second"

@@ -1,0 +1,251 @@
+"""The two commands: `run.py`, and `manage.py up`, which it hands over to."""
+
+import http.cookiejar
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings as project
+
+from tests.conftest import Service, free_port, outside, wait_until
+
+
+class Up(Service):
+    """`manage.py up` on a data folder of its own."""
+
+    @property
+    def var(self) -> str:
+        return self.environment["ICON_VAR"]
+
+    @property
+    def url(self) -> str:
+        return re.findall(r"http://[0-9.:]+/", self.output)[-1]
+
+    def processes(self) -> dict[int, str]:
+        """Every process that works on this data folder, with its command."""
+        found = {int(folder.name): folder for folder in Path("/proc").glob("[0-9]*")}
+        return {
+            pid: read(folder / "cmdline").decode().replace("\0", " ")
+            for pid, folder in found.items()
+            if self.owns(folder) and read(folder / "cmdline")
+        }
+
+    def owns(self, folder: Path) -> bool:
+        # Valkey writes its title over its environment.
+        return (
+            f"ICON_VAR={self.var}\0".encode() in read(folder / "environ")
+            or target(folder / "cwd") == f"{self.var}/broker"
+        )
+
+    def child(self, word: str) -> int | None:
+        """The id of the child whose command has this word in it."""
+        mine = self.process.pid
+        found = (p for p, c in self.processes().items() if word in c and parent(p) == mine)
+        return next(found, None)
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+def target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
+
+
+def parent(pid: int) -> int:
+    return int(read(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()[1] or 0)
+
+
+@pytest.fixture
+def up(tmp_path) -> Iterator[Callable[..., Up]]:
+    """Start `manage.py up` on the test's data folder, and wait until it is ready."""
+    started: list[Up] = []
+
+    def begin(*arguments: str, ready: bool = True, **variables: str) -> Up:
+        log = tmp_path / f"up-{len(started)}.log"
+        command = [sys.executable, "manage.py", "up", *(arguments or ("--port", "0"))]
+        service = Up(command, log, {"ICON_VAR": str(tmp_path / "var"), **variables}, clean=True)
+        service.start()
+        started.append(service)
+        if ready:
+            wait_until(lambda: service.says("Its logs are in"), "ICON")
+        return service
+
+    yield begin
+    for service in started:
+        service.stop()
+    for service in started:
+        for pid in service.processes():
+            os.kill(pid, signal.SIGKILL)
+
+
+def sign_in(url: str, password: str) -> str:
+    """The page that a browser ends on after signing in as admin."""
+    cookies = http.cookiejar.CookieJar()
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
+    form = browser.open(f"{url}admin/login/?next=/admin/").read().decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form)[1]
+    fields = {"username": "admin", "password": password, "csrfmiddlewaretoken": token}
+    data = urllib.parse.urlencode(fields).encode()
+    return browser.open(f"{url}admin/login/?next=/admin/", data).read().decode()
+
+
+# manage.py up
+
+
+def test_the_first_start_makes_an_admin_and_ctrl_c_leaves_nothing_running(up):
+    first = up()
+    password = re.search(r"with the password (\S+)", first.output)[1]
+    assert "Log out" in sign_in(first.url, password)
+    commands = " ".join(first.processes().values())
+    assert all(word in commands for word in ("valkey", "gunicorn", "celery"))
+    began = time.monotonic()
+    first.process.send_signal(signal.SIGINT)
+    assert first.process.wait(30) == 0
+    assert time.monotonic() - began < 15
+    assert first.processes() == {}
+    assert not Path(first.var, "broker.url").exists()
+
+    second = up()
+    assert "password" not in second.output
+    assert "Log out" in sign_in(second.url, password)
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(up):
+    service = up()
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(30) == 0
+    assert service.processes() == {}
+
+
+def test_what_it_keeps_is_private(up):
+    service = up()
+    secrets = [Path(service.var, name) for name in ("broker.url", "secret.key")]
+    assert [path.stat().st_mode & 0o077 for path in secrets] == [0, 0]
+    path = Path(secrets[0].read_text().removeprefix("redis+socket://"))
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.parent.stat().st_mode & 0o077 == 0
+
+
+def test_killing_it_leaves_no_orphans_and_it_starts_again(up):
+    first = up()
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.process.wait()
+    second = up(ready=False)
+    wait_until(lambda: second.says("Its logs are in"), "the second start")
+    old = set(first.processes()) - set(descendants(second))
+    wait_until(lambda: not old & set(first.processes()), "the first one's children to end", 20)
+
+
+def descendants(service: Up) -> set[int]:
+    found = {service.process.pid}
+    for _ in range(4):
+        found |= {pid for pid in service.processes() if parent(pid) in found}
+    return found
+
+
+@pytest.mark.parametrize("word", ["celery", "gunicorn", "valkey"])
+def test_a_part_that_dies_is_started_again_and_leaves_no_orphans(up, word):
+    service = up()
+    old = service.child(word)
+    family = {pid for pid in service.processes() if pid == old or parent(pid) == old}
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: service.says("it starts again"), "the death to be noticed")
+    wait_until(lambda: service.processes().keys().isdisjoint(family), "the orphans to end", 10)
+    wait_until(lambda: service.child(word) not in (None, old), f"{word} to be back")
+    assert urllib.request.urlopen(service.url).status == 200
+
+
+def test_a_second_one_on_the_same_data_is_refused_with_a_sentence(up):
+    first = up()
+    second = up("--port", "0", ready=False)
+    assert second.process.wait(30) == 1
+    assert second.output == f"ICON is already running on the data in {first.var}\n"
+    assert urllib.request.urlopen(first.url).status == 200
+
+
+def test_a_port_in_use_is_refused_with_a_sentence(up):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        service = up("--port", str(port), ready=False)
+        assert service.process.wait(30) == 1
+    assert service.output.startswith(f"ICON cannot listen on 127.0.0.1 port {port}: ")
+    assert len(service.output.splitlines()) == 1
+
+
+def test_a_database_that_is_away_is_named_in_a_sentence(up):
+    away = f"postgres://icon@127.0.0.1:{free_port()}/icon"
+    service = up("--port", "0", ready=False, ICON_DATABASE_URL=away)
+    assert service.process.wait(30) == 1
+    assert service.output == "The database does not answer. Is ICON_DATABASE_URL right?\n"
+
+
+def test_with_a_broker_of_ones_own_it_starts_none(up, redis_server):
+    service = up(ICON_BROKER_URL=redis_server)
+    assert "valkey" not in str(service.processes().values())
+    log = Path(service.var, "log", "worker.log")
+    wait_until(lambda: " ready." in log.read_text(), "the worker")
+
+
+# run.py
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """run.py, in a project that needs no package and whose commands say what they were given."""
+    shutil.copy(project.BASE_DIR / "run.py", tmp_path)
+    (tmp_path / "requirements.txt").write_text("# nothing\n")
+    (tmp_path / "requirements-dev.txt").write_text("-r requirements.txt\n")
+    for name in ("manage.py", "pytest.py"):
+        (tmp_path / name).write_text("import sys; print(sys.prefix, *sys.argv[1:])\n")
+    return tmp_path
+
+
+def run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(checkout / "run.py"), *arguments]
+    return subprocess.run(
+        command, env=outside(), cwd="/", capture_output=True, text=True, check=False
+    )
+
+
+def test_run_installs_once_and_hands_over(checkout):
+    first = run(checkout)
+    assert first.stdout.splitlines() == [
+        "Installing what ICON needs into .venv (the first time takes a minute).",
+        f"{checkout}/.venv up",
+    ]
+    assert run(checkout, "--port", "8001").stdout == f"{checkout}/.venv up --port 8001\n"
+
+    (checkout / "requirements.txt").write_text("# changed\n")
+    assert "Installing" in run(checkout).stdout
+    assert "Installing" in run(checkout, "test").stdout
+    assert run(checkout, "test", "-x").stdout == f"{checkout}/.venv -x\n"
+
+
+def test_an_installation_that_failed_is_taken_up_again(checkout):
+    (checkout / "requirements.txt").write_text("./absent-1.0-py3-none-any.whl\n")
+    failed = run(checkout)
+    assert failed.returncode == 1
+    assert failed.stderr.endswith("Run the same command again to go on.\n")
+    assert "up" not in failed.stdout.split()
+    assert run(checkout).returncode == 1
+
+    shutil.rmtree(checkout / ".venv" / "lib")  # as an interrupted one may leave it
+    (checkout / "requirements.txt").write_text("# nothing\n")
+    assert run(checkout).stdout.endswith(f"{checkout}/.venv up\n")

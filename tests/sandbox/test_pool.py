@@ -1,0 +1,206 @@
+"""Extractors that die or hang, and results in order all the same."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.archives.directory import Limits, open_archive
+from app.dicom.headers import HeaderLimits
+from app.sandbox import pool as pools
+from app.sandbox.pool import Pool, Settings
+from app.storage.staging import Staging
+from tests.conftest import wait_until
+from tests.making.objects import contour, ct_image, roi, rt_structure_set, uid, zip_of
+
+LARGE = 100_000_000  # bytes; long enough to be caught in the act
+SETTINGS = Settings(
+    extractors=2,
+    member_seconds=60,
+    limits=Limits(),
+    header_limits=HeaderLimits(),
+    assumed_charset="ISO_IR 100",
+)
+
+
+def image(number: int, **keywords) -> bytes:
+    return ct_image(SOPInstanceUID=uid(2, 1, number), **keywords)
+
+
+def large_image(number: int) -> bytes:
+    return image(number) + bytes(LARGE)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read a ZIP of members with a pool, while `meddle(pool)` runs in a thread beside it."""
+
+    def run(*members, meddle=lambda pool: None, settings=SETTINGS):
+        path = zip_of(tmp_path / "a.zip", *members)
+        with path.open("rb") as file, Staging(tmp_path / "processed", 1) as staging:
+            archive = open_archive(file, Limits())
+            with Pool(file.fileno(), staging.fd, settings) as pool:
+                thread = threading.Thread(target=meddle, args=(pool,))
+                thread.start()
+                results = [
+                    result for result in pool.results(archive, archive.members(), {}) if result
+                ]
+                thread.join()
+            return results
+
+    return run
+
+
+def strike(pool: Pool, index: int, sent: signal.Signals) -> bool:
+    """Signal the extractor that is in the middle of a member, and see it replaced."""
+    begun = False
+    end = time.monotonic() + 30
+    while time.monotonic() < end and not (begun and not pool.order):
+        begun = begun or bool(pool.order)
+        for child in list(pool.children):
+            if not child.mark.closed and child.reading[0] == index:
+                os.kill(child.process.pid, sent)
+                while child in pool.children:
+                    time.sleep(0.01)
+                return True
+    return False
+
+
+def test_results_come_in_directory_order(read):
+    results = read(large_image(1), *(image(number) for number in range(2, 60)))
+    assert [result.index for result in results] == list(range(59))
+    assert all(result.header for result in results)
+
+
+def test_long_names_and_long_answers_do_not_wait_for_each_other(read):
+    """The jobs are more than a pipe holds, and so are the answers: once each waited for ever."""
+    points = [number / 8 for number in range(6_000)]
+    contours = roi(1, "Heart", *[contour(*points)] * 4)
+    members = [
+        (f"{number:03}{'n' * 990}", rt_structure_set([contours], SOPInstanceUID=uid(2, 5, number)))
+        for number in range(1, 151)
+    ]
+    results = []
+    reading = threading.Thread(target=lambda: results.extend(read(*members)), daemon=True)
+    reading.start()
+    reading.join(60)
+    assert [result.index for result in results] == list(range(150))
+
+
+def test_a_zip_inside_is_told_of_while_it_is_read(read, tmp_path):
+    """What an extractor has read of it does not gather there: it has room for a part of that."""
+    points = contour(*[number / 8 for number in range(6_000)])
+    one = rt_structure_set([roi(1, "Heart", *[points] * 50)], SOPInstanceUID=uid(2, 5, 100))
+    uids = [(uid(2, 5, 100).encode(), uid(2, 5, 100 + n).encode()) for n in range(40)]
+    inner = zip_of(tmp_path / "inside.zip", *(one.replace(*pair) for pair in uids)).read_bytes()
+    results = read(("inside.zip", inner), settings=replace(SETTINGS, memory=180_000_000))
+    assert [result.reason for result in results] == [*[""] * 40, "nested_archive"]
+
+
+def test_an_extractor_killed_once_changes_nothing(read):
+    results = read(
+        *(image(number) for number in range(1, 40)),
+        large_image(40),
+        image(41),
+        meddle=lambda pool: strike(pool, 39, signal.SIGKILL),
+    )
+    assert [result.index for result in results] == list(range(41))
+    assert {result.outcome for result in results} == {""}
+
+
+def test_a_member_that_ends_its_extractor_twice_fails_alone(read):
+    struck = []
+
+    def twice(pool):
+        struck.extend(strike(pool, 1, signal.SIGKILL) for _ in range(2))
+
+    results = read(image(1), large_image(2), image(3), meddle=twice)
+    assert struck == [True, True]
+    assert [(result.outcome, result.reason) for result in results] == [
+        ("", ""),
+        ("failed", "reader_crashed"),
+        ("", ""),
+    ]
+
+
+def test_a_member_that_hangs_twice_fails_alone(read, monkeypatch):
+    monkeypatch.setattr(pools, "BYTES_PER_SECOND", LARGE * 10)
+
+    struck = []
+
+    def twice(pool):
+        struck.extend(strike(pool, 1, signal.SIGSTOP) for _ in range(2))
+
+    results = read(
+        image(1),
+        large_image(2),
+        image(3),
+        meddle=twice,
+        settings=replace(SETTINGS, member_seconds=1),
+    )
+    assert struck == [True, True]
+    assert [(result.outcome, result.reason) for result in results] == [
+        ("", ""),
+        ("failed", "reader_hung"),
+        ("", ""),
+    ]
+
+
+@pytest.fixture
+def own_disk(tmp_path) -> Iterator[Path]:
+    """A small disk of the processed root's own, which can be made to stand still."""
+    disk, root = tmp_path / "disk", tmp_path / "processed"
+    disk.touch()
+    os.truncate(disk, 2 * LARGE)
+    root.mkdir()
+    format_and_mount = f"mkfs.ext4 -q {disk} && mount -o loop {disk} {root}"
+    if subprocess.run(format_and_mount, shell=True, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a disk, and not everywhere")
+    yield root
+    subprocess.run(["umount", root], check=True)
+
+
+def test_a_slow_disk_is_not_taken_for_a_hung_extractor(own_disk, read, monkeypatch):
+    monkeypatch.setattr(pools, "BYTES_PER_SECOND", LARGE * 10)
+    stood = []
+
+    def stand_still(pool):
+        wait_until(lambda: list(own_disk.rglob("1-0.part")), "the large member")
+        subprocess.run(["fsfreeze", "--freeze", own_disk], check=True)
+        time.sleep(4)  # three seconds longer than an extractor may be silent
+        subprocess.run(["fsfreeze", "--unfreeze", own_disk], check=True)
+        stood.append(len(pool.deaths))
+
+    settings = replace(SETTINGS, member_seconds=1)
+    results = read(image(1), large_image(2), image(3), meddle=stand_still, settings=settings)
+    assert stood == [0]
+    assert {result.outcome for result in results} == {""}
+
+
+def test_extractors_that_cannot_start_end_the_run(read):
+    with pytest.raises(pools.ExtractorsFail):
+        read(image(1), settings=replace(SETTINGS, memory=1_000_000))
+
+
+def test_a_large_member_streams_in_little_memory(read, tmp_path):
+    data = large_image(1)
+    (result,) = read(data, settings=replace(SETTINGS, memory=200_000_000))
+    staged = tmp_path / "processed" / ".staging" / "1" / result.staged
+    assert staged.stat().st_size == result.size == len(data)
+    assert zlib.crc32(staged.read_bytes()) == zlib.crc32(data)
+
+
+def test_no_extractor_outlives_its_pool(read):
+    pids = []
+    read(image(1), meddle=lambda pool: pids.extend(c.process.pid for c in pool.children))
+    assert pids
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

@@ -1,0 +1,520 @@
+"""The admin: uploading, starting, deleting, and looking at the catalogue's tables."""
+
+import re
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from app.health.housekeeping import check_catalogue
+from app.health.verify import verify
+from app.models import DICOMFile, DICOMInstance, Patient, RTStructureROI, Status
+from app.reasons import sentence
+from app.uploads import claims
+from app.wording import human_size
+from tests.making.objects import ct_image, rt_structure_set, uid, zip_of
+
+LIST = reverse("admin:app_dicomfile_changelist")
+ADD = reverse("admin:app_dicomfile_add")
+
+
+@pytest.fixture
+def zip_bytes(tmp_path) -> bytes:
+    return zip_of(tmp_path / "made.zip", ct_image()).read_bytes()
+
+
+def send(client, data: bytes, name: str = "scan.zip"):
+    return client.post(ADD, {"file": SimpleUploadedFile(name, data)}, follow=True)
+
+
+def act(client, action: str, *uploads, **more):
+    chosen = {"action": action, "_selected_action": [upload.pk for upload in uploads]}
+    return client.post(LIST, chosen | more, follow=True)
+
+
+def told(response) -> list[str]:
+    return [str(message) for message in response.context["messages"]]
+
+
+# Uploading
+
+
+@pytest.fixture(autouse=True)
+def storage(transactional_db, processed_root, media_root):
+    """A database and storage of the test's own."""
+
+
+def test_an_upload_keeps_its_name_size_and_owner(staff_client, staff_user, zip_bytes):
+    send(staff_client, zip_bytes, "Export 7.zip")
+    upload = DICOMFile.objects.get()
+    assert (upload.original_name, upload.size) == ("Export 7.zip", len(zip_bytes))
+    assert upload.uploaded_by == staff_user
+    assert "Export" not in upload.file.name
+    assert upload.status_label == "Pending"
+    with zipfile.ZipFile(upload.file.path) as kept:
+        assert kept.namelist() == ["IM0001.dcm"]
+
+
+def test_what_is_no_zip_by_content_is_refused(staff_client):
+    response = send(staff_client, b"%PDF-1.4 hello" * 50, "really.zip")
+    assert "This is not a ZIP archive." in response.content.decode()
+    assert not DICOMFile.objects.exists()
+
+
+def test_a_zip_that_was_cut_short_is_refused(staff_client, zip_bytes):
+    response = send(staff_client, zip_bytes[:-30])
+    assert "incomplete" in response.content.decode()
+    assert not DICOMFile.objects.exists()
+
+
+def test_a_zip_over_the_limit_is_refused(staff_client, zip_bytes, settings):
+    settings.ICON_MAX_UPLOAD = 100
+    assert "A ZIP may have up to 100 bytes." in send(staff_client, zip_bytes).content.decode()
+    assert not DICOMFile.objects.exists()
+
+
+def test_a_zip_that_the_disk_has_no_room_for_is_refused(staff_client, zip_bytes, settings):
+    settings.ICON_PROCESSED_ROOT = Path("/proc")  # a file system that never has room
+    assert "has 0 bytes free" in send(staff_client, zip_bytes).content.decode()
+    assert not DICOMFile.objects.exists()
+
+
+def test_an_empty_file_and_none_at_all_are_refused(staff_client):
+    assert "empty" in send(staff_client, b"").content.decode()
+    assert "required" in staff_client.post(ADD, {}).content.decode()
+    assert not DICOMFile.objects.exists()
+
+
+def test_a_refused_upload_leaves_no_file(staff_client, media_root):
+    send(staff_client, b"hello" * 100)
+    assert not [path for path in media_root.rglob("*") if path.is_file()]
+
+
+def from_script(client, data: bytes, **more):
+    """Send as static/app/uploads/add.js does."""
+    file = SimpleUploadedFile("scan.zip", data)
+    return client.post(ADD, {"file": file, **more}, headers={"Accept": "application/json"})
+
+
+def test_the_page_s_script_is_told_what_was_made(staff_client, zip_bytes):
+    response = from_script(staff_client, zip_bytes)
+    assert response.json() == {"id": DICOMFile.objects.get().pk}
+    assert "Press Process Now" in told(staff_client.get(LIST))[0]
+
+
+def test_the_page_s_script_is_told_why_not(staff_client):
+    response = from_script(staff_client, b"hello" * 100)
+    assert response.status_code == 400
+    assert response.json() == {"errors": [sentence("not_a_zip")]}
+    assert not DICOMFile.objects.exists()
+
+
+def test_an_upload_is_processed_at_once_where_that_was_ticked(staff_client, zip_bytes):
+    file = SimpleUploadedFile("scan.zip", zip_bytes)
+    response = staff_client.post(ADD, {"file": file, "process": "on"})
+    upload = DICOMFile.objects.get()
+    assert response.url.endswith(f"/dicom/progress/?upload={upload.pk}")
+    assert upload.status_label == "Queued"
+    from_script(staff_client, zip_bytes, process="on")
+    assert [upload.status_label for upload in DICOMFile.objects.all()] == ["Queued", "Queued"]
+
+
+def test_who_may_only_add_is_not_asked_whether_to_process(client, staff_user, zip_bytes):
+    allowed = Permission.objects.filter(codename__in=["add_dicomfile", "view_dicomfile"])
+    staff_user.is_superuser = False
+    staff_user.save()
+    staff_user.user_permissions.set(allowed)
+    client.force_login(staff_user)
+    assert "Process when uploaded" not in client.get(ADD).content.decode()
+    from_script(client, zip_bytes, process="on")
+    assert DICOMFile.objects.get().status_label == "Pending"
+
+
+# Starting
+
+
+class Buttons(HTMLParser):
+    """The buttons of the list's own form, and the names of its hidden inputs."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.inside, self.buttons, self.inputs = False, [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        if tag == "form":
+            self.inside = given.get("id") == "changelist-form"
+        if tag == "button" and self.inside:
+            self.buttons.append(given)
+        if tag == "input" and self.inside:
+            self.inputs.append(given.get("name"))
+
+    def handle_endtag(self, tag):
+        self.inside = self.inside and tag != "form"
+
+
+def test_process_now_is_a_button_that_posts_from_the_list_s_own_form(staff_client, upload_zip):
+    upload = upload_zip(ct_image())
+    form = Buttons(staff_client.get(LIST).content.decode())
+    url = reverse("process_dicom_file", args=[upload.pk])
+    (button,) = (one for one in form.buttons if one.get("formaction") == url)
+    assert (button["type"], button["formmethod"]) == ("submit", "post")
+    assert "csrfmiddlewaretoken" in form.inputs
+    response = staff_client.post(url)
+    assert response.url.endswith(f"?upload={upload.pk}")
+    upload.refresh_from_db()
+    assert upload.status_label == "Queued"
+
+
+def test_the_bulk_action_starts_what_it_may_and_watches_exactly_that(staff_client, import_zip):
+    done = import_zip(ct_image())
+    waiting = [DICOMFile.objects.create(original_name=f"{n}.zip", file="x") for n in range(2)]
+    response = act(staff_client, "process_selected", done, *waiting)
+    where = response.redirect_chain[-1][0]
+    assert where.endswith("&".join(f"upload={upload.pk}" for upload in waiting))
+    assert any("left alone" in text for text in told(response))
+    for upload in waiting:
+        upload.refresh_from_db()
+        assert upload.status_label == "Queued"
+
+
+def test_a_selection_that_cannot_be_started_says_why(staff_client, import_zip):
+    response = act(staff_client, "process_selected", import_zip(ct_image()))
+    assert response.redirect_chain[-1][0] == LIST
+    assert "no file of it failed" in told(response)[0]
+
+
+# Deleting
+
+
+def test_deleting_an_upload_keeps_its_objects_and_its_zip(staff_client, import_zip, media_root):
+    upload = import_zip(ct_image())
+    url = reverse("admin:app_dicomfile_delete", args=[upload.pk])
+    asked = staff_client.get(url).content.decode()
+    assert "stays in the catalogue" in asked
+    assert "Lines in their lists of files: 1" in asked
+    assert re.search(r'type="checkbox" name="with_archive" value="1">', asked)
+    staff_client.post(url, {"post": "yes"})
+    assert [str(entry) for entry in LogEntry.objects.all()] == [f"Deleted “{upload}.”"]
+    assert not DICOMFile.objects.exists()
+    assert DICOMInstance.objects.count() == 1
+    assert list(media_root.rglob("*.zip"))
+    assert list(verify()) == []
+
+
+def test_the_kept_zip_goes_where_that_was_ticked(staff_client, import_zip, media_root):
+    upload = import_zip(ct_image())
+    url = reverse("admin:app_dicomfile_delete", args=[upload.pk])
+    staff_client.post(url, {"post": "yes", "with_archive": "1"})
+    assert not list(media_root.rglob("*.zip"))
+
+
+def test_many_uploads_are_deleted_after_asking(staff_client, import_zip, media_root):
+    uploads = [import_zip(ct_image()), import_zip(ct_image(SOPInstanceUID=uid(7)))]
+    asked = act(staff_client, "delete_selected_uploads", *uploads).content.decode()
+    assert "Also delete the kept ZIPs" in asked
+    assert all(str(upload) in asked for upload in uploads)
+    assert DICOMFile.objects.count() == 2
+    response = act(staff_client, "delete_selected_uploads", *uploads, post="yes", with_archive="1")
+    assert told(response) == ["2 uploads deleted."]
+    assert not DICOMFile.objects.exists()
+    assert not list(media_root.rglob("*.zip"))
+
+
+def test_an_upload_in_progress_cannot_be_deleted_and_you_are_told(staff_client, upload_zip):
+    running, idle = upload_zip(ct_image()), upload_zip(ct_image())
+    claims.claim(running.pk)
+    url = reverse("admin:app_dicomfile_delete", args=[running.pk])
+    why = f"“{running}” is being processed and cannot be deleted now. Cancel it first."
+    assert told(staff_client.get(url, follow=True)) == [why]
+    assert told(staff_client.post(url, {"post": "yes"}, follow=True)) == [why]
+    assert told(act(staff_client, "delete_selected_uploads", running)) == [why]
+    asked = act(staff_client, "delete_selected_uploads", running, idle)
+    assert told(asked) == [why]
+    assert "Uploads: 1" in asked.content.decode()
+    response = act(staff_client, "delete_selected_uploads", running, idle, post="yes")
+    assert told(response) == [why, "1 upload deleted."]
+    assert DICOMFile.objects.get() == running
+    assert [str(entry) for entry in LogEntry.objects.all()] == [f"Deleted “{idle}.”"]
+    change = reverse("admin:app_dicomfile_change", args=[running.pk])
+    assert "deletelink" not in staff_client.get(change).content.decode()
+
+
+def test_more_than_a_form_can_carry_is_not_deleted(staff_client, monkeypatch):
+    monkeypatch.setattr("app.admin.AT_ONCE", 1)
+    uploads = [DICOMFile.objects.create(original_name=f"{n}.zip", file="x") for n in range(2)]
+    for action in ("delete_selected_uploads", "remove_kept_zips"):
+        response = act(staff_client, action, *uploads, post="yes")
+        assert told(response) == ["Nothing was changed. Choose at most 1 at a time."]
+    assert DICOMFile.objects.exclude(file="").count() == 2
+
+
+def test_of_many_rows_the_page_that_asks_names_only_the_first(staff_client, import_zip):
+    import_zip(*(ct_image(PatientID=f"P{n}", SOPInstanceUID=uid(5, n)) for n in range(12)))
+    url = reverse("admin:app_patient_changelist")
+    chosen = list(Patient.objects.values_list("pk", flat=True))
+    data = {"action": "delete_selected_rows", "_selected_action": chosen}
+    asked = staff_client.post(url, data).content.decode()
+    assert "(P11)" in asked
+    assert "(P0)" not in asked
+    assert "and 2 more" in asked
+    assert "Patients: 12" in asked
+
+
+@pytest.mark.parametrize("model", ["patient", "dicomstudy", "dicomseries", "dicominstance"])
+def test_deleting_from_the_catalogue_says_what_goes_and_takes_the_files(
+    model, staff_client, import_zip, processed_root
+):
+    import_zip(ct_image(), ct_image(PatientID="ID2"))
+    first = min(Patient.objects.values_list("pk", flat=True))
+    pk = {
+        "patient": first,
+        "dicomstudy": Patient.objects.get(pk=first).studies.get().pk,
+        "dicomseries": Patient.objects.get(pk=first).studies.get().series.get().pk,
+        "dicominstance": DICOMInstance.objects.get(dicom_series__dicom_study__patient=first).pk,
+    }[model]
+    url = reverse(f"admin:app_{model}_delete", args=[pk])
+    size = human_size(len(ct_image()))
+    asked = staff_client.get(url).content.decode()
+    assert "Instances: 1" in asked
+    assert f"Size of their files: {size}" in asked
+    staff_client.post(url, {"post": "yes"})
+    assert DICOMInstance.objects.count() == 1
+    assert len(list(processed_root.rglob("*.dcm"))) == 1
+    assert list(verify()) == []
+
+
+def test_rows_chosen_in_a_list_are_deleted_with_their_files(staff_client, import_zip):
+    import_zip(ct_image(), ct_image(PatientID="ID2"))
+    chosen = [str(pk) for pk in Patient.objects.values_list("pk", flat=True)]
+    url = reverse("admin:app_patient_changelist")
+    data = {"action": "delete_selected_rows", "_selected_action": chosen}
+    assert "This cannot be undone" in staff_client.post(url, data).content.decode()
+    staff_client.post(url, data | {"post": "yes"})
+    assert not DICOMInstance.objects.exists()
+    assert list(verify()) == []
+
+
+# Kept ZIPs
+
+
+def test_a_kept_zip_that_nothing_needs_is_removed_after_asking(
+    staff_client, import_zip, media_root
+):
+    upload = import_zip(ct_image())
+    assert "cannot be undone" in act(staff_client, "remove_kept_zips", upload).content.decode()
+    assert list(media_root.rglob("*.zip"))
+    response = act(staff_client, "remove_kept_zips", upload, post="yes")
+    assert told(response) == ["1 kept ZIP removed."]
+    assert not list(media_root.rglob("*.zip"))
+    upload.refresh_from_db()
+    assert not upload.file
+    assert claims.queue([upload.pk])[1] == {upload.pk: "Its kept ZIP was removed. Upload it again."}
+    assert "Kept ZIPs take 0 bytes." in staff_client.get(LIST).content.decode()
+
+
+def test_a_kept_zip_that_is_still_needed_stays_and_you_are_told_why(
+    staff_client, import_zip, upload_zip, media_root
+):
+    first = import_zip(ct_image())
+    needed = [
+        import_zip(ct_image(PatientPosition="FFS")),
+        import_zip(ct_image(SOPInstanceUID=uid(3)), ct_image(StudyInstanceUID=None)),
+        upload_zip(ct_image()),
+    ]
+    response = act(staff_client, "remove_kept_zips", first, *needed, post="yes")
+    reasons = " ".join(told(response))
+    assert "1 kept ZIP removed." in reasons
+    assert "in conflict" in reasons
+    assert "could be stored" in reasons
+    assert "still to be processed" in reasons
+    assert len(list(media_root.rglob("*.zip"))) == 3
+
+
+# The catalogue's tables
+
+TABLES = [
+    "dicomfile", "patient", "dicomstudy", "dicomseries", "dicominstance", "imageinformation",
+    "rtstructuresetinformation", "rtstructureroi", "archivemember", "cataloguecheck",
+]  # fmt: skip
+
+
+# How many queries a list takes, however many rows it shows; the session and the user are two.
+QUERIES = {
+    "dicomfile": 7, "patient": 5, "dicomstudy": 4, "dicomseries": 5, "dicominstance": 5,
+    "imageinformation": 4, "rtstructuresetinformation": 5, "rtstructureroi": 6,
+    "archivemember": 4, "cataloguecheck": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_list_takes_the_same_queries_for_every_number_of_rows(
+    table, staff_client, import_zip, django_assert_num_queries
+):
+    for count in (2, 8):
+        import_zip(
+            *(ct_image(PatientID=f"P{n}", SOPInstanceUID=uid(5, n)) for n in range(count)),
+            *(ct_image(SeriesInstanceUID=uid(6, n)) for n in range(count)),
+            rt_structure_set([f"ROI {n}" for n in range(count)], SOPInstanceUID=uid(7, count)),
+        )
+        check_catalogue()
+        with django_assert_num_queries(QUERIES[table]):
+            page = staff_client.get(reverse(f"admin:app_{table}_changelist"))
+        assert page.context["cl"].result_count
+
+
+@pytest.mark.parametrize(
+    "table", ["rtstructureroi", "rtstructuresetinformation", "dicominstance", "patient"]
+)
+def test_no_page_reads_the_contours(table, staff_client, import_zip):
+    import_zip(rt_structure_set())
+    pk = apps.get_model("app", table).objects.get().pk
+    with CaptureQueriesContext(connection) as queries:
+        staff_client.get(reverse(f"admin:app_{table}_changelist"))
+        staff_client.get(reverse(f"admin:app_{table}_change", args=[pk]))
+        staff_client.get(reverse(f"admin:app_{table}_delete", args=[pk]))
+        staff_client.post(reverse(f"admin:app_{table}_delete", args=[pk]), {"post": "yes"})
+    assert not [one for one in queries.captured_queries if "roi_contour_data" in one["sql"]]
+
+
+def test_no_row_of_the_catalogue_is_made_or_changed_by_hand(staff_client, import_zip):
+    import_zip(rt_structure_set())
+    for table in TABLES[1:]:
+        assert staff_client.get(reverse(f"admin:app_{table}_add")).status_code == 403
+    roi = RTStructureROI.objects.get()
+    url = reverse("admin:app_rtstructureroi_change", args=[roi.pk])
+    assert staff_client.post(url, {"roi_name": "other"}).status_code == 403
+    assert "points" not in staff_client.get(url).content.decode()
+
+
+def test_patients_are_found_by_id_and_shown_as_people_write_them(staff_client, import_zip):
+    import_zip(ct_image(PatientName="Doe^Jane^M"))
+    url = reverse("admin:app_patient_changelist")
+    assert "Doe, Jane M" in staff_client.get(url, {"q": "ID1"}).content.decode()
+    assert "Doe, Jane M" not in staff_client.get(url, {"q": "nobody"}).content.decode()
+
+
+@pytest.mark.parametrize("page", ["changelist", "change", "delete", "history"])
+@pytest.mark.parametrize("table", ["patient", "dicomstudy", "dicomseries", "dicominstance"])
+def test_no_page_shows_a_name_with_carets(table, page, staff_client, import_zip):
+    import_zip(ct_image(PatientName="Doe^Jane^M", StudyDescription="CT thorax"))
+    pk = apps.get_model("app", table).objects.get().pk
+    args = [] if page == "changelist" else [pk]
+    shown = staff_client.get(reverse(f"admin:app_{table}_{page}", args=args)).content.decode()
+    assert "Doe^" not in shown
+    if table == "patient":
+        assert "Doe, Jane M" in shown
+    if table == "dicomstudy":
+        assert "CT thorax" in shown
+
+
+def test_a_filter_for_what_is_empty_has_words(staff_client, import_zip):
+    import_zip(ct_image(Modality=""), ct_image(Modality="MR", SeriesInstanceUID=uid(6)))
+    url = reverse("admin:app_dicomseries_changelist")
+    assert "(none)" in staff_client.get(url).content.decode()
+    assert staff_client.get(url, {"modality": ""}).context["cl"].result_count == 1
+
+
+def test_the_list_of_uploads_says_what_to_do_where_there_is_none(staff_client):
+    assert "Nothing has been uploaded yet." in staff_client.get(LIST).content.decode()
+    assert "No upload matches." in staff_client.get(LIST, {"q": "x"}).content.decode()
+
+
+def test_marks_that_turn_the_text_after_them_are_not_kept_in_a_zip_s_name(staff_client, zip_bytes):
+    send(staff_client, zip_bytes, "\u202epiz.exe.zip")
+    assert DICOMFile.objects.get().original_name == "piz.exe.zip"
+
+
+def test_what_may_be_two_people_is_said_in_words(staff_client, import_zip):
+    import_zip(ct_image(PatientName="Doe^Jane"))
+    url = reverse("admin:app_patient_changelist")
+    assert "An upload gave another name" not in staff_client.get(url).content.decode()
+    import_zip(ct_image(PatientName="Roe^Richard", SOPInstanceUID=uid(3)))
+    assert "An upload gave another name" in staff_client.get(url).content.decode()
+
+
+def test_a_study_under_two_patients_says_so(staff_client, import_zip):
+    import_zip(ct_image(), ct_image(PatientID="ID2"))
+    url = reverse("admin:app_dicomstudy_changelist")
+    page = staff_client.get(url).content.decode()
+    assert page.count("The same study UID is catalogued under another patient, too.") == 2
+
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.mark.parametrize("table", TABLES[:9])
+def test_hostile_text_is_shown_escaped(table, staff_client, import_zip):
+    upload = import_zip(
+        (f"{HOSTILE}.dcm", ct_image(PatientName=HOSTILE, StudyDescription=HOSTILE)),
+        ct_image(SOPInstanceUID=uid(8), SeriesDescription=HOSTILE, SeriesInstanceUID=uid(9)),
+        rt_structure_set([HOSTILE]),
+    )
+    DICOMFile.objects.filter(pk=upload.pk).update(original_name=HOSTILE)
+    page = staff_client.get(reverse(f"admin:app_{table}_changelist")).content.decode()
+    assert HOSTILE not in page
+
+
+def test_the_nightly_check_is_there_to_read(staff_client, import_zip, processed_root):
+    import_zip(ct_image())
+    check = check_catalogue()
+    url = reverse("admin:app_cataloguecheck_change", args=[check.pk])
+    assert "Nothing is wrong." in staff_client.get(url).content.decode()
+    (processed_root / DICOMInstance.objects.get().path).unlink()
+    check = check_catalogue()
+    assert check.violation_count == 1
+    url = reverse("admin:app_cataloguecheck_change", args=[check.pk])
+    assert "Its file is missing." in staff_client.get(url).content.decode()
+
+
+def test_an_upload_that_failed_is_offered_again(staff_client, import_zip):
+    upload = import_zip(("README", b"hello"))
+    assert upload.processing_status == Status.FAILED
+    assert "Process again" in staff_client.get(LIST).content.decode()
+    assert "Needs attention (1)" in staff_client.get(LIST).content.decode()
+
+
+# Finding
+
+
+@pytest.fixture
+def two_series(import_zip) -> DICOMInstance:
+    """Two images of two series: the first, whose UIDs a search is for."""
+    import_zip(
+        ct_image(SeriesInstanceUID=uid(3, 1), SOPInstanceUID=uid(3, 1, 1)),
+        ct_image(SeriesInstanceUID=uid(3, 2), SOPInstanceUID=uid(3, 2, 1), PatientPosition="FFS"),
+    )
+    return DICOMInstance.objects.get(sop_instance_uid=uid(3, 1, 1))
+
+
+@pytest.mark.parametrize("page", ["dicominstance", "imageinformation"])
+def test_an_image_is_found_by_its_uid_its_series_or_its_sha256(page, staff_client, two_series):
+    url = reverse(f"admin:app_{page}_changelist")
+    for term in (uid(3, 1, 1), f" {uid(3, 1)} ", two_series.sha256, two_series.sha256.upper()):
+        found = staff_client.get(url, {"q": term}).context["cl"].result_list
+        assert [getattr(row, "dicom_instance", row) for row in found] == [two_series]
+    assert not staff_client.get(url, {"q": uid(3)}).context["cl"].result_list
+    assert len(staff_client.get(url, {"q": ""}).context["cl"].result_list) == 2
+
+
+@pytest.mark.parametrize(
+    ("page", "chosen", "count"),
+    [
+        ("dicominstance", {"modality__exact": "CT"}, 2),
+        ("imageinformation", {"patient_position__exact": "FFS"}, 1),
+    ],
+)
+def test_a_filter_offers_and_applies_a_value(page, chosen, count, staff_client, two_series):
+    url = reverse(f"admin:app_{page}_changelist")
+    (value,) = chosen.values()
+    assert f">{value}</a>" in staff_client.get(url).content.decode()
+    assert len(staff_client.get(url, chosen).context["cl"].result_list) == count

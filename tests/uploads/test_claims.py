@@ -1,0 +1,161 @@
+"""Who runs an upload: one, whatever is pressed, delivered or killed."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from app.models import DICOMFile, Status
+from app.uploads import claims
+from tests.conftest import process
+from tests.making.objects import ct_image
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def upload(db) -> DICOMFile:
+    return DICOMFile.objects.create(original_name="a.zip", file="archives/a.zip")
+
+
+def expire(upload: DICOMFile) -> None:
+    DICOMFile.objects.filter(pk=upload.pk).update(lease_until=Now() - timedelta(seconds=1))
+
+
+def test_a_new_upload_can_be_claimed_once(upload):
+    assert claims.claim(upload.pk)
+    assert claims.claim(upload.pk) is None
+    upload.refresh_from_db()
+    assert upload.processing_status == Status.IN_PROGRESS
+    assert upload.attempts == 1
+
+
+def test_of_many_claims_at_once_one_succeeds(upload):
+    gate, runs = threading.Barrier(8), []
+
+    def compete():
+        gate.wait()
+        runs.append(claims.claim(upload.pk))
+        connection.close()
+
+    threads = [threading.Thread(target=compete) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len([run for run in runs if run]) == 1
+
+
+def test_an_expired_lease_can_be_claimed_by_another(upload):
+    first = claims.claim(upload.pk)
+    expire(upload)
+    assert claims.claim(upload.pk)
+    with pytest.raises(claims.LostRun):
+        first.write(percent=10)
+
+
+def test_a_renewed_lease_lasts(upload):
+    run = claims.claim(upload.pk)
+    expire(upload)
+    run.renew()
+    assert claims.claim(upload.pk) is None
+
+
+def test_queueing_twice_queues_once(upload):
+    assert claims.queue([upload.pk]) == ([upload.pk], {})
+    assert claims.queue([upload.pk]) == ([], {upload.pk: "It is already queued."})
+
+
+def test_what_cannot_be_started_is_refused_with_a_reason(upload):
+    claims.claim(upload.pk)
+    _, refused = claims.queue([upload.pk, 0])
+    assert refused == {
+        upload.pk: "It is already being processed.",
+        0: "This upload is no longer here.",
+    }
+
+
+def test_a_completed_upload_is_not_started_again(import_zip):
+    upload = import_zip(ct_image())
+    queued, refused = claims.queue([upload.pk])
+    assert not queued
+    assert upload.pk in refused
+
+
+def test_a_late_message_starts_no_stopped_upload(upload):
+    claims.queue([upload.pk])
+    assert claims.cancel([upload.pk]) == [upload.pk]
+    upload.refresh_from_db()
+    assert upload.status_label == "Pending (stopped)"
+    assert claims.claim(upload.pk) is None
+    claims.queue([upload.pk])
+    assert claims.claim(upload.pk)
+
+
+def test_the_sweep_tells_of_no_upload_that_nobody_started(upload):
+    assert claims.sweep() == []
+    claims.queue([upload.pk])
+    claims.cancel([upload.pk])
+    assert claims.sweep() == []
+
+
+def test_the_sweep_tells_of_a_queued_upload_until_it_was_sent(upload):
+    claims.queue([upload.pk])
+    assert claims.sweep() == [upload.pk]
+    claims.mark_sent([upload.pk])
+    assert claims.sweep() == []
+
+
+def test_the_sweep_takes_over_from_a_dead_run(upload):
+    claims.claim(upload.pk)
+    assert claims.sweep() == []
+    expire(upload)
+    assert claims.sweep() == [upload.pk]
+    upload.refresh_from_db()
+    assert upload.status_label == "Queued"
+
+
+def test_a_run_that_dies_again_and_again_fails_in_the_end(upload):
+    for _ in range(claims.MAX_ATTEMPTS):
+        assert claims.claim(upload.pk)
+        expire(upload)
+    assert claims.claim(upload.pk) is None
+    assert claims.sweep() == []
+    upload.refresh_from_db()
+    assert upload.failure_reason == "too_many_attempts"
+    assert claims.queue([upload.pk]) == ([upload.pk], {})
+
+
+def test_a_running_upload_hears_of_cancel(upload):
+    run = claims.claim(upload.pk)
+    claims.cancel([upload.pk])
+    run.look()
+    assert run.cancelled.is_set()
+
+
+@pytest.mark.parametrize("attempts", [1, claims.MAX_ATTEMPTS])
+def test_a_cancelled_run_that_dies_is_stopped_and_not_run_again(upload, attempts):
+    claims.claim(upload.pk)
+    DICOMFile.objects.filter(pk=upload.pk).update(attempts=attempts)
+    claims.cancel([upload.pk])
+    expire(upload)
+    assert claims.claim(upload.pk) is None
+    assert claims.sweep() == []
+    upload.refresh_from_db()
+    assert upload.status_label == "Pending (stopped)"
+    assert not upload.cancel_requested
+    claims.queue([upload.pk])
+    assert claims.claim(upload.pk)
+
+
+def test_starting_again_clears_what_the_last_end_said(import_zip):
+    upload = import_zip(ct_image(StudyInstanceUID=None))
+    assert upload.processing_status == Status.FAILED
+    claims.queue([upload.pk])
+    upload.refresh_from_db()
+    assert upload.failure_reason == upload.failure_detail == ""
+    assert upload.percent == 0
+    process(upload)
+    assert upload.processing_status == Status.FAILED
