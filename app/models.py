@@ -6,7 +6,8 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Now
 from django.urls import reverse
 
 LOG_LINES = 1_000
@@ -239,11 +240,13 @@ class DICOMInstance(models.Model):
     size = models.PositiveBigIntegerField()  # bytes
     sha256 = models.CharField("SHA-256", max_length=64)
     # SHA-256 of the versions that were replaced; their files are kept under .superseded.
-    superseded = models.JSONField(default=list, editable=False)
+    superseded = models.JSONField(
+        default=list, db_default=Value([], models.JSONField()), editable=False
+    )
     upload = models.ForeignKey(
         DICOMFile, on_delete=models.SET_NULL, null=True, blank=True, related_name="instances"
     )
-    created_at = models.DateTimeField("filed", auto_now_add=True)
+    created_at = models.DateTimeField("filed", auto_now_add=True, db_default=Now())
 
     class Meta:
         verbose_name = "DICOM instance"

@@ -13,9 +13,9 @@ from celery_progress.backend import ProgressRecorder
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from kombu.exceptions import OperationalError as BrokerAway
 
-from .catalogue import removal
-from .health import housekeeping
-from .uploads import claims, ingest
+from .catalogue import filing
+from .health.verify import check_catalogue
+from .uploads import claims, ingest, removal
 
 SWEEP = 10.0  # seconds
 
@@ -56,21 +56,21 @@ def sweep() -> int:
     """Look after uploads whose worker died, and tell workers of those they were not told of."""
     queued = claims.sweep() + _lost()
     _send(queued)
-    ingest.roll_forward_abandoned()
-    removal.unlink_pending()
+    filing.roll_forward_abandoned()
+    filing.unlink_pending()
     return len(queued)
 
 
 @shared_task
 def remove_stale_uploads() -> int:
     """Delete what broken transfers left; how many files."""
-    return housekeeping.remove_stale_uploads()
+    return removal.remove_stale_uploads()
 
 
 @shared_task
 def verify_catalogue() -> int:
     """Check the catalogue, for staff to see in the admin; how many violations there are."""
-    return housekeeping.check_catalogue().violation_count
+    return check_catalogue().violation_count
 
 
 @dataclass(slots=True)

@@ -23,7 +23,8 @@ from . import tasks
 from .models import ArchiveMember, DICOMFile, Outcome, Status
 from .uploads import claims, conflicts
 from .uploads.changes import changes, deleted_since
-from .uploads.status import OUTCOME_HINTS, counted, is_live, upload_status
+from .uploads.status import OUTCOME_HINTS, is_live, upload_status
+from .wording import counted
 
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
 LEDGER_ROWS = 100  # on one page

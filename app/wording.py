@@ -1,4 +1,6 @@
-"""Sizes in words, as sentences show them."""
+"""Sizes, counts, durations and lists, as people say them."""
+
+from collections.abc import Iterable
 
 UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 
@@ -13,3 +15,26 @@ def human_size(size: int) -> str:
         if value < 999.95 or unit == UNITS[-1]:
             break
     return f"{value:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 file", "1,000 files"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """A length of time: "4.2 s", "12 s", "3 min 5 s", "2 h 10 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def listed(parts: Iterable[str]) -> str:
+    """ "a", "a and b", "a, b and c"; "" of nothing."""
+    *others, last = [*parts] or [""]
+    return f"{', '.join(others)} and {last}" if others else last

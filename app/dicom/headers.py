@@ -3,17 +3,41 @@
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
 from functools import lru_cache
 from itertools import islice
 from struct import error as StructError
-from struct import unpack_from
 from typing import Generic, NamedTuple, TypeVar
 
 from app.errors import Expected, MemberFailed, MemberSkipped
 
 from . import scanner, text
+from .attributes import (
+    DIRECTORY_RECORD_SEQUENCE,
+    DOUBLE_FLOAT_PIXEL_DATA,
+    FLOAT_PIXEL_DATA,
+    IMAGE,
+    INSTANCE,
+    MEDIA_STORAGE_SOP_CLASS_UID,
+    MEDIA_STORAGE_SOP_INSTANCE_UID,
+    PATIENT,
+    PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE,
+    PIXEL_DATA,
+    PIXEL_MEASURES_SEQUENCE,
+    PLANE,
+    PLANE_ORIENTATION_SEQUENCE,
+    PLANE_POSITION_SEQUENCE,
+    SERIES,
+    SHARED_FUNCTIONAL_GROUPS_SEQUENCE,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    SPECIFIC_CHARACTER_SET,
+    STUDY,
+    TRANSFER_SYNTAX_UID,
+    Attribute,
+)
+from .kinds import MEDIA_STORAGE_DIRECTORY, Kind, kind_of
 from .layouts import Laid, Layouts
+from .recognition import PREFIX, has_prefix, looks_like_dicom
 from .records import (
     Header,
     ImageRecord,
@@ -27,49 +51,7 @@ from .records import (
 )
 from .scanner import ELEMENT, SEQUENCE, STOP, Buffer, Element, Unusual, wanted
 from .structures import STRUCTURE_SET_KINDS, read_structure_set
-from .values import INT32, STORABLE_UID, Attribute, Dataset, Values
-
-SPECIFIC_CHARACTER_SET = Attribute(0x00080005, "SpecificCharacterSet", "CS", 64)
-SOP_CLASS_UID = Attribute(0x00080016, "SOPClassUID", "UI")
-SOP_INSTANCE_UID = Attribute(0x00080018, "SOPInstanceUID", "UI")
-STUDY_DATE = Attribute(0x00080020, "StudyDate", "DA")
-SERIES_DATE = Attribute(0x00080021, "SeriesDate", "DA")
-STUDY_TIME = Attribute(0x00080030, "StudyTime", "TM")
-ACCESSION_NUMBER = Attribute(0x00080050, "AccessionNumber", "SH", 64)
-MODALITY = Attribute(0x00080060, "Modality", "CS", 16)
-STUDY_DESCRIPTION = Attribute(0x00081030, "StudyDescription", "LO", 1024)
-SERIES_DESCRIPTION = Attribute(0x0008103E, "SeriesDescription", "LO", 1024)
-PATIENT_NAME = Attribute(0x00100010, "PatientName", "PN", 1024)
-PATIENT_ID = Attribute(0x00100020, "PatientID", "LO", 256)
-PATIENT_BIRTH_DATE = Attribute(0x00100030, "PatientBirthDate", "DA")
-PATIENT_SEX = Attribute(0x00100040, "PatientSex", "CS", 16)
-BODY_PART_EXAMINED = Attribute(0x00180015, "BodyPartExamined", "CS", 64)
-SLICE_THICKNESS = Attribute(0x00180050, "SliceThickness", "DS")
-PATIENT_POSITION = Attribute(0x00185100, "PatientPosition", "CS", 16)
-STUDY_INSTANCE_UID = Attribute(0x0020000D, "StudyInstanceUID", "UI")
-SERIES_INSTANCE_UID = Attribute(0x0020000E, "SeriesInstanceUID", "UI")
-STUDY_ID = Attribute(0x00200010, "StudyID", "SH", 64)
-SERIES_NUMBER = Attribute(0x00200011, "SeriesNumber", "IS")
-INSTANCE_NUMBER = Attribute(0x00200013, "InstanceNumber", "IS")
-IMAGE_POSITION_PATIENT = Attribute(0x00200032, "ImagePositionPatient", "DS")
-IMAGE_ORIENTATION_PATIENT = Attribute(0x00200037, "ImageOrientationPatient", "DS")
-FRAME_OF_REFERENCE_UID = Attribute(0x00200052, "FrameOfReferenceUID", "UI")
-SLICE_LOCATION = Attribute(0x00201041, "SliceLocation", "DS")
-NUMBER_OF_FRAMES = Attribute(0x00280008, "NumberOfFrames", "IS")
-ROWS = Attribute(0x00280010, "Rows", "US")
-COLUMNS = Attribute(0x00280011, "Columns", "US")
-PIXEL_SPACING = Attribute(0x00280030, "PixelSpacing", "DS")
-
-MEDIA_STORAGE_SOP_CLASS_UID = Attribute(0x00020002, "MediaStorageSOPClassUID", "UI")
-MEDIA_STORAGE_SOP_INSTANCE_UID = Attribute(0x00020003, "MediaStorageSOPInstanceUID", "UI")
-TRANSFER_SYNTAX_UID = Attribute(0x00020010, "TransferSyntaxUID", "UI")
-
-DIRECTORY_RECORD_SEQUENCE = 0x00041220
-PIXEL_MEASURES_SEQUENCE = 0x00289110
-PLANE_POSITION_SEQUENCE = 0x00209113
-PLANE_ORIENTATION_SEQUENCE = 0x00209116
-SHARED_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009229
-PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009230
+from .values import STORABLE_UID, Dataset, Values, fields_of
 
 # Of those that have a value, the last counts.
 FUNCTIONAL_GROUPS = {
@@ -77,28 +59,20 @@ FUNCTIONAL_GROUPS = {
     SHARED_FUNCTIONAL_GROUPS_SEQUENCE: "SharedFunctionalGroupsSequence",
 }
 
-PATIENT = (PATIENT_NAME, PATIENT_ID, PATIENT_BIRTH_DATE, PATIENT_SEX)
-STUDY = (
-    *(STUDY_INSTANCE_UID, STUDY_DATE, STUDY_TIME),
-    *(STUDY_DESCRIPTION, ACCESSION_NUMBER, STUDY_ID),
-)
-SERIES = (
-    *(SERIES_INSTANCE_UID, MODALITY, SERIES_NUMBER, SERIES_DESCRIPTION),
-    *(SERIES_DATE, BODY_PART_EXAMINED, FRAME_OF_REFERENCE_UID),
-)
-INSTANCE = (SOP_CLASS_UID, SOP_INSTANCE_UID, INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS, COLUMNS)
-LINEAGE = (*PATIENT, *STUDY, *SERIES)
-PLANE = (PIXEL_SPACING, SLICE_THICKNESS, IMAGE_POSITION_PATIENT, IMAGE_ORIENTATION_PATIENT)
-IMAGE = (*PLANE, SLICE_LOCATION, PATIENT_POSITION)
+PATIENT_FIELDS = fields_of(PATIENT)
+STUDY_FIELDS = fields_of(STUDY)
+SERIES_FIELDS = fields_of(SERIES)
+INSTANCE_FIELDS = fields_of(INSTANCE)
+IMAGE_FIELDS = fields_of(IMAGE)
+LINEAGE = (*PATIENT.values(), *STUDY.values(), *SERIES.values())
 
-PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double float, integer
 WANTED_KINDS = (
-    {a.tag: ELEMENT for a in (SPECIFIC_CHARACTER_SET, *PATIENT, *STUDY, *SERIES)}
-    | {a.tag: ELEMENT for a in (*INSTANCE, *IMAGE)}
+    {attribute.tag: ELEMENT for attribute in (*LINEAGE, *INSTANCE.values(), *IMAGE.values())}
+    | {a.tag: ELEMENT for a in (SPECIFIC_CHARACTER_SET, SOP_CLASS_UID, SOP_INSTANCE_UID)}
     | {DIRECTORY_RECORD_SEQUENCE: SEQUENCE}
     | dict.fromkeys(FUNCTIONAL_GROUPS, SEQUENCE)
     | STRUCTURE_SET_KINDS
-    | dict.fromkeys(PIXEL_DATA, STOP)
+    | dict.fromkeys((FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA), STOP)
 )
 WANTED = wanted(WANTED_KINDS)
 WANTED_BEFORE_STRUCTURES = wanted(
@@ -108,28 +82,6 @@ GROUPS = (PIXEL_MEASURES_SEQUENCE, PLANE_POSITION_SEQUENCE, PLANE_ORIENTATION_SE
 GROUPS_WANTED = wanted(dict.fromkeys(GROUPS, SEQUENCE))
 PLANE_WANTED = wanted({attribute.tag: ELEMENT for attribute in PLANE})
 
-MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
-STANDARD_ROOT = "1.2.840.10008."
-STORAGE = "1.2.840.10008.5.1.4.1.1."
-RT_STRUCTURE_SET = f"{STORAGE}481.3"
-IMAGES = frozenset(
-    STORAGE + suffix
-    for suffix in (
-        *("2", "2.1", "2.2"),  # CT; enhanced; legacy converted
-        *("4", "4.1", "4.3", "4.4"),  # MR; enhanced; enhanced colour; legacy converted
-        *("128", "128.1", "130"),  # PET; legacy converted; enhanced
-    )
-)
-# What begins the rest of the standard's storage classes: no CT, MR or PET images, whatever their
-# modality says.
-OTHER_FAMILIES = frozenset(
-    (
-        *("1", "3", "5", "6", "7", "8", "9", "11", "12", "13", "14", "20", "30", "66", "67", "68"),
-        *("77", "78", "79", "80", "81", "82", "88", "90", "91", "104", "129", "131", "200", "201"),
-        *("481", "501", "601", "602"),
-    )
-)
-
 DEFLATED = frozenset(
     (
         "1.2.840.10008.1.2.1.99",
@@ -138,11 +90,9 @@ DEFLATED = frozenset(
     )
 )
 DEFLATED_UID = b"1.2.840.10008.1.2.1.99"
-PREFIX = bytes(128) + b"DICM"
 # Transfer Syntax UID: explicit VR little endian.
 EXPLICIT_META = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0"
 BULK = 2**16  # bytes; an element of more is a document or a waveform, and ends a header
-LOOKED_AT = 8  # elements that must make sense in a file without prefix
 
 Kept = TypeVar("Kept")
 
@@ -166,23 +116,12 @@ class Found(NamedTuple):
     error: MemberFailed | None = None  # where only what stands before structures could be read
 
 
-class Kind(Enum):
-    """What ICON keeps the details of."""
-
-    IMAGE = "CT, MR or PET"
-    STRUCTURE_SET = "RT Structure Set"
-    OTHER = "anything else"
-
-
 class Decoded(NamedTuple, Generic[Kept]):
     record: Kept
     warnings: tuple[ReadWarning, ...] = ()
 
 
-STRUCTURES_LOST = Decoded(
-    StructureSetRecord("", "", None, "", 0, [], [], 0, []),
-    (ReadWarning("structures_unreadable"),),
-)
+STRUCTURES_LOST = Decoded(StructureSetRecord(), (ReadWarning("structures_unreadable"),))
 
 
 def read_header(
@@ -236,61 +175,6 @@ def _read_header(
         return _records(_read_with_pydicom(buffer, limits, truncated), assumed_charset)
 
 
-def _has_prefix(buffer: Buffer) -> bool:
-    return buffer[128:132] == b"DICM"
-
-
-def looks_like_dicom(buffer: Buffer) -> bool:
-    """Whether a file, given whole or its beginning, has the prefix or begins with elements.
-
-    Elements are what has ascending tags, known VRs, and lengths that fit.
-    """
-    return (
-        _has_prefix(buffer)
-        or _plausible_elements(buffer, "<", explicit=True)
-        or _plausible_elements(buffer, "<", explicit=False)
-        or _plausible_elements(buffer, ">", explicit=True)
-    )
-
-
-def _plausible_elements(buffer: Buffer, order: str, *, explicit: bool) -> bool:
-    position, previous = 0, -1
-    for number in range(LOOKED_AT):
-        if position + 8 > len(buffer):
-            return number > 0 and position == len(buffer)
-        group, element = unpack_from(f"{order}HH", buffer, position)
-        tag = group << 16 | element
-        if tag <= previous or not (number or _begins_a_dataset(tag)):
-            return False
-        if previous >> 16 == 2 != group:
-            return True  # what follows the file meta group may be encoded in another way
-        previous = tag
-        start, length = _value_span(buffer, position, order, explicit)
-        if length == scanner.UNDEFINED:
-            return number > 0
-        if length < 0 or start + length > len(buffer):
-            return number >= 3 and length >= 0
-        position = start + length
-    return True
-
-
-def _begins_a_dataset(tag: int) -> bool:
-    """A command set's length, or a group that stands first in files."""
-    return tag == 0 or tag >> 16 in (2, 4, 8)
-
-
-def _value_span(buffer: Buffer, position: int, order: str, explicit: bool) -> tuple[int, int]:
-    """Where an element's value begins and its length; -1 where that VR does not exist."""
-    if not explicit:
-        return position + 8, unpack_from(f"{order}I", buffer, position + 4)[0]
-    vr, length = unpack_from(f"{order}2sH", buffer, position + 4)
-    if vr in scanner.SHORT:
-        return position + 8, length
-    if vr in scanner.LONG and position + 12 <= len(buffer):
-        return position + 12, unpack_from(f"{order}I", buffer, position + 8)[0]
-    return position, -1
-
-
 def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
     meta, dataset = _layouts.read(buffer, limits.items) or _walked(buffer, limits, truncated)
     vr, _ = dataset.get(SPECIFIC_CHARACTER_SET.tag) or (b"", b"")
@@ -305,7 +189,7 @@ def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
 
 
 def _walked(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Laid:
-    meta = scanner.read_meta(buffer, len(PREFIX)) if _has_prefix(buffer) else scanner.NO_META
+    meta = scanner.read_meta(buffer, len(PREFIX)) if has_prefix(buffer) else scanner.NO_META
     if meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag) == MEDIA_STORAGE_DIRECTORY:
         raise MemberSkipped("dicomdir")
     syntax, start, data = meta.uid(TRANSFER_SYNTAX_UID.tag), meta.end, buffer
@@ -340,7 +224,7 @@ def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) ->
     from . import pydicom_reader
 
     try:
-        meta = scanner.read_meta(buffer, len(PREFIX) if _has_prefix(buffer) else 0)
+        meta = scanner.read_meta(buffer, len(PREFIX) if has_prefix(buffer) else 0)
     except (Unusual, StructError):
         # pydicom would inflate without a bound.
         if buffer.find(DEFLATED_UID) >= 0:
@@ -398,12 +282,12 @@ def _records(found: Found, assumed_charset: str) -> Header:
     instance = _instance(values, sop_class_uid, modality, found)
     image: ImageRecord | None = None
     structure_set: Decoded[StructureSetRecord] | None = None
-    kind = _kind(sop_class_uid, modality)
+    kind = kind_of(sop_class_uid, modality)
     if found.error and kind != Kind.STRUCTURE_SET:
         raise found.error
     match kind:
         case Kind.IMAGE:
-            image = _image(values, dataset, instance.instance_number)
+            image = _image(values, dataset)
         case Kind.STRUCTURE_SET:
             structure_set = _structure_set(found, charset)
     warnings = (
@@ -430,40 +314,12 @@ def _lineage(
 ) -> Decoded[Lineage]:
     by_tag = {a.tag: element for a, element in zip(LINEAGE, elements, strict=True)}
     values = Values(by_tag.get, charset, little_endian)
-    lineage = Lineage(_patient(values), _study(values), _series(values))
+    lineage = Lineage(
+        PatientRecord(**values.fields(PATIENT_FIELDS)),
+        StudyRecord(**values.fields(STUDY_FIELDS)),
+        SeriesRecord(**values.fields(SERIES_FIELDS)),
+    )
     return Decoded(lineage, tuple(values.warnings))
-
-
-def _patient(values: Values) -> PatientRecord:
-    return PatientRecord(
-        unique_patient_id=values.patient_id(PATIENT_ID),
-        patient_name=values.text(PATIENT_NAME),
-        patient_dob=values.date(PATIENT_BIRTH_DATE),
-        patient_sex=values.text(PATIENT_SEX),
-    )
-
-
-def _study(values: Values) -> StudyRecord:
-    return StudyRecord(
-        study_instance_uid=values.identity(STUDY_INSTANCE_UID),
-        study_date=values.date(STUDY_DATE),
-        study_time=values.time(STUDY_TIME),
-        study_description=values.text(STUDY_DESCRIPTION),
-        accession_number=values.text(ACCESSION_NUMBER),
-        study_id=values.text(STUDY_ID),
-    )
-
-
-def _series(values: Values) -> SeriesRecord:
-    return SeriesRecord(
-        series_instance_uid=values.identity(SERIES_INSTANCE_UID),
-        modality=values.text(MODALITY),
-        series_number=values.integer(SERIES_NUMBER),
-        series_description=values.text(SERIES_DESCRIPTION),
-        series_date=values.date(SERIES_DATE),
-        body_part_examined=values.text(BODY_PART_EXAMINED),
-        frame_of_reference_uid=values.uid(FRAME_OF_REFERENCE_UID),
-    )
 
 
 def _instance(values: Values, sop_class_uid: str, modality: str, found: Found) -> InstanceRecord:
@@ -479,10 +335,7 @@ def _instance(values: Values, sop_class_uid: str, modality: str, found: Found) -
         sop_class_uid=sop_class_uid,
         transfer_syntax_uid=_storable(found.transfer_syntax_uid, values),
         modality=modality,
-        instance_number=values.integer(INSTANCE_NUMBER),
-        rows=values.integer(ROWS, INT32),
-        columns=values.integer(COLUMNS, INT32),
-        number_of_frames=values.integer(NUMBER_OF_FRAMES, INT32),
+        **values.fields(INSTANCE_FIELDS),
     )
 
 
@@ -493,41 +346,11 @@ def _storable(transfer_syntax_uid: str, values: Values) -> str:
     return transfer_syntax_uid
 
 
-@lru_cache(maxsize=128)
-def _kind(sop_class_uid: str, modality: str) -> Kind:
-    """By SOP class, and by modality where the standard has no such class."""
-    if sop_class_uid in IMAGES:
-        return Kind.IMAGE
-    if sop_class_uid == RT_STRUCTURE_SET:
-        return Kind.STRUCTURE_SET
-    if _is_other_class(sop_class_uid):
-        return Kind.OTHER
-    if modality in ("CT", "MR", "PT"):
-        return Kind.IMAGE
-    return Kind.STRUCTURE_SET if modality == "RTSTRUCT" else Kind.OTHER
-
-
-def _is_other_class(sop_class_uid: str) -> bool:
-    if sop_class_uid.startswith(STORAGE):
-        ending = sop_class_uid.removeprefix(STORAGE)
-        return ending == "4.2" or ending.split(".")[0] in OTHER_FAMILIES
-    return sop_class_uid.startswith(STANDARD_ROOT)
-
-
-def _image(values: Values, dataset: Dataset, instance_number: int | None) -> ImageRecord:
-    plane = values
+def _image(values: Values, dataset: Dataset) -> ImageRecord:
     if any(sequence in dataset for sequence in FUNCTIONAL_GROUPS):
-        plane = Values(_plane_elements(dataset, values).get, values.charset, dataset.little_endian)
-        plane.warnings = values.warnings
-    return ImageRecord(
-        instance_number=instance_number,
-        slice_location=values.decimal(SLICE_LOCATION),
-        slice_thickness=plane.decimal(SLICE_THICKNESS),
-        pixel_spacing=plane.decimals(PIXEL_SPACING, 2),
-        patient_position=values.text(PATIENT_POSITION),
-        image_position_patient=plane.decimals(IMAGE_POSITION_PATIENT, 3),
-        image_orientation_patient=plane.decimals(IMAGE_ORIENTATION_PATIENT, 6),
-    )
+        plane, own = _plane_elements(dataset, values), dataset.get
+        values = values.over(lambda tag: plane.get(tag) or own(tag))
+    return ImageRecord(**values.fields(IMAGE_FIELDS))
 
 
 def _plane_elements(dataset: Dataset, values: Values) -> dict[int, Element]:

@@ -93,15 +93,15 @@ class ROIRecord(Record, frozen=True):
 class StructureSetRecord(Record, frozen=True):
     """Structure Set Module, PS3.3 C.8.8.5, with its ROIs in file order."""
 
-    structure_set_label: str
-    structure_set_name: str
-    structure_set_date: date | None
-    approval_status: str
-    number_of_roi: int
-    referenced_frame_of_reference_uid: list[str]  # each once, in file order
-    referenced_series_instance_uid: list[str]  # each once, in file order
-    referenced_sop_count: int  # distinct objects in the Contour Image Sequences of the references
-    rois: list[ROIRecord]
+    structure_set_label: str = ""
+    structure_set_name: str = ""
+    structure_set_date: date | None = None
+    approval_status: str = ""
+    number_of_roi: int = 0
+    referenced_frame_of_reference_uid: list[str] = []  # each once, in file order
+    referenced_series_instance_uid: list[str] = []  # each once, in file order
+    referenced_sop_count: int = 0  # distinct objects in the references' Contour Image Sequences
+    rois: list[ROIRecord] = []
 
 
 class ReadWarning(Record, frozen=True):

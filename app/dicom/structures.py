@@ -16,45 +16,36 @@ from typing import NamedTuple
 import msgspec
 
 from . import text
+from .attributes import (
+    CONTOUR_DATA,
+    CONTOUR_GEOMETRIC_TYPE,
+    CONTOUR_IMAGE_SEQUENCE,
+    CONTOUR_SEQUENCE,
+    FRAME_OF_REFERENCE_UID,
+    REFERENCED_FRAME_OF_REFERENCE_SEQUENCE,
+    REFERENCED_FRAME_OF_REFERENCE_UID,
+    REFERENCED_ROI_NUMBER,
+    REFERENCED_SOP_INSTANCE_UID,
+    ROI_CONTOUR_SEQUENCE,
+    ROI_DISPLAY_COLOR,
+    ROI_GENERATION_ALGORITHM,
+    ROI_NAME,
+    ROI_NUMBER,
+    RT_REFERENCED_SERIES_SEQUENCE,
+    RT_REFERENCED_STUDY_SEQUENCE,
+    RT_ROI_INTERPRETED_TYPE,
+    RT_ROI_OBSERVATIONS_SEQUENCE,
+    SERIES_INSTANCE_UID,
+    SPECIFIC_CHARACTER_SET,
+    STRUCTURE_SET,
+    STRUCTURE_SET_ROI_SEQUENCE,
+)
 from .records import ReadWarning, ROIRecord, StructureSetRecord
 from .scanner import ELEMENT, SEQUENCE, WHOLE, Element, wanted
-from .values import BINARY, WHITESPACE, Attribute, Dataset, Values, numbers_of
+from .values import BINARY, WHITESPACE, Dataset, Values, fields_of, numbers_of
 
-SPECIFIC_CHARACTER_SET = 0x00080005
-STRUCTURE_SET_LABEL = Attribute(0x30060002, "StructureSetLabel", "SH", 64)
-STRUCTURE_SET_NAME = Attribute(0x30060004, "StructureSetName", "LO", 1024)
-STRUCTURE_SET_DATE = Attribute(0x30060008, "StructureSetDate", "DA")
-APPROVAL_STATUS = Attribute(0x300E0002, "ApprovalStatus", "CS", 16)
-REFERENCED_FRAME_OF_REFERENCE_SEQUENCE = 0x30060010
-STRUCTURE_SET_ROI_SEQUENCE = 0x30060020
-ROI_CONTOUR_SEQUENCE = 0x30060039
-RT_ROI_OBSERVATIONS_SEQUENCE = 0x30060080
-
-FRAME_OF_REFERENCE_UID = Attribute(0x00200052, "FrameOfReferenceUID", "UI")
-RT_REFERENCED_STUDY_SEQUENCE = 0x30060012
-RT_REFERENCED_SERIES_SEQUENCE = 0x30060014
-SERIES_INSTANCE_UID = Attribute(0x0020000E, "SeriesInstanceUID", "UI")
-CONTOUR_IMAGE_SEQUENCE = 0x30060016
-REFERENCED_SOP_INSTANCE_UID = Attribute(0x00081155, "ReferencedSOPInstanceUID", "UI")
-
-ROI_NUMBER = Attribute(0x30060022, "ROINumber", "IS")
-REFERENCED_FRAME_OF_REFERENCE_UID = Attribute(0x30060024, "ReferencedFrameOfReferenceUID", "UI")
-ROI_NAME = Attribute(0x30060026, "ROIName", "LO", 1024)
-ROI_GENERATION_ALGORITHM = Attribute(0x30060036, "ROIGenerationAlgorithm", "CS", 64)
-
-REFERENCED_ROI_NUMBER = Attribute(0x30060084, "ReferencedROINumber", "IS")
-RT_ROI_INTERPRETED_TYPE = Attribute(0x300600A4, "RTROIInterpretedType", "CS", 64)
-
-ROI_DISPLAY_COLOR = Attribute(0x3006002A, "ROIDisplayColor", "IS")
-CONTOUR_SEQUENCE = 0x30060040
-CONTOUR_GEOMETRIC_TYPE = 0x30060042
-CONTOUR_DATA = 0x30060050
-
-STRUCTURE_SET_KINDS = {
-    STRUCTURE_SET_LABEL.tag: ELEMENT,
-    STRUCTURE_SET_NAME.tag: ELEMENT,
-    STRUCTURE_SET_DATE.tag: ELEMENT,
-    APPROVAL_STATUS.tag: ELEMENT,
+STRUCTURE_SET_FIELDS = fields_of(STRUCTURE_SET)
+STRUCTURE_SET_KINDS = {attribute.tag: ELEMENT for attribute in STRUCTURE_SET.values()} | {
     REFERENCED_FRAME_OF_REFERENCE_SEQUENCE: SEQUENCE,
     STRUCTURE_SET_ROI_SEQUENCE: SEQUENCE,
     ROI_CONTOUR_SEQUENCE: SEQUENCE,
@@ -71,7 +62,7 @@ SERIES_WANTED = wanted({SERIES_INSTANCE_UID.tag: ELEMENT, CONTOUR_IMAGE_SEQUENCE
 REFERENCE_WANTED = wanted({REFERENCED_SOP_INSTANCE_UID.tag: ELEMENT})
 ROI_WANTED = wanted(
     {
-        SPECIFIC_CHARACTER_SET: ELEMENT,
+        SPECIFIC_CHARACTER_SET.tag: ELEMENT,
         ROI_NUMBER.tag: ELEMENT,
         REFERENCED_FRAME_OF_REFERENCE_UID.tag: ELEMENT,
         ROI_NAME.tag: ELEMENT,
@@ -80,7 +71,7 @@ ROI_WANTED = wanted(
 )
 OBSERVATION_WANTED = wanted(
     {
-        SPECIFIC_CHARACTER_SET: ELEMENT,
+        SPECIFIC_CHARACTER_SET.tag: ELEMENT,
         REFERENCED_ROI_NUMBER.tag: ELEMENT,
         RT_ROI_INTERPRETED_TYPE.tag: ELEMENT,
     }
@@ -94,13 +85,12 @@ ROI_CONTOUR_WANTED = wanted(
 )
 CONTOUR_WANTED = wanted(
     {
-        CONTOUR_GEOMETRIC_TYPE: ELEMENT,
-        CONTOUR_DATA: WHOLE,
+        CONTOUR_GEOMETRIC_TYPE.tag: ELEMENT,
+        CONTOUR_DATA.tag: WHOLE,
         CONTOUR_IMAGE_SEQUENCE: SEQUENCE,
     }
 )
 
-BYTE = range(256)
 PIECE = 1 << 18  # bytes
 AT_ONCE = 64  # contours
 LONG = 1 << 16  # bytes; fewer are in the processor's cache still when they are looked at again
@@ -146,10 +136,7 @@ def read_structure_set(
     contours = _contours_by_roi(dataset, values)
     types = _types_by_roi(dataset, values)
     record = StructureSetRecord(
-        structure_set_label=values.text(STRUCTURE_SET_LABEL),
-        structure_set_name=values.text(STRUCTURE_SET_NAME),
-        structure_set_date=values.date(STRUCTURE_SET_DATE),
-        approval_status=values.text(APPROVAL_STATUS),
+        **values.fields(STRUCTURE_SET_FIELDS),
         number_of_roi=len(rois),
         referenced_frame_of_reference_uid=list(references.frames),
         referenced_series_instance_uid=list(references.series),
@@ -162,7 +149,7 @@ def read_structure_set(
 
 def _of_item(item: Dataset, parent: Values) -> Values:
     """The values of a sequence's item, whose warnings are those of the whole."""
-    own = item.get(SPECIFIC_CHARACTER_SET)
+    own = item.get(SPECIFIC_CHARACTER_SET.tag)
     charset = text.charset(own[1], parent.charset.assumed_term) if own else None
     values = Values(item.get, charset or parent.charset, item.little_endian)
     values.warnings = parent.warnings
@@ -236,7 +223,7 @@ def _contours(dataset: Dataset, parent: Values, at_once: int) -> dict[int | None
     for item in dataset.items(ROI_CONTOUR_SEQUENCE, ROI_CONTOUR_WANTED):
         values = _of_item(item, parent)
         contours = found.setdefault(values.integer(REFERENCED_ROI_NUMBER), Contours())
-        contours.color = contours.color or values.integers(ROI_DISPLAY_COLOR, 3, BYTE)
+        contours.color = contours.color or values.integers(ROI_DISPLAY_COLOR)
         for some in _batches(item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED), at_once):
             for contour, numbers in zip(some, _numbers_of_each(some), strict=True):
                 _add(contours, contour, numbers, images)
@@ -249,7 +236,7 @@ def _batches(contours: Iterator[Dataset], at_once: int) -> Iterator[list[Dataset
     size = 0
     for contour in contours:
         some.append(contour)
-        element = contour.get(CONTOUR_DATA)
+        element = contour.get(CONTOUR_DATA.tag)
         size += len(element[1]) if element else 0
         if len(some) == at_once or size > LONG:
             yield some
@@ -259,7 +246,7 @@ def _batches(contours: Iterator[Dataset], at_once: int) -> Iterator[list[Dataset
 
 def _numbers_of_each(contours: Sequence[Dataset]) -> Sequence[bytes | None]:
     """Each Contour Data as JSON's numbers between commas; None where it is not whole points."""
-    elements = [contour.get(CONTOUR_DATA) or NO_DATA for contour in contours]
+    elements = [contour.get(CONTOUR_DATA.tag) or NO_DATA for contour in contours]
     return _plain_numbers(elements) or [
         _json_numbers(element, contour.little_endian)
         for element, contour in zip(elements, contours, strict=True)
@@ -272,7 +259,7 @@ def _add(
     if numbers is None:
         contours.unreadable += 1
         return
-    kind = contour.get(CONTOUR_GEOMETRIC_TYPE)
+    kind = contour.get(CONTOUR_GEOMETRIC_TYPE.tag)
     contours.count += 1
     contours.parts += (
         b',{"type":' if contours.parts else b'{"type":',

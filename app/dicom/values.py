@@ -4,16 +4,17 @@ A value that cannot be read becomes "" or None, and a warning that names its att
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, time
 from functools import lru_cache
 from math import isfinite
 from struct import calcsize, unpack
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from app.errors import MemberFailed
 
 from . import text
+from .attributes import Attribute
 from .records import ReadWarning
 from .scanner import LONGEST, Element, Wanted, uid_of
 
@@ -35,18 +36,6 @@ PADDED_EACH = frozenset(("LO", "SH", "UC"))
 
 Value = TypeVar("Value")
 Numbers = tuple[int, ...] | tuple[float, ...]
-
-INT32 = range(2**31)
-INT64 = range(-(2**63), 2**63)
-
-
-class Attribute(NamedTuple):
-    """A data element as PS3.6 has it, and how long a text ICON keeps."""
-
-    tag: int
-    keyword: str
-    vr: str
-    limit: int = 0  # characters
 
 
 class Dataset(Protocol):
@@ -75,6 +64,12 @@ class Values:
         self.little_endian = little_endian
         self.warnings: list[ReadWarning] = []
 
+    def over(self, get: Callable[[int], Element | None]) -> "Values":
+        """The same of other elements: what is wrong with them is wrong with the whole."""
+        values = Values(get, self.charset, self.little_endian)
+        values.warnings = self.warnings
+        return values
+
     def warn(self, code: str, **facts: str | int) -> None:
         warning = ReadWarning(code, facts)
         if warning not in self.warnings:
@@ -91,9 +86,9 @@ class Values:
         value, guessed = _text_of(element[1], attribute.vr, self.charset)
         if guessed:
             self.warn("charset_guessed")
-        if len(value) > attribute.limit:
-            self.warn("value_shortened", attribute=attribute.keyword, limit=attribute.limit)
-            return value[: attribute.limit].rstrip(" ")
+        if len(value) > attribute.longest:
+            self.warn("value_shortened", attribute=attribute.keyword, limit=attribute.longest)
+            return value[: attribute.longest].rstrip(" ")
         return value
 
     def patient_id(self, attribute: Attribute) -> str:
@@ -106,13 +101,13 @@ class Values:
         """
         value = self.raw(attribute).strip(b"\0 ")
         if len(value) >= LONGEST:
-            raise MemberFailed("patient_id_too_long", limit=attribute.limit)
+            raise MemberFailed("patient_id_too_long", limit=attribute.longest)
         identifier, guessed = text.decode_losslessly(value, self.charset)
         identifier = identifier.strip("\0 ")
         if text.clean(identifier) != identifier:
             raise MemberFailed("patient_id_unusable")
-        if len(identifier) > attribute.limit:
-            raise MemberFailed("patient_id_too_long", limit=attribute.limit)
+        if len(identifier) > attribute.longest:
+            raise MemberFailed("patient_id_too_long", limit=attribute.longest)
         if guessed:
             self.warn("charset_guessed")
         if not identifier:
@@ -150,35 +145,39 @@ class Values:
     def time(self, attribute: Attribute) -> time | None:
         return self._parsed(attribute, time_of)
 
-    def integer(self, attribute: Attribute, within: range = INT64) -> int | None:
-        numbers = self.integers(attribute, 1, within)
+    def integer(self, attribute: Attribute) -> int | None:
+        numbers = self.integers(attribute)
         return numbers[0] if numbers else None
 
-    def integers(self, attribute: Attribute, count: int, within: range) -> list[int] | None:
-        """Exactly `count` integers, or None."""
+    def integers(self, attribute: Attribute) -> list[int] | None:
+        """As many integers as the attribute has, or None."""
         element = self.get(attribute.tag)
         if element is None:
             return None
         try:
-            return _integers_of(element, attribute.vr, self.little_endian, count, within)
+            return _integers_of(element, attribute, self.little_endian)
         except ValueError:
             self.unreadable(attribute)
             return None
 
     def decimal(self, attribute: Attribute) -> float | None:
-        numbers = self.decimals(attribute, 1)
+        numbers = self.decimals(attribute)
         return numbers[0] if numbers else None
 
-    def decimals(self, attribute: Attribute, count: int) -> list[float] | None:
-        """Exactly `count` finite numbers, or None."""
+    def decimals(self, attribute: Attribute) -> list[float] | None:
+        """As many finite numbers as the attribute has, or None."""
         element = self.get(attribute.tag)
         if element is None:
             return None
         try:
-            return _decimals_of(element, attribute.vr, self.little_endian, count)
+            return _decimals_of(element, attribute, self.little_endian)
         except ValueError:
             self.unreadable(attribute)
             return None
+
+    def fields(self, fields: "Fields") -> dict[str, Any]:
+        """The values of a record's fields, by their names."""
+        return {name: read(self, attribute) for name, attribute, read in fields}
 
     def _parsed(self, attribute: Attribute, parse: Callable[[bytes], Value]) -> Value | None:
         value = self.raw(attribute).strip(WHITESPACE)
@@ -190,6 +189,37 @@ class Values:
 
     def unreadable(self, attribute: Attribute) -> None:
         self.warn("value_unreadable", attribute=attribute.keyword)
+
+
+Read = Callable[[Values, Attribute], Any]
+Fields = Sequence[tuple[str, Attribute, Read]]
+
+# The UIDs of an object's lineage, and what tells patients apart.
+IDENTIFYING: dict[str, Read] = {
+    "PatientID": Values.patient_id,
+    "StudyInstanceUID": Values.identity,
+    "SeriesInstanceUID": Values.identity,
+}
+BY_VR: dict[str, Read] = {
+    **dict.fromkeys(("CS", "LO", "PN", "SH"), Values.text),
+    "DA": Values.date,
+    "TM": Values.time,
+    "UI": Values.uid,
+    **dict.fromkeys(("IS", "US"), Values.integer),
+    "DS": Values.decimal,
+}
+SEVERAL: dict[str, Read] = {"IS": Values.integers, "DS": Values.decimals}
+
+
+def fields_of(attributes: Mapping[str, Attribute]) -> Fields:
+    """How each field of a record is read, for `Values.fields`."""
+    return tuple((name, attribute, _reader(attribute)) for name, attribute in attributes.items())
+
+
+def _reader(attribute: Attribute) -> Read:
+    if attribute.values > 1:
+        return SEVERAL[attribute.vr]
+    return IDENTIFYING.get(attribute.keyword) or BY_VR[attribute.vr]
 
 
 @lru_cache(maxsize=512)
@@ -246,20 +276,16 @@ def numbers_of(element: Element, dictionary_vr: str, little_endian: bool) -> Num
 
 
 @lru_cache(maxsize=512)
-def _integers_of(
-    element: Element, dictionary_vr: str, little_endian: bool, count: int, within: range
-) -> list[int] | None:
-    numbers = _counted(numbers_of(element, dictionary_vr, little_endian), count)
-    if all(number == int(number) and int(number) in within for number in numbers):
+def _integers_of(element: Element, attribute: Attribute, little_endian: bool) -> list[int] | None:
+    numbers = _counted(numbers_of(element, attribute.vr, little_endian), attribute.values)
+    if all(number == int(number) and int(number) in attribute.within for number in numbers):
         return [int(number) for number in numbers] or None
     raise ValueError
 
 
 @lru_cache(maxsize=512)
-def _decimals_of(
-    element: Element, dictionary_vr: str, little_endian: bool, count: int
-) -> list[float] | None:
-    numbers = _counted(numbers_of(element, dictionary_vr, little_endian), count)
+def _decimals_of(element: Element, attribute: Attribute, little_endian: bool) -> list[float] | None:
+    numbers = _counted(numbers_of(element, attribute.vr, little_endian), attribute.values)
     return [float(number) for number in numbers] or None
 
 

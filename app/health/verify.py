@@ -21,12 +21,15 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, F, Model, QuerySet
 from django.db.models.functions import Collate
+from django.utils import timezone
 
-from app.catalogue import removal
+from app.catalogue import filing
 from app.errors import StorageFailed
 from app.models import (
     ARCHIVES,
+    LOG_LINES,
     ArchiveMember,
+    CatalogueCheck,
     DICOMFile,
     DICOMInstance,
     DICOMSeries,
@@ -39,7 +42,8 @@ from app.models import (
 from app.sandbox.wire import staged_name
 from app.storage.paths import instance_path
 from app.storage.staging import FOUND, STAGING, Busy, file_sha256, superseded_path
-from app.uploads import ingest
+from app.uploads import removal
+from app.uploads.restore import restore
 
 VIOLATIONS = {
     "file_missing": "Its file is missing.",
@@ -58,6 +62,8 @@ VIOLATIONS = {
 HASHED_AT_ONCE = 64  # files that wait for the threads
 CHUNK = 2_000  # rows fetched at a time
 ARRIVING_SECONDS = 3_600  # that a ZIP may be there before its row is
+
+CHECKS_KEPT = 60
 
 UNREADABLE = -1, ""
 
@@ -91,6 +97,21 @@ def verify(repair: bool = False, step: Step = lambda count: None) -> Iterator[Vi
     yield from _check_ledgers(repair)
     yield from _check_childless(repair)
     yield from _check_archives(repair)
+
+
+def check_catalogue() -> CatalogueCheck:
+    """Verify the catalogue and keep what was found, for staff to see in the admin."""
+    check = CatalogueCheck.objects.create()
+    checked: list[int] = []
+    violations = verify(step=checked.append)
+    check.violations = [violation.sentence for violation in islice(violations, LOG_LINES)]
+    check.violation_count = len(check.violations) + sum(1 for _ in violations)
+    check.instance_count = sum(checked)
+    check.ended_at = timezone.now()
+    check.save()
+    older = CatalogueCheck.objects.values_list("pk", flat=True)[CHECKS_KEPT:]
+    CatalogueCheck.objects.filter(pk__in=list(older)).delete()
+    return check
 
 
 # --- files -----------------------------------------------------------------------------------
@@ -238,7 +259,7 @@ def _restore(row: DICOMInstance) -> bool:
     file = settings.ICON_PROCESSED_ROOT / row.path
     if os.path.lexists(file) and not _is_regular(file) and not _keep_found(row.path):
         return False
-    return ingest.restore(row)
+    return restore(row)
 
 
 def _check_unknown(path: str, repair: bool) -> Iterator[Violation]:
@@ -299,7 +320,7 @@ def _upload_of(staging: Path) -> int | None:
 
 def _roll_forward(pk: int) -> bool:
     with suppress(Busy, StorageFailed):
-        ingest.roll_forward(pk)
+        filing.roll_forward(pk)
         return True
     return False
 

@@ -25,7 +25,8 @@ from dataclasses import dataclass, replace
 
 from app.archives.directory import Limits, Member, open_archive
 from app.archives.inflate import member_bytes, member_chunks
-from app.dicom.headers import looks_like_dicom, read_header
+from app.dicom.headers import read_header
+from app.dicom.recognition import looks_like_dicom
 from app.dicom.records import Header
 from app.errors import (
     ArchiveRefused,

@@ -55,7 +55,7 @@ class ExtractorsFail(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PoolSettings:
     """How extractors are run: see the settings of the same names."""
 
     extractors: int
@@ -114,7 +114,7 @@ class Pool:
         Descriptors of the archive and of the staging folder.
     """
 
-    def __init__(self, archive: int, staging: int, settings: Settings) -> None:
+    def __init__(self, archive: int, staging: int, settings: PoolSettings) -> None:
         self.archive, self.staging, self.settings = archive, staging, settings
         self.seen: defaultdict[int, set[int]] = defaultdict(set)
         self.given_up: defaultdict[int, dict[int, str]] = defaultdict(dict)

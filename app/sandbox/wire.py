@@ -30,7 +30,7 @@ PIECES = 1_024  # the most that one call writes (IOV_MAX)
 
 
 class Orders(Record, frozen=True):
-    """An extractor's settings, told once; see `pool.Settings`."""
+    """An extractor's settings, told once; see `pool.PoolSettings`."""
 
     archive: int  # file descriptor
     staging: int  # file descriptor of the folder

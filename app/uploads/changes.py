@@ -14,8 +14,7 @@ from app.models import (
     Outcome,
     Patient,
 )
-
-from .status import counted
+from app.wording import counted, listed
 
 SHOWN = 200  # series
 NO_IMAGES = ("AU", "DOC", "ECG", "KO", "PLAN", "PR", "REG", "RTPLAN", "RTRECORD", "RTSTRUCT", "SR")
@@ -102,7 +101,8 @@ def stored_words(upload: DICOMFile) -> str:
     ]
     studies = found["studies"]
     where = f" ({studies:,} studies)" if studies > 1 else ""
-    return f"{_listed(parts)} of {counted(found['patients'], 'patient')}{where}"
+    stored = listed(part for part in parts if not part.startswith("0 "))
+    return f"{stored} of {counted(found['patients'], 'patient')}{where}"
 
 
 def deleted_since(upload: DICOMFile) -> int:
@@ -113,12 +113,6 @@ def deleted_since(upload: DICOMFile) -> int:
 def _stored_members(upload: DICOMFile) -> QuerySet[ArchiveMember]:
     stored = [Outcome.IMPORTED, Outcome.DUPLICATE]
     return ArchiveMember.objects.filter(upload=upload, outcome__in=stored)
-
-
-def _listed(parts: list[str]) -> str:
-    """Those that are not none, as people list them."""
-    some = [part for part in parts if not part.startswith("0 ")]
-    return " and ".join([", ".join(some[:-1]), some[-1]] if len(some) > 1 else some)
 
 
 def changes(upload: DICOMFile) -> Changes:

@@ -24,11 +24,12 @@ from django.db import (
 )
 from django.db.models import Count, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Now
-from django.utils import timezone
 
 from app.errors import StorageFailed
-from app.models import LOG_LINES, DICOMFile, Outcome, Stage, Status
+from app.models import DICOMFile, Outcome, Stage, Status
 from app.reasons import sentence
+
+from .log import Log
 
 LEASE = timedelta(seconds=30)
 HEARTBEAT = 10.0  # seconds between renewals of the lease
@@ -69,7 +70,8 @@ class Run:
     upload: int
     run_id: str
     started: datetime
-    log: list[dict[str, str]]
+    log: Log
+    shutting_down: Callable[[], bool] = bool  # whether the worker is asked to stop
     stage: Stage = Stage.INITIALIZE
     cancelled: threading.Event = field(default_factory=threading.Event)
     lost: threading.Event = field(default_factory=threading.Event)
@@ -85,16 +87,13 @@ class Run:
         self.stage = stage or self.stage
         if message:
             self.note(message)
-        values |= {"stage": self.stage, "processing_log_data": self.log, "updated_at": Now()}
-        if not self._rows().update(**values):
+        values |= {"stage": self.stage, "updated_at": Now()}
+        if not self._rows().update(**{"processing_log_data": self.log.lines, **values}):
             raise LostRun
 
     def note(self, message: str, level: str = "info") -> None:
         """Add a line to the log, to be written with the next change of the row."""
-        if len(self.log) < LOG_LINES:
-            at = timezone.now().isoformat(timespec="seconds")
-            line = {"at": at, "level": level, "stage": str(self.stage), "message": message}
-            self.log.append(line)
+        self.log.note(self.stage, message, level)
 
     def end(self, status: Status, message: str = "", **values: Any) -> None:
         """The last write: give the row back."""
@@ -106,6 +105,13 @@ class Run:
             cancel_requested=False,
             **values,
         )
+
+    def check(self) -> None:
+        """Raise what ends a run from outside: LostRun or Stopped."""
+        if self.lost.is_set():
+            raise LostRun
+        if self.cancelled.is_set() or self.shutting_down():
+            raise Stopped(handed_on=not self.cancelled.is_set())
 
     def renew(self) -> None:
         if not self._rows().update(lease_until=Now() + LEASE):
@@ -187,6 +193,7 @@ def _forget_failures(upload: DICOMFile, use_versions: bool) -> dict[str, Any]:
     return {
         **{f"{outcome.value}_count": counts.get(outcome.value, 0) for outcome in Outcome},
         "use_versions": use_versions,
+        "processing_log_data": Log(upload.processing_log_data).closed(),
         "percent": 0,
         "stage": "",
         "failure_reason": "",
@@ -213,7 +220,7 @@ def cancel(pks: Iterable[int]) -> list[int]:
 # --- by a worker -----------------------------------------------------------------------------
 
 
-def claim(pk: int, task_id: str = "") -> Run | None:
+def claim(pk: int, task_id: str = "", shutting_down: Callable[[], bool] = bool) -> Run | None:
     """Take an upload, if it waits to be run or its run has died; None where somebody else has it.
 
     A stopped upload is only taken once it was queued again: a late message starts nothing.
@@ -224,7 +231,8 @@ def claim(pk: int, task_id: str = "") -> Run | None:
         return None
     upload = patiently(lambda: DICOMFile.objects.get(pk=pk))
     assert upload.date_processing_started
-    return Run(pk, run_id, upload.date_processing_started, upload.processing_log_data)
+    log = Log(upload.processing_log_data)
+    return Run(pk, run_id, upload.date_processing_started, log, shutting_down)
 
 
 def _take(pk: int, run_id: str, task_id: str) -> bool:

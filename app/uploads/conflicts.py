@@ -4,16 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from django.conf import settings
 from django.utils.formats import date_format
 
 from app.catalogue.names import person_name
+from app.limits import archive_limits, processed_root
 from app.models import ArchiveMember, DICOMFile
 from app.sandbox.differences import Comparison, Difference, Pair, compare
-
-from .ingest import archive_limits
 
 VALUES = 12  # differences of one object that are listed
 
@@ -72,7 +69,7 @@ def names(found: Iterable[Version]) -> list[tuple[str, int]]:
 
 
 def _compared(upload: DICOMFile, members: Sequence[ArchiveMember]) -> list[Comparison]:
-    root: Path = settings.ICON_PROCESSED_ROOT
+    root = processed_root()
     pairs = [
         Pair(one.index, one.inner, str(root / one.instance.path)) for one in members if one.instance
     ]

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from app.models import DICOMFile, Outcome, Stage, Status
+from app.wording import counted, duration
 
 logger = logging.getLogger(__name__)
 
@@ -116,26 +117,10 @@ def took(upload: DICOMFile) -> str:
     return f"Last run: {words}" if upload.done_before_run else words
 
 
-def duration(seconds: float) -> str:
-    """A length of time as people say it."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
 def outcome_words(upload: DICOMFile) -> str:
     """The counts that are not nought: "500 imported · 3 skipped"."""
     counts = upload.outcomes.items()
     return " · ".join(f"{n:,} {Outcome(o).label.lower()}" for o, n in counts if n)
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _stored(upload: DICOMFile) -> str:

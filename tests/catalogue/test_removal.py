@@ -15,7 +15,7 @@ from django.conf import settings as project
 from django.db import connection
 
 from app import tasks
-from app.catalogue import removal
+from app.catalogue import filing, removal
 from app.health.verify import verify
 from app.models import (
     DICOMFile,
@@ -28,6 +28,7 @@ from app.models import (
 )
 from app.storage.staging import superseded_path
 from app.uploads import claims, ingest
+from app.uploads import removal as upload_removal
 from tests.conftest import wait_until
 from tests.making.objects import ct_image, rt_structure_set, uid
 
@@ -95,7 +96,7 @@ def test_files_that_a_killed_delete_left_go_with_the_next_sweep(import_zip, proc
     row = DICOMInstance.objects.get()
     FileToDelete.objects.create(path=row.path, sop_instance_uid=row.sop_instance_uid)
     Patient.objects.all().delete()
-    assert removal.unlink_pending() == 1
+    assert filing.unlink_pending() == 1
     assert files(processed_root) == []
 
 
@@ -105,7 +106,7 @@ def test_importing_again_keeps_a_file_that_was_to_be_deleted(import_zip, process
     FileToDelete.objects.create(path=row.path, sop_instance_uid=row.sop_instance_uid)
     Patient.objects.all().delete()
     import_zip(*images(1))
-    removal.unlink_pending()
+    filing.unlink_pending()
     assert len(files(processed_root)) == 1
     assert violations() == []
 
@@ -114,7 +115,7 @@ def test_a_catalogued_file_is_never_deleted(import_zip, processed_root):
     import_zip(*images(1))
     row = DICOMInstance.objects.get()
     FileToDelete.objects.create(path=row.path, sop_instance_uid=row.sop_instance_uid)
-    removal.unlink_pending()
+    filing.unlink_pending()
     assert len(files(processed_root)) == 1
 
 
@@ -123,7 +124,7 @@ def test_deleting_an_upload_keeps_its_objects_and_sets_its_zip_aside(
 ):
     upload = import_zip(*images(1))
     kept = Path(upload.file.path)
-    assert removal.delete_upload(upload, with_archive=False)
+    assert upload_removal.delete_upload(upload, with_archive=False)
     assert len(files(processed_root)) == DICOMInstance.objects.count() == 1
     assert not kept.exists()
     assert (media_root / "unlisted" / kept.name).is_file()
@@ -132,7 +133,7 @@ def test_deleting_an_upload_keeps_its_objects_and_sets_its_zip_aside(
 
 def test_the_archive_goes_where_that_was_asked_for(import_zip, media_root):
     upload = import_zip(*images(1))
-    assert removal.delete_upload(upload, with_archive=True)
+    assert upload_removal.delete_upload(upload, with_archive=True)
     assert not list(media_root.rglob("*.zip"))
     assert not FileToDelete.objects.exists()
 
@@ -140,7 +141,7 @@ def test_the_archive_goes_where_that_was_asked_for(import_zip, media_root):
 def test_an_upload_that_was_claimed_meanwhile_is_not_deleted(upload_zip):
     upload = upload_zip(*images(1))
     claims.claim(upload.pk)
-    assert not removal.delete_upload(upload, with_archive=True)
+    assert not upload_removal.delete_upload(upload, with_archive=True)
     assert Path(upload.file.path).is_file()
     assert upload.members.count() == 0
     upload.refresh_from_db()
@@ -149,7 +150,8 @@ def test_an_upload_that_was_claimed_meanwhile_is_not_deleted(upload_zip):
 KILLED = """
 import os, sys, django
 django.setup()
-from app import removal
+from app.catalogue import removal
+from app.uploads import removal as upload_removal
 from app.models import DICOMFile, Patient
 steps = int(sys.argv[2])
 
@@ -164,8 +166,8 @@ sys.addaudithook(lambda event, arguments: event in GONE and count())
 upload = DICOMFile.objects.get(pk=sys.argv[3])
 {
     "patient": lambda: removal.delete(Patient.objects.get()),
-    "upload": lambda: removal.delete_upload(upload, with_archive=True),
-    "zips": lambda: removal.remove_archives([upload]),
+    "upload": lambda: upload_removal.delete_upload(upload, with_archive=True),
+    "zips": lambda: upload_removal.remove_archives([upload]),
 }[sys.argv[1]]()
 """
 
@@ -203,7 +205,7 @@ def test_a_version_superseded_again_keeps_its_file(import_zip, processed_root, s
     DICOMInstance.objects.all().delete()
     import_zip(*images(1))
     import_zip(*images(1, PatientPosition="FFS"))
-    removal.unlink_pending()
+    filing.unlink_pending()
     assert violations() == []
 
 
@@ -227,7 +229,7 @@ def test_a_file_that_the_disk_refuses_to_unlink_keeps_no_other(import_zip, proce
     assert [line.path for line in FileToDelete.objects.all()] == [stuck.path]
     assert not (processed_root / other.path).exists()
     (processed_root / stuck.path).rmdir()
-    assert removal.unlink_pending() == 1
+    assert filing.unlink_pending() == 1
     assert not FileToDelete.objects.exists()
 
 
@@ -242,7 +244,7 @@ def race(rounds: int, upload_zip) -> None:
             for patient in Patient.objects.all():
                 removal.delete(patient)
         importing.join()
-        removal.unlink_pending()
+        filing.unlink_pending()
         assert violations() == []
 
 

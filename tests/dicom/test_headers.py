@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 import app.dicom.pydicom_reader  # noqa: F401 - so that no test measures what importing it takes
-from app.dicom.headers import HeaderLimits, looks_like_dicom, read_header
+from app.dicom.headers import HeaderLimits, read_header
+from app.dicom.recognition import looks_like_dicom
 from app.dicom.records import Header
 from app.errors import MemberFailed, MemberSkipped
 from tests.making import objects
@@ -914,7 +915,7 @@ def test_bulk_beyond_the_limit_is_no_part_of_the_header():
 def test_running_out_of_memory_is_a_failed_member():
     program = (
         "import resource, sys; from app.dicom.headers import read_header; "
-        "from app.dicom.errors import Expected; import app.dicom.pydicom_reader; "
+        "from app.errors import Expected; import app.dicom.pydicom_reader; "
         "data = sys.stdin.buffer.read(); used = int(open('/proc/self/statm').read().split()[0]);"
         "most = used * 4096 + (16 << 20); resource.setrlimit(resource.RLIMIT_AS, (most, most))\n"
         "try: read_header(data)\n"

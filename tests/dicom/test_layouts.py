@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from app.dicom import scanner
-from app.dicom.headers import PREFIX, TRANSFER_SYNTAX_UID, WANTED
+from app.dicom.attributes import TRANSFER_SYNTAX_UID
+from app.dicom.headers import WANTED
 from app.dicom.layouts import Laid, Layouts
+from app.dicom.recognition import PREFIX
 from app.dicom.scanner import Unusual
 from app.errors import Expected
 from tests.making import objects

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
 from django_celery_results.models import GroupResult, TaskResult
 
-from app.health.housekeeping import check_catalogue
+from app.health.verify import check_catalogue
 from app.models import DICOMFile
 from tests.making.objects import ct_image, rt_structure_set
 

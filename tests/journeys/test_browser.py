@@ -11,7 +11,7 @@ from django.contrib import admin
 from playwright.sync_api import expect
 
 from app import tasks
-from app.health.housekeeping import check_catalogue
+from app.health.verify import check_catalogue
 from app.models import DICOMFile, Patient, Stage, Status
 from icon.settings import CDN_SCRIPTS, CDN_STYLES
 from tests.conftest import lacking, wait_until

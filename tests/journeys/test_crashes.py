@@ -21,20 +21,20 @@ from django.conf import settings as project
 from django.db.models.functions import Now
 
 from app import tasks
-from app.catalogue import removal
+from app.catalogue import filing, removal
 from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Patient, Status
 from app.sandbox.wire import staged_name
 from app.storage.staging import superseded_path
-from app.uploads import claims, ingest
+from app.uploads import batches, claims, ingest, progress
 from tests.conftest import lacking, process
 from tests.making.objects import ct_image, rt_structure_set, uid, zip_of
 
 RUN = """
 import sys, django
 django.setup()
-from app import ingest
-ingest.BATCH_MEMBERS = 15
+from app.uploads import batches, ingest
+batches.MEMBERS = 15
 ingest.run_upload(int(sys.argv[1]))
 """
 IMAGES = [ct_image(SOPInstanceUID=uid(2, 1, number)) for number in range(40)]
@@ -214,8 +214,8 @@ def test_a_full_disk_stops_the_run_and_one_press_resumes_it(
     small_disk, upload_zip, processed_root, monkeypatch
 ):
     """The room that was checked at the start is taken by somebody else in the meantime."""
-    monkeypatch.setattr(ingest, "BATCH_MEMBERS", 5)
-    monkeypatch.setattr(ingest, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(batches, "MEMBERS", 5)
+    monkeypatch.setattr(progress, "SECONDS", 0)
     small_disk(210_000_000)
     data = [ct_image(SOPInstanceUID=uid(3, n), after=bytes(1_000_000)) for n in range(200)]
     upload = upload_zip(*data)
@@ -259,8 +259,8 @@ def test_a_read_only_disk_stops_the_run_and_one_press_resumes_it(
 @pytest.fixture
 def half_done(upload_zip, monkeypatch) -> DICOMFile:
     """An upload whose run ended at once, after some batches, with more of it staged."""
-    monkeypatch.setattr(ingest, "BATCH_MEMBERS", 7)
-    monkeypatch.setattr(ingest, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(batches, "MEMBERS", 7)
+    monkeypatch.setattr(progress, "SECONDS", 0)
     upload = upload_zip(*MEMBERS)
 
     def cut(percent: int, step: str) -> None:
@@ -352,7 +352,7 @@ def test_a_power_loss_while_a_version_is_replaced_keeps_both(
         os.link(kept, final)
     if lost == "all":
         kept.unlink()
-    ingest.roll_forward(upload.pk)
+    filing.roll_forward(upload.pk)
     assert (final.read_bytes(), kept.read_bytes()) == (new, old)
     assert list(verify()) == []
 

@@ -19,7 +19,7 @@ from django.db import OperationalError, connection
 
 from app import tasks
 from app.models import DICOMFile, Status
-from app.uploads import claims, ingest
+from app.uploads import batches, claims, ingest, progress
 from tests.conftest import Service, begin, default_database, running_postgres, wait_until
 from tests.making import faults
 from tests.making.objects import ct_image, uid, zip_of
@@ -156,8 +156,8 @@ STEPS = ("Reading the ZIP", "0 of 2 files", "1 of 2 files", "Making the files", 
 
 def test_a_run_that_loses_its_connection_goes_on(postgres, upload_zip, monkeypatch):
     """At any step, not only while a batch is written."""
-    monkeypatch.setattr(ingest, "REPORT_SECONDS", 0)
-    monkeypatch.setattr(ingest, "BATCH_MEMBERS", 1)
+    monkeypatch.setattr(progress, "SECONDS", 0)
+    monkeypatch.setattr(batches, "MEMBERS", 1)
     with default_database(postgres):
         for number, at in enumerate(STEPS):
             upload = upload_zip(*(ct_image(SOPInstanceUID=uid(7, number, n)) for n in range(2)))

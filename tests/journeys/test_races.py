@@ -31,7 +31,7 @@ from app.models import (
     Patient,
     Status,
 )
-from app.uploads import claims, ingest
+from app.uploads import batches, claims, ingest
 from tests.making import faults
 from tests.making.objects import ct_image, uid
 
@@ -121,7 +121,7 @@ def deadlocks() -> int:
 @pytest.mark.database
 def test_runs_at_once_over_shared_objects_are_exact(upload_zip, settings, monkeypatch):
     settings.ICON_EXTRACTORS = 1
-    monkeypatch.setattr(ingest, "BATCH_MEMBERS", 10)
+    monkeypatch.setattr(batches, "MEMBERS", 10)
     uploads = [upload_zip(*members(number)) for number in range(2 * RUNS)]
     before = deadlocks()
     with ThreadPoolExecutor(RUNS) as threads:

@@ -16,7 +16,7 @@ import pytest
 
 from app import tasks
 from app.models import DICOMFile, Status
-from app.uploads import ingest
+from app.uploads import ingest, progress
 from tests.conftest import Service, begin, wait_until
 from tests.making import faults
 from tests.making.objects import zip_of
@@ -127,7 +127,7 @@ def has_extractors(worker: Service) -> bool:
 
 
 def test_kills_of_extractors_change_no_outcome(upload_zip, archive, processed_root, monkeypatch):
-    monkeypatch.setattr(ingest, "REPORT_SECONDS", 0.1)
+    monkeypatch.setattr(progress, "SECONDS", 0.1)
     upload = upload_zip(archive)
     kills = []
 

@@ -15,13 +15,13 @@ import pytest
 from app.archives.directory import Limits, open_archive
 from app.dicom.headers import HeaderLimits
 from app.sandbox import pool as pools
-from app.sandbox.pool import Pool, Settings
+from app.sandbox.pool import Pool, PoolSettings
 from app.storage.staging import Staging
 from tests.conftest import wait_until
 from tests.making.objects import contour, ct_image, roi, rt_structure_set, uid, zip_of
 
 LARGE = 100_000_000  # bytes; long enough to be caught in the act
-SETTINGS = Settings(
+SETTINGS = PoolSettings(
     extractors=2,
     member_seconds=60,
     limits=Limits(),

@@ -14,8 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from app.health.housekeeping import check_catalogue
-from app.health.verify import verify
+from app.health.verify import check_catalogue, verify
 from app.models import DICOMFile, DICOMInstance, Patient, RTStructureROI, Status
 from app.reasons import sentence
 from app.uploads import claims
@@ -250,7 +249,7 @@ def test_an_upload_in_progress_cannot_be_deleted_and_you_are_told(staff_client, 
 
 
 def test_more_than_a_form_can_carry_is_not_deleted(staff_client, monkeypatch):
-    monkeypatch.setattr("app.admin.AT_ONCE", 1)
+    monkeypatch.setattr("app.catalogue.admin.AT_ONCE", 1)
     uploads = [DICOMFile.objects.create(original_name=f"{n}.zip", file="x") for n in range(2)]
     for action in ("delete_selected_uploads", "remove_kept_zips"):
         response = act(staff_client, action, *uploads, post="yes")

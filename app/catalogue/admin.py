@@ -1,0 +1,482 @@
+"""The catalogue's tables in the admin: to look at, and to delete from."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar, cast
+
+from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
+from django.db.models import Count, Field, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+
+from app.models import (
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    ImageInformation,
+    Patient,
+    RTStructureROI,
+    RTStructureSetInformation,
+)
+from app.wording import human_size
+
+from . import removal
+from .names import person_name, row_name
+
+AT_ONCE = 500  # rows in a form that asks; Django takes 1,000 fields
+NAMED = 10  # of them, in words
+
+Row = TypeVar("Row", bound=Model)
+
+
+class ValuesFilter(admin.AllValuesFieldListFilter):
+    """Every value there is; Django gives the empty one a link without words."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield {**choice, "display": choice["display"] or "(none)"}
+
+
+class InstanceModalityFilter(ValuesFilter):
+    """The modalities of the series, which are few, instead of those of all instances."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        values = DICOMSeries.objects.order_by("modality").distinct()
+        self.lookup_choices = values.values_list("modality", flat=True)
+
+
+class PatientPositionFilter(ValuesFilter):
+    """The standard's terms, instead of a look through all images."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lookup_choices = ["", *PATIENT_POSITIONS]  # type: ignore[assignment]
+
+
+# PS3.3 C.7.3.1.1.2, in the order of the standard.
+PATIENT_POSITIONS = (
+    "HFP", "HFS", "HFDR", "HFDL", "FFDR", "FFDL", "FFP", "FFS",
+    "LFP", "LFS", "RFP", "RFS", "AFDR", "AFDL", "PFDR", "PFDL",
+)  # fmt: skip
+SHA256 = re.compile("[0-9a-f]{64}", re.IGNORECASE)
+
+
+class CatalogueAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A table that only imports write: to look at, not to type in."""
+
+    show_full_result_count = False
+    list_per_page = 50
+    ordering = ("-pk",)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context |= {
+            "title": capfirst(self.opts.verbose_name),
+            "subtitle": row_name(context["original"]),
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class FiledAdmin(CatalogueAdmin):
+    """A table whose rows can be deleted, with all that is below them and the files."""
+
+    actions = ("delete_selected_rows",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)  # ours says what goes, and deletes files too
+        return actions
+
+    @admin.action(description="Delete selected rows, with their files", permissions=["delete"])
+    def delete_selected_rows(
+        self, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> HttpResponseBase | None:
+        if too_many(request, queryset):
+            return None
+        return ask(self, request, queryset, f"Delete {self.opts.verbose_name_plural}")
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # Not in one transaction, as Django's own: rows are committed before files go.
+        response: HttpResponse = self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined]
+        return response
+
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        removal.delete(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            removal.delete(row)
+
+    def get_deleted_objects(
+        self, objs: Iterable[Model], request: HttpRequest
+    ) -> tuple[list[str], dict[str, Any], set[str], list[str]]:
+        """What will go, in numbers: a patient may have 10,000 instances."""
+        rows = list(objs)
+        counts = removal.below(rows) if rows else {"bytes": 0}
+        size = human_size(counts.pop("bytes"))
+        summary = {kind: f"{count:,}" for kind, count in counts.items()}
+        names = first_few([row_name(row) for row in rows])
+        return names, {**summary, "size of their files": size}, set(), []
+
+
+@admin.register(Patient)
+class PatientAdmin(FiledAdmin):
+    list_display = (
+        "name", "unique_patient_id", "patient_sex", "patient_dob", "two_people", "studies",
+    )  # fmt: skip
+    list_filter = ("identity_differs", ("patient_sex", ValuesFilter), "created_at")
+    search_fields = ("unique_patient_id", "patient_name")
+    search_help_text = "Search by patient ID or name"
+    fields = (
+        "name", "unique_patient_id", "patient_dob", "patient_sex", "two_people",
+        "folder", "studies", "created_at",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Patient]:
+        return _with_count(super().get_queryset(request), DICOMStudy, "patient")
+
+    @admin.display(description="name", ordering="patient_name")
+    def name(self, patient: Patient) -> SafeString:
+        return format_html("<bdi>{}</bdi>", person_name(patient.patient_name) or "(no name)")
+
+    @admin.display(description="two people?", ordering="identity_differs")
+    def two_people(self, patient: Patient) -> str:
+        return _why_flagged(patient, "identity_differs")
+
+    @admin.display(description="studies", ordering="children")
+    def studies(self, patient: Patient) -> SafeString:
+        return _children_link(DICOMStudy, "patient", patient)
+
+
+@admin.register(DICOMStudy)
+class DICOMStudyAdmin(FiledAdmin):
+    list_display = (
+        "patient_name", "study_date", "study_description", "accession_number", "shared",
+        "series", "study_instance_uid",
+    )  # fmt: skip
+    list_filter = ("uid_shared", "study_date", "created_at")
+    list_select_related = ("patient",)
+    search_fields = (
+        "study_instance_uid__exact", "accession_number__exact", "study_description",
+        "patient__unique_patient_id", "patient__patient_name",
+    )  # fmt: skip
+    search_help_text = "Search by description, patient, whole accession number or whole UID"
+    fields = (
+        "patient_link", "study_instance_uid", "study_date", "study_time", "study_description",
+        "accession_number", "study_id", "shared", "series", "created_at",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMStudy]:
+        return _with_count(super().get_queryset(request), DICOMSeries, "dicom_study")
+
+    @admin.display(description="patient", ordering="patient__patient_name")
+    def patient_name(self, study: DICOMStudy) -> SafeString:
+        return _patient_name(study.patient)
+
+    @admin.display(description="patient")
+    def patient_link(self, study: DICOMStudy) -> SafeString:
+        return row_link(study.patient)
+
+    @admin.display(description="under two patients", ordering="uid_shared")
+    def shared(self, study: DICOMStudy) -> str:
+        return _why_flagged(study, "uid_shared")
+
+    @admin.display(description="series", ordering="children")
+    def series(self, study: DICOMStudy) -> SafeString:
+        return _children_link(DICOMSeries, "dicom_study", study)
+
+
+@admin.register(DICOMSeries)
+class DICOMSeriesAdmin(FiledAdmin):
+    list_display = (
+        "patient_name", "modality", "series_number", "series_description", "series_date",
+        "instances", "series_instance_uid",
+    )  # fmt: skip
+    list_filter = (("modality", ValuesFilter), "series_date", "created_at")
+    list_select_related = ("dicom_study__patient",)
+    search_fields = (
+        "series_instance_uid__exact", "dicom_study__study_instance_uid__exact",
+        "series_description", "dicom_study__patient__unique_patient_id",
+    )  # fmt: skip
+    search_help_text = "Search by description, patient ID or whole UID"
+    fields = (
+        "study_link", "series_instance_uid", "modality", "series_number", "series_description",
+        "series_date", "body_part_examined", "frame_of_reference_uid", "instances", "created_at",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMSeries]:
+        return _with_count(super().get_queryset(request), DICOMInstance, "dicom_series")
+
+    @admin.display(description="patient")
+    def patient_name(self, series: DICOMSeries) -> SafeString:
+        return _patient_name(series.dicom_study.patient)
+
+    @admin.display(description="study")
+    def study_link(self, series: DICOMSeries) -> SafeString:
+        return row_link(series.dicom_study)
+
+    @admin.display(description="instances", ordering="children")
+    def instances(self, series: DICOMSeries) -> SafeString:
+        return _children_link(DICOMInstance, "dicom_series", series)
+
+
+def _instances_named(term: str) -> Q:
+    """By a whole UID, which an index finds, or by a SHA-256."""
+    if not term:
+        return Q()
+    if SHA256.fullmatch(term):
+        return Q(sha256=term.lower())
+    series = [*DICOMSeries.objects.filter(series_instance_uid=term).values_list("pk", flat=True)]
+    return Q(sop_instance_uid=term) | Q(dicom_series__in=series)
+
+
+@admin.register(DICOMInstance)
+class DICOMInstanceAdmin(FiledAdmin):
+    list_display = (
+        "sop_instance_uid", "modality", "instance_number", "rows", "columns",
+        "number_of_frames", "size_in_words", "upload",
+    )  # fmt: skip
+    list_filter = (("modality", InstanceModalityFilter), "created_at")
+    list_select_related = ("upload",)
+    search_fields = ("sop_instance_uid",)  # see get_search_results
+    search_help_text = "Search by a whole UID or SHA-256"
+    fields = (
+        "series_link", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "modality",
+        "instance_number", "rows", "columns", "number_of_frames", "size_in_words", "sha256",
+        "path", "upload", "created_at",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    @admin.display(description="series")
+    def series_link(self, instance: DICOMInstance) -> SafeString:
+        return row_link(instance.dicom_series)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMInstance]:
+        return super().get_queryset(request).defer("upload__processing_log_data")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[DICOMInstance], search_term: str
+    ) -> tuple[QuerySet[DICOMInstance], bool]:
+        return queryset.filter(_instances_named(search_term.strip())), False
+
+    @admin.display(description="size", ordering="size")
+    def size_in_words(self, instance: DICOMInstance) -> str:
+        return human_size(instance.size)
+
+
+@admin.register(ImageInformation)
+class ImageInformationAdmin(CatalogueAdmin):
+    list_display = (
+        "image", "slice_location", "slice_thickness", "spacing", "patient_position",
+        "instance_uid",
+    )  # fmt: skip
+    fields = (
+        "instance_link", "instance_number", "slice_location", "slice_thickness", "spacing",
+        "patient_position", "position", "orientation",
+    )  # fmt: skip
+    readonly_fields = fields
+    list_filter = (("patient_position", PatientPositionFilter),)
+    list_select_related = ("dicom_instance",)
+    search_fields = ("dicom_instance__sop_instance_uid",)  # see get_search_results
+    search_help_text = "Search by a whole UID"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ImageInformation], search_term: str
+    ) -> tuple[QuerySet[ImageInformation], bool]:
+        named = _instances_named(search_term.strip())
+        if named:
+            queryset = queryset.filter(dicom_instance__in=DICOMInstance.objects.filter(named))
+        return queryset, False
+
+    @admin.display(description="image", ordering="instance_number")
+    def image(self, image: ImageInformation) -> str:
+        return row_name(image)
+
+    @admin.display(description="SOP instance UID")
+    def instance_uid(self, image: ImageInformation) -> str:
+        return image.dicom_instance.sop_instance_uid
+
+    @admin.display(description="instance")
+    def instance_link(self, image: ImageInformation) -> SafeString:
+        return row_link(image.dicom_instance)
+
+    @admin.display(description="pixel spacing (rows, columns in mm)")
+    def spacing(self, image: ImageInformation) -> str:
+        return _numbers(image.pixel_spacing, ", ")
+
+    @admin.display(description="position (x, y, z in mm)")
+    def position(self, image: ImageInformation) -> str:
+        return _numbers(image.image_position_patient, ", ")
+
+    @admin.display(description="orientation (direction cosines)")
+    def orientation(self, image: ImageInformation) -> str:
+        return _numbers(image.image_orientation_patient, ", ")
+
+
+@admin.register(RTStructureSetInformation)
+class RTStructureSetInformationAdmin(CatalogueAdmin):
+    list_display = (
+        "structure_set_label", "structure_set_name", "structure_set_date", "approval_status",
+        "number_of_roi",
+    )  # fmt: skip
+    list_filter = (("approval_status", ValuesFilter), "structure_set_date")
+    list_select_related = ("dicom_instance",)
+    search_fields = (
+        "structure_set_label", "structure_set_name", "dicom_instance__sop_instance_uid__exact",
+    )  # fmt: skip
+    search_help_text = "Search by label, name or whole UID"
+    fields = (
+        "instance_link", "structure_set_label", "structure_set_name", "structure_set_date",
+        "approval_status", "rois", "frames_of_reference", "referenced_series",
+        "referenced_sop_count",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RTStructureSetInformation]:
+        return _with_count(super().get_queryset(request), RTStructureROI, "rt_structure_set")
+
+    @admin.display(description="instance")
+    def instance_link(self, structure_set: RTStructureSetInformation) -> SafeString:
+        return row_link(structure_set.dicom_instance)
+
+    @admin.display(description="frames of reference (UIDs)")
+    def frames_of_reference(self, structure_set: RTStructureSetInformation) -> str:
+        return ", ".join(structure_set.referenced_frame_of_reference_uid) or "-"
+
+    @admin.display(description="referenced series (UIDs)")
+    def referenced_series(self, structure_set: RTStructureSetInformation) -> str:
+        return ", ".join(structure_set.referenced_series_instance_uid) or "-"
+
+    @admin.display(description="ROIs")
+    def rois(self, structure_set: RTStructureSetInformation) -> SafeString:
+        return _children_link(RTStructureROI, "rt_structure_set", structure_set)
+
+
+@admin.register(RTStructureROI)
+class RTStructureROIAdmin(CatalogueAdmin):
+    list_display = (
+        "roi_name", "roi_number", "colour", "rt_roi_interpreted_type",
+        "roi_generation_algorithm", "contour_count", "structure_set",
+    )  # fmt: skip
+    list_filter = (
+        ("rt_roi_interpreted_type", ValuesFilter),
+        ("roi_generation_algorithm", ValuesFilter),
+    )
+    list_select_related = ("rt_structure_set",)
+    search_fields = ("roi_name",)
+    search_help_text = "Search by ROI name"
+    # Never the contours: one structure set's may be many megabytes.
+    fields = (
+        "structure_set", "roi_number", "roi_name", "rt_roi_interpreted_type",
+        "roi_generation_algorithm", "colour", "contour_count",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    @admin.display(description="structure set")
+    def structure_set(self, roi: RTStructureROI) -> SafeString:
+        return row_link(roi.rt_structure_set)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RTStructureROI]:
+        return super().get_queryset(request).defer("roi_contour_data")
+
+    @admin.display(description="colour")
+    def colour(self, roi: RTStructureROI) -> str | SafeString:
+        if not roi.roi_display_color:
+            return "-"
+        rgb = ", ".join(str(int(part)) for part in roi.roi_display_color)
+        return format_html(
+            '<svg class="swatch" width="16" height="16" aria-hidden="true">'
+            '<rect width="16" height="16" rx="3" fill="rgb({0})"/></svg> {0}',
+            rgb,
+        )
+
+
+def _patient_name(patient: Patient) -> SafeString:
+    name = person_name(patient.patient_name) or patient.unique_patient_id or "(no name)"
+    return format_html("<bdi>{}</bdi>", name)
+
+
+def row_link(row: Model) -> SafeString:
+    url = reverse(f"admin:app_{row._meta.model_name}_change", args=[row.pk])
+    return format_html('<a href="{}"><bdi>{}</bdi></a>', url, row_name(row))
+
+
+def _numbers(values: list[float] | None, between: str) -> str:
+    return between.join(f"{value:g}" for value in values) if values else "-"
+
+
+def _why_flagged(row: Model, flag: str) -> str:
+    """Words in place of Django's icons, whose red cross would stand for what is well."""
+    field = cast("Field[bool, bool]", row._meta.get_field(flag))
+    return str(field.help_text) if getattr(row, flag) else "-"
+
+
+def _with_count(parents: QuerySet[Row], child: type[Model], key: str) -> QuerySet[Row]:
+    """The rows with `children`, how many rows of `child` point at each.
+
+    A subquery and no join: it is worked out for the rows on the page only.
+    """
+    groups = child._default_manager.filter(**{key: OuterRef("pk")}).order_by().values(key)
+    number = Subquery(groups.annotate(n=Count("*")).values("n"), output_field=IntegerField())
+    return cast(QuerySet[Row], parents.annotate(children=Coalesce(number, 0)))
+
+
+def _children_link(child: type[Model], key: str, parent: Any) -> SafeString:
+    url = reverse(f"admin:app_{child._meta.model_name}_changelist")
+    return format_html(
+        '<a href="{}?{}__id__exact={}">{}</a>', url, key, parent.pk, f"{parent.children:,}"
+    )
+
+
+def too_many(request: HttpRequest, rows: QuerySet[Any]) -> bool:
+    """Whether to refuse a selection because the form that asks could not carry it."""
+    if rows.count() <= AT_ONCE:
+        return False
+    messages.warning(request, f"Nothing was changed. Choose at most {AT_ONCE} at a time.")
+    return True
+
+
+def ask(
+    model_admin: Any, request: HttpRequest, rows: QuerySet[Any], title: str
+) -> HttpResponseBase | None:
+    """Django's action, which asks and then deletes, under a title that says what."""
+    response = delete_selected(model_admin, request, rows)
+    if isinstance(response, TemplateResponse):
+        response.context_data = {**(response.context_data or {}), "title": title}
+    return response
+
+
+def first_few(names: list[str]) -> list[str]:
+    rest = len(names) - NAMED
+    return names if rest <= 0 else [*names[:NAMED], f"and {rest:,} more"]

@@ -1,0 +1,119 @@
+"""Members on their way into the catalogue: a batch's values, before they are rows."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.dicom.records import Header, Lineage, ReadWarning
+from app.models import DICOMSeries, DICOMStudy, Outcome, Patient
+from app.reasons import sentence
+from app.sandbox.wire import Extracted
+from app.storage.paths import instance_path, patient_folder
+
+DETAIL_LENGTH = 1_000
+NAME_LENGTH = 1_024
+
+
+@dataclass(slots=True, eq=False)
+class Branch:
+    """What members of a batch hang under: their lineage, and its rows."""
+
+    lineage: Lineage
+    folder: str  # the patient's, which is the patient's key
+    patient: Patient = field(init=False)
+    study: DICOMStudy = field(init=False)
+    series: DICOMSeries = field(init=False)
+    is_new: bool = False  # the series was not there before this batch
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One member on its way into the catalogue, and what became of it."""
+
+    extracted: Extracted
+    outcome: str  # "" until the catalogue has decided
+    reason: str
+    facts: dict[str, str | int]
+    warnings: list[ReadWarning] = field(default_factory=list)
+    instance_id: int = 0  # 0 where it became none
+    branch: Branch = field(init=False)
+    path: str = ""  # where its lineage files it
+    superseded: list[str] = field(default_factory=list)
+
+    @property
+    def header(self) -> Header:
+        assert self.extracted.header
+        return self.extracted.header
+
+    @property
+    def is_imported(self) -> bool:
+        return self.outcome == Outcome.IMPORTED
+
+    @property
+    def instance(self) -> int | None:
+        return self.instance_id or None
+
+    @property
+    def name(self) -> str:
+        return self.extracted.name[:NAME_LENGTH]
+
+    @property
+    def code(self) -> str:
+        """The reason for its outcome, or the first thing worth knowing."""
+        return self.reason or (self.warnings[0].code if self.warnings else "")
+
+    @property
+    def detail(self) -> str:
+        """The sentences of its reason and its warnings."""
+        if not (self.reason or self.warnings):
+            return ""
+        codes = [(self.reason, self.facts)] if self.reason else []
+        codes += [(warning.code, warning.facts) for warning in self.warnings]
+        return " ".join(sentence(code, **facts) for code, facts in codes)[:DETAIL_LENGTH]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The upload that a batch comes from."""
+
+    upload: int
+    started: datetime
+    replace: bool  # other bytes of a catalogued object take its place
+    use: bool = False  # so do other bytes of what this very upload brought
+
+
+def entry_of(extracted: Extracted) -> Entry:
+    warnings = list(extracted.header.warnings) if extracted.header else []
+    return Entry(extracted, extracted.outcome, extracted.reason, extracted.facts, warnings)
+
+
+def branches_of(entries: list[Entry]) -> list[Branch]:
+    """The branches of a batch, in the order of their first members; entries get theirs here.
+
+    What an extractor sends of one series in a row is one `Lineage` object, which `wire.Receiver`
+    hands on as long as nothing changes. So branches are told apart by the object, not by its
+    value: a series' thousand members are looked at once. Two equal lineages (of two extractors,
+    or met again later) make two branches that find the same rows.
+    """
+    branches: dict[int, Branch] = {}
+    for entry in entries:
+        lineage = entry.header.lineage
+        branch = branches.get(id(lineage))
+        if branch is None:
+            branch = branches[id(lineage)] = Branch(lineage, _folder(lineage))
+        entry.branch = branch
+        entry.path = _path(entry)
+    return list(branches.values())
+
+
+def _folder(lineage: Lineage) -> str:
+    return patient_folder(lineage.patient.unique_patient_id, lineage.study.study_instance_uid)
+
+
+def _path(entry: Entry) -> str:
+    header = entry.header
+    return instance_path(
+        entry.branch.folder,
+        header.study.study_instance_uid,
+        header.series.series_instance_uid,
+        header.instance.sop_instance_uid,
+    )

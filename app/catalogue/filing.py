@@ -1,0 +1,209 @@
+"""What makes rows and files agree: a committed row gets its file, a deleted one loses it.
+
+The commit is the commit point, and staging the log from which files follow. Paths of deleted rows
+are kept in a table, in the transaction that deletes the rows; each file is unlinked while its line
+there is locked, and an import that catalogues the same path takes the line out in its own
+transaction.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from django.db import transaction
+
+from app.errors import StorageFailed
+from app.limits import processed_root
+from app.models import ArchiveMember, DICOMFile, DICOMInstance, FileToDelete, Outcome, Status
+from app.sandbox.wire import staged_name
+from app.storage.staging import STAGING, Busy, Staging
+
+from .entries import Entry
+
+AT_ONCE = 500  # files unlinked in one transaction
+
+logger = logging.getLogger(__name__)
+
+
+class Version(NamedTuple):
+    """A version of an instance on its way to its place."""
+
+    instance: int
+    path: str
+    sha256: str
+    superseded: list[str]
+
+
+# --- committed rows get their files ----------------------------------------------------------
+
+
+def publish(staging: Staging, entries: Sequence[Entry]) -> int:
+    """Give a committed batch's files their places; how many unknown files had to make way."""
+    imported = [entry for entry in entries if entry.is_imported]
+    strangers = 0
+    for entry in imported:
+        sha256 = entry.extracted.sha256
+        version = Version(entry.instance_id, entry.path, sha256, entry.superseded)
+        strangers += place(staging, entry.extracted.staged, version)
+    forget_deleted(
+        {
+            entry.instance_id: (entry.path, entry.header.instance.sop_instance_uid)
+            for entry in imported
+        }
+    )
+    return strangers
+
+
+def place(staging: Staging, name: str, version: Version) -> bool:
+    """Publish a staged file; True where an unknown file had to make way."""
+    there = staging.publish(name, version.path, version.sha256, version.superseded)
+    if not there:
+        return False
+    if DICOMInstance.objects.filter(pk=version.instance, sha256=there).exists():
+        # Another run has replaced this version, and was faster with its file.
+        staging.keep_superseded(name, version.sha256)
+        return False
+    staging.set_aside(version.path, there)
+    staging.publish(name, version.path, version.sha256, version.superseded)
+    return True
+
+
+def settle(staging: Staging, upload: int) -> None:
+    """Publish the staged files whose rows are committed, and delete the others."""
+    names = staging.names()
+    committed = _committed(upload, names)
+    placed: dict[int, tuple[str, str]] = {}
+    for name in names:
+        member = committed.get(name)
+        instance = member.instance if member else None
+        if member and instance and member.sha256 == instance.sha256:
+            superseded = instance.superseded
+            place(staging, name, Version(instance.pk, instance.path, member.sha256, superseded))
+            placed[instance.pk] = instance.path, instance.sop_instance_uid
+        elif member and instance and member.sha256 in instance.superseded:
+            staging.keep_superseded(name, member.sha256)
+        else:
+            staging.discard(name)
+    forget_deleted(placed)
+
+
+def roll_forward(upload: int) -> None:
+    """Publish what a dead run of an upload had committed, and clear its staging folder.
+
+    Raises
+    ------
+    Busy
+        A run is at work there.
+    """
+    with Staging(processed_root(), upload, wait=0) as staging:
+        settle(staging, upload)
+        staging.remove()
+
+
+def roll_forward_abandoned() -> None:
+    """Do so for every staging folder whose upload has no live run."""
+    folder = processed_root() / STAGING
+    pks = [int(entry.name) for entry in folder.glob("*") if entry.name.isdecimal()]
+    running = DICOMFile.objects.filter(pk__in=pks, processing_status=Status.IN_PROGRESS)
+    for pk in set(pks) - set(running.values_list("pk", flat=True)):
+        try:
+            roll_forward(pk)
+        except Busy:
+            continue
+        except StorageFailed as failure:
+            logger.warning("Upload %s: its staging stays for now: %s", pk, failure.code)
+
+
+def _committed(upload: int, names: Iterable[str]) -> dict[str, ArchiveMember]:
+    """The ledger's rows of imported members, by the names of their staged files."""
+    indexes = {int(number) for name in names if (number := name.partition("-")[0]).isdecimal()}
+    members = ArchiveMember.objects.filter(
+        upload=upload, index__in=indexes, outcome=Outcome.IMPORTED, instance__isnull=False
+    )
+    return {
+        staged_name(member.index, member.inner): member
+        for member in members.select_related("instance")
+    }
+
+
+# --- deleted rows lose their files -----------------------------------------------------------
+
+
+def forget_deleted(published: Mapping[int, tuple[str, str]]) -> None:
+    """Take published files back out of the tree whose rows were deleted in the meantime.
+
+    Parameters
+    ----------
+    published
+        Path and SOP Instance UID by the primary key of the instance.
+    """
+    if not published:
+        return
+    rows = DICOMInstance.objects.all()
+    if max(published) - min(published) < 2 * len(published):  # quicker, for what is all new
+        rows = rows.filter(pk__range=(min(published), max(published)))
+    else:
+        rows = rows.filter(pk__in=published)
+    gone = published.keys() - set(rows.values_list("pk", flat=True))
+    if gone:
+        files = (published[pk] for pk in gone)
+        delete_later(FileToDelete(path=path, sop_instance_uid=uid) for path, uid in files)
+        unlink_pending()
+
+
+def delete_later(files: Iterable[FileToDelete]) -> None:
+    """List files to be unlinked, in the transaction that deletes their rows."""
+    FileToDelete.objects.bulk_create(files, ignore_conflicts=True)
+
+
+def unlink_pending() -> int:
+    """Unlink the files of deleted rows; how many. What the disk refuses waits for the sweep."""
+    unlinked = last = 0
+    while FileToDelete.objects.filter(pk__gt=last).exists():
+        done = _unlink_some(after=last)
+        if not done:  # others are at it
+            break
+        unlinked += sum(done.values())
+        last = max(done)
+    return unlinked
+
+
+@transaction.atomic
+def _unlink_some(after: int) -> dict[int, bool]:
+    """Unlink the files of the next lines; whether each is done with, by the line's key."""
+    # Nobody who holds one line waits for another here, so that no circle can form.
+    unlocked = FileToDelete.objects.select_for_update(skip_locked=True)
+    lines = list(unlocked.filter(pk__gt=after).order_by("pk")[:AT_ONCE])
+    root = processed_root()
+    kept = _catalogued_again(lines)
+    done = {line.pk: line.path in kept or _unlink(root / line.path) for line in lines}
+    for folder in {Path(line.path).parent for line in lines}:
+        if not folder.is_absolute():  # as a kept archive's is
+            _remove_empty_folders(root, folder)
+    FileToDelete.objects.filter(pk__in=[pk for pk, gone in done.items() if gone]).delete()
+    return done
+
+
+def _catalogued_again(lines: Sequence[FileToDelete]) -> set[str]:
+    """The paths that a row has again."""
+    uids = {line.sop_instance_uid for line in lines} - {""}
+    paths = {line.path for line in lines}
+    rows = DICOMInstance.objects.filter(sop_instance_uid__in=uids, path__in=paths)
+    return set(rows.values_list("path", flat=True))
+
+
+def _unlink(file: Path) -> bool:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("A deleted object's file stays for now: %s", type(error).__name__)
+        return False
+    return True
+
+
+def _remove_empty_folders(root: Path, folder: Path) -> None:
+    with suppress(OSError):
+        for below in (folder, *folder.parents[:-1]):
+            (root / below).rmdir()

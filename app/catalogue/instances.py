@@ -1,0 +1,214 @@
+"""Instances of a batch, and what ICON keeps of each kind: images, structure sets."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from msgspec import structs
+
+from app.dicom.records import (
+    ImageRecord,
+    InstanceRecord,
+    Record,
+    ROIRecord,
+    StructureSetRecord,
+)
+from app.models import (
+    DICOMInstance,
+    FileToDelete,
+    ImageInformation,
+    Outcome,
+    RTStructureROI,
+    RTStructureSetInformation,
+)
+from app.storage.staging import superseded_path
+
+from .bulk import Columns, next_keys
+from .entries import Entry, Source
+
+InstanceKey = tuple[str, int]  # SOP Instance UID, primary key of the series
+
+
+def _of_record(record: type[Record]) -> dict[str, str]:
+    """A record's fields, which its row has under the same names: a new one is copied unasked."""
+    return {name: f"record.{name}" for name in record.__struct_fields__}
+
+
+class NewInstance(NamedTuple):
+    pk: int
+    series: int
+    record: InstanceRecord
+    path: str
+    size: int
+    sha256: str
+    upload: int
+
+
+class NewImage(NamedTuple):
+    instance: int
+    record: ImageRecord
+
+
+class NewROI(NamedTuple):
+    structure_set: int
+    record: ROIRecord
+
+
+INSTANCES = Columns(
+    DICOMInstance,
+    {
+        "id": "pk",
+        "dicom_series": "series",
+        **_of_record(InstanceRecord),
+        **{name: name for name in ("path", "size", "sha256", "upload")},
+    },
+)
+IMAGES = Columns(ImageInformation, {"dicom_instance": "instance", **_of_record(ImageRecord)})
+ROIS = Columns(RTStructureROI, {"rt_structure_set": "structure_set", **_of_record(ROIRecord)})
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogued:
+    """What the catalogue holds of an instance."""
+
+    pk: int
+    sha256: str
+    superseded: list[str]
+    upload: int | None
+
+
+def write_instances(source: Source, entries: list[Entry]) -> None:
+    """Decide each entry's outcome; of two copies in one batch the first is imported."""
+    keys: dict[Entry, InstanceKey] = {
+        entry: (entry.header.instance.sop_instance_uid, entry.branch.series.pk) for entry in entries
+    }
+    known = _catalogued({key for entry, key in keys.items() if not entry.branch.is_new})
+    first: dict[InstanceKey, Entry] = {}
+    for entry, key in keys.items():
+        if key not in known:
+            first.setdefault(key, entry)
+    made = _insert(source, first)
+    for entry, key in keys.items():
+        if key in made and first[key] is entry:
+            _import(entry, made[key])
+            known[key] = Catalogued(made[key], entry.extracted.sha256, [], source.upload)
+        else:
+            known[key] = _compare(source, entry, known[key])
+
+
+def write_details(entries: list[Entry]) -> None:
+    """What is kept of images and structure sets, beyond their instances."""
+    images = [
+        NewImage(entry.instance_id, image) for entry in entries if (image := entry.header.image)
+    ]
+    if images:
+        IMAGES.insert(images)
+    _write_structure_sets(entries)
+
+
+def _catalogued(keys: Collection[InstanceKey]) -> dict[InstanceKey, Catalogued]:
+    if not keys:
+        return {}
+    rows = DICOMInstance.objects.filter(sop_instance_uid__in={uid for uid, _ in keys}).values_list(
+        "sop_instance_uid", "dicom_series_id", "pk", "sha256", "superseded", "upload_id"
+    )
+    return {
+        (uid, series): Catalogued(*values) for uid, series, *values in rows if (uid, series) in keys
+    }
+
+
+def _insert(source: Source, entries: dict[InstanceKey, Entry]) -> dict[InstanceKey, int]:
+    """The primary keys of the new instances.
+
+    The keys were looked up in this transaction. Where another upload wrote one of them since,
+    which only PostgreSQL allows, this raises IntegrityError, and the caller's next try finds it.
+    """
+    if not entries:
+        return {}
+    pks = next_keys(DICOMInstance, len(entries))
+    made = dict(zip(sorted(entries), pks, strict=True))
+    _take_back_deletions([entry.path for entry in entries.values()])
+    INSTANCES.insert(_new(source, key, entries[key], pk) for key, pk in made.items())
+    return made
+
+
+def _new(source: Source, key: InstanceKey, entry: Entry, pk: int) -> NewInstance:
+    _, series = key
+    extracted = entry.extracted
+    return NewInstance(
+        pk=pk,
+        series=series,
+        record=entry.header.instance,
+        path=entry.path,
+        size=extracted.size,
+        sha256=extracted.sha256,
+        upload=source.upload,
+    )
+
+
+def _take_back_deletions(paths: list[str]) -> None:
+    """What is catalogued again is not to be deleted any more; see `filing`."""
+    if FileToDelete.objects.exists():
+        FileToDelete.objects.filter(path__in=paths).delete()
+
+
+def _import(entry: Entry, pk: int) -> None:
+    entry.outcome, entry.instance_id = Outcome.IMPORTED.value, pk
+
+
+def _compare(source: Source, entry: Entry, row: Catalogued) -> Catalogued:
+    """Settle an entry against what is catalogued; what is catalogued then."""
+    entry.instance_id = row.pk
+    if row.sha256 == entry.extracted.sha256:
+        entry.outcome, entry.reason = Outcome.DUPLICATE.value, "same_bytes"
+    # Of two copies in one archive the first stays, unless somebody asked for these versions.
+    elif (source.use or (source.replace and row.upload != source.upload)) and _replace(
+        source, entry, row
+    ):
+        _import(entry, row.pk)
+        entry.superseded = [*row.superseded, row.sha256]
+        return Catalogued(row.pk, entry.extracted.sha256, entry.superseded, source.upload)
+    else:
+        entry.outcome, entry.reason = Outcome.CONFLICT.value, "other_bytes"
+    return row
+
+
+def _replace(source: Source, entry: Entry, row: Catalogued) -> bool:
+    """Let an entry take the place of the catalogued version; False where that has changed."""
+    replaced = DICOMInstance.objects.filter(pk=row.pk, sha256=row.sha256).update(
+        **structs.asdict(entry.header.instance),
+        size=entry.extracted.size,
+        sha256=entry.extracted.sha256,
+        superseded=[*row.superseded, row.sha256],
+        upload_id=source.upload,
+    )
+    if replaced:
+        _take_back_deletions([superseded_path(row.sha256)])
+        ImageInformation.objects.filter(dicom_instance=row.pk).delete()
+        RTStructureSetInformation.objects.filter(dicom_instance=row.pk).delete()
+    return bool(replaced)
+
+
+def _write_structure_sets(entries: list[Entry]) -> None:
+    found = [
+        (entry.instance_id, structure_set)
+        for entry in entries
+        if (structure_set := entry.header.structure_set)
+    ]
+    if not found:
+        return
+    made = RTStructureSetInformation.objects.bulk_create(
+        RTStructureSetInformation(dicom_instance_id=instance, **_kept(structure_set))
+        for instance, structure_set in found
+    )
+    ROIS.insert(
+        NewROI(row.pk, roi)  # one at a time, since each may hold megabytes
+        for (_, structure_set), row in zip(found, made, strict=True)
+        for roi in structure_set.rois
+    )
+
+
+def _kept(structure_set: StructureSetRecord) -> dict[str, object]:
+    """A structure set's own fields: all but its ROIs."""
+    names = (name for name in structure_set.__struct_fields__ if name != "rois")
+    return {name: getattr(structure_set, name) for name in names}

@@ -1,0 +1,123 @@
+"""The attributes that ICON keeps, by the field that keeps each, and the sequences it looks into.
+
+To keep one more: a line here, and a field of that name in the record and in the model. How an
+attribute is read follows from its VR: see `values.Values.fields`.
+"""
+
+from typing import NamedTuple
+
+INT32 = range(2**31)
+INT64 = range(-(2**63), 2**63)
+
+
+class Attribute(NamedTuple):
+    """A data element as PS3.6 has it, and how much of it a field takes."""
+
+    tag: int
+    keyword: str
+    vr: str
+    longest: int = 0  # characters of a text
+    values: int = 1  # numbers: exactly so many, or none
+    within: range = INT64  # of an integer
+
+
+SPECIFIC_CHARACTER_SET = Attribute(0x00080005, "SpecificCharacterSet", "CS", 64)
+SOP_CLASS_UID = Attribute(0x00080016, "SOPClassUID", "UI")
+SOP_INSTANCE_UID = Attribute(0x00080018, "SOPInstanceUID", "UI")
+SERIES_INSTANCE_UID = Attribute(0x0020000E, "SeriesInstanceUID", "UI")
+FRAME_OF_REFERENCE_UID = Attribute(0x00200052, "FrameOfReferenceUID", "UI")
+INSTANCE_NUMBER = Attribute(0x00200013, "InstanceNumber", "IS")
+
+MEDIA_STORAGE_SOP_CLASS_UID = Attribute(0x00020002, "MediaStorageSOPClassUID", "UI")
+MEDIA_STORAGE_SOP_INSTANCE_UID = Attribute(0x00020003, "MediaStorageSOPInstanceUID", "UI")
+TRANSFER_SYNTAX_UID = Attribute(0x00020010, "TransferSyntaxUID", "UI")
+
+PATIENT = {
+    "unique_patient_id": Attribute(0x00100020, "PatientID", "LO", 256),
+    "patient_name": Attribute(0x00100010, "PatientName", "PN", 1024),
+    "patient_dob": Attribute(0x00100030, "PatientBirthDate", "DA"),
+    "patient_sex": Attribute(0x00100040, "PatientSex", "CS", 16),
+}
+STUDY = {
+    "study_instance_uid": Attribute(0x0020000D, "StudyInstanceUID", "UI"),
+    "study_date": Attribute(0x00080020, "StudyDate", "DA"),
+    "study_time": Attribute(0x00080030, "StudyTime", "TM"),
+    "study_description": Attribute(0x00081030, "StudyDescription", "LO", 1024),
+    "accession_number": Attribute(0x00080050, "AccessionNumber", "SH", 64),
+    "study_id": Attribute(0x00200010, "StudyID", "SH", 64),
+}
+SERIES = {
+    "series_instance_uid": SERIES_INSTANCE_UID,
+    "modality": Attribute(0x00080060, "Modality", "CS", 16),
+    "series_number": Attribute(0x00200011, "SeriesNumber", "IS"),
+    "series_description": Attribute(0x0008103E, "SeriesDescription", "LO", 1024),
+    "series_date": Attribute(0x00080021, "SeriesDate", "DA"),
+    "body_part_examined": Attribute(0x00180015, "BodyPartExamined", "CS", 64),
+    "frame_of_reference_uid": FRAME_OF_REFERENCE_UID,
+}
+# Without the UIDs, of which `headers` has more to say.
+INSTANCE = {
+    "instance_number": INSTANCE_NUMBER,
+    "rows": Attribute(0x00280010, "Rows", "US", within=INT32),
+    "columns": Attribute(0x00280011, "Columns", "US", within=INT32),
+    "number_of_frames": Attribute(0x00280008, "NumberOfFrames", "IS", within=INT32),
+}
+IMAGE = {
+    "instance_number": INSTANCE_NUMBER,
+    "slice_location": Attribute(0x00201041, "SliceLocation", "DS"),
+    "slice_thickness": Attribute(0x00180050, "SliceThickness", "DS"),
+    "pixel_spacing": Attribute(0x00280030, "PixelSpacing", "DS", values=2),
+    "patient_position": Attribute(0x00185100, "PatientPosition", "CS", 16),
+    "image_position_patient": Attribute(0x00200032, "ImagePositionPatient", "DS", values=3),
+    "image_orientation_patient": Attribute(0x00200037, "ImageOrientationPatient", "DS", values=6),
+}
+# Those that enhanced images have in their functional groups, PS3.3 C.7.6.16.2.
+PLANE = tuple(
+    IMAGE[field]
+    for field in (
+        *("slice_thickness", "pixel_spacing"),
+        *("image_position_patient", "image_orientation_patient"),
+    )
+)
+STRUCTURE_SET = {
+    "structure_set_label": Attribute(0x30060002, "StructureSetLabel", "SH", 64),
+    "structure_set_name": Attribute(0x30060004, "StructureSetName", "LO", 1024),
+    "structure_set_date": Attribute(0x30060008, "StructureSetDate", "DA"),
+    "approval_status": Attribute(0x300E0002, "ApprovalStatus", "CS", 16),
+}
+
+DIRECTORY_RECORD_SEQUENCE = 0x00041220
+PIXEL_MEASURES_SEQUENCE = 0x00289110
+PLANE_POSITION_SEQUENCE = 0x00209113
+PLANE_ORIENTATION_SEQUENCE = 0x00209116
+SHARED_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009229
+PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009230
+FLOAT_PIXEL_DATA = 0x7FE00008
+DOUBLE_FLOAT_PIXEL_DATA = 0x7FE00009
+PIXEL_DATA = 0x7FE00010
+DATA_SET_TRAILING_PADDING = 0xFFFCFFFC
+
+# A structure set's sequences, and what is in them.
+
+REFERENCED_FRAME_OF_REFERENCE_SEQUENCE = 0x30060010
+STRUCTURE_SET_ROI_SEQUENCE = 0x30060020
+ROI_CONTOUR_SEQUENCE = 0x30060039
+RT_ROI_OBSERVATIONS_SEQUENCE = 0x30060080
+
+RT_REFERENCED_STUDY_SEQUENCE = 0x30060012
+RT_REFERENCED_SERIES_SEQUENCE = 0x30060014
+CONTOUR_IMAGE_SEQUENCE = 0x30060016
+REFERENCED_SOP_INSTANCE_UID = Attribute(0x00081155, "ReferencedSOPInstanceUID", "UI")
+
+ROI_NUMBER = Attribute(0x30060022, "ROINumber", "IS")
+REFERENCED_FRAME_OF_REFERENCE_UID = Attribute(0x30060024, "ReferencedFrameOfReferenceUID", "UI")
+ROI_NAME = Attribute(0x30060026, "ROIName", "LO", 1024)
+ROI_GENERATION_ALGORITHM = Attribute(0x30060036, "ROIGenerationAlgorithm", "CS", 64)
+
+REFERENCED_ROI_NUMBER = Attribute(0x30060084, "ReferencedROINumber", "IS")
+RT_ROI_INTERPRETED_TYPE = Attribute(0x300600A4, "RTROIInterpretedType", "CS", 64)
+
+ROI_DISPLAY_COLOR = Attribute(0x3006002A, "ROIDisplayColor", "IS", values=3, within=range(256))
+CONTOUR_SEQUENCE = 0x30060040
+CONTOUR_GEOMETRIC_TYPE = Attribute(0x30060042, "ContourGeometricType", "CS", 64)
+CONTOUR_DATA = Attribute(0x30060050, "ContourData", "DS")

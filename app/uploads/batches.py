@@ -1,0 +1,205 @@
+"""One batch of a run: durable bytes, then rows in one transaction, then files in the tree.
+
+What can come between:
+
+- **The database is away.** The transaction is tried again until the database is back
+  (`claims.patiently`). It may have been lost before the commit or after it, which only the next
+  try can tell.
+- **A unique key is taken.** Either this very batch was committed, and only the answer was lost:
+  its first member is in the ledger. Then what the last try wrote is what is there, and is published
+  and noted as ever. Or another upload wrote one of the objects since they were looked up, which
+  PostgreSQL allows: the next try finds that object.
+- **A value is refused**, or keys collide still. The batch is halved until a member is alone, and
+  that one fails (`not_stored`).
+- **A duplicate vanished**: somebody deleted the object whose bytes the batch counted on. The run
+  begins again from its ledger, this time with all bytes kept (`Vanished`).
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import DataError, IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from msgspec import structs
+
+from app.catalogue import filing, writing
+from app.catalogue.entries import Entry, Source
+from app.dicom.records import ReadWarning
+from app.models import ArchiveMember, Outcome
+from app.sandbox.wire import Extracted
+from app.storage.staging import Staging
+
+from .claims import LEASE, LostRun, Run, patiently
+from .log import Log
+from .progress import Progress
+
+MEMBERS, BYTES, SECONDS = 1_000, 8_000_000, 1.0  # the most of one batch
+LAST_MEMBERS = 100  # of the last batch, for which no extractor works any more
+
+logger = logging.getLogger(__name__)
+
+
+def gather(
+    results: Iterable[Extracted | None], run: Run, progress: Progress
+) -> Iterator[list[Extracted]]:
+    """Batches by number, by bytes of contours, and by time, so that the bar moves."""
+    batch: list[Extracted] = []
+    weight, most, begun = 0, MEMBERS, time.monotonic()
+    for extracted in results:
+        run.check()
+        progress.tell()
+        if extracted:
+            batch.append(extracted)
+            weight += extracted.weight
+            progress.extracted += not extracted.inner
+            # How many more there are in a ZIP inside is not known.
+            most = MEMBERS if extracted.inner else _size(progress)
+        extracted = None  # only the batch holds it
+        late = time.monotonic() - begun > SECONDS
+        full = len(batch) >= most or weight >= BYTES
+        if batch and (late or full):
+            yield batch
+            batch, weight, begun = [], 0, time.monotonic()
+    if batch:
+        yield batch
+
+
+def _size(progress: Progress) -> int:
+    """Smaller towards the end, so that little is left to write when all is read."""
+    left = progress.total - progress.extracted
+    return min(MEMBERS, max(LAST_MEMBERS, left // 2))
+
+
+@dataclass(slots=True)
+class Storing:
+    """What the batches of one run share."""
+
+    run: Run
+    source: Source
+    staging: Staging
+    progress: Progress
+    keeps_bytes: bool  # also of what looks like a duplicate
+    repeats: bool = True  # the last batch held duplicates; of the first it is to be seen
+
+    def store(self, members: list[Extracted]) -> None:
+        batch = Batch(self, members)
+        batch.empty_duplicates()
+        batch.sync()
+        self.progress.processed += sum(not extracted.inner for extracted in members)
+        batch.commit()
+        self.progress.bytes_left -= sum(extracted.size for extracted in members)
+
+
+class Written(NamedTuple):
+    """What a transaction wrote; whether it is committed is another question."""
+
+    entries: list[Entry]
+    log: Log
+
+
+@dataclass(slots=True)
+class Batch:
+    """Members that are committed together."""
+
+    storing: Storing
+    members: Sequence[Extracted]
+    emptied: set[str] = field(default_factory=set)  # staged names of duplicates
+    written: Written | None = None  # by the last try that came to its end
+
+    def empty_duplicates(self) -> None:
+        """Let go of bytes that are filed already, before they are written to the disk.
+
+        Looked for where duplicates were met. The files are deleted when the run clears its
+        folder: ext4 makes files up to three times as slowly where others were just deleted.
+        """
+        if self.storing.repeats and not self.storing.keeps_bytes:
+            self.emptied = patiently(lambda: writing.duplicates(self.members))
+            self.storing.staging.empty(self.emptied)
+
+    def sync(self) -> None:
+        staged = {extracted.staged for extracted in self.members if extracted.header}
+        # A sync writes all that is dirty, also duplicates that come later and are to be emptied.
+        if kept := staged - self.emptied:
+            self.storing.staging.sync(settings.ICON_FSYNC, kept)
+
+    def commit(self) -> None:
+        """The rows in one transaction, or in several where a value sinks the whole."""
+        try:
+            self._write_twice()
+        except (DataError, IntegrityError) as error:
+            number, kind = len(self.members), type(error).__name__
+            logger.warning("Upload %s: batch of %d: %s", self.storing.run.upload, number, kind)
+            if not self._is_committed():
+                self._commit_in_parts()
+                return
+        self._publish()
+
+    def _write_twice(self) -> None:
+        """Where another upload wrote the same objects at the same moment, the second try sees."""
+        with suppress(IntegrityError):
+            patiently(self._write)
+            return
+        patiently(self._write)
+
+    def _write(self) -> None:
+        run, progress = self.storing.run, self.storing.progress
+        log = run.log.copy()
+        with transaction.atomic():
+            entries = writing.write(self.storing.source, self.members, self.emptied)
+            log.note_entries(progress.stage, entries)
+            outcomes = Counter(entry.outcome for entry in entries)
+            added: dict[str, Any] = {
+                f"{name}_count": F(f"{name}_count") + count for name, count in outcomes.items()
+            }
+            inner = sum(bool(extracted.inner) for extracted in self.members)
+            run.write(
+                progress.stage,
+                processing_log_data=log.lines,
+                percent=progress.percent,
+                attempts=0,
+                lease_until=Now() + LEASE,
+                member_count=F("member_count") + inner,
+                warning_count=F("warning_count") + sum(bool(entry.warnings) for entry in entries),
+                **added,
+            )
+            self.written = Written(entries, log)
+
+    def _is_committed(self) -> bool:
+        first, upload = self.members[0], self.storing.run.upload
+        rows = ArchiveMember.objects.filter(upload=upload, index=first.index, inner=first.inner)
+        return rows.exists()
+
+    def _commit_in_parts(self) -> None:
+        if len(self.members) == 1:
+            refused = self._part([_refused(self.members[0])])
+            refused._write_twice()
+            refused._publish()
+            self.storing.staging.discard(self.members[0].staged)
+            return
+        middle = len(self.members) // 2
+        self._part(self.members[:middle]).commit()
+        self._part(self.members[middle:]).commit()
+
+    def _part(self, members: Sequence[Extracted]) -> "Batch":
+        return Batch(self.storing, members, self.emptied)
+
+    def _publish(self) -> None:
+        if self.written is None:
+            raise LostRun  # the ledger has what this run never wrote
+        run, (entries, run.log) = self.storing.run, self.written
+        if strangers := filing.publish(self.storing.staging, entries):
+            run.log.warn(run.stage, ReadWarning("stranger_moved"), strangers)
+        self.storing.repeats = any(entry.outcome == Outcome.DUPLICATE for entry in entries)
+
+
+def _refused(extracted: Extracted) -> Extracted:
+    return structs.replace(
+        extracted, outcome=Outcome.FAILED.value, reason="not_stored", facts={}, header=None
+    )

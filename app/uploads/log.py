@@ -1,0 +1,97 @@
+"""An upload's processing log: what its runs did, in lines that staff read on the result page."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TypedDict
+
+from django.utils import timezone
+
+from app.catalogue.entries import Entry
+from app.dicom.records import ReadWarning
+from app.models import LOG_LINES, Outcome
+from app.reasons import sentence
+from app.wording import counted
+
+FAILURES = 200  # that get a line each; the ledger has them all
+WARNINGS = 100  # that get a line
+
+
+class Line(TypedDict, total=False):
+    """A line as the row keeps it."""
+
+    at: str  # ISO 8601
+    level: str  # info, warning or error
+    stage: str
+    message: str
+    files: int  # that a warning or a failure stands for, while the upload is processed
+
+
+class Log:
+    """The lines of one upload; what a run adds is written with the next change of its row.
+
+    Failures get a line each, a warning one line that says how often it came. Such lines count
+    their files until the upload is queued anew (`closed`), so that a run which goes on where
+    another stopped goes on with its counts.
+    """
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        self.lines: list[Line] = [line.copy() for line in lines]
+        counting = [line for line in self.lines if "files" in line]
+        self.warned = {warning_of(line): line for line in counting if line["level"] == "warning"}
+        self.failures = sum(line["level"] == "error" for line in counting)
+
+    def copy(self) -> "Log":
+        return Log(self.lines)
+
+    def note(self, stage: str, message: str, level: str = "info") -> None:
+        self._add(Line(level=level, stage=stage, message=message))
+
+    def note_entries(self, stage: str, entries: Iterable[Entry]) -> None:
+        """What of a batch is worth a line."""
+        warnings: Counter[str] = Counter()
+        for entry in entries:
+            warnings.update(sentence(one.code, **one.facts) for one in entry.warnings)
+            if entry.outcome == Outcome.FAILED:
+                self._fail(stage, f"{entry.extracted.name}: {entry.detail}")
+        for text, files in warnings.items():
+            self._warn(stage, text, files)
+
+    def warn(self, stage: str, warning: ReadWarning, files: int) -> None:
+        self._warn(stage, sentence(warning.code, **warning.facts), files)
+
+    def finish(self, stage: str, failed: int) -> None:
+        """Say how many of the failed files have no line."""
+        if (more := failed - self.failures) > 0:
+            text = f"{counted(more, 'more file')} failed; the list of files has them"
+            self.note(stage, text, "error")
+
+    def closed(self) -> list[Line]:
+        """The lines of a processing that is over; the next one counts anew."""
+        lines = self.copy().lines
+        for line in lines:
+            line.pop("files", None)
+        return lines
+
+    def _fail(self, stage: str, message: str) -> None:
+        if self.failures < FAILURES:
+            self._add(Line(level="error", stage=stage, message=message, files=1))
+            self.failures += 1
+
+    def _warn(self, stage: str, text: str, files: int) -> None:
+        line = self.warned.get(text)
+        if line is None and len(self.warned) < WARNINGS:
+            line = self.warned[text] = Line(level="warning", stage=stage, files=0)
+            self._add(line)
+        if line is not None:
+            line["files"] += files
+            line["message"] = f"{text} ({counted(line['files'], 'file')})"
+
+    def _add(self, line: Line) -> None:
+        if len(self.lines) < LOG_LINES:
+            line["at"] = timezone.now().isoformat(timespec="seconds")
+            self.lines.append(line)
+
+
+def warning_of(line: Line) -> str:
+    """The sentence of a warning's line, which stands in the ledger of each of its files."""
+    return line["message"].rpartition(" (")[0]

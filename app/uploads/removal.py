@@ -1,0 +1,89 @@
+"""Uploads and their kept archives: deleting them. What was catalogued from them stays."""
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from app.catalogue import filing
+from app.models import DICOMFile, FileToDelete, Status
+from app.storage.staging import Busy
+
+UNLISTED = "unlisted"  # the folder of kept archives whose uploads were deleted
+STALE_UPLOAD = 86_400  # seconds; no browser sends one file for longer
+
+
+def delete_upload(upload: DICOMFile, with_archive: bool) -> bool:
+    """Delete an upload's row; False while it is in progress. Catalogued objects stay."""
+
+    try:
+        # What its last run committed has only its ledger to tell where it belongs.
+        filing.roll_forward(upload.pk)
+    except Busy:
+        return False
+    with transaction.atomic():
+        idle = DICOMFile.objects.exclude(processing_status=Status.IN_PROGRESS)
+        row = idle.select_for_update().filter(pk=upload.pk).first()
+        if row is None:
+            return False
+        if row.file and with_archive:
+            filing.delete_later([FileToDelete(path=row.file.path)])
+        row.delete()
+    filing.unlink_pending()
+    if upload.file and not with_archive:
+        set_archive_aside(Path(upload.file.path))
+    return True
+
+
+def set_archive_aside(archive: Path) -> None:
+    """Keep a ZIP that no upload lists any more apart from those that one lists."""
+    folder: Path = settings.MEDIA_ROOT / UNLISTED
+    folder.mkdir(mode=settings.FILE_UPLOAD_DIRECTORY_PERMISSIONS, exist_ok=True)
+    with suppress(FileNotFoundError):
+        archive.rename(folder / archive.name)
+
+
+def remove_archives(uploads: Iterable[DICOMFile]) -> dict[int, str]:
+    """Delete kept archives; why each of the others was kept."""
+    refused = {upload.pk: why for upload in uploads if (why := _remove_archive(upload.pk))}
+    filing.unlink_pending()
+    return refused
+
+
+@transaction.atomic
+def _remove_archive(pk: int) -> str:
+    upload = DICOMFile.objects.select_for_update().filter(pk=pk).first()
+    if upload is None:
+        return "This upload is no longer here."
+    if why := _why_archive_is_needed(upload):
+        return why
+    filing.delete_later([FileToDelete(path=upload.file.path)])
+    DICOMFile.objects.filter(pk=pk).update(file="")
+    return ""
+
+
+def _why_archive_is_needed(upload: DICOMFile) -> str:
+    if not upload.file:
+        return "It was removed before."
+    if upload.processing_status == Status.PENDING:
+        return "It is still to be processed."
+    if upload.processing_status == Status.IN_PROGRESS:
+        return "It is being processed."
+    if upload.conflict_count:
+        return "Some of its objects are in conflict with the catalogue, and only it has them."
+    if upload.processing_status == Status.FAILED or upload.failed_count:
+        return "Not everything in it could be stored, and only it has the rest."
+    return ""
+
+
+def remove_stale_uploads() -> int:
+    """Delete what broken transfers left in the upload folder; how many files."""
+    limit = time.time() - STALE_UPLOAD
+    folder = Path(settings.FILE_UPLOAD_TEMP_DIR)
+    stale = [file for file in folder.iterdir() if file.is_file() and file.stat().st_mtime < limit]
+    for file in stale:
+        file.unlink(missing_ok=True)
+    return len(stale)

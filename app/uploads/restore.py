@@ -1,0 +1,48 @@
+"""A filed object's bytes, read again from an upload's kept archive."""
+
+from itertools import islice
+
+from app.archives.directory import open_archive
+from app.catalogue.filing import Version, place
+from app.errors import Expected
+from app.limits import archive_limits, pool_settings, processed_root
+from app.models import ArchiveMember, DICOMInstance
+from app.sandbox.pool import Pool
+from app.sandbox.wire import staged_name
+from app.storage.staging import Busy, Staging
+
+from .ingest import opened
+
+
+def restore(instance: DICOMInstance) -> bool:
+    """Read an instance's file again from a kept archive; False where none holds its bytes."""
+    members = ArchiveMember.objects.filter(instance=instance, sha256=instance.sha256)
+    return any(
+        _restore_from(member, instance)
+        for member in members.select_related("upload").order_by("-pk")
+    )
+
+
+def _restore_from(member: ArchiveMember, instance: DICOMInstance) -> bool:
+    upload = member.upload
+    try:
+        with opened(upload) as file, Staging(processed_root(), upload.pk, wait=0) as staging:
+            archive = open_archive(file, archive_limits())
+            wanted = islice(archive.members(member.index), 1)
+            with Pool(file.fileno(), staging.fd, pool_settings()) as pool:
+                read = list(pool.results(archive, wanted, {}))
+            found = any(
+                extracted
+                and extracted.header
+                and extracted.sha256 == instance.sha256
+                and extracted.inner == member.inner
+                for extracted in read
+            )
+            if found:
+                name = staged_name(member.index, member.inner)
+                version = Version(instance.pk, instance.path, instance.sha256, instance.superseded)
+                place(staging, name, version)
+            staging.remove()
+            return found
+    except (Expected, Busy):
+        return False
