@@ -6,6 +6,12 @@ attributes, counts and limits in braces; it never holds a value from a file.
 
 import re
 
+# What the buttons are called, on the pages and in the sentences that name them.
+PROCESS_NOW = "Process Now"
+PROCESS_AGAIN = "Process again"
+CANCEL = "Cancel"
+USE_VERSIONS = "Use these versions"
+
 # The archive as a whole was refused.
 ARCHIVE = {
     "archive_missing": "The uploaded ZIP is no longer on the server. Upload it again.",
@@ -34,8 +40,14 @@ ARCHIVE = {
     ),
     "no_room": (
         "Unpacked, the ZIP needs {needed}, but only {free} are free on the server's disk. "
-        "Ask the administrator to make room, then press Process again."
+        f"Ask the administrator to make room, then press {PROCESS_AGAIN}."
     ),
+    "upload_too_large": "A ZIP may have up to {limit}. Upload it in several smaller ZIPs.",
+    "no_room_for_zip": (
+        "The server's disk has {free} free, too little for this ZIP of {size}. "
+        "Ask the administrator to make room."
+    ),
+    "copy_failed": "The file cannot be read or copied.",
 }
 
 # One member is not something to store.
@@ -130,7 +142,7 @@ KNOWN = {
     "same_bytes": "Already in the catalogue, with the very same content.",
     "other_bytes": (
         "The catalogue already holds this object with other content, which was kept. "
-        "Look at what differs, and press Use these versions to take this one instead."
+        f"Look at what differs, and press {USE_VERSIONS} to take this one instead."
     ),
 }
 
@@ -166,16 +178,16 @@ WARNINGS = {
 # The run stopped; what was stored stays.
 STORAGE = {
     "disk_full": (
-        "The disk is full{needed}. Make room, then press Process again; "
-        "it goes on where it stopped."
+        "The disk is full{needed}. "
+        f"Make room, then press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
     "disk_read_only": (
-        "The disk cannot be written to. Ask the administrator, then press Process Now; "
-        "it goes on where it stopped."
+        "The disk cannot be written to. "
+        f"Ask the administrator, then press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
     "disk_error": (
-        "The disk reported an error. Ask the administrator, then press Process Now; "
-        "it goes on where it stopped."
+        "The disk reported an error. "
+        f"Ask the administrator, then press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
 }
 
@@ -185,7 +197,7 @@ ENDS = {
     "no_dicom": "The ZIP holds no DICOM files. Check that it is the right one.",
     "only_conflicts": (
         "Other versions of these objects are already here; nothing was changed. "
-        "Look at what differs, and press Use these versions to take the new ones."
+        f"Look at what differs, and press {USE_VERSIONS} to take the new ones."
     ),
     "too_many_attempts": (
         "Processing stopped unexpectedly {count} times without getting further. "
@@ -193,16 +205,64 @@ ENDS = {
     ),
     "database_away": (
         "The database could not be reached for too long. "
-        "Press Process again; it goes on where it stopped."
+        f"Press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
     "unexpected": (
         "Something unexpected went wrong inside ICON. What was stored is kept. "
-        "Press Process again to go on; if it happens again, ask the administrator "
+        f"Press {PROCESS_AGAIN} to go on; if it happens again, ask the administrator "
         "to look at the worker's log."
     ),
 }
 
+# What somebody asked for cannot be done now, or not at all.
+REFUSED = {
+    "upload_gone": "This upload is no longer here.",
+    "in_progress": "It is being processed.",
+    "already_queued": "It is already queued.",
+    "zip_removed": "Its kept ZIP was removed. Upload it again.",
+    "nothing_in_conflict": "None of its files is in conflict with the catalogue.",
+    "nothing_failed": "It is completed, and no file of it failed.",
+    "delete_while_processed": f"It is being processed. Press {CANCEL} first, then delete it.",
+    "delete_on_broken_disk": (
+        "The server's disk is full or cannot be written to. Ask the administrator, then try again."
+    ),
+    "too_many_chosen": "Nothing was changed. Choose at most {limit} at a time.",
+    "removed_before": "It was removed before.",
+    "still_to_process": "It is still to be processed.",
+    "holds_conflicts": (
+        "Some of its objects are in conflict with the catalogue, and only it has them."
+    ),
+    "holds_failures": "Not everything in it could be stored, and only it has the rest.",
+}
+
+# Of two versions of an object: why they were not compared, or not wholly.
+COMPARED = {
+    "zip_gone": "The ZIP is no longer on the server, so the two cannot be compared.",
+    "catalogued_gone": "What was catalogued has been deleted since.",
+    "comparing_took_long": "Comparing took too long.",
+    "comparing_failed": "One of the two could not be read.",
+    "header_compared": ("The object is large: only what precedes the pixel data was compared."),
+    "same_content": "Both say the same; they differ only in how they are written.",
+}
+
+# What the check of the catalogue finds.
+VIOLATIONS = {
+    "file_missing": "Its file is missing.",
+    "file_altered": "Its file is not what was catalogued.",
+    "file_unreadable": "Its file cannot be read.",
+    "path_wrong": "Its path is not the one its lineage gives.",
+    "superseded_missing": "The file of a superseded version is missing.",
+    "file_unknown": "No row knows this file.",
+    "folder_unreadable": "This folder cannot be read.",
+    "staging_left": "Its staging folder was left without a live run.",
+    "staging_unknown": "It lies among the staging folders, and is none.",
+    "ledger_wrong": "Its counts are not those of its list of files.",
+    "childless": "Nothing is below it.",
+    "archive_unknown": "No upload lists this ZIP.",
+}
+
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
+SENTENCES |= REFUSED | COMPARED | VIOLATIONS
 
 
 # Between the words of an attribute's keyword: Study|Instance|UID, ROI|Number.

@@ -1,6 +1,7 @@
 """Every reason code has its sentence, and every sentence is said somewhere."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
@@ -11,7 +12,11 @@ from app import reasons
 from app.models import ArchiveMember, DICOMFile
 
 APP = Path(reasons.__file__).parent
-GROUPS = ("ARCHIVE", "SKIPPED", "FAILED", "KNOWN", "WARNINGS", "STORAGE", "ENDS")
+GROUPS = (
+    *("ARCHIVE", "SKIPPED", "FAILED", "KNOWN", "WARNINGS", "STORAGE", "ENDS"),
+    *("REFUSED", "COMPARED", "VIOLATIONS"),
+)
+BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.CANCEL, reasons.USE_VERSIONS)
 TAKES_A_CODE = {
     "ArchiveRefused": "ARCHIVE",
     "MemberSkipped": "SKIPPED",
@@ -20,6 +25,8 @@ TAKES_A_CODE = {
     "warn": "WARNINGS",
     "StorageFailed": "STORAGE",
     "sentence": "SENTENCES",
+    "Violation": "VIOLATIONS",
+    "_mend": "VIOLATIONS",
 }
 
 
@@ -78,6 +85,12 @@ def test_a_sentence_is_one_that_can_be_shown(code):
     assert "{" not in text
     assert "  " not in text
     assert len(text) <= 300
+
+
+@pytest.mark.parametrize("code", reasons.SENTENCES)
+def test_a_sentence_calls_buttons_by_their_names(code):
+    for named in re.findall(r"[Pp]ress (.{20})", reasons.SENTENCES[code]):
+        assert named.startswith(BUTTONS)
 
 
 def test_a_code_fits_its_columns():

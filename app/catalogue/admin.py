@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from app.models import (
+    BroughtQuerySet,
     DICOMInstance,
     DICOMSeries,
     DICOMStudy,
@@ -24,6 +25,7 @@ from app.models import (
     RTStructureROI,
     RTStructureSetInformation,
 )
+from app.reasons import sentence
 from app.wording import human_size
 
 from . import removal
@@ -268,7 +270,6 @@ class DICOMInstanceAdmin(FiledAdmin):
         "number_of_frames", "size_in_words", "upload",
     )  # fmt: skip
     list_filter = (("modality", InstanceModalityFilter), "created_at")
-    list_select_related = ("upload",)
     search_fields = ("sop_instance_uid",)  # see get_search_results
     search_help_text = "Search by a whole UID or SHA-256"
     fields = (
@@ -283,7 +284,7 @@ class DICOMInstanceAdmin(FiledAdmin):
         return row_link(instance.dicom_series)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMInstance]:
-        return super().get_queryset(request).defer("upload__processing_log_data")
+        return cast(BroughtQuerySet, super().get_queryset(request)).with_upload()
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[DICOMInstance], search_term: str
@@ -463,7 +464,7 @@ def too_many(request: HttpRequest, rows: QuerySet[Any]) -> bool:
     """Whether to refuse a selection because the form that asks could not carry it."""
     if rows.count() <= AT_ONCE:
         return False
-    messages.warning(request, f"Nothing was changed. Choose at most {AT_ONCE} at a time.")
+    messages.warning(request, sentence("too_many_chosen", limit=AT_ONCE))
     return True
 
 

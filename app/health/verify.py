@@ -39,26 +39,13 @@ from app.models import (
     Patient,
     Status,
 )
+from app.reasons import sentence
 from app.sandbox.wire import staged_name
 from app.storage.paths import instance_path
 from app.storage.staging import FOUND, STAGING, Busy, file_sha256, superseded_path
 from app.uploads import removal
 from app.uploads.restore import restore
 
-VIOLATIONS = {
-    "file_missing": "Its file is missing.",
-    "file_altered": "Its file is not what was catalogued.",
-    "file_unreadable": "Its file cannot be read.",
-    "path_wrong": "Its path is not the one its lineage gives.",
-    "superseded_missing": "The file of a superseded version is missing.",
-    "file_unknown": "No row knows this file.",
-    "folder_unreadable": "This folder cannot be read.",
-    "staging_left": "Its staging folder was left without a live run.",
-    "staging_unknown": "It lies among the staging folders, and is none.",
-    "ledger_wrong": "Its counts are not those of its list of files.",
-    "childless": "Nothing is below it.",
-    "archive_unknown": "No upload lists this ZIP.",
-}
 HASHED_AT_ONCE = 64  # files that wait for the threads
 CHUNK = 2_000  # rows fetched at a time
 ARRIVING_SECONDS = 3_600  # that a ZIP may be there before its row is
@@ -79,7 +66,7 @@ class Violation:
 
     @property
     def sentence(self) -> str:
-        return f"{self.subject}: {VIOLATIONS[self.code]}" + (" Repaired." * self.repaired)
+        return f"{self.subject}: {sentence(self.code)}" + (" Repaired." * self.repaired)
 
 
 def verify(repair: bool = False, step: Step = lambda count: None) -> Iterator[Violation]:
@@ -308,7 +295,7 @@ def _check_staging(repair: bool) -> Iterator[Violation]:
         if pk is None:
             path = f"{STAGING}/{entry.name}"
             yield _mend("staging_unknown", _one_line(path), repair, partial(_keep_found, path))
-        elif not DICOMFile.objects.filter(pk=pk, processing_status=Status.IN_PROGRESS).exists():
+        elif not DICOMFile.objects.in_progress().filter(pk=pk).exists():
             yield _mend("staging_left", f"upload {entry.name}", repair, partial(_roll_forward, pk))
 
 
@@ -327,7 +314,7 @@ def _roll_forward(pk: int) -> bool:
 
 def _check_ledgers(repair: bool) -> Iterator[Violation]:
     ended = DICOMFile.objects.exclude(processing_status=Status.IN_PROGRESS)
-    for upload in ended.defer("processing_log_data").order_by("pk").iterator(chunk_size=CHUNK):
+    for upload in ended.without_log().order_by("pk").iterator(chunk_size=CHUNK):
         rows = ArchiveMember.objects.filter(upload=upload).values_list("outcome")
         counts = dict(rows.annotate(Count("pk")).order_by())
         true = {outcome.value: counts.get(outcome.value, 0) for outcome in Outcome}

@@ -1,15 +1,9 @@
 """What differs between two versions of a DICOM object: one in an archive, one in the tree.
 
-Both are parsed in a child process, under limits of its own, as every member is: see `extractor`.
-
-    stdin    one frame with the orders
-    stdout   one frame for each pair, in their order
+Both are parsed in a child process, which is asked once for all pairs, and answers in their order.
 """
 
 import itertools
-import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -20,21 +14,27 @@ from msgspec import msgpack
 
 from app.archives.directory import Limits, Member, open_archive
 from app.archives.inflate import member_chunks
+from app.dicom.attributes import (
+    DATA_SET_TRAILING_PADDING,
+    DOUBLE_FLOAT_PIXEL_DATA,
+    FLOAT_PIXEL_DATA,
+    PIXEL_DATA,
+)
 from app.dicom.records import Record
 from app.errors import Expected
 
-from .extractor import confine, is_archive
-from .wire import LENGTH
+from .extractor import is_archive
+from .once import answer, ask
 
+PROGRAM = "app.sandbox.differences"
 SECONDS = 15.0  # for all pairs together; those that are done by then are told
 MEMORY = 1_000_000_000  # bytes of address space
 WHOLE = 32_000_000  # bytes; of a larger object only the header is compared
 SHOWN = 80  # characters of a value
-BASE = Path(__file__).resolve().parents[2]
 
-PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
-# Lengths of groups, and padding: how an object is written, not what it says.
-WRITING = {0xFFFCFFFC}
+PIXELS = {FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA}
+# How an object is written, not what it says; so are the lengths of groups.
+WRITING = {DATA_SET_TRAILING_PADDING}
 
 
 class Pair(Record, frozen=True):
@@ -45,9 +45,10 @@ class Pair(Record, frozen=True):
     path: str
 
 
-class Orders(Record, frozen=True):
+class Pairs(Record, frozen=True):
+    """What the child is asked."""
+
     archive: int  # file descriptor
-    parent: int  # process
     limits: Limits
     pairs: list[Pair]
 
@@ -64,7 +65,7 @@ class Difference(Record, frozen=True):
 class Comparison(Record, frozen=True):
     """What differs between the two of a pair.
 
-    `why_not` is a sentence where they could not be compared; `whole` says whether all of both
+    `why_not` is a reason code where they could not be compared; `whole` says whether all of both
     was, or their headers alone.
     """
 
@@ -73,11 +74,10 @@ class Comparison(Record, frozen=True):
     why_not: str = ""
 
 
-TOO_LONG = Comparison(why_not="Comparing took too long.")
-UNREADABLE = Comparison(why_not="One of the two could not be read.")
+TOO_LONG = Comparison(why_not="comparing_took_long")
+UNREADABLE = Comparison(why_not="comparing_failed")
 
-_told = msgpack.Decoder(Comparison).decode
-_orders = msgpack.Decoder(Orders).decode
+_comparison = msgpack.Decoder(Comparison).decode
 
 
 def compare(archive: int, limits: Limits, pairs: Sequence[Pair]) -> list[Comparison]:
@@ -88,52 +88,21 @@ def compare(archive: int, limits: Limits, pairs: Sequence[Pair]) -> list[Compari
     archive
         A descriptor of the archive.
     """
-    orders = Orders(archive, os.getpid(), limits, list(pairs))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "app.sandbox.differences"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # what libraries say there may quote a patient
-        pass_fds=(archive,),
-        cwd=BASE,
-    )
-    rest = UNREADABLE
-    try:
-        output, _ = child.communicate(msgpack.encode(orders), SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        output, _ = child.communicate()
-        rest = TOO_LONG
-    found = list(itertools.islice(_frames(output), len(pairs)))
+    orders = Pairs(archive, limits, list(pairs))
+    answers = ask(PROGRAM, orders, (archive,), seconds=SECONDS, memory=MEMORY)
+    found = [_comparison(one) for one in answers.frames[: len(pairs)]]
+    rest = UNREADABLE if answers.in_time else TOO_LONG
     return found + [rest] * (len(pairs) - len(found))
-
-
-def _frames(output: bytes) -> Iterator[Comparison]:
-    start = 0
-    while len(output) - start >= LENGTH.size:
-        (length,) = LENGTH.unpack_from(output, start)
-        start += LENGTH.size
-        if len(output) - start < length:
-            return
-        yield _told(output[start : start + length])
-        start += length
 
 
 # --- the child -------------------------------------------------------------------------------
 
 
-def main() -> None:
-    messages = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nothing that a library prints may mix with the messages
-    orders = _orders(sys.stdin.buffer.read())
-    confine(MEMORY, orders.parent)
-    for pair in orders.pairs:
-        body = msgpack.encode(_compared(orders, pair))
-        messages.write(LENGTH.pack(len(body)) + body)
-        messages.flush()
+def _compare(orders: Pairs) -> Iterator[Comparison]:
+    return (_compared(orders, pair) for pair in orders.pairs)
 
 
-def _compared(orders: Orders, pair: Pair) -> Comparison:
+def _compared(orders: Pairs, pair: Pair) -> Comparison:
     # pydicom promises no one exception for damage; whatever it is, these two are not compared.
     try:
         new = _member(orders, pair)
@@ -147,7 +116,7 @@ def _compared(orders: Orders, pair: Pair) -> Comparison:
         return UNREADABLE
 
 
-def _member(orders: Orders, pair: Pair) -> bytes:
+def _member(orders: Pairs, pair: Pair) -> bytes:
     archive = open_archive(orders.archive, orders.limits)
     member = next(archive.members(pair.index))
     numbered = _numbered(orders.archive, member, member.name, orders.limits, itertools.count())
@@ -238,4 +207,4 @@ def _value(dataset: Any, tag: Any) -> str | None:
 
 
 if __name__ == "__main__":
-    main()
+    answer(Pairs, _compare)

@@ -8,17 +8,13 @@ of its own, and ends at the end of its input or with its parent.
     mark     shared memory: which member is being read, and a counter that moves while it is
 """
 
-import ctypes
 import gc
 import hashlib
 import itertools
 import mmap
 import os
-import resource
 import select
-import signal
 import struct
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -37,6 +33,7 @@ from app.errors import (
     disk_failure,
 )
 
+from .confine import confine, take_stdout
 from .wire import (
     Extracted,
     Job,
@@ -61,7 +58,6 @@ AT_ONCE = 1 << 18  # bytes of messages
 WRITTEN = 1 << 16  # bytes that are written at once
 UNSENT = 16_000_000  # bytes of messages that may wait for the parent while the next are made
 ZIP_SIGNATURE = b"PK\x03\x04"
-PR_SET_PDEATHSIG = 1
 NICE = 10
 STORAGE = "storage"  # the outcome that stops the run
 
@@ -83,8 +79,7 @@ SYSTEM_SUFFIXES = (
 
 
 def main() -> None:
-    outbox = Outbox(os.dup(1))
-    os.dup2(2, 1)  # nothing that a library prints may mix with the messages
+    outbox = Outbox(take_stdout())
     heard = _listen(outbox)
     orders = unpack_orders(next(heard))
     confine(orders.memory, orders.parent)
@@ -122,16 +117,6 @@ def _heard(outbox: Outbox) -> bytes:
     while outbox.size and not select.select([STDIN], [outbox.pipe], [])[0]:
         outbox.send()
     return os.read(STDIN, HEARD)
-
-
-def confine(memory: int, parent: int) -> None:
-    """Limit this process, and let it end with its parent."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit()
 
 
 class Reader:

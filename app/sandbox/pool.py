@@ -10,7 +10,6 @@ import mmap
 import os
 import selectors
 import subprocess
-import sys
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
@@ -24,6 +23,7 @@ from app.archives.directory import Archive, Limits, Member
 from app.dicom.headers import HeaderLimits
 from app.errors import StorageFailed
 
+from .confine import start
 from .extractor import MARK, NOTHING, STORAGE
 from .wire import Extracted, Job, Orders, Outbox, Receiver, frame
 
@@ -38,16 +38,7 @@ TICK = 0.5  # seconds
 BYTES_PER_SECOND = 5_000_000  # a member may take a second more for each of these
 DEATHS = 2  # after which a member is given up
 IDLE_DEATHS = 20  # extractors in a row that end before they read anything
-ENVIRONMENT = {
-    "OPENBLAS_NUM_THREADS": "1",
-    # Where Python may not keep what it compiled, each extractor takes 25 ms more to start.
-    "PYTHONDONTWRITEBYTECODE": "",
-    # glibc gives a member's memory back to the system and fetches it again for the next one,
-    # page fault by page fault: 0.15 s of 1 s on CT images. Let it keep up to 64 MB.
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
-    "MALLOC_TRIM_THRESHOLD_": "67108864",
-}
-BASE = Path(__file__).resolve().parents[2]
+PROGRAM = "app.sandbox.extractor"
 
 
 class ExtractorsFail(RuntimeError):
@@ -333,15 +324,7 @@ class Pool:
             os.ftruncate(mark_fd, MARK.size)
             mark = mmap.mmap(mark_fd, MARK.size)
             mark[:] = MARK.pack(NOTHING, 0, 0)
-            process = subprocess.Popen(
-                [sys.executable, "-m", "app.sandbox.extractor"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # what libraries say there may quote a patient
-                pass_fds=(self.archive, self.staging, mark_fd),
-                cwd=BASE,
-                env=os.environ | ENVIRONMENT,
-            )
+            process = start(PROGRAM, (self.archive, self.staging, mark_fd))
         except OSError:
             os.close(mark_fd)
             raise

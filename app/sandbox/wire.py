@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
-from msgspec import msgpack
+from msgspec import Struct, msgpack
 
 from app.archives.directory import Limits, Member
 from app.dicom.headers import HeaderLimits
@@ -106,7 +106,7 @@ unpack_jobs = msgpack.Decoder(list[Job]).decode
 _unpack_message = msgpack.Decoder(_Message).decode
 
 
-def frame(value: Orders | list[Job]) -> bytes:
+def frame(value: Struct | list[Job]) -> bytes:
     body = _pack(value)
     return LENGTH.pack(len(body)) + body
 

@@ -10,12 +10,13 @@ from django.utils.formats import date_format
 from app.catalogue.names import person_name
 from app.limits import archive_limits, processed_root
 from app.models import ArchiveMember, DICOMFile
+from app.reasons import sentence
 from app.sandbox.differences import Comparison, Difference, Pair, compare
 
 VALUES = 12  # differences of one object that are listed
 
-NO_ZIP = Comparison(why_not="The ZIP is no longer on the server, so the two cannot be compared.")
-GONE = Comparison(why_not="What was catalogued has been deleted since.")
+NO_ZIP = Comparison(why_not="zip_gone")
+GONE = Comparison(why_not="catalogued_gone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class Conflict:
     """A conflicting member, and what of it differs."""
 
     member: ArchiveMember
@@ -47,24 +48,22 @@ class Version:
     def note(self) -> str:
         """What the list of differences does not say."""
         if self.comparison.why_not:
-            return self.comparison.why_not
+            return sentence(self.comparison.why_not)
         if not self.comparison.whole:
-            return "The object is large: only what precedes the pixel data was compared."
-        if not self.comparison.differences:
-            return "Both say the same; they differ only in how they are written."
-        return ""
+            return sentence("header_compared")
+        return "" if self.comparison.differences else sentence("same_content")
 
 
-def versions(upload: DICOMFile, members: Iterable[ArchiveMember]) -> list[Version]:
+def conflicts(upload: DICOMFile, members: Iterable[ArchiveMember]) -> list[Conflict]:
     """Compare conflicting members with what is catalogued in their place."""
     members = list(members)
     found = iter(_compared(upload, [one for one in members if one.instance]))
-    return [Version(one, next(found) if one.instance else GONE) for one in members]
+    return [Conflict(one, next(found) if one.instance else GONE) for one in members]
 
 
-def names(found: Iterable[Version]) -> list[tuple[str, int]]:
+def differing_attributes(found: Iterable[Conflict]) -> list[tuple[str, int]]:
     """The attributes that differ, each with in how many of the objects."""
-    counts = Counter(one.name for version in found for one in version.comparison.differences)
+    counts = Counter(one.name for conflict in found for one in conflict.comparison.differences)
     return counts.most_common()
 
 

@@ -10,12 +10,12 @@ from django.core.files.uploadedfile import UploadedFile
 from app.archives import directory
 from app.errors import ArchiveRefused
 from app.models import DICOMFile
+from app.reasons import sentence
 from app.wording import human_size
 
 
 def too_large() -> str:
-    limit = human_size(settings.ICON_MAX_UPLOAD)
-    return f"A ZIP may have up to {limit}. Upload it in several smaller ZIPs."
+    return sentence("upload_too_large", limit=human_size(settings.ICON_MAX_UPLOAD))
 
 
 class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -50,8 +50,7 @@ class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
         free = shutil.disk_usage(settings.ICON_PROCESSED_ROOT).free
         if size > free:
             raise forms.ValidationError(
-                f"The server's disk has {human_size(free)} free, too little for this ZIP of "
-                f"{human_size(size)}. Ask the administrator to make room."
+                sentence("no_room_for_zip", free=human_size(free), size=human_size(size))
             )
         return file
 

@@ -10,7 +10,7 @@ from app.archives.directory import Limits
 from app.models import DICOMFile, Outcome
 from app.sandbox import differences
 from app.sandbox.differences import Comparison, Difference, Pair, compare
-from app.uploads.conflicts import names, versions
+from app.uploads.conflicts import conflicts, differing_attributes
 from tests.making.objects import ct_image, uid, zip_of
 
 
@@ -60,14 +60,14 @@ def test_what_cannot_be_compared_says_so_and_leaves_the_others(tmp_path, catalog
     archive = zip_of(tmp_path / "a.zip", ct_image(SeriesDescription="Abdomen"))
     here, nowhere = Pair(0, 0, str(catalogued)), Pair(0, 0, str(tmp_path / "gone.dcm"))
     found = compared(archive, nowhere, Pair(7, 0, str(catalogued)), here)
-    assert [one.why_not for one in found] == ["One of the two could not be read."] * 2 + [""]
+    assert [one.why_not for one in found] == ["comparing_failed"] * 2 + [""]
 
 
 def test_who_takes_too_long_is_ended(tmp_path, catalogued, monkeypatch):
     monkeypatch.setattr(differences, "SECONDS", 0.01)
     archive = zip_of(tmp_path / "a.zip", ct_image())
     (found,) = compared(archive, Pair(0, 0, str(catalogued)))
-    assert found.why_not == "Comparing took too long."
+    assert found.why_not == "comparing_took_long"
 
 
 def test_of_a_large_object_the_header_is_compared(tmp_path, catalogued):
@@ -86,7 +86,7 @@ def conflict(import_zip, *others: bytes) -> DICOMFile:
 def test_names_and_dates_are_shown_as_people_write_them(import_zip):
     other = ct_image(SOPInstanceUID=uid(4, 0), PatientName="Doe^Jane", PatientBirthDate="19801224")
     upload = conflict(import_zip, other)
-    (found,) = versions(upload, upload.members.filter(outcome=Outcome.CONFLICT))
+    (found,) = conflicts(upload, upload.members.filter(outcome=Outcome.CONFLICT))
     lines = {line.name: (line.catalogued, line.new) for line in found.lines}
     assert lines == {
         "Patient's Name": ("Nobody, Nemo", "Doe, Jane"),
@@ -97,14 +97,14 @@ def test_names_and_dates_are_shown_as_people_write_them(import_zip):
 def test_what_differs_is_counted_over_the_objects(import_zip):
     others = [ct_image(SOPInstanceUID=uid(4, n), WindowCenter=str(n)) for n in range(3)]
     upload = conflict(import_zip, *others)
-    found = versions(upload, upload.members.order_by("index"))
-    assert names(found) == [("Window Center", 3)]
+    found = conflicts(upload, upload.members.order_by("index"))
+    assert differing_attributes(found) == [("Window Center", 3)]
 
 
 def test_padding_is_no_difference(import_zip):
     other = ct_image(SOPInstanceUID=uid(4, 0), DataSetTrailingPadding=bytes(64))
     upload = conflict(import_zip, other)
-    (found,) = versions(upload, upload.members.all())
+    (found,) = conflicts(upload, upload.members.all())
     assert found.lines == []
     assert found.note == "Both say the same; they differ only in how they are written."
 
@@ -112,12 +112,12 @@ def test_padding_is_no_difference(import_zip):
 def test_without_the_kept_zip_there_is_nothing_to_compare(import_zip):
     upload = conflict(import_zip, ct_image(SOPInstanceUID=uid(4, 0), WindowCenter="1"))
     Path(upload.file.path).unlink()
-    (found,) = versions(upload, upload.members.all())
+    (found,) = conflicts(upload, upload.members.all())
     assert "no longer on the server" in found.note
 
 
 def test_what_was_deleted_since_is_not_compared(import_zip):
     upload = conflict(import_zip, ct_image(SOPInstanceUID=uid(4, 0), WindowCenter="1"))
     upload.members.get().instance.delete()
-    (found,) = versions(upload, upload.members.all())
+    (found,) = conflicts(upload, upload.members.all())
     assert found.note == "What was catalogued has been deleted since."

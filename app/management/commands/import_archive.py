@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from app.models import DICOMFile, Status, random_archive_name
+from app.reasons import sentence
 from app.uploads import ingest
 from icon.processes import collect_seldom
 
@@ -35,7 +36,7 @@ class Command(BaseCommand):
         try:
             upload = keep_copy(path)
         except OSError:
-            self._tell(_result(path, reason="The file cannot be read or copied."), as_json)
+            self._tell(_result(path, reason=sentence("copy_failed")), as_json)
             return False
         with tqdm(
             total=100, desc=path.name, unit="%", disable=True if as_json else None, leave=False
