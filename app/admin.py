@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import (
-    Q,
     QuerySet,
     Sum,
 )
@@ -32,14 +31,16 @@ from .errors import StorageFailed
 from .health import admin as health_admin  # noqa: F401
 from .models import (
     ArchiveMember,
+    BroughtQuerySet,
     DICOMFile,
+    DICOMFileQuerySet,
     Outcome,
     Status,
 )
-from .reasons import sentence
+from .reasons import PROCESS_NOW, sentence
 from .uploads import removal
 from .uploads.forms import DICOMFileForm, too_large
-from .uploads.status import can_start, is_live, outcome_words, status_label, tone
+from .uploads.status import attention_words, outcome_words, state_of
 from .views import announce_start, progress_url
 from .wording import counted, human_size
 
@@ -55,16 +56,11 @@ class AttentionFilter(admin.SimpleListFilter):
     parameter_name = "attention"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        number = DICOMFile.objects.filter(NEEDS_ATTENTION).count()
-        return [("1", f"Needs attention ({number:,})")]
+        return [("1", attention_words(DICOMFile.objects.needing_attention().count()))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> QuerySet[DICOMFile]:
-        return queryset.filter(NEEDS_ATTENTION) if self.value() else queryset
-
-
-NEEDS_ATTENTION = Q(processing_status=Status.FAILED) | Q(processing_status=Status.COMPLETED) & (
-    Q(failed_count__gt=0) | Q(conflict_count__gt=0)
-)  # what DICOMFile.needs_attention says of one row
+        uploads = cast(DICOMFileQuerySet, queryset)
+        return uploads.needing_attention() if self.value() else uploads
 
 
 @admin.register(DICOMFile)
@@ -114,10 +110,10 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMFile]:
-        uploads = super().get_queryset(request)
+        uploads = cast(DICOMFileQuerySet, super().get_queryset(request))
         match = request.resolver_match
         is_list = match is not None and match.url_name == "app_dicomfile_changelist"
-        return uploads.defer("processing_log_data") if is_list else uploads
+        return uploads.without_log() if is_list else uploads
 
     # Who may do what
 
@@ -140,7 +136,8 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             context["limits"] = _limits()
         else:
             context["title"] = "Upload"
-            context |= _may(upload, self.has_process_permission(request))
+            context["state"] = state_of(upload)
+            context["may_process"] = self.has_process_permission(request)
             context["show_delete"] = upload.processing_status != Status.IN_PROGRESS
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -159,7 +156,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if process:
             started = tasks.start([obj.pk])
         else:
-            messages.success(request, f"“{obj}” was uploaded. Press Process Now to process it.")
+            messages.success(request, f"“{obj}” was uploaded. Press {PROCESS_NOW} to process it.")
         if _from_script(request):
             return JsonResponse({"id": obj.pk})
         if process:
@@ -214,7 +211,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             messages.success(request, f"{counted(removed, 'kept ZIP')} removed.")
         for upload in queryset:
             if why := refused.get(upload.pk):
-                messages.warning(request, f"The ZIP of “{upload}” was kept: {why}")
+                messages.warning(request, f"The ZIP of “{upload}” was kept: {sentence(why)}")
         return None
 
     def _ask_about_zips(
@@ -315,15 +312,8 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="status", ordering="processing_status")
     def status(self, upload: DICOMFile) -> SafeString:
-        percent = ""
-        if upload.processing_status == Status.IN_PROGRESS:
-            percent = f" {upload.percent} %"
-        return format_html(
-            '<span class="status status-{}">{}{}</span>',
-            tone(upload),
-            status_label(upload),
-            percent,
-        )
+        state = state_of(upload)
+        return format_html('<span class="status status-{}">{}</span>', state.tone, state.badge)
 
     @admin.display(description="files")
     def files(self, upload: DICOMFile) -> str:
@@ -374,17 +364,12 @@ def _limits() -> dict[str, str | int]:
 
 
 def _say_it_runs(request: HttpRequest, upload: DICOMFile) -> None:
-    messages.warning(
-        request, f"“{upload}” is being processed and cannot be deleted now. Cancel it first."
-    )
+    why = sentence("delete_while_processed")
+    messages.warning(request, f"“{upload}” was not deleted. {why}")
 
 
 def _say_the_disk_failed(request: HttpRequest, upload: DICOMFile) -> None:
-    messages.error(
-        request,
-        f"“{upload}” was not deleted: the server's disk is full or cannot be written to. "
-        "Ask the administrator, then try again.",
-    )
+    messages.error(request, f"“{upload}” was not deleted. {sentence('delete_on_broken_disk')}")
 
 
 def _kept_bytes(uploads: QuerySet[DICOMFile]) -> int:
@@ -399,20 +384,14 @@ def _local_time(moment: datetime | None) -> str:
 
 
 def _row_buttons(upload: DICOMFile, may_process: bool) -> str:
-    context = {"upload": upload, **_may(upload, may_process)}
+    context = {"upload": upload, "state": state_of(upload), "may_process": may_process}
     return render_to_string("admin/app/dicomfile/_row_buttons.html", context)
-
-
-def _may(upload: DICOMFile, may_process: bool) -> dict[str, bool]:
-    """What decides which buttons an upload has."""
-    return {"may_process": may_process, "can_start": can_start(upload), "live": is_live(upload)}
 
 
 @admin.register(ArchiveMember)
 class ArchiveMemberAdmin(CatalogueAdmin):
     list_display = ("name_in_zip", "upload", "size_in_words", "outcome", "detail", "object")
     list_filter = ("outcome",)
-    list_select_related = ("upload", "instance")
     search_fields = ("name", "upload__original_name", "sha256__exact")
     search_help_text = "Search by the file's name, the ZIP's name or a whole SHA-256"
     fields = (
@@ -421,7 +400,8 @@ class ArchiveMemberAdmin(CatalogueAdmin):
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ArchiveMember]:
-        return super().get_queryset(request).defer("upload__processing_log_data")
+        members = cast(BroughtQuerySet, super().get_queryset(request))
+        return members.with_upload().select_related("instance")
 
     @admin.display(description="place in the ZIP")
     def place(self, member: ArchiveMember) -> str:

@@ -3,6 +3,7 @@
 import os
 import uuid
 from pathlib import Path
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -42,6 +43,41 @@ class Outcome(models.TextChoices):
     CONFLICT = "conflict", "Conflict"
     SKIPPED = "skipped", "Skipped"
     FAILED = "failed", "Failed"
+
+
+LOG = "processing_log_data"  # up to 1,000 lines, which no list needs
+
+
+class DICOMFileQuerySet(models.QuerySet["DICOMFile"]):
+    def queued(self) -> Self:
+        return self.filter(processing_status=Status.PENDING, queued_at__isnull=False)
+
+    def in_progress(self) -> Self:
+        return self.filter(processing_status=Status.IN_PROGRESS)
+
+    def live(self) -> Self:
+        """What can still change without anybody pressing a button."""
+        return self.queued() | self.in_progress()
+
+    def needing_attention(self) -> Self:
+        """As `DICOMFile.needs_attention` says of one row."""
+        ended_badly = Q(failed_count__gt=0) | Q(conflict_count__gt=0)
+        completed = Q(processing_status=Status.COMPLETED) & ended_badly
+        return self.filter(Q(processing_status=Status.FAILED) | completed)
+
+    def in_turn(self) -> Self:
+        """The one that waits longest first."""
+        return self.order_by("queued_at", "pk")
+
+    def without_log(self) -> Self:
+        return self.defer(LOG)
+
+
+class BroughtQuerySet(models.QuerySet[Any]):
+    """Rows that know the upload which brought them."""
+
+    def with_upload(self) -> Self:
+        return self.select_related("upload").defer(f"upload__{LOG}")
 
 
 class DICOMFile(models.Model):
@@ -88,6 +124,8 @@ class DICOMFile(models.Model):
     failure_detail = models.CharField(max_length=500, blank=True, editable=False)  # its sentence
     processing_log_data = models.JSONField("processing log", default=list, editable=False)
 
+    objects = DICOMFileQuerySet.as_manager()
+
     class Meta:
         verbose_name = "DICOM file"
         ordering = ("-created_at", "-pk")
@@ -123,6 +161,15 @@ class DICOMFile(models.Model):
         return sum(self.outcomes.values())
 
     @property
+    def is_queued(self) -> bool:
+        return self.processing_status == Status.PENDING and self.queued_at is not None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether anything can still change without somebody pressing a button."""
+        return self.is_queued or self.processing_status == Status.IN_PROGRESS
+
+    @property
     def needs_attention(self) -> bool:
         ended_badly = self.failed_count or self.conflict_count
         return self.processing_status == Status.FAILED or (
@@ -132,11 +179,29 @@ class DICOMFile(models.Model):
     @property
     def status_label(self) -> str:
         """The status as people see it."""
-        if self.processing_status != Status.PENDING:
-            return self.get_processing_status_display()
-        if self.queued_at:
+        if self.is_queued:
             return "Queued"
-        return "Pending (stopped)" if self.stopped else "Pending"
+        if self.processing_status == Status.PENDING and self.stopped:
+            return "Pending (stopped)"
+        if self.processing_status == Status.COMPLETED and self.needs_attention:
+            return "Completed, needs attention"
+        return self.get_processing_status_display()
+
+    def refusal(self, use_versions: bool = False) -> str:
+        """The code of why it cannot be queued now; "" where it can be.
+
+        With `use_versions`: so that its conflicting members replace the catalogued versions.
+        """
+        if self.processing_status == Status.IN_PROGRESS:
+            return "in_progress"
+        if self.is_queued:
+            return "already_queued"
+        if not self.file:
+            return "zip_removed"
+        if use_versions and not self.conflict_count:
+            return "nothing_in_conflict"
+        is_done = self.processing_status == Status.COMPLETED and not self.failed_count
+        return "nothing_failed" if is_done and not use_versions else ""
 
 
 class Patient(models.Model):
@@ -248,6 +313,8 @@ class DICOMInstance(models.Model):
     )
     created_at = models.DateTimeField("filed", auto_now_add=True, db_default=Now())
 
+    objects = BroughtQuerySet.as_manager()
+
     class Meta:
         verbose_name = "DICOM instance"
         constraints = (
@@ -352,6 +419,8 @@ class ArchiveMember(models.Model):
     instance = models.ForeignKey(
         DICOMInstance, on_delete=models.SET_NULL, null=True, blank=True, related_name="members"
     )
+
+    objects = BroughtQuerySet.as_manager()
 
     class Meta:
         verbose_name = "archive member"

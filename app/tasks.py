@@ -78,7 +78,7 @@ class Started:
     """What became of a wish to process uploads."""
 
     queued: list[int]
-    refused: dict[int, str] = field(default_factory=dict)  # upload -> why it was left alone
+    refused: dict[int, str] = field(default_factory=dict)  # upload -> reason code
     broker_away: bool = False  # they start when the broker is back
 
 

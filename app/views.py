@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from functools import wraps
 from typing import Any
 
@@ -20,10 +21,13 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import tasks
-from .models import ArchiveMember, DICOMFile, Outcome, Status
-from .uploads import claims, conflicts
+from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
+from .reasons import USE_VERSIONS, sentence
+from .uploads import claims
 from .uploads.changes import changes, deleted_since
-from .uploads.status import OUTCOME_HINTS, is_live, upload_status
+from .uploads.conflicts import conflicts, differing_attributes
+from .uploads.log import warning_of
+from .uploads.status import attention_words, fresh_states, state_of
 from .wording import counted
 
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
@@ -33,6 +37,13 @@ VERSIONS = 20  # that are compared on one page
 # CSV with semicolons, after one. Some take the full-width signs of Japanese for the same.
 FORMULA_STARTS = re.compile(r"(^|[;\t\r\n])(?=[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 
+OUTCOME_HINTS = {
+    Outcome.IMPORTED: "stored and catalogued",
+    Outcome.DUPLICATE: "the very same content was catalogued before",
+    Outcome.CONFLICT: "catalogued with other content, which was kept",
+    Outcome.SKIPPED: "not DICOM, or nothing to store",
+    Outcome.FAILED: "could not be stored",
+}
 CATALOGUE = ("app.view_patient", "app.view_dicomstudy", "app.view_dicomseries")
 
 may_view = permission_required("app.view_dicomfile", raise_exception=True)
@@ -88,13 +99,13 @@ def dicom_processing_progress(request: HttpRequest) -> HttpResponse:
     uploads = _uploads(asked) if asked else _live_uploads()
     cards = [
         {"upload": upload, "state": state}
-        for upload, state in zip(uploads, upload_status(uploads), strict=True)
+        for upload, state in zip(uploads, fresh_states(uploads), strict=True)
     ]
     context = {
         "title": "Progress",
         "cards": cards,
         "missing": len(asked) - len(uploads) if asked else 0,
-        "live": any(is_live(upload) for upload in uploads),
+        "live": any(upload.is_live for upload in uploads),
         "status_url": _with_uploads("task_status", [upload.pk for upload in uploads]),
         "may_process": request.user.has_perm("app.process_dicomfile"),
     }
@@ -104,10 +115,21 @@ def dicom_processing_progress(request: HttpRequest) -> HttpResponse:
 @staff_member_required
 @require_safe
 def task_status(request: HttpRequest) -> JsonResponse:
-    """Where the uploads asked for stand; unknown and forbidden ones are left out alike."""
+    """Where the uploads asked for stand; unknown and forbidden ones are left out alike.
+
+    Besides, how many of all uploads need attention, and how the filter that shows them is called.
+    """
     if not request.user.has_perm("app.view_dicomfile"):
         return JsonResponse({"uploads": []})
-    return JsonResponse({"uploads": upload_status(_uploads(_asked_uploads(request)))})
+    states = fresh_states(_uploads(_asked_uploads(request)))
+    number = DICOMFile.objects.needing_attention().count()
+    return JsonResponse(
+        {
+            "uploads": [asdict(state) for state in states],
+            "needing_attention": number,
+            "attention_words": attention_words(number),
+        }
+    )
 
 
 @staff_member_required
@@ -116,14 +138,14 @@ def task_status(request: HttpRequest) -> JsonResponse:
 def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
     """How an upload ended, with its ledger; one that is still on its way shows its progress."""
     upload = get_object_or_404(DICOMFile.objects.select_related("uploaded_by"), pk=pk)
-    if is_live(upload):
+    if upload.is_live:
         return redirect(progress_url([pk]))
     failed = upload.processing_status == Status.FAILED
     ledger = _ledger(request, upload)
     context = {
         "title": str(upload),
         "upload": upload,
-        "state": upload_status([upload])[0],
+        "state": state_of(upload),
         "tiles": _tiles(upload, request.GET.get("outcome", "")),
         "may_process": request.user.has_perm("app.process_dicomfile"),
         "warnings": _warnings(upload),
@@ -151,15 +173,15 @@ def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
         announce_start(request, tasks.start([pk], use_versions=True))
         return redirect(progress_url([pk]))
     page = Paginator(_conflicts(request, upload), VERSIONS).get_page(request.GET.get("page"))
-    found = conflicts.versions(upload, page)
+    found = conflicts(upload, page)
     context = {
-        "title": "Use these versions" if may_process else "What differs",
+        "title": USE_VERSIONS if may_process else "What differs",
         "upload": upload,
         "may_process": may_process,
         "may_see_values": request.user.has_perms(CATALOGUE),
         "page": page,
-        "versions": found,
-        "differing": conflicts.names(found),
+        "conflicts": found,
+        "differing": differing_attributes(found),
     }
     return render(request, "uploads/use_versions.html", context)
 
@@ -182,7 +204,7 @@ def _conflicts(request: HttpRequest, upload: DICOMFile) -> QuerySet[ArchiveMembe
     if _is_id(asked):
         members = members.filter(pk=int(asked))
     members = members.select_related("instance__upload").order_by("index", "inner")
-    return members.defer("instance__upload__processing_log_data")
+    return members.defer(f"instance__upload__{LOG}")
 
 
 def progress_url(pks: Iterable[int]) -> str:
@@ -201,7 +223,9 @@ def announce_start(request: HttpRequest, started: tasks.Started) -> None:
             request, level, f"{counted(len(started.queued), 'upload')} queued.{later}"
         )
     for upload in DICOMFile.objects.only("original_name").filter(pk__in=started.refused):
-        messages.warning(request, f"“{upload}” was left alone: {started.refused[upload.pk]}")
+        messages.warning(
+            request, f"“{upload}” was left alone: {sentence(started.refused[upload.pk])}"
+        )
 
 
 def _with_uploads(name: str, pks: list[int]) -> str:
@@ -221,18 +245,12 @@ def _is_id(text: str) -> bool:
 
 
 def _uploads(pks: list[int]) -> list[DICOMFile]:
-    found = _without_log().in_bulk(pks)
+    found = DICOMFile.objects.without_log().in_bulk(pks)
     return [found[pk] for pk in pks if pk in found]
 
 
 def _live_uploads() -> list[DICOMFile]:
-    queued = Q(processing_status=Status.PENDING, queued_at__isnull=False)
-    live = _without_log().filter(queued | Q(processing_status=Status.IN_PROGRESS))
-    return list(live.order_by("queued_at", "pk")[:CARDS])
-
-
-def _without_log() -> QuerySet[DICOMFile]:
-    return DICOMFile.objects.defer("processing_log_data")
+    return list(DICOMFile.objects.live().without_log().in_turn()[:CARDS])
 
 
 CSV_COLUMNS = ("index", "inner", "name", "size", "sha256", "outcome", "reason", "detail")
@@ -262,8 +280,8 @@ def _warnings(upload: DICOMFile) -> list[dict[str, str]]:
     """The log's warnings, each once, with the sentence that finds their files in the ledger."""
     lines = (line for line in upload.processing_log_data if line["level"] == "warning")
     return [
-        {"message": message, "sentence": message.rpartition(" (")[0]}
-        for message in dict.fromkeys(line["message"] for line in lines)
+        {"message": line["message"], "sentence": warning_of(line)}
+        for line in {line["message"]: line for line in lines}.values()
     ]
 
 

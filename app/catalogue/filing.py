@@ -16,7 +16,7 @@ from django.db import transaction
 
 from app.errors import StorageFailed
 from app.limits import processed_root
-from app.models import ArchiveMember, DICOMFile, DICOMInstance, FileToDelete, Outcome, Status
+from app.models import ArchiveMember, DICOMFile, DICOMInstance, FileToDelete, Outcome
 from app.sandbox.wire import staged_name
 from app.storage.staging import STAGING, Busy, Staging
 
@@ -106,7 +106,7 @@ def roll_forward_abandoned() -> None:
     """Do so for every staging folder whose upload has no live run."""
     folder = processed_root() / STAGING
     pks = [int(entry.name) for entry in folder.glob("*") if entry.name.isdecimal()]
-    running = DICOMFile.objects.filter(pk__in=pks, processing_status=Status.IN_PROGRESS)
+    running = DICOMFile.objects.in_progress().filter(pk__in=pks)
     for pk in set(pks) - set(running.values_list("pk", flat=True)):
         try:
             roll_forward(pk)

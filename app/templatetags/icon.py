@@ -1,14 +1,13 @@
 """What the templates need beyond Django's own tags."""
 
 from datetime import datetime
-from typing import Any
 
 from django import template
 from django.conf import settings
 from django.utils.dateparse import parse_datetime
 
 from app.catalogue.names import person_name, plain, row_name
-from app.models import Outcome, Stage
+from app.models import Outcome
 from app.wording import human_size
 
 register = template.Library()
@@ -23,15 +22,6 @@ OUTCOME_ICONS = {
     Outcome.CONFLICT: "exclamation-diamond",
     Outcome.SKIPPED: "dash-circle",
     Outcome.FAILED: "x-octagon",
-}
-
-TONE_ICONS = {
-    "pending": "circle",
-    "queued": "hourglass-split",
-    "in_progress": "arrow-repeat",
-    "completed": "check-circle-fill",
-    "attention": "exclamation-triangle-fill",
-    "failed": "x-octagon-fill",
 }
 
 
@@ -60,27 +50,3 @@ def outcome_icon(outcome: str) -> str:
 @register.filter
 def outcome_label(outcome: str) -> str:
     return str(Outcome(outcome).label)
-
-
-@register.filter
-def tone_icon(tone: str) -> str:
-    return TONE_ICONS[tone]
-
-
-@register.filter
-def stages(state: dict[str, Any]) -> list[dict[str, str]]:
-    """The five stages, each with where the upload stands: done, current, failed or ahead."""
-    names = [stage.value for stage in Stage]
-    at = names.index(state["stage"]) if state["stage"] else -1
-    return [
-        {"value": stage.value, "label": str(stage.label), "state": _stage_state(state, at, place)}
-        for place, stage in enumerate(Stage)
-    ]
-
-
-def _stage_state(state: dict[str, Any], at: int, place: int) -> str:
-    if state["status"] == "completed" or place < at:
-        return "done"
-    if place > at:
-        return "ahead"
-    return "failed" if state["status"] == "failed" else "current"

@@ -26,7 +26,7 @@ from django.db.models import Count, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Now
 
 from app.errors import StorageFailed
-from app.models import DICOMFile, Outcome, Stage, Status
+from app.models import DICOMFile, DICOMFileQuerySet, Outcome, Stage, Status
 from app.reasons import sentence
 
 from .log import Log
@@ -132,7 +132,7 @@ class Run:
 
 
 def queue(pks: Iterable[int], use_versions: bool = False) -> tuple[list[int], dict[int, str]]:
-    """Queue what can be started: the uploads queued, and why each of the others was not.
+    """Queue what can be started: the uploads queued, and the code of why each other was not.
 
     With `use_versions`, the conflicting members of ended uploads are read again, too, and
     take the place of the catalogued versions.
@@ -152,17 +152,9 @@ def queue(pks: Iterable[int], use_versions: bool = False) -> tuple[list[int], di
 def _queue_one(pk: int, use_versions: bool) -> str:
     upload = DICOMFile.objects.select_for_update().filter(pk=pk).first()
     if upload is None:
-        return "This upload is no longer here."
-    if upload.processing_status == Status.IN_PROGRESS:
-        return "It is already being processed."
-    if upload.processing_status == Status.PENDING and upload.queued_at:
-        return "It is already queued."
-    if not upload.file:
-        return "Its kept ZIP was removed. Upload it again."
-    if use_versions and not upload.conflict_count:
-        return "None of its files is in conflict with the catalogue."
-    if upload.processing_status == Status.COMPLETED and not (use_versions or upload.failed_count):
-        return "It is completed, and no file of it failed."
+        return "upload_gone"
+    if why := upload.refusal(use_versions):
+        return why
     values: dict[str, Any] = {}
     if upload.processing_status != Status.PENDING:
         values = _forget_failures(upload, use_versions)
@@ -208,11 +200,8 @@ def cancel(pks: Iterable[int]) -> list[int]:
     concerned = []
     for pk in pks:
         rows = DICOMFile.objects.filter(pk=pk)
-        queued = rows.filter(processing_status=Status.PENDING, queued_at__isnull=False)
-        running = rows.filter(processing_status=Status.IN_PROGRESS)
-        if queued.update(queued_at=None, stopped=True, updated_at=Now()) or running.update(
-            cancel_requested=True, updated_at=Now()
-        ):
+        taken_out = rows.queued().update(queued_at=None, stopped=True, updated_at=Now())
+        if taken_out or rows.in_progress().update(cancel_requested=True, updated_at=Now()):
             concerned.append(pk)
     return concerned
 
@@ -300,7 +289,7 @@ def sweep() -> list[int]:
 
 
 def _release_expired() -> None:
-    expired = DICOMFile.objects.filter(processing_status=Status.IN_PROGRESS, lease_until__lt=Now())
+    expired = DICOMFile.objects.in_progress().filter(lease_until__lt=Now())
     expired.filter(attempts__gte=MAX_ATTEMPTS, cancel_requested=False).update(
         processing_status=Status.FAILED,
         failure_reason="too_many_attempts",
@@ -326,20 +315,16 @@ def _release_expired() -> None:
 
 def _unsent() -> list[int]:
     """Queued uploads of which the broker does not know."""
-    return _pks(_queued().filter(sent_at__isnull=True))
+    return _pks(DICOMFile.objects.queued().filter(sent_at__isnull=True))
 
 
 def overdue() -> list[int]:
     """Queued uploads of which the broker was told long ago: it may have lost the message."""
-    return _pks(_queued().filter(sent_at__lt=Now() - RESEND))
+    return _pks(DICOMFile.objects.queued().filter(sent_at__lt=Now() - RESEND))
 
 
-def _queued() -> QuerySet[DICOMFile]:
-    return DICOMFile.objects.filter(processing_status=Status.PENDING, queued_at__isnull=False)
-
-
-def _pks(uploads: QuerySet[DICOMFile]) -> list[int]:
-    return list(uploads.order_by("queued_at", "pk").values_list("pk", flat=True))
+def _pks(uploads: DICOMFileQuerySet) -> list[int]:
+    return list(uploads.in_turn().values_list("pk", flat=True))
 
 
 def mark_sent(pks: Iterable[int]) -> None:

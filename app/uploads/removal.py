@@ -47,7 +47,7 @@ def set_archive_aside(archive: Path) -> None:
 
 
 def remove_archives(uploads: Iterable[DICOMFile]) -> dict[int, str]:
-    """Delete kept archives; why each of the others was kept."""
+    """Delete kept archives; the code of why each of the others was kept."""
     refused = {upload.pk: why for upload in uploads if (why := _remove_archive(upload.pk))}
     filing.unlink_pending()
     return refused
@@ -57,7 +57,7 @@ def remove_archives(uploads: Iterable[DICOMFile]) -> dict[int, str]:
 def _remove_archive(pk: int) -> str:
     upload = DICOMFile.objects.select_for_update().filter(pk=pk).first()
     if upload is None:
-        return "This upload is no longer here."
+        return "upload_gone"
     if why := _why_archive_is_needed(upload):
         return why
     filing.delete_later([FileToDelete(path=upload.file.path)])
@@ -67,15 +67,15 @@ def _remove_archive(pk: int) -> str:
 
 def _why_archive_is_needed(upload: DICOMFile) -> str:
     if not upload.file:
-        return "It was removed before."
+        return "removed_before"
     if upload.processing_status == Status.PENDING:
-        return "It is still to be processed."
+        return "still_to_process"
     if upload.processing_status == Status.IN_PROGRESS:
-        return "It is being processed."
+        return "in_progress"
     if upload.conflict_count:
-        return "Some of its objects are in conflict with the catalogue, and only it has them."
+        return "holds_conflicts"
     if upload.processing_status == Status.FAILED or upload.failed_count:
-        return "Not everything in it could be stored, and only it has the rest."
+        return "holds_failures"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Where uploads stand, as people see it.
+"""Where an upload stands, as people see it: one record for pages, scripts and the endpoint.
 
 The row is the truth. While a run is live, its task's own report is fresher, and never
 older than the row: an id that Celery does not know reads PENDING for ever, and the task
@@ -7,8 +7,8 @@ of a killed worker PROGRESS for ever.
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 from celery.result import AsyncResult
 from celery_progress.backend import PROGRESS_STATE, Progress
@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from app.models import DICOMFile, Outcome, Stage, Status
+from app.reasons import PROCESS_AGAIN, PROCESS_NOW
 from app.wording import counted, duration
 
 logger = logging.getLogger(__name__)
@@ -27,59 +28,88 @@ STEPS = {
     Stage.CLEANUP: "Tidying up",
     Stage.FINALIZE: "Writing the result",
 }
+ICONS = {
+    "pending": "circle",
+    "queued": "hourglass-split",
+    "in_progress": "arrow-repeat",
+    "completed": "check-circle-fill",
+    "attention": "exclamation-triangle-fill",
+    "failed": "x-octagon-fill",
+}
+STAGE_WORDS = {"done": " (done)", "stopped": " (stopped here)", "failed": " (stopped here)"}
 
 LONG = timedelta(seconds=60)  # for the first in the queue to wait while nothing is in progress
 
-OUTCOME_HINTS = {
-    Outcome.IMPORTED: "stored and catalogued",
-    Outcome.DUPLICATE: "the very same content was catalogued before",
-    Outcome.CONFLICT: "catalogued with other content, which was kept",
-    Outcome.SKIPPED: "not DICOM, or nothing to store",
-    Outcome.FAILED: "could not be stored",
-}
+
+@dataclass(frozen=True, slots=True)
+class StageState:
+    """One of the five stages."""
+
+    value: str
+    label: str
+    look: str  # done, current, stopped, failed or ahead
+    words: str  # what the look says, for who does not see it
 
 
-def upload_status(uploads: Iterable[DICOMFile]) -> list[dict[str, Any]]:
-    """What the progress page shows of each upload, in the order given.
+@dataclass(frozen=True, slots=True)
+class Buttons:
+    """What makes sense now; who may press is another question. `app.tasks.start` has the last word.
+
+    One that starts or stops work is a form, the others are links.
+    """
+
+    start: str  # its label; "" where the upload cannot be started
+    cancel: bool
+    use_versions: bool
+    progress: bool
+    result: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UploadState:
+    """Where one upload stands."""
+
+    id: int
+    status: str  # a value of `Status`
+    label: str  # the status in words
+    badge: str  # the same, with the percentage while it is in progress
+    tone: str  # which look the status has; the label says the same
+    icon: str  # of Bootstrap Icons
+    live: bool  # something can still change without anybody pressing a button
+    buttons: Buttons
+    stage: str  # a value of `Stage`, or ""
+    stages: tuple[StageState, ...]
+    percent: int
+    step: str  # what is being done
+    queue_place: int | None
+    files_done: int
+    files_total: int  # 0 until it is known
+    size: int  # of the ZIP, bytes
+    outcomes: dict[str, int]
+    outcome_words: str
+    took: str
+    message: str  # how it ended; "" before
+    result_url: str
+
+
+def state_of(upload: DICOMFile) -> UploadState:
+    """Where an upload stands by its row alone."""
+    return _state(upload, upload.percent, _step(upload))
+
+
+def fresh_states(uploads: Iterable[DICOMFile]) -> list[UploadState]:
+    """Where uploads stand, in the order given, by their tasks' own reports where they are live.
 
     One query for the queue if any is queued, and one for each live task.
     """
     uploads = list(uploads)
-    places = _queue_places() if any(is_queued(upload) for upload in uploads) else {}
-    return [_status(upload, places.get(upload.pk)) for upload in uploads]
+    places = _queue_places() if any(upload.is_queued for upload in uploads) else {}
+    return [_fresh_state(upload, places.get(upload.pk)) for upload in uploads]
 
 
-def is_queued(upload: DICOMFile) -> bool:
-    return upload.processing_status == Status.PENDING and upload.queued_at is not None
-
-
-def is_live(upload: DICOMFile) -> bool:
-    """Whether anything can still change without somebody pressing a button."""
-    return is_queued(upload) or upload.processing_status == Status.IN_PROGRESS
-
-
-def can_start(upload: DICOMFile) -> bool:
-    """Whether Process Now makes sense; `app.tasks.start` decides for good."""
-    if not upload.file:
-        return False  # its kept ZIP was removed
-    if upload.processing_status == Status.COMPLETED:
-        return bool(upload.failed_count)
-    return not is_live(upload)
-
-
-def status_label(upload: DICOMFile) -> str:
-    if upload.processing_status == Status.COMPLETED and upload.needs_attention:
-        return "Completed, needs attention"
-    return upload.status_label
-
-
-def tone(upload: DICOMFile) -> str:
-    """Which of the five looks the status has; the words beside it say the same."""
-    if is_queued(upload):
-        return "queued"
-    if upload.processing_status == Status.COMPLETED and upload.needs_attention:
-        return "attention"
-    return upload.processing_status
+def attention_words(number: int) -> str:
+    """The name of the filter that shows what needs attention."""
+    return f"Needs attention ({number:,})"
 
 
 def ending(upload: DICOMFile) -> str:
@@ -108,7 +138,7 @@ def took(upload: DICOMFile) -> str:
     """
     begun, ended = upload.run_started_at, upload.date_processing_completed
     read = upload.files_done - upload.done_before_run
-    if is_live(upload) or begun is None or ended is None or ended < begun or read < 1:
+    if upload.is_live or begun is None or ended is None or ended < begun or read < 1:
         return ""
     seconds = (ended - begun).total_seconds()
     words = f"{counted(read, 'file')} in {duration(seconds)}"
@@ -140,75 +170,133 @@ def _was(number: int) -> str:
     return "was" if number == 1 else "were"
 
 
-def _queue_places() -> dict[int, int]:
-    queue = DICOMFile.objects.filter(processing_status=Status.PENDING, queued_at__isnull=False)
-    waiting = queue.order_by("queued_at", "pk").values_list("pk", flat=True)
-    return {pk: place for place, pk in enumerate(waiting, start=1)}
+# --- the record ------------------------------------------------------------------------------
 
 
-def _status(upload: DICOMFile, place: int | None) -> dict[str, Any]:
-    percent, step = _percent_and_step(upload, place)
-    return {
-        "id": upload.pk,
-        "status": upload.processing_status,
-        "status_label": status_label(upload),
-        "tone": tone(upload),
-        "live": is_live(upload),
-        "can_start": can_start(upload),
-        "stage": _stage(upload, percent),
-        "percent": percent,
-        "step": step,
-        "queue_place": place,
-        "files_done": upload.files_done,
-        "files_total": upload.member_count,
-        "size": upload.size,
-        "outcomes": upload.outcomes,
-        "outcome_words": outcome_words(upload),
-        "took": took(upload),
-        "message": ending(upload),
-        "result_url": reverse("upload_result", args=[upload.pk]),
-    }
+def _state(upload: DICOMFile, percent: int, step: str, stage: str | None = None) -> UploadState:
+    stage = upload.stage if stage is None else stage
+    tone = _tone(upload)
+    in_progress = upload.processing_status == Status.IN_PROGRESS
+    return UploadState(
+        id=upload.pk,
+        status=upload.processing_status,
+        label=upload.status_label,
+        badge=f"{upload.status_label} {percent} %" if in_progress else upload.status_label,
+        tone=tone,
+        icon=ICONS[tone],
+        live=upload.is_live,
+        buttons=_buttons(upload),
+        stage=stage,
+        stages=_stages(upload, stage),
+        percent=100 if upload.processing_status == Status.COMPLETED else percent,
+        step=step,
+        queue_place=None,
+        files_done=upload.files_done,
+        files_total=upload.member_count,
+        size=upload.size,
+        outcomes=upload.outcomes,
+        outcome_words=outcome_words(upload),
+        took=took(upload),
+        message=ending(upload),
+        result_url=reverse("upload_result", args=[upload.pk]),
+    )
 
 
-def _percent_and_step(upload: DICOMFile, place: int | None) -> tuple[int, str]:
-    if upload.processing_status == Status.IN_PROGRESS and upload.cancel_requested:
-        return upload.percent, "Stopping"
+def _tone(upload: DICOMFile) -> str:
+    if upload.is_queued:
+        return "queued"
+    if upload.processing_status == Status.COMPLETED and upload.needs_attention:
+        return "attention"
+    return upload.processing_status
+
+
+def _buttons(upload: DICOMFile) -> Buttons:
+    is_new = upload.processing_status == Status.PENDING
+    label = PROCESS_NOW if is_new else PROCESS_AGAIN
+    return Buttons(
+        start="" if upload.refusal() else label,
+        cancel=upload.is_live,
+        use_versions=not upload.refusal(use_versions=True),
+        progress=upload.is_live,
+        result=not upload.is_live and (not is_new or upload.files_done > 0),
+    )
+
+
+def _stages(upload: DICOMFile, stage: str) -> tuple[StageState, ...]:
+    names = [one.value for one in Stage]
+    at = names.index(stage) if stage else -1
+    looks = [_look(upload, at, place) for place in range(len(names))]
+    return tuple(
+        StageState(one.value, str(one.label), look, STAGE_WORDS.get(look, ""))
+        for one, look in zip(Stage, looks, strict=True)
+    )
+
+
+def _look(upload: DICOMFile, at: int, place: int) -> str:
+    if upload.processing_status == Status.COMPLETED or place < at:
+        return "done"
+    if place > at:
+        return "ahead"
+    if upload.processing_status == Status.FAILED:
+        return "failed"
     if upload.processing_status == Status.IN_PROGRESS:
-        percent, step = _task_report(upload.task_id)
-        if percent < upload.percent:  # told before the row was last written
-            return upload.percent, _step(upload)
-        return percent, step or _step(upload)
+        return "current"
+    return "ahead" if upload.is_queued else "stopped"
+
+
+def _step(upload: DICOMFile) -> str:
+    """What is being done, as the row knows it."""
+    if upload.processing_status == Status.IN_PROGRESS:
+        return "Stopping" if upload.cancel_requested else _step_of_run(upload)
     if upload.processing_status == Status.COMPLETED:
-        return 100, "Finished"
+        return "Finished"
     if upload.processing_status == Status.FAILED:
         whole = upload.files_done and upload.files_done == upload.member_count
-        return upload.percent, "Read to the end" if whole else "Ended early"
+        return "Read to the end" if whole else "Ended early"
+    if upload.is_queued:
+        return "Waiting for its turn"
+    return "Stopped" if upload.stopped else "Not started"
+
+
+def _step_of_run(upload: DICOMFile) -> str:
+    if upload.stage in (Stage.EXTRACT, Stage.PROCESS) and upload.member_count:
+        return f"{upload.files_done:,} of {counted(upload.member_count, 'file')} filed"
+    return STEPS[Stage(upload.stage)] if upload.stage else "Starting"
+
+
+# --- what is fresher than the row ------------------------------------------------------------
+
+
+def _fresh_state(upload: DICOMFile, place: int | None) -> UploadState:
     if place:
-        return upload.percent, _waiting(upload, place)
-    return upload.percent, "Stopped" if upload.stopped else "Not started"
+        return replace(state_of(upload), step=_waiting(upload, place), queue_place=place)
+    if upload.processing_status == Status.IN_PROGRESS and not upload.cancel_requested:
+        percent, step = _task_report(upload.task_id)
+        if percent >= upload.percent:  # else it was told before the row was last written
+            stage = _fresh_stage(upload, percent)
+            return _state(upload, percent, step or _step(upload), stage)
+    return state_of(upload)
+
+
+def _fresh_stage(upload: DICOMFile, percent: int) -> str:
+    """The row's stage, or the one that a fresher report has reached: 10 to 30 % is Extract."""
+    fresher = percent > upload.percent
+    if fresher and percent >= 10 and upload.stage in (Stage.INITIALIZE, Stage.EXTRACT):
+        return Stage.EXTRACT.value if percent < 30 else Stage.PROCESS.value
+    return upload.stage
+
+
+def _queue_places() -> dict[int, int]:
+    waiting = DICOMFile.objects.queued().in_turn().values_list("pk", flat=True)
+    return {pk: place for place, pk in enumerate(waiting, start=1)}
 
 
 def _waiting(upload: DICOMFile, place: int) -> str:
     queued = upload.queued_at
     long = place == 1 and queued is not None and timezone.now() - queued > LONG
-    if long and not DICOMFile.objects.filter(processing_status=Status.IN_PROGRESS).exists():
+    if long and not DICOMFile.objects.in_progress().exists():
         return "Waiting for a worker. If this lasts, ask the administrator whether one runs"
     return f"Waiting for its turn: number {place} in the queue"
-
-
-def _stage(upload: DICOMFile, percent: int) -> str:
-    """The row's stage, or the one that a fresher report has reached: 10 to 30 % is Extract."""
-    fresher = upload.processing_status == Status.IN_PROGRESS and percent > upload.percent
-    if fresher and percent >= 10 and upload.stage in (Stage.INITIALIZE, Stage.EXTRACT):
-        return Stage.EXTRACT if percent < 30 else Stage.PROCESS
-    return upload.stage
-
-
-def _step(upload: DICOMFile) -> str:
-    """What a run is at, as its row knows it."""
-    if upload.stage in (Stage.EXTRACT, Stage.PROCESS) and upload.member_count:
-        return f"{upload.files_done:,} of {counted(upload.member_count, 'file')} filed"
-    return STEPS[Stage(upload.stage)] if upload.stage else "Starting"
 
 
 def _task_report(task_id: str) -> tuple[int, str]:

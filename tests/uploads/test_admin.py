@@ -233,7 +233,7 @@ def test_an_upload_in_progress_cannot_be_deleted_and_you_are_told(staff_client, 
     running, idle = upload_zip(ct_image()), upload_zip(ct_image())
     claims.claim(running.pk)
     url = reverse("admin:app_dicomfile_delete", args=[running.pk])
-    why = f"“{running}” is being processed and cannot be deleted now. Cancel it first."
+    why = f"“{running}” was not deleted. {sentence('delete_while_processed')}"
     assert told(staff_client.get(url, follow=True)) == [why]
     assert told(staff_client.post(url, {"post": "yes"}, follow=True)) == [why]
     assert told(act(staff_client, "delete_selected_uploads", running)) == [why]
@@ -317,7 +317,7 @@ def test_a_kept_zip_that_nothing_needs_is_removed_after_asking(
     assert not list(media_root.rglob("*.zip"))
     upload.refresh_from_db()
     assert not upload.file
-    assert claims.queue([upload.pk])[1] == {upload.pk: "Its kept ZIP was removed. Upload it again."}
+    assert claims.queue([upload.pk])[1] == {upload.pk: "zip_removed"}
     assert "Kept ZIPs take 0 bytes." in staff_client.get(LIST).content.decode()
 
 

@@ -65,15 +65,15 @@ def test_a_renewed_lease_lasts(upload):
 
 def test_queueing_twice_queues_once(upload):
     assert claims.queue([upload.pk]) == ([upload.pk], {})
-    assert claims.queue([upload.pk]) == ([], {upload.pk: "It is already queued."})
+    assert claims.queue([upload.pk]) == ([], {upload.pk: "already_queued"})
 
 
 def test_what_cannot_be_started_is_refused_with_a_reason(upload):
     claims.claim(upload.pk)
     _, refused = claims.queue([upload.pk, 0])
     assert refused == {
-        upload.pk: "It is already being processed.",
-        0: "This upload is no longer here.",
+        upload.pk: "in_progress",
+        0: "upload_gone",
     }
 
 
@@ -81,7 +81,7 @@ def test_a_completed_upload_is_not_started_again(import_zip):
     upload = import_zip(ct_image())
     queued, refused = claims.queue([upload.pk])
     assert not queued
-    assert upload.pk in refused
+    assert refused == {upload.pk: "nothing_failed"}
 
 
 def test_a_late_message_starts_no_stopped_upload(upload):

@@ -5,7 +5,7 @@ const LONGEST_WAIT = 10; // seconds between two tries while the server is away
 const PATIENCE = 10; // seconds for one answer
 
 /**
- * Call `show` with the endpoint's list of uploads, at once and then again and again.
+ * Call `show` with the endpoint's answer, at once and then again and again.
  *
  * `show` returns after how many seconds to ask again; 0 ends the polling.
  * `lost` is told how many tries in a row have failed: 0 when the connection is back. `refused`
@@ -48,10 +48,10 @@ export function poll({ url, show, lost, refused }) {
         return;
       }
       if (!answer.ok) throw new Error(`status ${answer.status}`);
-      const { uploads } = await answer.json();
+      const said = await answer.json();
       if (failures) lost(0);
       failures = 0;
-      seconds = show(uploads);
+      seconds = show(said);
       if (!seconds) finish();
     } catch {
       // Away, restarting, or too slow: all of it passes, and the next answer is whole again.

@@ -1,4 +1,5 @@
 // Sends ZIPs from the add page one after the other, and says how far each one is.
+import { size } from "../shared/words.js";
 import { Left } from "./pace.js";
 
 const WINDOW = 10_000; // milliseconds that the speed is measured over
@@ -21,14 +22,6 @@ const total = document.getElementById("sending-total");
 const next = document.getElementById("sending-next");
 const items = []; // { file, row, state, id, checked }, in the order they were chosen
 let busy = false;
-
-function human(bytes) {
-  let value = bytes;
-  for (const unit of ["bytes", "kB", "MB", "GB"]) {
-    if (value < 1000 || unit === "GB") return `${Number(value.toFixed(unit === "bytes" ? 0 : 1))} ${unit}`;
-    value /= 1000;
-  }
-}
 
 function field(item, name) {
   return item.row.querySelector(`[data-field="${name}"]`);
@@ -79,7 +72,7 @@ function add(files) {
     field(item, "name").textContent = file.name;
     for (const what of row.querySelectorAll("[data-field=what]")) what.textContent = ` ${file.name}`;
     field(item, "bar").setAttribute("aria-label", `${file.name} sent`);
-    field(item, "size").textContent = human(file.size);
+    field(item, "size").textContent = size(file.size);
     field(item, "remove").addEventListener("click", () => remove(item));
     field(item, "again").addEventListener("click", () => tryAgain([item]));
     say(item, "ready", "Ready");
@@ -102,19 +95,19 @@ function remove(item) {
 
 // The transfer
 
-function showSpeed(item, loaded, size) {
+function showSpeed(item, loaded, whole) {
   const now = performance.now();
   item.samples.push({ now, loaded });
   while (now - item.samples[0].now > WINDOW) item.samples.shift();
   if (now - item.drawn < REDRAW) return;
   item.drawn = now;
   const [first] = item.samples;
-  const percent = Math.floor((100 * loaded) / size);
+  const percent = Math.floor((100 * loaded) / whole);
   const words = [`${percent} %`];
   if (now - item.begun > ENOUGH && loaded > first.loaded) {
     const perSecond = ((loaded - first.loaded) / (now - first.now)) * 1000;
-    item.left.guess((size - loaded) / perSecond);
-    words.push(`${human(perSecond)}/s`, item.left.words);
+    item.left.guess((whole - loaded) / perSecond);
+    words.push(`${size(perSecond)}/s`, item.left.words);
   }
   field(item, "bar").value = percent;
   field(item, "words").textContent = words.join(" · ");

@@ -1,16 +1,10 @@
 // How fast an upload is processed, and how long it will still take, without jumping about.
+import { size, timeLeft } from "../shared/words.js";
 
 const WINDOW = 10; // seconds that the pace is measured over
 const READING = 80; // percent of the bar, from 10 to 90, in which the ZIP is read
 const ENOUGH = 3; // seconds of watching before a guess is worth showing,
 const MOVED = 2; // and percent that the bar has moved in them
-
-function words(seconds) {
-  if (seconds < 5) return "a few seconds left";
-  if (seconds < 55) return `about ${Math.ceil(seconds / 5) * 5} s left`;
-  if (seconds < 3300) return `about ${Math.ceil(seconds / 60)} min left`;
-  return `about ${Math.round(seconds / 360) / 10} h left`;
-}
 
 /** The time left of something, in words that do not jump about. */
 export class Left {
@@ -32,13 +26,8 @@ export class Left {
   }
 
   get words() {
-    return this.seconds === null ? "" : words(this.seconds);
+    return this.seconds === null ? "" : timeLeft(this.seconds);
   }
-}
-
-function size(bytes) {
-  if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
-  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 }
 
 export class Pace {
@@ -75,5 +64,5 @@ export class Pace {
 /** The longest of several uploads' time left, in words; "" while one of them is not known. */
 export function remaining(paces) {
   const seconds = paces.map((pace) => pace.secondsLeft);
-  return seconds.length && !seconds.includes(null) ? words(Math.max(...seconds)) : "";
+  return seconds.length && !seconds.includes(null) ? timeLeft(Math.max(...seconds)) : "";
 }

@@ -1,16 +1,8 @@
 // Keeps the cards of the progress page current. The server drew them; this only moves them on.
 import { notifier } from "../shared/notify.js";
 import { poll, saySignedOut } from "../shared/poll.js";
+import { write } from "../shared/words.js";
 import { Pace, remaining } from "./pace.js";
-
-const ICONS = {
-  pending: "circle",
-  queued: "hourglass-split",
-  in_progress: "arrow-repeat",
-  completed: "check-circle-fill",
-  attention: "exclamation-triangle-fill",
-  failed: "x-octagon-fill",
-};
 
 const page = document.getElementById("progress");
 const cards = new Map(
@@ -21,31 +13,21 @@ const shown = new Map(); // id -> the state on the page
 const field = (root, name) => root.querySelector(`[data-field="${name}"]`);
 const number = new Intl.NumberFormat("en");
 
-function write(element, text) {
-  const words = String(text);
-  if (element.textContent !== words) element.textContent = words;
-}
-
 function showStages(card, state) {
-  const items = [...card.querySelectorAll("[data-stage]")];
-  const at = items.findIndex((item) => item.dataset.stage === state.stage);
-  items.forEach((item, place) => {
-    let is = place < at ? "done" : "ahead";
-    if (place === at) is = { failed: "failed", in_progress: "current" }[state.status] || "ahead";
-    if (state.status === "completed") is = "done";
-    if (state.status === "pending") is = "ahead";
-    item.className = `stage stage-${is}`;
-    write(field(item, "stage-words"), { done: " (done)", failed: " (stopped here)" }[is] || "");
-    if (is === "current") item.setAttribute("aria-current", "step");
+  for (const { value, look, words } of state.stages) {
+    const item = card.querySelector(`[data-stage="${value}"]`);
+    item.className = `stage stage-${look}`;
+    write(field(item, "stage-words"), words);
+    if (look === "current") item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
-  });
+  }
 }
 
 function showBar(card, state) {
   const bar = field(card, "bar");
   const fill = field(card, "fill");
   bar.setAttribute("aria-valuenow", state.percent);
-  bar.setAttribute("aria-valuetext", `${state.percent} %, ${state.status_label}`);
+  bar.setAttribute("aria-valuetext", `${state.percent} %, ${state.label}`);
   fill.style.transition = "";
   fill.style.width = `${state.percent}%`;
   const moving = state.status === "in_progress";
@@ -56,8 +38,8 @@ function showBar(card, state) {
 
 function showBadge(card, state) {
   field(card, "badge").className = `badge status status-${state.tone}`;
-  field(card, "badge-icon").className = `bi bi-${ICONS[state.tone]}`;
-  write(field(card, "status"), state.status_label);
+  field(card, "badge-icon").className = `bi bi-${state.icon}`;
+  write(field(card, "status"), state.label);
 }
 
 function showCounts(card, state) {
@@ -77,9 +59,9 @@ function showEnd(card, state) {
   field(card, "result").hidden = !state.message;
   const start = field(card, "start");
   if (!start) return; // this reader may not start or cancel
-  start.hidden = !state.can_start;
-  write(field(card, "start-label"), state.status === "pending" ? "Process Now" : "Process again");
-  field(card, "cancel").hidden = !state.live;
+  start.hidden = !state.buttons.start;
+  write(field(card, "start-label"), state.buttons.start);
+  field(card, "cancel").hidden = !state.buttons.cancel;
 }
 
 function showCard(card, state) {
@@ -108,13 +90,13 @@ function showTotal(states) {
   }
   const live = states.some((state) => state.live);
   const title = states.length > 1 && !live ? `${over}/${states.length} done` : `${percent} %`;
-  document.title = `${live || states.length > 1 ? title : states[0].status_label} · ${page.dataset.title}`;
+  document.title = `${live || states.length > 1 ? title : states[0].label} · ${page.dataset.title}`;
 }
 
 function tell(before, state) {
   if (!before || (before.status === state.status && before.stage === state.stage)) return "";
   const name = cards.get(state.id).querySelector("h2").textContent;
-  if (before.status !== state.status) return `${name}: ${state.status_label}. ${state.message}`;
+  if (before.status !== state.status) return `${name}: ${state.label}. ${state.message}`;
   return state.status === "in_progress" ? `${name}: ${state.step}` : "";
 }
 
@@ -127,8 +109,8 @@ function endings(states) {
   return `Uploads: ${parts.map((status) => `${counts[status]} ${words[status]}`).join(", ")}.`;
 }
 
-function show(states) {
-  const known = states.filter((state) => cards.has(state.id));
+function show({ uploads }) {
+  const known = uploads.filter((state) => cards.has(state.id));
   const news = [];
   for (const state of known) {
     const before = shown.get(state.id);
