@@ -26,7 +26,7 @@ from django.utils.safestring import SafeString
 
 from . import accounts, tasks  # noqa: F401  (accounts has an admin of its own)
 from .archives.directory import END_WINDOW
-from .catalogue.admin import CatalogueAdmin, ask, first_few, row_link, too_many
+from .catalogue.admin import CatalogueAdmin, ask_before_deleting, first_few, row_link, too_many
 from .errors import StorageFailed
 from .health import admin as health_admin  # noqa: F401
 from .models import (
@@ -189,7 +189,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         for upload in queryset.filter(processing_status=Status.IN_PROGRESS):
             _say_it_runs(request, upload)
         idle = queryset.exclude(processing_status=Status.IN_PROGRESS)
-        return ask(self, request, idle, "Delete uploads") if idle.exists() else None
+        return ask_before_deleting(self, request, idle, "Delete uploads") if idle.exists() else None
 
     def get_actions(self, request: HttpRequest) -> Any:
         actions = super().get_actions(request)

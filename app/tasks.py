@@ -22,10 +22,6 @@ SWEEP = 10.0  # seconds
 logger = logging.getLogger(__name__)
 
 
-class UnexpectedFailure(Exception):
-    """A bug ended a run; the message is the class of the exception alone."""
-
-
 @shared_task(bind=True)
 def process_dicom_file_task(self: "Task[[int], bool]", dicom_file_id: int) -> bool:
     """Run one upload; False where there was nothing to do, as for a message that came twice."""
@@ -38,11 +34,7 @@ def process_dicom_file_task(self: "Task[[int], bool]", dicom_file_id: int) -> bo
             # The run waits for its database by itself; a missed report is only that.
             logger.warning("Progress not reported: %s", type(error).__name__)
 
-    try:
-        return ingest.run_upload(dicom_file_id, self.request.id or "", report, shutting_down)
-    # The row is Failed by now. The result table is no place for what an exception may quote.
-    except Exception as error:
-        raise UnexpectedFailure(type(error).__name__).with_traceback(error.__traceback__) from None
+    return ingest.run_upload(dicom_file_id, self.request.id or "", report, shutting_down)
 
 
 @shared_task
@@ -89,10 +81,10 @@ def start(pks: Iterable[int], use_versions: bool = False) -> Started:
     """
     started = Started(*claims.queue(pks, use_versions))
 
-    def tell() -> None:
+    def ring() -> None:
         started.broker_away = not _send(started.queued)
 
-    transaction.on_commit(tell)
+    transaction.on_commit(ring)
     return started
 
 

@@ -31,7 +31,7 @@ from app.wording import human_size
 from . import removal
 from .names import person_name, row_name
 
-AT_ONCE = 500  # rows in a form that asks; Django takes 1,000 fields
+CHOSEN_AT_ONCE = 500  # rows in a form that asks; Django takes 1,000 fields
 NAMED = 10  # of them, in words
 
 Row = TypeVar("Row", bound=Model)
@@ -121,7 +121,9 @@ class FiledAdmin(CatalogueAdmin):
     ) -> HttpResponseBase | None:
         if too_many(request, queryset):
             return None
-        return ask(self, request, queryset, f"Delete {self.opts.verbose_name_plural}")
+        return ask_before_deleting(
+            self, request, queryset, f"Delete {self.opts.verbose_name_plural}"
+        )
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -462,13 +464,13 @@ def _children_link(child: type[Model], key: str, parent: Any) -> SafeString:
 
 def too_many(request: HttpRequest, rows: QuerySet[Any]) -> bool:
     """Whether to refuse a selection because the form that asks could not carry it."""
-    if rows.count() <= AT_ONCE:
+    if rows.count() <= CHOSEN_AT_ONCE:
         return False
-    messages.warning(request, sentence("too_many_chosen", limit=AT_ONCE))
+    messages.warning(request, sentence("too_many_chosen", limit=CHOSEN_AT_ONCE))
     return True
 
 
-def ask(
+def ask_before_deleting(
     model_admin: Any, request: HttpRequest, rows: QuerySet[Any], title: str
 ) -> HttpResponseBase | None:
     """Django's action, which asks and then deletes, under a title that says what."""

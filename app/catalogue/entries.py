@@ -9,8 +9,8 @@ from app.reasons import sentence
 from app.sandbox.wire import Extracted
 from app.storage.paths import instance_path, patient_folder
 
-DETAIL_LENGTH = 1_000
-NAME_LENGTH = 1_024
+LONGEST_DETAIL = 1_000
+LONGEST_NAME = 1_024
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +54,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        return self.extracted.name[:NAME_LENGTH]
+        return self.extracted.name[:LONGEST_NAME]
 
     @property
     def code(self) -> str:
@@ -68,7 +68,7 @@ class Entry:
             return ""
         codes = [(self.reason, self.facts)] if self.reason else []
         codes += [(warning.code, warning.facts) for warning in self.warnings]
-        return " ".join(sentence(code, **facts) for code, facts in codes)[:DETAIL_LENGTH]
+        return " ".join(sentence(code, **facts) for code, facts in codes)[:LONGEST_DETAIL]
 
 
 @dataclass(frozen=True, slots=True)

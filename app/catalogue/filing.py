@@ -22,7 +22,7 @@ from app.storage.staging import STAGING, Busy, Staging
 
 from .entries import Entry
 
-AT_ONCE = 500  # files unlinked in one transaction
+UNLINKED_AT_ONCE = 500  # files unlinked in one transaction
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def _unlink_some(after: int) -> dict[int, bool]:
     """Unlink the files of the next lines; whether each is done with, by the line's key."""
     # Nobody who holds one line waits for another here, so that no circle can form.
     unlocked = FileToDelete.objects.select_for_update(skip_locked=True)
-    lines = list(unlocked.filter(pk__gt=after).order_by("pk")[:AT_ONCE])
+    lines = list(unlocked.filter(pk__gt=after).order_by("pk")[:UNLINKED_AT_ONCE])
     root = processed_root()
     kept = _catalogued_again(lines)
     done = {line.pk: line.path in kept or _unlink(root / line.path) for line in lines}

@@ -54,7 +54,7 @@ class NewROI(NamedTuple):
     record: ROIRecord
 
 
-INSTANCES = Columns(
+INSTANCE_COLUMNS = Columns(
     DICOMInstance,
     {
         "id": "pk",
@@ -63,8 +63,10 @@ INSTANCES = Columns(
         **{name: name for name in ("path", "size", "sha256", "upload")},
     },
 )
-IMAGES = Columns(ImageInformation, {"dicom_instance": "instance", **_of_record(ImageRecord)})
-ROIS = Columns(RTStructureROI, {"rt_structure_set": "structure_set", **_of_record(ROIRecord)})
+IMAGE_COLUMNS = Columns(ImageInformation, {"dicom_instance": "instance", **_of_record(ImageRecord)})
+ROI_COLUMNS = Columns(
+    RTStructureROI, {"rt_structure_set": "structure_set", **_of_record(ROIRecord)}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def write_details(entries: list[Entry]) -> None:
         NewImage(entry.instance_id, image) for entry in entries if (image := entry.header.image)
     ]
     if images:
-        IMAGES.insert(images)
+        IMAGE_COLUMNS.insert(images)
     _write_structure_sets(entries)
 
 
@@ -128,7 +130,7 @@ def _insert(source: Source, entries: dict[InstanceKey, Entry]) -> dict[InstanceK
     pks = next_keys(DICOMInstance, len(entries))
     made = dict(zip(sorted(entries), pks, strict=True))
     _take_back_deletions([entry.path for entry in entries.values()])
-    INSTANCES.insert(_new(source, key, entries[key], pk) for key, pk in made.items())
+    INSTANCE_COLUMNS.insert(_new(source, key, entries[key], pk) for key, pk in made.items())
     return made
 
 
@@ -201,7 +203,7 @@ def _write_structure_sets(entries: list[Entry]) -> None:
         RTStructureSetInformation(dicom_instance_id=instance, **_kept(structure_set))
         for instance, structure_set in found
     )
-    ROIS.insert(
+    ROI_COLUMNS.insert(
         NewROI(row.pk, roi)  # one at a time, since each may hold megabytes
         for (_, structure_set), row in zip(found, made, strict=True)
         for roi in structure_set.rois

@@ -18,7 +18,7 @@ from app.storage.staging import superseded_path
 
 from . import filing
 
-CHUNK = 500  # instances deleted in one transaction
+DELETED_AT_ONCE = 500  # instances deleted in one transaction
 TRIES = 5
 
 # How an instance reaches each of its ancestors, and what an ancestor's children are.
@@ -83,7 +83,7 @@ def _delete_chunk(row: models.Model) -> int:
         instances_of(row)
         .select_for_update(of=("self",))
         .select_related("dicom_series__dicom_study")
-        .order_by("pk")[:CHUNK]
+        .order_by("pk")[:DELETED_AT_ONCE]
     )
     filing.delete_later(line for instance in chunk for line in _lines(instance))
     DICOMInstance.objects.filter(pk__in=[instance.pk for instance in chunk]).delete()

@@ -21,7 +21,7 @@ class NewMember(NamedTuple):
     entry: Entry
 
 
-LEDGER = Columns(
+LEDGER_COLUMNS = Columns(
     ArchiveMember,
     {
         "upload": "upload",
@@ -75,7 +75,7 @@ def write(
         _catalogue(source, with_header)
     if any(entry.is_imported and entry.extracted.staged in without_bytes for entry in with_header):
         raise Vanished
-    LEDGER.insert(NewMember(source.upload, entry) for entry in entries)
+    LEDGER_COLUMNS.insert(NewMember(source.upload, entry) for entry in entries)
     return entries
 
 

@@ -47,7 +47,7 @@ from app.uploads import removal
 from app.uploads.restore import restore
 
 HASHED_AT_ONCE = 64  # files that wait for the threads
-CHUNK = 2_000  # rows fetched at a time
+FETCHED_AT_ONCE = 2_000  # rows fetched at a time
 ARRIVING_SECONDS = 3_600  # that a ZIP may be there before its row is
 
 CHECKS_KEPT = 60
@@ -137,7 +137,7 @@ def _instances() -> Iterator[DICOMInstance]:
         "dicom_series__dicom_study__patient"
     )
     binary = "C" if connection.vendor == "postgresql" else "BINARY"
-    return rows.order_by(Collate(F("path"), binary)).iterator(chunk_size=CHUNK)
+    return rows.order_by(Collate(F("path"), binary)).iterator(chunk_size=FETCHED_AT_ONCE)
 
 
 def _tree(root: Path, unreadable: list[str], below: str = "") -> Iterator[str]:
@@ -314,7 +314,7 @@ def _roll_forward(pk: int) -> bool:
 
 def _check_ledgers(repair: bool) -> Iterator[Violation]:
     ended = DICOMFile.objects.exclude(processing_status=Status.IN_PROGRESS)
-    for upload in ended.without_log().order_by("pk").iterator(chunk_size=CHUNK):
+    for upload in ended.without_log().order_by("pk").iterator(chunk_size=FETCHED_AT_ONCE):
         rows = ArchiveMember.objects.filter(upload=upload).values_list("outcome")
         counts = dict(rows.annotate(Count("pk")).order_by())
         true = {outcome.value: counts.get(outcome.value, 0) for outcome in Outcome}
@@ -339,7 +339,7 @@ def _check_childless(repair: bool) -> Iterator[Violation]:
     )
     for model, children in parents:
         rows = model._default_manager.filter(**{f"{children}__isnull": True}).order_by("pk")
-        for row in rows.iterator(chunk_size=CHUNK):
+        for row in rows.iterator(chunk_size=FETCHED_AT_ONCE):
             name = str(model._meta.verbose_name)
             yield _mend("childless", f"{name} {row.pk}", repair, partial(_delete, row, children))
 
@@ -347,7 +347,7 @@ def _check_childless(repair: bool) -> Iterator[Violation]:
 def _check_archives(repair: bool) -> Iterator[Violation]:
     """Kept ZIPs without an upload, as a kill may leave them between the file and its row."""
     arrived = filter(_has_arrived, (Path(settings.MEDIA_ROOT) / ARCHIVES).glob("*"))
-    while files := {f"{ARCHIVES}/{file.name}": file for file in islice(arrived, CHUNK)}:
+    while files := {f"{ARCHIVES}/{file.name}": file for file in islice(arrived, FETCHED_AT_ONCE)}:
         listed = set(DICOMFile.objects.filter(file__in=files).values_list("file", flat=True))
         for name in sorted(files.keys() - listed):
             yield _mend("archive_unknown", name, repair, partial(_set_archive_aside, files[name]))

@@ -26,7 +26,7 @@ ENVIRONMENT = {
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def start(module: str, descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
+def start_program(module: str, descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
     """Start a module as a program, with pipes to and from it and these open descriptors."""
     return subprocess.Popen(
         [sys.executable, "-m", module],

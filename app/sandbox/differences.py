@@ -27,10 +27,10 @@ from .extractor import is_archive
 from .once import answer, ask
 
 PROGRAM = "app.sandbox.differences"
-SECONDS = 15.0  # for all pairs together; those that are done by then are told
+COMPARING_SECONDS = 15.0  # for all pairs together; those that are done by then count
 MEMORY = 1_000_000_000  # bytes of address space
 WHOLE = 32_000_000  # bytes; of a larger object only the header is compared
-SHOWN = 80  # characters of a value
+VALUE_SHOWN = 80  # characters of a value
 
 PIXELS = {FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA}
 # How an object is written, not what it says; so are the lengths of groups.
@@ -75,7 +75,7 @@ class Comparison(Record, frozen=True):
 
 
 TOO_LONG = Comparison(why_not="comparing_took_long")
-UNREADABLE = Comparison(why_not="comparing_failed")
+NOT_READ = Comparison(why_not="comparing_failed")
 
 _comparison = msgpack.Decoder(Comparison).decode
 
@@ -89,9 +89,9 @@ def compare(archive: int, limits: Limits, pairs: Sequence[Pair]) -> list[Compari
         A descriptor of the archive.
     """
     orders = Pairs(archive, limits, list(pairs))
-    answers = ask(PROGRAM, orders, (archive,), seconds=SECONDS, memory=MEMORY)
+    answers = ask(PROGRAM, orders, (archive,), seconds=COMPARING_SECONDS, memory=MEMORY)
     found = [_comparison(one) for one in answers.frames[: len(pairs)]]
-    rest = UNREADABLE if answers.in_time else TOO_LONG
+    rest = NOT_READ if answers.in_time else TOO_LONG
     return found + [rest] * (len(pairs) - len(found))
 
 
@@ -113,7 +113,7 @@ def _compared(orders: Pairs, pair: Pair) -> Comparison:
             warnings.simplefilter("ignore")  # they quote values
             return Comparison(_differences(catalogued, new, whole), whole)
     except Exception:
-        return UNREADABLE
+        return NOT_READ
 
 
 def _member(orders: Pairs, pair: Pair) -> bytes:
@@ -203,7 +203,7 @@ def _value(dataset: Any, tag: Any) -> str | None:
         return str(element.value.name)
     values = element.value if element.VM > 1 else [element.value]
     text = ", ".join(str(value) for value in values if value is not None)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= VALUE_SHOWN else f"{text[:VALUE_SHOWN]}…"
 
 
 if __name__ == "__main__":

@@ -51,15 +51,15 @@ NOTHING = -1
 SMALL = 8_000_000  # bytes; up to this a member is inflated in one piece
 HEAD = 4_096  # bytes of a larger one that tell what it is
 STDIN = 0
-HEARD = 1 << 16  # bytes that are read at once
-AT_ONCE = 1 << 18  # bytes of messages
+RECEIVED = 1 << 16  # bytes that are read at once
+SENT_AT_ONCE = 1 << 18  # bytes of messages
 # Linux puts more into larger pieces of memory, which a virtual machine may have given back to its
 # host. To fetch those again took a third of an import of CT images there.
 WRITTEN = 1 << 16  # bytes that are written at once
 UNSENT = 16_000_000  # bytes of messages that may wait for the parent while the next are made
 ZIP_SIGNATURE = b"PK\x03\x04"
 NICE = 10
-STORAGE = "storage"  # the outcome that stops the run
+STOPS_THE_RUN = "storage"  # the outcome that stops the run
 
 # Formats that are ZIPs by content and nobody's archive of images.
 NOT_ARCHIVES = (
@@ -80,8 +80,8 @@ SYSTEM_SUFFIXES = (
 
 def main() -> None:
     outbox = Outbox(take_stdout())
-    heard = _listen(outbox)
-    orders = unpack_orders(next(heard))
+    messages = _messages(outbox)
+    orders = unpack_orders(next(messages))
     confine(orders.memory, orders.parent)
     # Its parent, the only one that files and commits, goes first, and so does the web server.
     os.nice(NICE)
@@ -89,7 +89,7 @@ def main() -> None:
     # What is imported stays, and the fast path makes no cycles: collect seldom.
     gc.freeze()
     gc.set_threshold(50_000)
-    for body in heard:
+    for body in messages:
         for job in unpack_jobs(body):
             if job.member.size > SMALL:
                 outbox.send_down_to(0)  # what precedes it need not wait for it
@@ -98,25 +98,25 @@ def main() -> None:
                 del extracted  # its contours may be as many megabytes again
                 outbox.put(*pieces)
                 del pieces
-                if outbox.size > AT_ONCE:  # a ZIP inside may hold any number of members
+                if outbox.size > SENT_AT_ONCE:  # a ZIP inside may hold any number of members
                     outbox.send_down_to(UNSENT)
         reader.rest()
         outbox.send_down_to(UNSENT)
 
 
-def _listen(outbox: Outbox) -> Iterator[memoryview]:
+def _messages(outbox: Outbox) -> Iterator[memoryview]:
     """What the parent says, to the end; what it has not taken yet goes out meanwhile."""
     arrived = bytearray()
-    while data := _heard(outbox):
+    while data := _received(outbox):
         arrived += data
         yield from frames(arrived)
 
 
-def _heard(outbox: Outbox) -> bytes:
+def _received(outbox: Outbox) -> bytes:
     outbox.send()
     while outbox.size and not select.select([STDIN], [outbox.pipe], [])[0]:
         outbox.send()
-    return os.read(STDIN, HEARD)
+    return os.read(STDIN, RECEIVED)
 
 
 class Reader:
@@ -180,10 +180,10 @@ class Reader:
             os._exit(1)
         if content and isinstance(result, MemberSkipped) and is_archive(content.head, name):
             result = yield from self._inside(job, content, numbers, f"{name}/", limits)
-        if number not in job.seen:
-            told = [self._told(job.member.index, number, name, member, content, result)]
+        if number not in job.known_inside:
+            held = [self._extracted(job.member.index, number, name, member, content, result)]
             del content, result  # while it is sent, nothing of it is kept here
-            yield told.pop()
+            yield held.pop()
         elif content:
             content.drop()
 
@@ -245,7 +245,7 @@ class Reader:
             truncated=content.truncated,
         )
 
-    def _told(
+    def _extracted(
         self,
         index: int,
         number: int,
@@ -281,7 +281,7 @@ class Reader:
         self._sign(index, inner)
 
 
-OUTCOMES = {MemberSkipped: "skipped", MemberFailed: "failed", StorageFailed: STORAGE}
+OUTCOMES = {MemberSkipped: "skipped", MemberFailed: "failed", StorageFailed: STOPS_THE_RUN}
 
 
 @dataclass(slots=True)

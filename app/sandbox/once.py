@@ -14,14 +14,14 @@ from msgspec import Struct, msgpack
 
 from app.dicom.records import Record
 
-from .confine import confine, start, take_stdout
+from .confine import confine, start_program, take_stdout
 from .wire import frame, frames
 
-Orders = TypeVar("Orders", bound=Struct)
+Asked = TypeVar("Asked", bound=Struct)
 
 
 class Terms(Record, frozen=True):
-    """What every program is told first."""
+    """What every program is sent first."""
 
     parent: int  # process
     memory: int  # bytes of address space
@@ -47,7 +47,7 @@ def ask(
         Bytes of address space that it may use.
     """
     terms = Terms(os.getpid(), memory)
-    child = start(module, descriptors)
+    child = start_program(module, descriptors)
     in_time = True
     try:
         output, _ = child.communicate(frame(terms) + frame(orders), seconds)
@@ -58,7 +58,7 @@ def ask(
     return Answers([bytes(body) for body in frames(bytearray(output))], in_time)
 
 
-def answer(kind: type[Orders], work: Callable[[Orders], Iterator[Struct]]) -> None:
+def answer(kind: type[Asked], work: Callable[[Asked], Iterator[Struct]]) -> None:
     """The program's side: read the orders, under the terms, and send what `work` yields."""
     with os.fdopen(take_stdout(), "wb") as answers:
         first, second = map(bytes, frames(bytearray(sys.stdin.buffer.read())))

@@ -23,8 +23,8 @@ from app.archives.directory import Archive, Limits, Member
 from app.dicom.headers import HeaderLimits
 from app.errors import StorageFailed
 
-from .confine import start
-from .extractor import MARK, NOTHING, STORAGE
+from .confine import start_program
+from .extractor import MARK, NOTHING, STOPS_THE_RUN
 from .wire import Extracted, Job, Orders, Outbox, Receiver, frame
 
 CHUNK_MEMBERS, CHUNK_BYTES = 32, 4_000_000  # of jobs that are sent at once
@@ -38,7 +38,7 @@ TICK = 0.5  # seconds
 BYTES_PER_SECOND = 5_000_000  # a member may take a second more for each of these
 DEATHS = 2  # after which a member is given up
 IDLE_DEATHS = 20  # extractors in a row that end before they read anything
-PROGRAM = "app.sandbox.extractor"
+EXTRACTOR = "app.sandbox.extractor"
 
 
 class ExtractorsFail(RuntimeError):
@@ -107,7 +107,7 @@ class Pool:
 
     def __init__(self, archive: int, staging: int, settings: PoolSettings) -> None:
         self.archive, self.staging, self.settings = archive, staging, settings
-        self.seen: defaultdict[int, set[int]] = defaultdict(set)
+        self.known_inside: defaultdict[int, set[int]] = defaultdict(set)
         self.given_up: defaultdict[int, dict[int, str]] = defaultdict(dict)
         self.deaths: Counter[tuple[int, int]] = Counter()
         self.idle_deaths = 0
@@ -132,7 +132,7 @@ class Pool:
         self.selector.close()
 
     def results(
-        self, archive: Archive, members: Iterable[Member], seen: dict[int, set[int]]
+        self, archive: Archive, members: Iterable[Member], known_inside: dict[int, set[int]]
     ) -> Iterator[Extracted | None]:
         """What became of these members of an archive, in their order.
 
@@ -140,7 +140,7 @@ class Pool:
 
         Parameters
         ----------
-        seen
+        known_inside
             By index of a ZIP inside: the inner numbers that an earlier run catalogued.
 
         Raises
@@ -149,7 +149,7 @@ class Pool:
             An extractor could not read or write the disk.
         """
         self.members, self.total = archive.member_count, archive.total_size
-        self.seen.update(seen)
+        self.known_inside.update(known_inside)
         source = iter(members)
         while True:
             self._feed(source)
@@ -200,7 +200,7 @@ class Pool:
         jobs = [
             Job(
                 member,
-                sorted(self.seen.get(member.index, ())),
+                sorted(self.known_inside.get(member.index, ())),
                 self.given_up.get(member.index, {}),
                 self.members,
                 self.total,
@@ -254,13 +254,13 @@ class Pool:
 
     def _take(self, child: Child) -> None:
         for extracted in child.receiver.members():
-            if extracted.outcome == STORAGE:
+            if extracted.outcome == STOPS_THE_RUN:
                 raise StorageFailed(extracted.reason, **extracted.facts)
             self.idle_deaths = 0
             self.arrived[extracted.index].append(extracted)
             self.held += extracted.weight
             if extracted.inner:
-                self.seen[extracted.index].add(extracted.inner)
+                self.known_inside[extracted.index].add(extracted.inner)
                 self.members += 1
                 self.total += extracted.size
             else:
@@ -279,7 +279,7 @@ class Pool:
                 yield extracted
                 if not extracted.inner:
                     del self.arrived[extracted.index]
-                    self.seen.pop(extracted.index, None)
+                    self.known_inside.pop(extracted.index, None)
                     self.order.popleft()
 
     def _check_sign(self, child: Child, elapsed: float) -> None:
@@ -324,7 +324,7 @@ class Pool:
             os.ftruncate(mark_fd, MARK.size)
             mark = mmap.mmap(mark_fd, MARK.size)
             mark[:] = MARK.pack(NOTHING, 0, 0)
-            process = start(PROGRAM, (self.archive, self.staging, mark_fd))
+            process = start_program(EXTRACTOR, (self.archive, self.staging, mark_fd))
         except OSError:
             os.close(mark_fd)
             raise

@@ -1,4 +1,4 @@
-"""What a pool and its extractors tell each other, in frames of MessagePack.
+"""What a pool and its extractors send each other, in frames of MessagePack.
 
 The child parses hostile bytes, so nothing it sends is ever executed, and what is not of these
 types is refused. A series' members repeat what they hang under: it is sent when it changes.
@@ -30,7 +30,7 @@ PIECES = 1_024  # the most that one call writes (IOV_MAX)
 
 
 class Orders(Record, frozen=True):
-    """An extractor's settings, told once; see `pool.PoolSettings`."""
+    """An extractor's settings, sent once; see `pool.PoolSettings`."""
 
     archive: int  # file descriptor
     staging: int  # file descriptor of the folder
@@ -46,7 +46,7 @@ class Job(Record, frozen=True):
     """One member to read; a repeated job names what of a ZIP inside is known already."""
 
     member: Member
-    seen: list[int]  # inner numbers that were reported before
+    known_inside: list[int]  # inner numbers that were catalogued or reported before
     given_up: dict[int, str]  # inner number -> the reason code of a member that ends its reader
     members: int  # in the archive and in the ZIPs inside, so far
     total: int  # bytes of those, unpacked
@@ -174,21 +174,21 @@ class Sender:
     def __init__(self) -> None:
         self.lineage: Lineage | None = None  # the one sent last
 
-    def frame(self, told: Extracted) -> tuple[bytes, bytes]:
+    def frame(self, extracted: Extracted) -> tuple[bytes, bytes]:
         """In two pieces, since putting megabytes of contours together copies them."""
-        header = told.header
+        header = extracted.header
         lineage = header.lineage if header and header.lineage is not self.lineage else None
         self.lineage = lineage or self.lineage
         body = _pack(
             _Message(
-                told.index,
-                told.inner,
-                told.name,
-                told.size,
-                told.sha256,
-                told.outcome,
-                told.reason,
-                told.facts,
+                extracted.index,
+                extracted.inner,
+                extracted.name,
+                extracted.size,
+                extracted.sha256,
+                extracted.outcome,
+                extracted.reason,
+                extracted.facts,
                 lineage,
                 header.instance if header else None,
                 header.image if header else None,

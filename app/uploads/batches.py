@@ -40,7 +40,7 @@ from .claims import LEASE, LostRun, Run, patiently
 from .log import Log
 from .progress import Progress
 
-MEMBERS, BYTES, SECONDS = 1_000, 8_000_000, 1.0  # the most of one batch
+MOST_MEMBERS, MOST_BYTES, MOST_SECONDS = 1_000, 8_000_000, 1.0  # the most of one batch
 LAST_MEMBERS = 100  # of the last batch, for which no extractor works any more
 
 logger = logging.getLogger(__name__)
@@ -51,19 +51,19 @@ def gather(
 ) -> Iterator[list[Extracted]]:
     """Batches by number, by bytes of contours, and by time, so that the bar moves."""
     batch: list[Extracted] = []
-    weight, most, begun = 0, MEMBERS, time.monotonic()
+    weight, most, begun = 0, MOST_MEMBERS, time.monotonic()
     for extracted in results:
         run.check()
-        progress.tell()
+        progress.show()
         if extracted:
             batch.append(extracted)
             weight += extracted.weight
             progress.extracted += not extracted.inner
             # How many more there are in a ZIP inside is not known.
-            most = MEMBERS if extracted.inner else _size(progress)
+            most = MOST_MEMBERS if extracted.inner else _size(progress)
         extracted = None  # only the batch holds it
-        late = time.monotonic() - begun > SECONDS
-        full = len(batch) >= most or weight >= BYTES
+        late = time.monotonic() - begun > MOST_SECONDS
+        full = len(batch) >= most or weight >= MOST_BYTES
         if batch and (late or full):
             yield batch
             batch, weight, begun = [], 0, time.monotonic()
@@ -74,7 +74,7 @@ def gather(
 def _size(progress: Progress) -> int:
     """Smaller towards the end, so that little is left to write when all is read."""
     left = progress.total - progress.extracted
-    return min(MEMBERS, max(LAST_MEMBERS, left // 2))
+    return min(MOST_MEMBERS, max(LAST_MEMBERS, left // 2))
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from app.models import (
 )
 from app.wording import counted, listed
 
-SHOWN = 200  # series
+SERIES_SHOWN = 200  # series
 NO_IMAGES = ("AU", "DOC", "ECG", "KO", "PLAN", "PR", "REG", "RTPLAN", "RTRECORD", "RTSTRUCT", "SR")
 
 
@@ -119,12 +119,12 @@ def changes(upload: DICOMFile) -> Changes:
     """What this upload brought, in the catalogue's order; a fixed number of queries."""
     counts = _counts(upload)
     shown = list(
-        DICOMSeries.objects.filter(pk__in=sorted(counts)[:SHOWN])
+        DICOMSeries.objects.filter(pk__in=sorted(counts)[:SERIES_SHOWN])
         .select_related("dicom_study__patient")
         .order_by("dicom_study__patient", "dicom_study", "series_number", "pk")
     )
     is_new = _origin(upload, shown)
-    tree = Changes(more=max(len(counts) - SHOWN, 0))
+    tree = Changes(more=max(len(counts) - SERIES_SHOWN, 0))
     for series in shown:
         added, replaced = counts[series.pk]
         tree.add(SeriesChange(series, series.pk in is_new.series, added, replaced), is_new)

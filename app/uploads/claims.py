@@ -93,7 +93,7 @@ class Run:
 
     def note(self, message: str, level: str = "info") -> None:
         """Add a line to the log, to be written with the next change of the row."""
-        self.log.note(self.stage, message, level)
+        self.log.add(self.stage, message, level)
 
     def end(self, status: Status, message: str = "", **values: Any) -> None:
         """The last write: give the row back."""

@@ -20,7 +20,7 @@ GONE = Comparison(why_not="catalogued_gone")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DifferingAttribute:
     """One attribute as the page shows it."""
 
     name: str
@@ -36,16 +36,19 @@ class Conflict:
     comparison: Comparison
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[DifferingAttribute]:
         shown = self.comparison.differences[:VALUES]
-        return [Line(one.name, _shown(one, one.catalogued), _shown(one, one.new)) for one in shown]
+        return [
+            DifferingAttribute(one.name, _shown(one, one.catalogued), _shown(one, one.new))
+            for one in shown
+        ]
 
     @property
     def more(self) -> int:
         return max(len(self.comparison.differences) - VALUES, 0)
 
     @property
-    def note(self) -> str:
+    def remark(self) -> str:
         """What the list of differences does not say."""
         if self.comparison.why_not:
             return sentence(self.comparison.why_not)

@@ -55,18 +55,30 @@ def run_upload(
 
     Raises
     ------
-    Exception
-        What nobody expected; the upload is Failed by then.
+    UnexpectedFailure
+        A bug; the upload is Failed by then.
     """
-    run = claims.claim(pk, task_id, shutting_down)
-    if run is None:
-        return False
-    with claims.Heartbeat(run):
-        try:
+    run = None
+    try:
+        run = claims.claim(pk, task_id, shutting_down)
+        if run is None:
+            return False
+        with claims.Heartbeat(run):
             _run(run, Progress(report))
-        except LostRun:
-            logger.warning("Upload %s: another run has taken over", pk)
+    except LostRun:
+        logger.warning("Upload %s: another run has taken over", pk)
+    # A bug must be seen, but the row not stay in progress for ever; and neither the table of
+    # results nor a log is a place for what an exception may quote.
+    except Exception as error:
+        if run:
+            with suppress(LostRun):
+                _fail(run, "unexpected", sentence("unexpected"))
+        raise UnexpectedFailure(type(error).__name__).with_traceback(error.__traceback__) from None
     return True
+
+
+class UnexpectedFailure(Exception):
+    """A bug ended a run; the message is the class of the exception alone."""
 
 
 def _run(run: Run, progress: Progress) -> None:
@@ -81,12 +93,6 @@ def _run(run: Run, progress: Progress) -> None:
     except (OperationalError, InterfaceError) as error:
         code = claims.disk_reason(error) or "database_away"
         _fail(run, code, _why(StorageFailed(code), progress))
-    except LostRun:
-        raise
-    # Anything else is a bug: the row must not stay in progress for ever, and the bug be seen.
-    except Exception:
-        _fail(run, "unexpected", sentence("unexpected"))
-        raise
 
 
 def _import_through_outages(run: Run, progress: Progress) -> None:
@@ -110,18 +116,18 @@ def _import_through_outages(run: Run, progress: Progress) -> None:
 def _import(run: Run, progress: Progress, keeps_bytes: bool) -> None:
     upload = DICOMFile.objects.get(pk=run.upload)
     progress.floor = upload.percent
-    progress.tell("Reading the ZIP's list of contents")
+    progress.show("Reading the ZIP's list of contents")
     with opened(upload) as file, _staging(run) as staging:
         # The extractors start while the archive's list of contents is read.
         with Pool(file.fileno(), staging.fd, pool_settings()) as pool:
             archive = open_archive(file, archive_limits())
-            done, seen = _ledger(upload)
-            _initialize(run, progress, archive, done, seen)
+            done, done_inside = _ledger(upload)
+            _initialize(run, progress, archive, done, done_inside)
             waiting = (member for member in archive.members() if member.index not in done)
             replaces = settings.ICON_ON_CONFLICT == "replace"
             source = Source(upload.pk, run.started, replaces, upload.use_versions)
             storing = Storing(run, source, staging, progress, keeps_bytes)
-            for members in gather(pool.results(archive, waiting, seen), run, progress):
+            for members in gather(pool.results(archive, waiting, done_inside), run, progress):
                 storing.store(members)
                 del members  # they may hold many megabytes of contours, as the next ones will
         _clean_up(run, staging, progress)
@@ -167,19 +173,19 @@ def _staging(run: Run) -> Iterator[Staging]:
 def _ledger(upload: DICOMFile) -> tuple[set[int], dict[int, set[int]]]:
     """What earlier runs catalogued: whole members, and parts of ZIPs inside."""
     done: set[int] = set()
-    seen: defaultdict[int, set[int]] = defaultdict(set)
+    done_inside: defaultdict[int, set[int]] = defaultdict(set)
     # Django closes PostgreSQL's cursor without translating the error of a server that has gone.
     with connection.wrap_database_errors:
         for index, inner in upload.members.values_list("index", "inner").iterator():
             if inner:
-                seen[index].add(inner)
+                done_inside[index].add(inner)
             else:
                 done.add(index)
-    return done, seen
+    return done, done_inside
 
 
 def _initialize(
-    run: Run, progress: Progress, archive: Archive, done: set[int], seen: dict[int, set[int]]
+    run: Run, progress: Progress, archive: Archive, done: set[int], done_inside: dict[int, set[int]]
 ) -> None:
     known = len(done)
     progress.total = archive.member_count
@@ -191,7 +197,7 @@ def _initialize(
         Stage.INITIALIZE,
         _opening(archive, known),
         percent=progress.percent,
-        member_count=archive.member_count + sum(map(len, seen.values())),
+        member_count=archive.member_count + sum(map(len, done_inside.values())),
     )
 
 
@@ -215,14 +221,14 @@ def _opening(archive: Archive, known: int) -> str:
 
 def _clean_up(run: Run, staging: Staging, progress: Progress) -> None:
     run.write(Stage.CLEANUP, percent=90)
-    progress.tell("Making the files durable")
+    progress.show("Making the files durable")
     staging.sync(settings.ICON_FSYNC, [])
     staging.remove()
 
 
 def _finalize(run: Run, progress: Progress) -> None:
     run.write(Stage.FINALIZE, percent=95)
-    progress.tell("Writing the result")
+    progress.show("Writing the result")
     upload = DICOMFile.objects.get(pk=run.upload)
     if upload.files_done != upload.member_count:
         raise RuntimeError("The ledger does not add up")

@@ -12,8 +12,8 @@ from app.models import LOG_LINES, Outcome
 from app.reasons import sentence
 from app.wording import counted
 
-FAILURES = 200  # that get a line each; the ledger has them all
-WARNINGS = 100  # that get a line
+FAILURE_LINES = 200  # that get a line each; the ledger has them all
+WARNING_LINES = 100  # that get a line
 
 
 class Line(TypedDict, total=False):
@@ -43,8 +43,8 @@ class Log:
     def copy(self) -> "Log":
         return Log(self.lines)
 
-    def note(self, stage: str, message: str, level: str = "info") -> None:
-        self._add(Line(level=level, stage=stage, message=message))
+    def add(self, stage: str, message: str, level: str = "info") -> None:
+        self._append(Line(level=level, stage=stage, message=message))
 
     def note_entries(self, stage: str, entries: Iterable[Entry]) -> None:
         """What of a batch is worth a line."""
@@ -63,7 +63,7 @@ class Log:
         """Say how many of the failed files have no line."""
         if (more := failed - self.failures) > 0:
             text = f"{counted(more, 'more file')} failed; the list of files has them"
-            self.note(stage, text, "error")
+            self.add(stage, text, "error")
 
     def closed(self) -> list[Line]:
         """The lines of a processing that is over; the next one counts anew."""
@@ -73,20 +73,20 @@ class Log:
         return lines
 
     def _fail(self, stage: str, message: str) -> None:
-        if self.failures < FAILURES:
-            self._add(Line(level="error", stage=stage, message=message, files=1))
+        if self.failures < FAILURE_LINES:
+            self._append(Line(level="error", stage=stage, message=message, files=1))
             self.failures += 1
 
     def _warn(self, stage: str, text: str, files: int) -> None:
         line = self.warned.get(text)
-        if line is None and len(self.warned) < WARNINGS:
+        if line is None and len(self.warned) < WARNING_LINES:
             line = self.warned[text] = Line(level="warning", stage=stage, files=0)
-            self._add(line)
+            self._append(line)
         if line is not None:
             line["files"] += files
             line["message"] = f"{text} ({counted(line['files'], 'file')})"
 
-    def _add(self, line: Line) -> None:
+    def _append(self, line: Line) -> None:
         if len(self.lines) < LOG_LINES:
             line["at"] = timezone.now().isoformat(timespec="seconds")
             self.lines.append(line)

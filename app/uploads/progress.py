@@ -8,7 +8,7 @@ from app.models import Stage
 from app.wording import counted
 
 Report = Callable[[int, str], None]  # percent, step
-SECONDS = 0.5  # between two reports
+REPORT_SECONDS = 0.5  # between two reports
 EXTRACTED, PROCESSED = 20, 60  # percent of the bar
 
 
@@ -35,9 +35,9 @@ class Progress:
     def stage(self) -> Stage:
         return Stage.EXTRACT if self.percent < 30 else Stage.PROCESS
 
-    def tell(self, step: str = "") -> None:
+    def show(self, step: str = "") -> None:
         """Report, unless that was done just now."""
-        if time.monotonic() - self.reported >= SECONDS:
+        if time.monotonic() - self.reported >= REPORT_SECONDS:
             step = step or f"{self.processed:,} of {counted(self.total, 'file')} filed"
             self.report(self.percent, step)
             self.reported = time.monotonic()

@@ -12,8 +12,10 @@ from datetime import timedelta
 
 from celery.result import AsyncResult
 from celery_progress.backend import PROGRESS_STATE, Progress
+from django.db import DatabaseError, InterfaceError
 from django.urls import reverse
 from django.utils import timezone
+from kombu.exceptions import DecodeError
 
 from app.models import DICOMFile, Outcome, Stage, Status
 from app.reasons import PROCESS_AGAIN, PROCESS_NOW
@@ -38,7 +40,12 @@ ICONS = {
 }
 STAGE_WORDS = {"done": " (done)", "stopped": " (stopped here)", "failed": " (stopped here)"}
 
-LONG = timedelta(seconds=60)  # for the first in the queue to wait while nothing is in progress
+UNREADABLE_RESULT = (
+    *(DatabaseError, InterfaceError, DecodeError),
+    *(LookupError, TypeError, ValueError),
+)
+
+LONG_WAIT = timedelta(seconds=60)  # for the first in the queue to wait while nothing is in progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +300,7 @@ def _queue_places() -> dict[int, int]:
 
 def _waiting(upload: DICOMFile, place: int) -> str:
     queued = upload.queued_at
-    long = place == 1 and queued is not None and timezone.now() - queued > LONG
+    long = place == 1 and queued is not None and timezone.now() - queued > LONG_WAIT
     if long and not DICOMFile.objects.in_progress().exists():
         return "Waiting for a worker. If this lasts, ask the administrator whether one runs"
     return f"Waiting for its turn: number {place} in the queue"
@@ -308,8 +315,8 @@ def _task_report(task_id: str) -> tuple[int, str]:
         if info["state"] != PROGRESS_STATE:
             return 0, ""
         return min(int(info["progress"]["percent"]), 99), info["progress"].get("description", "")
-    # A result backend may be anything, away, or emptied, and fails in its own ways. The row
+    # The table of results may be away, emptied, or hold what another program wrote. The row
     # already says what is true, so nothing that is wrong there may take the page down.
-    except Exception as error:
+    except UNREADABLE_RESULT as error:
         logger.warning("Task progress could not be read: %s", type(error).__name__)
         return 0, ""

@@ -212,7 +212,7 @@ def test_a_version_superseded_again_keeps_its_file(import_zip, processed_root, s
 def test_many_files_go_a_chunk_at_a_time(
     import_zip, processed_root, monkeypatch, django_assert_max_num_queries
 ):
-    monkeypatch.setattr(removal, "CHUNK", 20)
+    monkeypatch.setattr(removal, "DELETED_AT_ONCE", 20)
     import_zip(*images(*range(50)))
     with django_assert_max_num_queries(70):
         removal.delete(Patient.objects.get())

@@ -34,7 +34,7 @@ RUN = """
 import sys, django
 django.setup()
 from app.uploads import batches, ingest
-batches.MEMBERS = 15
+batches.MOST_MEMBERS = 15
 ingest.run_upload(int(sys.argv[1]))
 """
 IMAGES = [ct_image(SOPInstanceUID=uid(2, 1, number)) for number in range(40)]
@@ -214,8 +214,8 @@ def test_a_full_disk_stops_the_run_and_one_press_resumes_it(
     small_disk, upload_zip, processed_root, monkeypatch
 ):
     """The room that was checked at the start is taken by somebody else in the meantime."""
-    monkeypatch.setattr(batches, "MEMBERS", 5)
-    monkeypatch.setattr(progress, "SECONDS", 0)
+    monkeypatch.setattr(batches, "MOST_MEMBERS", 5)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0)
     small_disk(210_000_000)
     data = [ct_image(SOPInstanceUID=uid(3, n), after=bytes(1_000_000)) for n in range(200)]
     upload = upload_zip(*data)
@@ -259,8 +259,8 @@ def test_a_read_only_disk_stops_the_run_and_one_press_resumes_it(
 @pytest.fixture
 def half_done(upload_zip, monkeypatch) -> DICOMFile:
     """An upload whose run ended at once, after some batches, with more of it staged."""
-    monkeypatch.setattr(batches, "MEMBERS", 7)
-    monkeypatch.setattr(progress, "SECONDS", 0)
+    monkeypatch.setattr(batches, "MOST_MEMBERS", 7)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0)
     upload = upload_zip(*MEMBERS)
 
     def cut(percent: int, step: str) -> None:

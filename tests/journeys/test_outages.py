@@ -156,8 +156,8 @@ STEPS = ("Reading the ZIP", "0 of 2 files", "1 of 2 files", "Making the files", 
 
 def test_a_run_that_loses_its_connection_goes_on(postgres, upload_zip, monkeypatch):
     """At any step, not only while a batch is written."""
-    monkeypatch.setattr(progress, "SECONDS", 0)
-    monkeypatch.setattr(batches, "MEMBERS", 1)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(batches, "MOST_MEMBERS", 1)
     with default_database(postgres):
         for number, at in enumerate(STEPS):
             upload = upload_zip(*(ct_image(SOPInstanceUID=uid(7, number, n)) for n in range(2)))

@@ -121,7 +121,7 @@ def deadlocks() -> int:
 @pytest.mark.database
 def test_runs_at_once_over_shared_objects_are_exact(upload_zip, settings, monkeypatch):
     settings.ICON_EXTRACTORS = 1
-    monkeypatch.setattr(batches, "MEMBERS", 10)
+    monkeypatch.setattr(batches, "MOST_MEMBERS", 10)
     uploads = [upload_zip(*members(number)) for number in range(2 * RUNS)]
     before = deadlocks()
     with ThreadPoolExecutor(RUNS) as threads:

@@ -127,7 +127,7 @@ def has_extractors(worker: Service) -> bool:
 
 
 def test_kills_of_extractors_change_no_outcome(upload_zip, archive, processed_root, monkeypatch):
-    monkeypatch.setattr(progress, "SECONDS", 0.1)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0.1)
     upload = upload_zip(archive)
     kills = []
 

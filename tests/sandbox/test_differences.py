@@ -64,7 +64,7 @@ def test_what_cannot_be_compared_says_so_and_leaves_the_others(tmp_path, catalog
 
 
 def test_who_takes_too_long_is_ended(tmp_path, catalogued, monkeypatch):
-    monkeypatch.setattr(differences, "SECONDS", 0.01)
+    monkeypatch.setattr(differences, "COMPARING_SECONDS", 0.01)
     archive = zip_of(tmp_path / "a.zip", ct_image())
     (found,) = compared(archive, Pair(0, 0, str(catalogued)))
     assert found.why_not == "comparing_took_long"
@@ -106,18 +106,18 @@ def test_padding_is_no_difference(import_zip):
     upload = conflict(import_zip, other)
     (found,) = conflicts(upload, upload.members.all())
     assert found.lines == []
-    assert found.note == "Both say the same; they differ only in how they are written."
+    assert found.remark == "Both say the same; they differ only in how they are written."
 
 
 def test_without_the_kept_zip_there_is_nothing_to_compare(import_zip):
     upload = conflict(import_zip, ct_image(SOPInstanceUID=uid(4, 0), WindowCenter="1"))
     Path(upload.file.path).unlink()
     (found,) = conflicts(upload, upload.members.all())
-    assert "no longer on the server" in found.note
+    assert "no longer on the server" in found.remark
 
 
 def test_what_was_deleted_since_is_not_compared(import_zip):
     upload = conflict(import_zip, ct_image(SOPInstanceUID=uid(4, 0), WindowCenter="1"))
     upload.members.get().instance.delete()
     (found,) = conflicts(upload, upload.members.all())
-    assert found.note == "What was catalogued has been deleted since."
+    assert found.remark == "What was catalogued has been deleted since."

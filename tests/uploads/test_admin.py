@@ -249,7 +249,7 @@ def test_an_upload_in_progress_cannot_be_deleted_and_you_are_told(staff_client, 
 
 
 def test_more_than_a_form_can_carry_is_not_deleted(staff_client, monkeypatch):
-    monkeypatch.setattr("app.catalogue.admin.AT_ONCE", 1)
+    monkeypatch.setattr("app.catalogue.admin.CHOSEN_AT_ONCE", 1)
     uploads = [DICOMFile.objects.create(original_name=f"{n}.zip", file="x") for n in range(2)]
     for action in ("delete_selected_uploads", "remove_kept_zips"):
         response = act(staff_client, action, *uploads, post="yes")

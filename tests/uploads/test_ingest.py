@@ -382,7 +382,7 @@ def test_a_zip_inside_whose_member_failed_is_opened_again(import_zip, tmp_path):
 
 
 def test_a_stopped_run_goes_on_where_it_stopped(upload_zip, monkeypatch):
-    monkeypatch.setattr(batches, "MEMBERS", 5)
+    monkeypatch.setattr(batches, "MOST_MEMBERS", 5)
     upload = upload_zip(*(image(number) for number in range(1, 21)))
     asked = iter([False] * 12)
     ingest.run_upload(upload.pk, shutting_down=lambda: next(asked, True))
@@ -438,8 +438,8 @@ def test_a_value_that_the_database_refuses_costs_only_its_member(import_zip, ref
 
 
 def test_the_bar_never_falls(upload_zip, monkeypatch):
-    monkeypatch.setattr(progress, "SECONDS", 0)
-    monkeypatch.setattr(batches, "MEMBERS", 3)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(batches, "MOST_MEMBERS", 3)
     told: list[int] = []
     upload = upload_zip(*(image(number) for number in range(1, 30)))
     ingest.run_upload(upload.pk, report=lambda percent, step: told.append(percent))
@@ -466,7 +466,7 @@ def test_no_control_character_reaches_a_row(import_zip):
 
 
 def test_a_duplicate_whose_object_is_deleted_at_that_moment_is_filed_again(import_zip, monkeypatch):
-    monkeypatch.setattr(batches, "MEMBERS", 1)
+    monkeypatch.setattr(batches, "MOST_MEMBERS", 1)
     images = [image(number) for number in range(1, 5)]
     import_zip(*images)
     look, found = writing.duplicates, []

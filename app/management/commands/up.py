@@ -27,7 +27,7 @@ from icon.processes import Child, stop
 
 ADMIN = "admin"
 SCHEME = "redis+socket://"
-LOCK_SECONDS = 3  # the broker of an ICON that was killed needs a moment to end
+ONLY_ONE_SECONDS = 3  # the broker of an ICON that was killed needs a moment to end
 BROKER_SECONDS = 30  # to read what it kept
 STOP_SECONDS = 20  # the worker stops at the end of a batch
 NOWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -95,7 +95,7 @@ class Command(BaseCommand):
 def only_one(var: Path) -> Iterator[IO[str]]:
     """Hold the lock of this data folder, or end with a sentence."""
     with (var / "up.lock").open("w") as lock:
-        end = time.monotonic() + LOCK_SECONDS
+        end = time.monotonic() + ONLY_ONE_SECONDS
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
