@@ -219,6 +219,48 @@ def test_a_run_whose_server_goes_away_after_the_ledger_was_read_goes_on(
     assert (upload.processing_status, upload.imported_count) == (Status.COMPLETED, 1)
 
 
+def test_a_batch_whose_commit_got_no_answer_is_noted_as_any_other(
+    postgres, upload_zip, monkeypatch
+):
+    """The server commits and goes away: the ledger has the batch, and so has the log."""
+    lose_answer(monkeypatch)
+    with default_database(postgres):
+        kept = ct_image(SOPInstanceUID=uid(9, 1), SOPClassUID=None)
+        upload = upload_zip(kept, ct_image(StudyInstanceUID=None))
+        with connection.execute_wrapper(watch_batches):
+            assert ingest.run_upload(upload.pk)
+        upload.refresh_from_db()
+        lines = {line["level"]: line["message"] for line in upload.processing_log_data}
+    assert committed == ["lost"]
+    assert (upload.imported_count, upload.failed_count) == (1, 1)
+    assert "SOP Class UID is missing" in lines["warning"]
+    assert "Study Instance UID is missing" in lines["error"]
+
+
+committed: list[str] = []  # what became of the commit of a batch
+
+
+def watch_batches(execute, sql, *rest):
+    if "warning_count" in sql and sql.startswith("UPDATE") and not committed:
+        committed.append("next")
+    return execute(sql, *rest)
+
+
+def lose_answer(monkeypatch) -> None:
+    """Let the connection go right after the commit of the first batch."""
+    committed.clear()
+    commit = psycopg.Connection.commit
+
+    def commit_and_lose(kept: psycopg.Connection) -> None:
+        commit(kept)
+        if committed == ["next"]:
+            committed[:] = ["lost"]
+            lose_connection_of_another(kept)
+            raise psycopg.OperationalError
+
+    monkeypatch.setattr(psycopg.Connection, "commit", commit_and_lose)
+
+
 def lose_connection_of_another(kept: psycopg.Connection) -> None:
     with psycopg.connect(kept.info.dsn) as other:
         other.execute("SELECT pg_terminate_backend(%s, 10000)", [kept.info.backend_pid])

@@ -19,7 +19,8 @@ from app.models import (
     RTStructureROI,
     Status,
 )
-from app.uploads import batches, claims, ingest, progress
+from app.reasons import sentence
+from app.uploads import batches, claims, ingest, log, progress
 from tests.conftest import process
 from tests.making.objects import (
     Raw,
@@ -394,6 +395,35 @@ def test_a_stopped_run_goes_on_where_it_stopped(upload_zip, monkeypatch):
     process(upload)
     assert upload.outcomes["imported"] == upload.member_count == 20
     assert upload.percent >= before
+
+
+def test_the_log_counts_warnings_and_failures_over_all_runs_of_an_upload(upload_zip, monkeypatch):
+    monkeypatch.setattr(batches, "MOST_MEMBERS", 5)
+    monkeypatch.setattr(log, "FAILURE_LINES", 2)
+    members = [ct_image(SOPInstanceUID=uid(2, 1, number), SOPClassUID=None) for number in range(16)]
+    lost = [ct_image(StudyInstanceUID=None)] * 4
+    upload = upload_zip(*lost[:2], *members, *lost[2:])
+    asked = iter([False] * 12)
+    ingest.run_upload(upload.pk, shutting_down=lambda: next(asked, True))
+    process(upload)
+    assert (upload.imported_count, upload.failed_count) == (16, 4)
+    assert len(told(upload, "info")) > 3  # it was stopped, and went on
+    assert told(upload, "warning") == [f"{sentence('sop_class_missing')} (16 files)"]
+    *failures, more = told(upload, "error")
+    assert len(failures) == 2
+    assert more == "2 more files failed; the list of files has them"
+
+
+def test_the_log_counts_anew_when_an_upload_is_processed_again(import_zip):
+    upload = import_zip(ct_image(SOPClassUID=None), ct_image(StudyInstanceUID=None))
+    claims.queue([upload.pk])
+    process(upload)
+    assert told(upload, "warning") == [f"{sentence('sop_class_missing')} (1 file)"]
+    assert len(told(upload, "error")) == 2  # once in each processing
+
+
+def told(upload: DICOMFile, level: str) -> list[str]:
+    return [line["message"] for line in upload.processing_log_data if line["level"] == level]
 
 
 def test_a_run_that_was_taken_over_writes_nothing_more(upload_zip):

@@ -1,0 +1,49 @@
+import os
+import time
+
+import pytest
+from msgspec import msgpack
+
+from app.sandbox.once import Answers, ask
+from tests.making.program import Reply, Words
+
+
+@pytest.fixture
+def question(tmp_path):
+    """Ask a program to do what these words say; what it replied, and whether in time."""
+    file = tmp_path / "file"
+    file.write_bytes(b"what is in the file")
+    descriptor = os.open(file, os.O_RDONLY)
+
+    def put(*words: str, seconds: float = 30) -> tuple[list[str], bool]:
+        orders = Words(list(words), descriptor)
+        answers: Answers = ask(
+            "tests.making.program", orders, [descriptor], seconds=seconds, memory=500_000_000
+        )
+        replies = [msgpack.decode(frame, type=Reply).text for frame in answers.frames]
+        return replies, answers.in_time
+
+    yield put
+    os.close(descriptor)
+
+
+def test_a_program_answers_in_order_whatever_its_libraries_print(question):
+    assert question("one", "print", "two") == (["one", "two"], True)
+
+
+def test_a_program_has_the_descriptors_that_it_was_given(question):
+    assert question("read") == (["what is in the file"], True)
+
+
+def test_a_program_may_use_so_much_memory(question):
+    assert question("memory") == (["500000000"], True)
+
+
+def test_a_program_that_takes_too_long_is_ended_and_what_it_said_counts(question):
+    begun = time.monotonic()
+    assert question("one", "sleep", "two", seconds=1.5) == (["one"], False)
+    assert time.monotonic() - begun < 10
+
+
+def test_of_a_program_that_dies_what_it_said_counts(question):
+    assert question("one", "die", "two") == (["one"], True)
