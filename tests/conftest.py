@@ -289,15 +289,16 @@ def running_postgres() -> Iterator[tuple[str, Service]]:
 
 
 class default_database:
-    """Another default database, with its tables."""
+    """Another default database, with its tables: all, or those of one migration of the app."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, migration: str = "") -> None:
         self.other = ConnectionHandler({"default": database(url)})["default"]
+        self.target = ["app", migration] if migration else []
 
     def __enter__(self) -> None:
         self.kept, connections["default"] = connections["default"], self.other
         connections.settings["default"] = self.other.settings_dict  # for other threads
-        call_command("migrate", verbosity=0)
+        call_command("migrate", *self.target, verbosity=0)
 
     def __exit__(self, *exception: object) -> None:
         self.other.close()
@@ -306,14 +307,20 @@ class default_database:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def either_database(request, transactional_db, tmp_path) -> Iterator[None]:
-    """Another database in place of the tests' own, also for the processes that a test starts."""
+def either_url(request, tmp_path) -> Iterator[str]:
+    """The URL of a database without any tables."""
     if request.param == "postgresql":
-        with running_postgres() as (url, _), default_database(url):
-            yield
+        with running_postgres() as (url, _):
+            yield url
     else:
-        with default_database(f"sqlite:///{tmp_path}/icon.sqlite3"):
-            yield
+        yield f"sqlite:///{tmp_path}/icon.sqlite3"
+
+
+@pytest.fixture
+def either_database(either_url, transactional_db) -> Iterator[None]:
+    """Another database in place of the tests' own, also for the processes that a test starts."""
+    with default_database(either_url):
+        yield
 
 
 # ICON's own processes

@@ -1,0 +1,110 @@
+"""A catalogue of the first migration, with an import under way, goes on with today's code."""
+
+import hashlib
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.urls import reverse
+from django.utils import timezone
+
+from app import tasks
+from app.catalogue.filing import STAGING
+from app.dicom.headers import read_header
+from app.health.verify import verify
+from app.models import DICOMFile, DICOMInstance, Status
+from app.storage.paths import instance_path
+from app.uploads import ingest
+from tests.conftest import default_database
+from tests.making.objects import ct_image, rt_structure_set, uid, zip_of
+
+FIRST = "0001_initial"
+MEMBERS = [ct_image(SOPInstanceUID=uid(2, 1, number)) for number in range(4)]
+
+
+@pytest.fixture
+def first_catalogue(either_url, transactional_db):
+    """The tables of the first migration, and their models."""
+    with default_database(either_url, FIRST):
+        yield MigrationExecutor(connection).loader.project_state(("app", FIRST)).apps
+
+
+def filed(models, upload, number: int):
+    """A row as the first code wrote it, of an object with these bytes."""
+    data = MEMBERS[number]
+    header = read_header(data)
+    known = header.patient.unique_patient_id
+    patient, _ = models.get_model("app", "Patient").objects.get_or_create(
+        folder=known, unique_patient_id=known, patient_name=header.patient.patient_name
+    )
+    study, _ = models.get_model("app", "DICOMStudy").objects.get_or_create(
+        patient=patient, study_instance_uid=header.study.study_instance_uid
+    )
+    series, _ = models.get_model("app", "DICOMSeries").objects.get_or_create(
+        dicom_study=study, series_instance_uid=header.series.series_instance_uid, modality="CT"
+    )
+    sha256, sop = hashlib.sha256(data).hexdigest(), header.instance.sop_instance_uid
+    path = instance_path(known, study.study_instance_uid, series.series_instance_uid, sop)
+    instance = models.get_model("app", "DICOMInstance").objects.create(
+        dicom_series=series, sop_instance_uid=sop, modality="CT", size=len(data), sha256=sha256,
+        path=path, upload=upload,
+    )  # fmt: skip
+    models.get_model("app", "ArchiveMember").objects.create(
+        upload=upload, index=number, name=f"{number}.dcm", size=len(data), sha256=sha256,
+        outcome="imported", instance=instance,
+    )  # fmt: skip
+    return instance
+
+
+@pytest.fixture
+def begun(first_catalogue, processed_root, media_root, tmp_path) -> int:
+    """An import that died: one object in its place, one committed and staged, two not yet read."""
+    zip_of(tmp_path / "a.zip", *MEMBERS)
+    (media_root / "archives").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "a.zip").rename(media_root / "archives/a.zip")
+    upload = first_catalogue.get_model("app", "DICOMFile").objects.create(
+        file="archives/a.zip", original_name="a.zip", processing_status="in_progress",
+        run_id="gone", lease_until=timezone.now() - timedelta(hours=1), stage="process",
+        attempts=1, percent=50, member_count=4, imported_count=2,
+        date_processing_started=timezone.now() - timedelta(hours=2),
+        processing_log_data=[{"at": "2026-11-01T00:00:00+00:00", "level": "warning",
+                              "stage": "process", "message": "Something. (1 file)"}],
+    )  # fmt: skip
+    place = processed_root / filed(first_catalogue, upload, 0).path
+    place.parent.mkdir(parents=True)
+    place.write_bytes(MEMBERS[0])
+    filed(first_catalogue, upload, 1)
+    staging = processed_root / STAGING / str(upload.pk)
+    staging.mkdir(parents=True)
+    (staging / "1-0.dcm").write_bytes(MEMBERS[1])
+    (staging / "2-0.dcm").write_bytes(MEMBERS[2][:100])
+    return upload.pk
+
+
+def test_an_import_that_the_first_code_began_is_finished(begun, broker):
+    call_command("migrate", verbosity=0)
+    tasks.sweep()
+    assert ingest.run_upload(begun)
+    upload = DICOMFile.objects.get(pk=begun)
+    assert (upload.processing_status, upload.imported_count) == (Status.COMPLETED, 4)
+    assert upload.processing_log_data[0]["message"] == "Something. (1 file)"
+    assert all(instance.superseded == [] for instance in DICOMInstance.objects.all())
+    assert [violation.sentence for violation in verify()] == []
+
+
+def test_what_the_first_code_catalogued_can_be_looked_at_and_added_to(
+    begun, broker, upload_zip, client, django_user_model
+):
+    call_command("migrate", verbosity=0)
+    tasks.sweep()
+    assert ingest.run_upload(begun)
+    more = upload_zip(*MEMBERS[:2], rt_structure_set())
+    assert ingest.run_upload(more.pk)
+    more.refresh_from_db()
+    assert (more.duplicate_count, more.imported_count) == (2, 1)
+    client.force_login(django_user_model.objects.create_superuser("boss"))
+    for name in ("dicomfile", "patient", "dicomstudy", "dicomseries", "dicominstance"):
+        assert client.get(reverse(f"admin:app_{name}_changelist")).status_code == 200
+    assert client.get(reverse("upload_result", args=[begun])).status_code == 200
