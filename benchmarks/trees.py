@@ -64,6 +64,7 @@ def compare(
     names: list[str], folder: Path, scale: float, revision: str, pairs: int, most: int
 ) -> Iterator[tuple[str, list[Pair]]]:
     """The pairs of each corpus: at least `pairs`, and up to `most` while an interval is wide."""
+    folder.mkdir(parents=True, exist_ok=True)
     with (
         checkout(revision) as tree,
         tempfile.TemporaryDirectory(dir=folder, prefix="runs-") as scratch,
