@@ -75,6 +75,20 @@ def test_the_scanner_leaves_what_it_does_not_know(make):
     assert not assert_same_or_unusual(make(transfer_syntax=objects.BIG_ENDIAN))
 
 
+@pytest.mark.parametrize("group", [0x0008, 0x0009, 0x0020])
+def test_an_undefined_length_in_implicit_vr_ends_where_it_ends_for_pydicom(group):
+    """Also of a tag that the dictionary gives another VR, with a sequence nested in its item."""
+    item, open_end = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF), 0xFFFFFFFF
+    ends = struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    nested = struct.pack("<HHI", 0x0008, 0x1140, open_end) + item + ends
+    for tag in (0x1199, 0x3010, 0x1030):  # a sequence, a UID and a text, if of group 8
+        odd = struct.pack("<HHI", group, tag, open_end) + item + nested + ends
+        for make in (objects.ct_image, objects.rt_structure_set):
+            data = make(transfer_syntax=objects.IMPLICIT)
+            at = data.index(struct.pack("<HHI", 0x0010, 0x0010, 12))
+            assert_same_or_unusual(data[:at] + odd + data[at:])
+
+
 def test_the_scanner_reads_most_of_pydicoms_own_files():
     readable = [path.read_bytes() for path in pydicom_files()]
     readable = [data for data in readable if looks_like_dicom(data)]
