@@ -1,8 +1,8 @@
 """A ZIP archive's list of contents, checked once and then streamed.
 
 `zipfile` keeps the whole list in memory (0.75 kB a member), reads members that overlap without
-an error on Python before 3.11.8, and gives up on an archive for one bad entry. This reads the
-list (the central directory of APPNOTE.TXT, the ZIP specification) with `struct`, in pieces.
+an error on Python before 3.11.8, and refuses an archive for one bad entry. This reads the list
+(the central directory of APPNOTE.TXT, the ZIP specification) with `struct`, in pieces.
 """
 
 import os
@@ -36,7 +36,7 @@ MAX_32 = 0xFFFFFFFF
 MAX_OFFSET = 1 << 62  # so that the sum of two fits where a file's offset must
 END_WINDOW = END.size + MAX_16  # the end record and the longest comment
 ENTRY_MAX = ENTRY.size + 3 * MAX_16
-PIECE = 1 << 20  # bytes of the directory read at a time
+DIRECTORY_PIECE = 1 << 20  # bytes that are read at a time
 
 FLAG_ENCRYPTED = 0x0001
 FLAG_DESCRIPTOR = 0x0008  # the local header's sizes are in a descriptor behind the data
@@ -46,11 +46,13 @@ EXTRA_UNICODE_PATH = 0x7075
 UNICODE_PATH_ID = EXTRA_UNICODE_PATH.to_bytes(2, "little")
 UNIX_MAKERS = (3, 19)  # Unix and macOS put the file's mode into the external attributes
 
-# How many times larger the packed data can become: stored, and Deflate's 258 bytes for 2 bits.
-GROWTH = {0: 1, 8: 1032}
-MAX_BROKEN = 1000  # damage beyond that is not told from fraud
+STORED, DEFLATE, DEFLATE64, BZIP2, LZMA = 0, 8, 9, 12, 14  # compression methods, APPNOTE 4.4.5
+AES = 99  # in a method's place: the WinZip AE-x encryption
+# How many times larger the packed data can become; Deflate makes 258 bytes of 2 bits.
+GROWTH = {STORED: 1, DEFLATE: 1032}
+MAX_BROKEN = 1000  # with more, damage cannot be distinguished from fraud
 
-NAME_LENGTH = 1000  # characters of a name that are shown
+SHOWN_LENGTH = 1000  # characters of a name that are shown
 NOT_ONE_LINE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
@@ -81,8 +83,8 @@ class Member(NamedTuple):
     A named tuple, because building one costs a third of a frozen dataclass.
     """
 
-    index: int  # type: ignore[assignment]  # over tuple.index; position in the directory, from 0; directories count
-    name: str  # for people: one line, at most NAME_LENGTH characters
+    index: int  # type: ignore[assignment]  # hides tuple.index; position in the directory, from 0; directories count
+    name: str  # for people: one line, at most SHOWN_LENGTH characters
     size: int  # bytes, unpacked, as declared
     packed_size: int  # bytes
     crc: int  # CRC-32 of the unpacked bytes, as declared
@@ -109,12 +111,12 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """An archive whose directory was read and found honest. The file stays the caller's."""
+    """An archive whose directory was read and not refused. The caller closes the file."""
 
     file: int | IO[bytes]
     end: End
     member_count: int  # without directories
-    total_size: int  # bytes, unpacked, of the members that can be what they declare
+    total_size: int  # bytes, unpacked, of the members whose declared size is possible
     broken: frozenset[int]  # positions whose entry and local header contradict each other
 
     def members(self, start: int = 0) -> Iterator[Member]:
@@ -136,7 +138,7 @@ def open_archive(file: int | IO[bytes], limits: Limits) -> Archive:
     Raises
     ------
     ArchiveRefused
-        Not a ZIP, incomplete, split, damaged, empty, over a limit, or with overlapping members.
+        Not a ZIP, cut short, split, damaged, empty, over a limit, or with overlapping members.
     StorageFailed
         The disk could not be read.
     """
@@ -172,8 +174,7 @@ def looks_like_zip(file: int | IO[bytes]) -> bool:
     Raises
     ------
     ArchiveRefused
-        With the reason, where it does not: not_a_zip, archive_truncated, archive_split or
-        archive_damaged.
+        It does not: not_a_zip, archive_truncated, archive_split or archive_damaged.
     """
     _find_end(file)
     return True
@@ -201,7 +202,7 @@ def read_at(file: int | IO[bytes], size: int, offset: int) -> bytes:
 
 
 class _Entry(NamedTuple):
-    """One raw entry of the directory, its ZIP64 values already in place."""
+    """One entry of the directory as it stands there, but for sizes and offset from ZIP64."""
 
     maker: int
     flags: int
@@ -227,10 +228,10 @@ def _file_size(file: int | IO[bytes]) -> int:
 
 
 def _find_end(file: int | IO[bytes]) -> End:
-    """The end record that fits the file, the last one first.
+    """The last end record that fits the file.
 
-    Bytes after it are allowed (padding of a medium), and its signature may by chance stand in
-    the comment, so one that leads nowhere is passed over.
+    Bytes may follow it (a medium's padding), and its signature may by chance stand in the
+    comment: a record that fits no directory is passed over.
     """
     file_size = _file_size(file)
     base = max(file_size - END_WINDOW, 0)
@@ -267,13 +268,14 @@ def _end_at(file: int | IO[bytes], at: int, record: bytes) -> End:
         raise ArchiveRefused("archive_damaged")
     prefix = _true_prefix(file, start, stop, start - offset) if size else 0
     if prefix > 0 and read_at(file, 4, 0) == LOCAL_SIGNATURE:
-        # Another archive stands before this one, which is a member of it or a part of its comment.
+        # What begins the file is another archive, cut short: this one is a member of it, or stands
+        # in its comment.
         raise ArchiveRefused("archive_truncated")
     return End(start, stop, prefix, count)
 
 
 def _end64_before(file: int | IO[bytes], at: int) -> tuple[int, tuple[int, ...]] | None:
-    """The ZIP64 end record that belongs to the end record at `at`: its place and its values."""
+    """Where the ZIP64 end record stands that belongs to the end record at `at`, and its values."""
     if at < LOCATOR.size:
         return None
     signature, _, offset, disks = LOCATOR.unpack(read_at(file, LOCATOR.size, at - LOCATOR.size))
@@ -281,7 +283,7 @@ def _end64_before(file: int | IO[bytes], at: int) -> tuple[int, tuple[int, ...]]
         return None
     if disks > 1:
         raise ArchiveRefused("archive_split")
-    # Behind a prefix the declared offset is short; the record then stands right before.
+    # After a prefix the declared offset is too small; as a rule the record stands right before.
     for place in (at - LOCATOR.size - END64.size, offset):
         if 0 <= place <= at - LOCATOR.size - END64.size:
             values = END64.unpack(read_at(file, END64.size, place))
@@ -293,8 +295,8 @@ def _end64_before(file: int | IO[bytes], at: int) -> tuple[int, tuple[int, ...]]
 def _true_prefix(file: int | IO[bytes], start: int, stop: int, prefix: int) -> int:
     """How much to add to the entries' offsets.
 
-    As a rule what the directory itself is displaced by. Where its own declared offset is wrong,
-    the first entry's local header tells.
+    As a rule it is `prefix`, by which the directory itself is displaced. Where the directory's
+    declared offset is wrong, it is 0, if the first entry's local header is found with that.
     """
     first = next(_entries(file, End(start, min(stop, start + ENTRY_MAX), 0, 1)))
     for candidate in (prefix, 0):
@@ -310,7 +312,11 @@ def _entries(file: int | IO[bytes], end: End) -> Iterator[_Entry]:
     unpack, fixed = ENTRY.unpack_from, ENTRY.size
     while at + pos < end.stop:
         if len(data) - pos < ENTRY_MAX and at + len(data) < end.stop:
-            at, data, pos = at + pos, read_at(file, min(PIECE, end.stop - at - pos), at + pos), 0
+            at, data, pos = (
+                at + pos,
+                read_at(file, min(DIRECTORY_PIECE, end.stop - at - pos), at + pos),
+                0,
+            )
         if len(data) - pos < fixed:
             raise ArchiveRefused("archive_damaged")
         (
@@ -334,14 +340,14 @@ def _entries(file: int | IO[bytes], end: End) -> Iterator[_Entry]:
 
 
 def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    """The whole fields of an entry's extra data; a field cut short ends them."""
+    """The fields of an entry's extra data, each an id and bytes, up to one that is cut short."""
     pos = 0
     while pos + 4 <= len(extra):
-        kind, length = struct.unpack_from("<2H", extra, pos)
+        field_id, length = struct.unpack_from("<2H", extra, pos)
         pos += 4
         if pos + length > len(extra):
             return
-        yield kind, extra[pos : pos + length]
+        yield field_id, extra[pos : pos + length]
         pos += length
 
 
@@ -350,7 +356,7 @@ def _zip64(extra: bytes, *values: int) -> tuple[int, int, int, bool]:
 
     APPNOTE 4.5.3: the field holds only the values that do not fit, in this order.
     """
-    field = next((data for kind, data in _extra_fields(extra) if kind == EXTRA_ZIP64), b"")
+    field = next((data for field_id, data in _extra_fields(extra) if field_id == EXTRA_ZIP64), b"")
     wanted = values.count(MAX_32)
     if len(field) < 8 * wanted:
         return 0, 0, 0, True
@@ -364,8 +370,8 @@ def _zip64(extra: bytes, *values: int) -> tuple[int, int, int, bool]:
 class _Spans:
     """The bytes of the file that each entry claims, to find those claimed twice.
 
-    A member's span is taken without its name and extra data, whose lengths the local header
-    alone knows: too short by at most 128 kB, which is too little to hide a bomb in.
+    A member's span is taken without its name and extra data, whose lengths are in the local
+    header alone. So it is too short by at most 128 kB, which is too little to hide a bomb in.
     """
 
     def __init__(self) -> None:
@@ -385,10 +391,10 @@ class _Spans:
         self.stops.append(stop)
 
     def check(self, file: int | IO[bytes], prefix: int) -> frozenset[int]:
-        """The positions whose claim is an error of their own; refuses what is fraud.
+        """The positions of entries that are broken; raises ArchiveRefused for fraud.
 
-        One span listed twice is an odd duplicate; three times, a bomb. Of two spans that
-        overlap, one may have come about by damage: its local header then tells of another.
+        A span that is listed twice is taken for a duplicate, three times for a bomb. Of two spans
+        that overlap, one may be the result of damage: then its local header contradicts it.
         """
         if self.in_order:
             return frozenset()
@@ -413,7 +419,7 @@ class _Spans:
         return self.starts[at], self.stops[at]
 
     def _is_borne_out(self, at: int, file: int | IO[bytes], prefix: int) -> bool:
-        """True where a local header is at the place, and does not give another packed size."""
+        """Whether a local header stands there and does not contradict the packed size."""
         place = self.starts[at] + prefix
         header = read_at(file, LOCAL.size, place) if place >= 0 else b""
         if len(header) < LOCAL.size or not header.startswith(LOCAL_SIGNATURE):
@@ -426,7 +432,7 @@ class _Spans:
 def _possible_size(entry: _Entry, limits: Limits) -> int:
     """The bytes that reading a member can give; 0 for one that will be refused unread.
 
-    A size that its packed data cannot grow to costs that member, not its neighbours.
+    Where packed data cannot grow to the declared size, that member fails, and no other.
     """
     if entry.broken or entry.flags & FLAG_ENCRYPTED or entry.size > limits.member:
         return 0
@@ -454,8 +460,8 @@ def _shown_name(entry: _Entry) -> str:
     name = entry.name.decode() if plain else _decoded_name(entry)
     if not name.isprintable():
         name = NOT_ONE_LINE.sub("\N{REPLACEMENT CHARACTER}", name)
-    if len(name) > NAME_LENGTH:
-        half = NAME_LENGTH // 2
+    if len(name) > SHOWN_LENGTH:
+        half = SHOWN_LENGTH // 2
         name = f"{name[: half - 1]}…{name[-half:]}"
     return name or "(no name)"
 
@@ -463,9 +469,9 @@ def _shown_name(entry: _Entry) -> str:
 def _decoded_name(entry: _Entry) -> str:
     if entry.flags & FLAG_UTF8:
         return entry.name.decode("utf-8", "replace")
-    for kind, data in _extra_fields(entry.extra):
+    for field_id, data in _extra_fields(entry.extra):
         # Info-ZIP's Unicode Path, APPNOTE 4.6.9: it counts only while it belongs to this name.
-        if kind == EXTRA_UNICODE_PATH and data[1:5] == crc32(entry.name).to_bytes(4, "little"):
+        if field_id == EXTRA_UNICODE_PATH and data[1:5] == crc32(entry.name).to_bytes(4, "little"):
             return data[5:].decode("utf-8", "replace")
     try:
         return entry.name.decode()  # macOS writes UTF-8 and does not say so

@@ -1,8 +1,8 @@
 """One member of an archive -> its bytes, whole or in chunks, never more than it declares.
 
-ISA-L inflates twice as fast as zlib, libdeflate a seventh faster still, if all at once. Every
-decoder here is asked for a bounded number of bytes at a time, whatever the packed data would grow
-to (`zipfile` bounds Deflate only).
+ISA-L inflates twice as fast as zlib; libdeflate, which inflates a member whole, is a seventh
+faster still. Every decoder here is asked for a bounded number of bytes at a time, whatever the
+packed data would grow to (`zipfile` bounds Deflate only).
 """
 
 import lzma
@@ -12,22 +12,39 @@ from collections.abc import Callable, Iterator
 from typing import IO, Protocol
 
 from deflate import DeflateError, deflate_decompress
-from isal.igzip_lib import DECOMP_DEFLATE, IgzipDecompressor
+from isal.igzip_lib import DECOMP_DEFLATE, IgzipDecompressor, IsalError
 from isal.isal_zlib import crc32
 
 from app.errors import MemberFailed
 from app.wording import human_size
 
-from .directory import FLAG_ENCRYPTED, LOCAL, LOCAL_SIGNATURE, Limits, Member, read_at
+from .directory import (
+    AES,
+    BZIP2,
+    DEFLATE,
+    DEFLATE64,
+    FLAG_ENCRYPTED,
+    LOCAL,
+    LOCAL_SIGNATURE,
+    LZMA,
+    STORED,
+    Limits,
+    Member,
+    read_at,
+)
 
-STORED, DEFLATE, DEFLATE64, BZIP2, LZMA = 0, 8, 9, 12, 14
-AES = 99  # the WinZip AE-x encryption, APPNOTE 4.4.5
 FLAG_STRONG_ENCRYPTION = 0x0040
 
-CHUNK = 1 << 20  # bytes
+UNPACKED_CHUNK = 1 << 20  # bytes
 PACKED_CHUNK = 1 << 18  # bytes
-LOCAL_EXTRA = 512  # bytes read in the hope that the local header's name and extra data fit
+LOCAL_EXTRA = 512  # bytes; the local header's name and extra data mostly take less
 LZMA_DICTIONARY = 64 << 20  # bytes; what 7-Zip uses at its highest setting
+# What the decoders raise for damaged data. IsalError: Deflate. ValueError: Deflate64. OSError and
+# EOFError: bzip2. LZMAError, and struct.error for properties cut short: LZMA.
+DECODER_ERRORS: tuple[type[Exception], ...] = (
+    IsalError,  # type: ignore[assignment]  # isal declares its class as an instance
+    *(ValueError, OSError, EOFError, lzma.LZMAError, struct.error),
+)
 
 
 class Decoder(Protocol):
@@ -66,19 +83,19 @@ def member_bytes(file: int | IO[bytes], member: Member, limits: Limits) -> bytes
     try:
         data = bytes(deflate_decompress(packed, member.size))
     except DeflateError:
-        # What is damaged or larger than declared is for the chunks to tell.
+        # Damaged, or larger than declared: reading it in chunks finds out which.
         return b"".join(member_chunks(file, member, limits))
     _check_end(len(data), crc32(data), True, member)
     return data
 
 
 def member_chunks(
-    file: int | IO[bytes], member: Member, limits: Limits, chunk: int = CHUNK
+    file: int | IO[bytes], member: Member, limits: Limits, chunk: int = UNPACKED_CHUNK
 ) -> Iterator[bytes]:
-    """A member in chunks of at most `chunk` bytes.
+    """A member in chunks of at most `chunk` bytes; it raises what `member_bytes` does.
 
-    The last check (size, checksum) comes after the last chunk, so a caller trusts none of them
-    before the iterator has ended. Errors are those of `member_bytes`.
+    Size and checksum are checked after the last chunk: until the iterator has ended without an
+    error, the chunks may be wrong.
     """
     _check_readable(member, limits)
     header = read_at(file, LOCAL.size, member.offset)
@@ -142,16 +159,10 @@ def _expand(decoder: Decoder, packed: Iterator[bytes], size: int, chunk: int) ->
 
 
 def _decoded(decoder: Decoder, data: bytes, max_length: int) -> bytes:
-    """The decoder's next bytes.
-
-    Each library has errors of its own for damaged data: OSError and EOFError (bz2), LZMAError,
-    IsalError, ValueError (inflate64). None of them does anything but decode.
-    """
+    """The decoder's next bytes; nothing is read from a disk here, so OSError is damage, too."""
     try:
         return decoder.decompress(data, max_length)
-    except (MemberFailed, MemoryError):
-        raise
-    except Exception as error:
+    except DECODER_ERRORS as error:
         raise MemberFailed("member_damaged") from error
 
 
@@ -183,15 +194,15 @@ class _Stored:
 
 
 class _Deflate64:
-    """Method 9, through a library whose calls have no bound of their own.
+    """Method 9, by a library whose calls do not bound what they return.
 
-    Deflate64 can grow 29,000 times, so a small piece of input is what bounds a call.
+    Deflate64 can grow 29,000 times: a call is bounded by giving it a small piece of input.
     """
 
-    PIECE = 256  # bytes; at most 8 MB come of it
+    PIECE = 256  # bytes, which become at most 8 MB
 
     def __init__(self) -> None:
-        import inflate64  # here, since it takes as long to import as all the rest together
+        import inflate64  # here, since it takes as long to import as everything else together
 
         self.inflater = inflate64.Inflater()
         self.packed = b""
@@ -247,8 +258,8 @@ class _LZMA:
 def _lzma_filter(properties: bytes, size: int) -> dict[str, int]:
     """LZMA's five bytes: lc, lp and pb in one, then the size of the dictionary.
 
-    The decoder allocates the dictionary at once, and the bytes may ask for 4 GB. What a member
-    does not hold needs no place in it.
+    The decoder allocates the dictionary at once, and the bytes may ask for 4 GB. No member needs
+    a larger one than itself.
     """
     packed, dictionary = struct.unpack("<BL", properties)
     dictionary = max(min(dictionary, size), 4096)
@@ -259,7 +270,7 @@ def _lzma_filter(properties: bytes, size: int) -> dict[str, int]:
     return {"id": lzma.FILTER_LZMA1, "dict_size": dictionary, "lc": lc, "lp": lp, "pb": pb}
 
 
-DECODERS: dict[int, Callable[[int], Decoder]] = {  # by method, from the declared size
+DECODERS: dict[int, Callable[[int], Decoder]] = {  # by method; made from the declared size
     STORED: lambda _: _Stored(),
     DEFLATE: lambda _: IgzipDecompressor(DECOMP_DEFLATE),
     DEFLATE64: lambda _: _Deflate64(),

@@ -403,6 +403,24 @@ def test_an_archive_cut_at_any_byte_is_refused_or_whole():
             open_archive(io.BytesIO(data[:end]), LIMITS)
 
 
+@pytest.mark.parametrize("method", [8, 9, 12, 14])
+def test_damaged_data_fail_their_member_whatever_its_decoder_raises(method):
+    data = some_data(3_000) + bytes(3_000)
+    packed = hostile.deflated64(data) if method == 9 else hostile.PACKERS[method](data)
+    chance = random.Random(method)
+    codes = set()
+    for _ in range(1_500):
+        broken = bytearray(packed)
+        for at in [chance.randrange(len(packed) - 8), chance.randrange(16)][: chance.randint(1, 2)]:
+            broken[at : at + chance.randint(0, 6)] = chance.randbytes(chance.randint(1, 4))
+        if chance.random() < 0.2:
+            del broken[chance.randrange(len(broken)) :]
+        file, member = one_member(data, method, packed=bytes(broken))
+        codes.add(outcome(file, member))
+    assert "member_damaged" in codes
+    assert codes <= {"", "member_damaged", "crc_mismatch", "size_mismatch", "too_much_memory"}
+
+
 def test_a_damaged_end_record_never_hides_members_without_a_word():
     """Each of its bytes, set to each value that tends to matter."""
     data = hostile.build("stored").data
