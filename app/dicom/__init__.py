@@ -1,1 +1,1 @@
-"""What ICON knows of DICOM and of archives; nothing here imports Django or Celery."""
+"""What ICON knows of DICOM; nothing here imports Django or Celery."""

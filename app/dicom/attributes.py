@@ -17,8 +17,8 @@ class Attribute(NamedTuple):
     keyword: str
     vr: str
     longest: int = 0  # characters of a text
-    values: int = 1  # numbers: exactly so many, or none
-    within: range = INT64  # of an integer
+    values: int = 1  # how many numbers it has, if it is not empty
+    within: range = INT64  # what an integer may be
 
 
 SPECIFIC_CHARACTER_SET = Attribute(0x00080005, "SpecificCharacterSet", "CS", 64)
@@ -55,7 +55,7 @@ SERIES = {
     "body_part_examined": Attribute(0x00180015, "BodyPartExamined", "CS", 64),
     "frame_of_reference_uid": FRAME_OF_REFERENCE_UID,
 }
-# Without the UIDs, of which `headers` has more to say.
+# Without the UIDs and the modality: `headers._instance` reads those.
 INSTANCE = {
     "instance_number": INSTANCE_NUMBER,
     "rows": Attribute(0x00280010, "Rows", "US", within=INT32),
@@ -71,7 +71,7 @@ IMAGE = {
     "image_position_patient": Attribute(0x00200032, "ImagePositionPatient", "DS", values=3),
     "image_orientation_patient": Attribute(0x00200037, "ImageOrientationPatient", "DS", values=6),
 }
-# Those that enhanced images have in their functional groups, PS3.3 C.7.6.16.2.
+# What enhanced images have in their functional groups instead, PS3.3 C.7.6.16.2.
 PLANE = tuple(
     IMAGE[field]
     for field in (

@@ -1,33 +1,39 @@
-"""What kind of object a file holds, and so what ICON keeps of it beyond the common attributes."""
+"""The kind of an object, which decides what ICON keeps of it beyond the common attributes."""
 
 from enum import Enum
 from functools import lru_cache
 
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 STANDARD_ROOT = "1.2.840.10008."
-STORAGE = "1.2.840.10008.5.1.4.1.1."
-RT_STRUCTURE_SET = f"{STORAGE}481.3"
-IMAGES = frozenset(
-    STORAGE + suffix
+STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
+RT_STRUCTURE_SET = f"{STORAGE_ROOT}481.3"
+IMAGE_CLASSES = frozenset(
+    STORAGE_ROOT + suffix
     for suffix in (
         *("2", "2.1", "2.2"),  # CT; enhanced; legacy converted
         *("4", "4.1", "4.3", "4.4"),  # MR; enhanced; enhanced colour; legacy converted
         *("128", "128.1", "130"),  # PET; legacy converted; enhanced
     )
 )
-# What begins the rest of the standard's storage classes: no CT, MR or PET images, whatever their
-# modality says.
+MR_SPECTROSCOPY = f"{STORAGE_ROOT}4.2"
+# The number after STORAGE_ROOT in the standard's other classes, which are no CT, MR or PET images,
+# whatever their modality says.
 OTHER_FAMILIES = frozenset(
     (
-        *("1", "3", "5", "6", "7", "8", "9", "11", "12", "13", "14", "20", "30", "66", "67", "68"),
-        *("77", "78", "79", "80", "81", "82", "88", "90", "91", "104", "129", "131", "200", "201"),
-        *("481", "501", "601", "602"),
+        *("1", "12", "13", "14"),  # radiography; angiography; X-ray in 3D; optical coherence
+        *("3", "6", "5", "20", "7"),  # ultrasound; nuclear medicine; secondary capture
+        *("8", "9", "11"),  # overlays; waveforms; presentation states
+        *("30", "66", "67", "68"),  # maps; registrations and segmentations; value maps; surfaces
+        *("77", "78", "79", "80", "81", "82"),  # visible light and ophthalmology
+        *("88", "90", "91", "104"),  # structured reports; assessments; annotations; documents
+        *("129", "131", "200", "201"),  # PET curves; displays; protocols; inventories
+        *("481", "501", "601", "602"),  # radiotherapy; security; industrial testing
     )
 )
 
 
 class Kind(Enum):
-    """What ICON keeps the details of."""
+    """The kinds of objects of which ICON keeps details, and all others."""
 
     IMAGE = "CT, MR or PET"
     STRUCTURE_SET = "RT Structure Set"
@@ -37,7 +43,7 @@ class Kind(Enum):
 @lru_cache(maxsize=128)
 def kind_of(sop_class_uid: str, modality: str) -> Kind:
     """By SOP class, and by modality where the standard has no such class."""
-    if sop_class_uid in IMAGES:
+    if sop_class_uid in IMAGE_CLASSES:
         return Kind.IMAGE
     if sop_class_uid == RT_STRUCTURE_SET:
         return Kind.STRUCTURE_SET
@@ -49,7 +55,7 @@ def kind_of(sop_class_uid: str, modality: str) -> Kind:
 
 
 def _is_other_class(sop_class_uid: str) -> bool:
-    if sop_class_uid.startswith(STORAGE):
-        ending = sop_class_uid.removeprefix(STORAGE)
-        return ending == "4.2" or ending.split(".")[0] in OTHER_FAMILIES
+    if sop_class_uid.startswith(STORAGE_ROOT):
+        family = sop_class_uid.removeprefix(STORAGE_ROOT).split(".")[0]
+        return sop_class_uid == MR_SPECTROSCOPY or family in OTHER_FAMILIES
     return sop_class_uid.startswith(STANDARD_ROOT)

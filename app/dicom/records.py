@@ -9,8 +9,8 @@ from msgspec import Struct
 
 
 class Record(Struct, frozen=True, array_like=True, gc=False):
-    """Made, compared, and sent between processes as an array, several times as fast as a
-    dataclass; the garbage collector need not look into it, as it never is part of a cycle."""
+    """A value that is made, compared and sent between processes (as an array), all several times
+    as fast as a dataclass; the garbage collector skips it, as it never is part of a cycle."""
 
 
 class PatientRecord(Record, frozen=True):
@@ -46,7 +46,7 @@ class SeriesRecord(Record, frozen=True):
 
 
 class Lineage(Record, frozen=True):
-    """What an object hangs under; the same for all of a series."""
+    """The patient, study and series of an object; the same for all objects of a series."""
 
     patient: PatientRecord
     study: StudyRecord
@@ -54,7 +54,7 @@ class Lineage(Record, frozen=True):
 
 
 class InstanceRecord(Record, frozen=True):
-    """SOP Common Module, PS3.3 C.12.1, with what the Image Pixel Module says of size."""
+    """SOP Common Module, PS3.3 C.12.1, with the sizes of the Image Pixel Module, C.7.6.3."""
 
     sop_instance_uid: str
     sop_class_uid: str
