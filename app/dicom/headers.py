@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from struct import error as StructError
 from typing import Generic, NamedTuple, TypeVar
 
 from app.errors import Expected, MemberFailed, MemberSkipped
@@ -33,10 +32,9 @@ from .attributes import (
     SPECIFIC_CHARACTER_SET,
     STUDY,
     TRANSFER_SYNTAX_UID,
-    Attribute,
 )
 from .kinds import MEDIA_STORAGE_DIRECTORY, Kind, kind_of
-from .layouts import Laid, Layouts
+from .layouts import Layouts, ScannedHeader
 from .recognition import PREFIX, has_prefix, looks_like_dicom
 from .records import (
     Header,
@@ -49,11 +47,11 @@ from .records import (
     StructureSetRecord,
     StudyRecord,
 )
-from .scanner import ELEMENT, SEQUENCE, STOP, Buffer, Element, Unusual, wanted
-from .structures import STRUCTURE_SET_KINDS, read_structure_set
-from .values import STORABLE_UID, Dataset, Values, fields_of
+from .scanner import ELEMENT, LEFT_TO_PYDICOM, SEQUENCE, STOP, Buffer, Element, Unusual, wanted_from
+from .structures import STRUCTURE_SET_ACTIONS, read_structure_set
+from .values import STORABLE_UID, Elements, Values, fields_of
 
-# Of those that have a value, the last counts.
+# In this order: a value of the shared groups replaces one of the first frame.
 FUNCTIONAL_GROUPS = {
     PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE: "PerFrameFunctionalGroupsSequence",
     SHARED_FUNCTIONAL_GROUPS_SEQUENCE: "SharedFunctionalGroupsSequence",
@@ -66,21 +64,21 @@ INSTANCE_FIELDS = fields_of(INSTANCE)
 IMAGE_FIELDS = fields_of(IMAGE)
 LINEAGE = (*PATIENT.values(), *STUDY.values(), *SERIES.values())
 
-WANTED_KINDS = (
+ACTIONS = (
     {attribute.tag: ELEMENT for attribute in (*LINEAGE, *INSTANCE.values(), *IMAGE.values())}
     | {a.tag: ELEMENT for a in (SPECIFIC_CHARACTER_SET, SOP_CLASS_UID, SOP_INSTANCE_UID)}
     | {DIRECTORY_RECORD_SEQUENCE: SEQUENCE}
     | dict.fromkeys(FUNCTIONAL_GROUPS, SEQUENCE)
-    | STRUCTURE_SET_KINDS
+    | STRUCTURE_SET_ACTIONS
     | dict.fromkeys((FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA), STOP)
 )
-WANTED = wanted(WANTED_KINDS)
-WANTED_BEFORE_STRUCTURES = wanted(
-    WANTED_KINDS | {tag: STOP for tag, kind in STRUCTURE_SET_KINDS.items() if kind == SEQUENCE}
+WANTED = wanted_from(ACTIONS)
+WANTED_BEFORE_STRUCTURES = wanted_from(
+    ACTIONS | {tag: STOP for tag, action in STRUCTURE_SET_ACTIONS.items() if action == SEQUENCE}
 )
 GROUPS = (PIXEL_MEASURES_SEQUENCE, PLANE_POSITION_SEQUENCE, PLANE_ORIENTATION_SEQUENCE)
-GROUPS_WANTED = wanted(dict.fromkeys(GROUPS, SEQUENCE))
-PLANE_WANTED = wanted({attribute.tag: ELEMENT for attribute in PLANE})
+GROUPS_WANTED = wanted_from(dict.fromkeys(GROUPS, SEQUENCE))
+PLANE_WANTED = wanted_from({attribute.tag: ELEMENT for attribute in PLANE})
 
 DEFLATED = frozenset(
     (
@@ -90,9 +88,9 @@ DEFLATED = frozenset(
     )
 )
 DEFLATED_UID = b"1.2.840.10008.1.2.1.99"
-# Transfer Syntax UID: explicit VR little endian.
+# A file meta group of one element, the Transfer Syntax UID: explicit VR little endian.
 EXPLICIT_META = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0"
-BULK = 2**16  # bytes; an element of more is a document or a waveform, and ends a header
+BULK = 2**16  # bytes; a larger element is a document or a waveform, and the last of a header
 
 Kept = TypeVar("Kept")
 
@@ -105,23 +103,23 @@ class HeaderLimits:
     items: int = 200_000  # items of sequences
 
 
-class Found(NamedTuple):
+class RawHeader(NamedTuple):
     """One object's header, undecoded."""
 
-    dataset: Dataset
+    elements: Elements
     media_storage_class: str
     media_storage_instance: str
     transfer_syntax_uid: str
     cut: bool = False  # the file ends within its header
-    error: MemberFailed | None = None  # where only what stands before structures could be read
+    error: MemberFailed | None = None  # why only what precedes structures could be read
 
 
-class Decoded(NamedTuple, Generic[Kept]):
+class WithWarnings(NamedTuple, Generic[Kept]):
     record: Kept
     warnings: tuple[ReadWarning, ...] = ()
 
 
-STRUCTURES_LOST = Decoded(StructureSetRecord(), (ReadWarning("structures_unreadable"),))
+STRUCTURES_LOST = WithWarnings(StructureSetRecord(), (ReadWarning("structures_unreadable"),))
 
 
 def read_header(
@@ -148,16 +146,16 @@ def read_header(
         uid_missing, uid_invalid, patient_id_too_long, header_damaged, header_too_large,
         too_many_items, nested_too_deeply, too_much_memory.
     """
-    # pydicom promises no one exception for damage: cutting and altering small files raised
-    # seven kinds, OSError among them, though nothing is read from a disk here.
+    # Broad, since pydicom promises no one exception for damage: cutting and altering small files
+    # raised seven kinds, OSError among them, though nothing is read from a disk here.
     try:
         return _read_header(buffer, limits, truncated, assumed_charset)
     except Expected:
         raise
     except MemoryError:
         raise MemberFailed("too_much_memory") from None
-    except Exception as damage:
-        raise _damaged(damage) from damage
+    except Exception as error:
+        raise _damaged(error) from error
 
 
 def _read_header(
@@ -171,16 +169,16 @@ def _read_header(
         raise MemberSkipped("not_dicom")
     try:
         return _records(_scan(buffer, limits, truncated), assumed_charset)
-    except (Unusual, StructError):
+    except LEFT_TO_PYDICOM:
         return _records(_read_with_pydicom(buffer, limits, truncated), assumed_charset)
 
 
-def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
+def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> RawHeader:
     meta, dataset = _layouts.read(buffer, limits.items) or _walked(buffer, limits, truncated)
     vr, _ = dataset.get(SPECIFIC_CHARACTER_SET.tag) or (b"", b"")
     if vr not in (b"", b"CS"):
-        raise Unusual  # pydicom looks at this one element while it reads, and may fail
-    return Found(
+        raise Unusual  # pydicom uses this one element while it reads, and may fail
+    return RawHeader(
         dataset,
         meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag),
         meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
@@ -188,7 +186,7 @@ def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
     )
 
 
-def _walked(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Laid:
+def _walked(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> ScannedHeader:
     meta = scanner.read_meta(buffer, len(PREFIX)) if has_prefix(buffer) else scanner.NO_META
     if meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag) == MEDIA_STORAGE_DIRECTORY:
         raise MemberSkipped("dicomdir")
@@ -198,11 +196,11 @@ def _walked(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Laid:
         start = 0
     implicit = scanner.is_implicit(data, start, syntax)
     walk = scanner.scan(data, start, implicit, WANTED, limits.items)
-    if truncated and walk.end > len(data) - 12:
+    if truncated and walk.end > len(data) - scanner.LONGEST_FRAMING:
         raise _too_large(limits)
     if syntax and data is buffer:
         _layouts.learn(buffer, meta, meta.spans[TRANSFER_SYNTAX_UID.tag], walk)
-    return Laid(meta, walk.dataset)
+    return ScannedHeader(meta, walk.dataset)
 
 
 def _inflated(
@@ -219,14 +217,14 @@ def _inflated(
     return data, not inflater.eof
 
 
-def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> Found:
+def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> RawHeader:
     # Imported here: it costs 0.1 s, and most extractors never need it.
     from . import pydicom_reader
 
     try:
         meta = scanner.read_meta(buffer, len(PREFIX) if has_prefix(buffer) else 0)
-    except (Unusual, StructError):
-        # pydicom would inflate without a bound.
+    except LEFT_TO_PYDICOM:
+        # Left to pydicom, a deflated dataset would be inflated without a bound.
         if buffer.find(DEFLATED_UID) >= 0:
             raise MemberFailed("header_damaged") from None
         meta = None
@@ -246,7 +244,7 @@ def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) ->
     if truncated and not found.stopped and found.dataset.cut < BULK:
         raise _too_large(limits)
     file_meta = meta or found.file_meta
-    return Found(
+    return RawHeader(
         found.dataset,
         file_meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag),
         file_meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
@@ -257,7 +255,7 @@ def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) ->
 
 
 def _damaged(damage: BaseException) -> MemberFailed:
-    # Where pydicom runs out of stack while it reads an item's tag, it says so by an OSError.
+    # Where pydicom runs out of stack while it reads an item's tag, it raises an OSError for it.
     cause: BaseException | None = damage
     while cause and not isinstance(cause, RecursionError):
         cause = cause.__context__
@@ -268,28 +266,29 @@ def _too_large(limits: HeaderLimits) -> MemberFailed:
     return MemberFailed("header_too_large", limit=f"{limits.header / 2**20:g} MB")
 
 
-def _records(found: Found, assumed_charset: str) -> Header:
-    dataset = found.dataset
-    element = dataset.get(SPECIFIC_CHARACTER_SET.tag)
+def _records(raw: RawHeader, assumed_charset: str) -> Header:
+    elements, get = raw.elements, raw.elements.get
+    element = get(SPECIFIC_CHARACTER_SET.tag)
     charset = text.charset(element[1] if element else b"", assumed_charset)
-    values = Values(dataset.get, charset, dataset.little_endian)
+    values = Values(get, charset, elements.little_endian)
     sop_class_uid = values.uid(SOP_CLASS_UID)
-    directory = MEDIA_STORAGE_DIRECTORY in (sop_class_uid, found.media_storage_class)
-    if directory or DIRECTORY_RECORD_SEQUENCE in dataset:
+    directory = MEDIA_STORAGE_DIRECTORY in (sop_class_uid, raw.media_storage_class)
+    if directory or DIRECTORY_RECORD_SEQUENCE in elements:
         raise MemberSkipped("dicomdir")
-    lineage = _lineage(_elements(dataset, LINEAGE), charset, dataset.little_endian)
+    of_lineage = tuple([get(attribute.tag) for attribute in LINEAGE])
+    lineage = _lineage(of_lineage, charset, elements.little_endian)
     modality = lineage.record.series.modality
-    instance = _instance(values, sop_class_uid, modality, found)
+    instance = _instance(values, sop_class_uid, modality, raw)
     image: ImageRecord | None = None
-    structure_set: Decoded[StructureSetRecord] | None = None
+    structure_set: WithWarnings[StructureSetRecord] | None = None
     kind = kind_of(sop_class_uid, modality)
-    if found.error and kind != Kind.STRUCTURE_SET:
-        raise found.error
+    if raw.error and kind != Kind.STRUCTURE_SET:
+        raise raw.error
     match kind:
         case Kind.IMAGE:
-            image = _image(values, dataset)
+            image = _image(values, elements)
         case Kind.STRUCTURE_SET:
-            structure_set = _structure_set(found, charset)
+            structure_set = _structure_set(raw, charset)
     warnings = (
         *(lineage.warnings, values.warnings),
         *(structure_set.warnings if structure_set else (),),
@@ -303,15 +302,10 @@ def _records(found: Found, assumed_charset: str) -> Header:
     )
 
 
-def _elements(dataset: Dataset, attributes: Iterable[Attribute]) -> tuple[Element | None, ...]:
-    get = dataset.get
-    return tuple([get(attribute.tag) for attribute in attributes])
-
-
 @lru_cache(maxsize=128)  # a series' files repeat these elements' bytes
 def _lineage(
     elements: tuple[Element | None, ...], charset: text.Charset, little_endian: bool
-) -> Decoded[Lineage]:
+) -> WithWarnings[Lineage]:
     by_tag = {a.tag: element for a, element in zip(LINEAGE, elements, strict=True)}
     values = Values(by_tag.get, charset, little_endian)
     lineage = Lineage(
@@ -319,21 +313,21 @@ def _lineage(
         StudyRecord(**values.fields(STUDY_FIELDS)),
         SeriesRecord(**values.fields(SERIES_FIELDS)),
     )
-    return Decoded(lineage, tuple(values.warnings))
+    return WithWarnings(lineage, tuple(values.warnings))
 
 
-def _instance(values: Values, sop_class_uid: str, modality: str, found: Found) -> InstanceRecord:
+def _instance(values: Values, sop_class_uid: str, modality: str, raw: RawHeader) -> InstanceRecord:
     sop_instance_uid = values.identity(SOP_INSTANCE_UID)
     if not sop_class_uid:
         values.warn("sop_class_missing")
-    if found.media_storage_instance not in ("", sop_instance_uid):
+    if raw.media_storage_instance not in ("", sop_instance_uid):
         values.warn("uid_meta_differs")
-    if found.cut:
+    if raw.cut:
         values.warn("header_cut")
     return InstanceRecord(
         sop_instance_uid=sop_instance_uid,
         sop_class_uid=sop_class_uid,
-        transfer_syntax_uid=_storable(found.transfer_syntax_uid, values),
+        transfer_syntax_uid=_storable(raw.transfer_syntax_uid, values),
         modality=modality,
         **values.fields(INSTANCE_FIELDS),
     )
@@ -346,28 +340,28 @@ def _storable(transfer_syntax_uid: str, values: Values) -> str:
     return transfer_syntax_uid
 
 
-def _image(values: Values, dataset: Dataset) -> ImageRecord:
-    if any(sequence in dataset for sequence in FUNCTIONAL_GROUPS):
-        plane, own = _plane_elements(dataset, values), dataset.get
+def _image(values: Values, elements: Elements) -> ImageRecord:
+    if any(sequence in elements for sequence in FUNCTIONAL_GROUPS):
+        plane, own = _plane_elements(elements, values), elements.get
         values = values.over(lambda tag: plane.get(tag) or own(tag))
     return ImageRecord(**values.fields(IMAGE_FIELDS))
 
 
-def _plane_elements(dataset: Dataset, values: Values) -> dict[int, Element]:
-    """The plane's elements: the image's own, else of its shared groups, else of frame one."""
+def _plane_elements(elements: Elements, values: Values) -> dict[int, Element]:
+    """The plane's elements: the image's own, or its shared groups', or its first frame's."""
     found: dict[int, Element] = {}
     for sequence, keyword in FUNCTIONAL_GROUPS.items():
         try:
-            for groups in islice(dataset.items(sequence, GROUPS_WANTED), 1):
+            for groups in islice(elements.items(sequence, GROUPS_WANTED), 1):
                 found |= _group_elements(groups)
-        except (Unusual, StructError, Expected, MemoryError):
+        except (*LEFT_TO_PYDICOM, Expected, MemoryError):
             raise
         except Exception:  # as in read_header; the object is kept without them
             values.warn("value_unreadable", attribute=keyword)
-    return found | _present(dataset)
+    return found | _present(elements)
 
 
-def _group_elements(groups: Dataset) -> dict[int, Element]:
+def _group_elements(groups: Elements) -> dict[int, Element]:
     found: dict[int, Element] = {}
     for sequence in GROUPS:
         for macro in islice(groups.items(sequence, PLANE_WANTED), 1):
@@ -375,21 +369,22 @@ def _group_elements(groups: Dataset) -> dict[int, Element]:
     return found
 
 
-def _present(dataset: Dataset) -> dict[int, Element]:
-    elements = {attribute.tag: dataset.get(attribute.tag) for attribute in PLANE}
-    return {tag: element for tag, element in elements.items() if element and element[1]}
+def _present(elements: Elements) -> dict[int, Element]:
+    """Those of the plane's elements that are there and have a value."""
+    plane = {attribute.tag: elements.get(attribute.tag) for attribute in PLANE}
+    return {tag: element for tag, element in plane.items() if element and element[1]}
 
 
-def _structure_set(found: Found, charset: text.Charset) -> Decoded[StructureSetRecord]:
-    if found.error:
+def _structure_set(raw: RawHeader, charset: text.Charset) -> WithWarnings[StructureSetRecord]:
+    if raw.error:
         return STRUCTURES_LOST
     try:
-        record, warnings = read_structure_set(found.dataset, charset)
-    except (Unusual, StructError, Expected, MemoryError):
+        record, warnings = read_structure_set(raw.elements, charset)
+    except (*LEFT_TO_PYDICOM, Expected, MemoryError):
         raise
     except Exception:  # as in read_header; the object is kept without its structures
         return STRUCTURES_LOST
-    return Decoded(record, tuple(warnings))
+    return WithWarnings(record, tuple(warnings))
 
 
 def _each_once(groups: Iterable[Iterable[ReadWarning]]) -> list[ReadWarning]:

@@ -1,4 +1,4 @@
-"""What `scanner` gives, by pydicom: slower, for whatever the scanner does not understand."""
+"""What `scanner` finds, found by pydicom: slower, for whatever the scanner does not know."""
 
 import logging
 import re
@@ -14,35 +14,35 @@ from pydicom.tag import BaseTag
 
 from app.errors import MemberFailed
 
-from .scanner import LONG, LONGEST, STOP, UNDEFINED, WHOLE, Element, Wanted, uid_of
+from .scanner import LONG_VRS, LONGEST_VALUE, STOP, UNDEFINED, WHOLE, Element, Wanted, uid_of
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
 CHARACTER_SET_TAGS = (b"\x08\x00\x05\x00", b"\x00\x08\x00\x05")
 UNPRINTABLE = re.compile(rb"[^ -~]")
 
-# Its messages quote values, and a value can identify a patient.
+# pydicom's messages quote values, and a value can identify a patient.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 class CountedItems(BytesIO):
-    """Bytes that stop being read where too many sequence items were.
+    """Bytes for pydicom to read, which end after too many sequence items.
 
-    pydicom looks a character set up while it reads, and gives a file up for a NUL in its name:
-    what cannot be in a name is read as spaces.
+    pydicom looks up the character set while it reads, and fails at a NUL in its name: here
+    bytes that cannot be in such a name are read as spaces.
     """
 
     def __init__(self, data: bytes, limit: int) -> None:
         super().__init__(data)
-        self.limit = self.left = limit
-        self.names_charset = False  # what is read next
+        self.limit = self.left = limit  # items
+        self.charset_is_next = False  # whether the next read gets the value of a character set
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
-        if self.names_charset:
+        if self.charset_is_next:
             data = UNPRINTABLE.sub(b" ", data)
-        self.names_charset = size == 8 and _announces_charset(data)
+        self.charset_is_next = size == 8 and _announces_charset(data)
         if size == 8 and data[:4] in ITEM_TAGS:
             self.left -= 1
             if self.left < 0:
@@ -51,16 +51,16 @@ class CountedItems(BytesIO):
 
 
 def _announces_charset(header: bytes) -> bool:
-    """Whether the value of Specific Character Set comes next, not the rest of a long length."""
-    return header[:4] in CHARACTER_SET_TAGS and header[4:6] not in LONG
+    """Whether the value of Specific Character Set comes next, and not a long VR's length."""
+    return header[:4] in CHARACTER_SET_TAGS and header[4:6] not in LONG_VRS
 
 
-class Dataset:
+class PydicomDataset:
     """The elements of a pydicom dataset as they stand in the file."""
 
     def __init__(self, dataset: pydicom.Dataset, wanted: Wanted, item_limit: int) -> None:
         self.dataset = dataset
-        self.kinds = {tag: kind for kind, tag in wanted.values()}
+        self.actions = {tag: action for action, tag in wanted.values()}
         self.item_limit = item_limit
         self.little_endian = dataset.original_encoding[1] is not False
 
@@ -75,7 +75,7 @@ class Dataset:
             return _converted(element)
         if _is_cut(element):
             return None
-        longest = None if self.kinds.get(tag) == WHOLE else LONGEST
+        longest = None if self.actions.get(tag) == WHOLE else LONGEST_VALUE
         return (element.VR or "").encode(), (element.value or b"")[:longest]
 
     def raw(self, tag: int) -> bytes:
@@ -84,14 +84,14 @@ class Dataset:
         value = element.value if isinstance(element, RawDataElement) else None
         return value or b""
 
-    def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]:
+    def items(self, tag: int, wanted: Wanted) -> Iterator["PydicomDataset"]:
         """The items of a sequence, one after the other."""
         element = self._element(tag)
         if element is None or element.VR not in (None, "SQ", "UN"):
             return
-        found = self._raw_items(element) if isinstance(element, RawDataElement) else element.value
-        for item in found:
-            yield Dataset(item, wanted, self.item_limit)
+        is_raw = isinstance(element, RawDataElement)
+        for item in self._raw_items(element) if is_raw else element.value:
+            yield PydicomDataset(item, wanted, self.item_limit)
 
     def _raw_items(self, element: RawDataElement) -> Iterator[pydicom.Dataset]:
         value = element.value or b""
@@ -107,8 +107,8 @@ class Dataset:
                 return
             yield item
 
-    def copy(self) -> "Dataset":
-        return self  # it counts items anew in each sequence
+    def copy(self) -> "PydicomDataset":
+        return self  # items are counted from zero in each sequence
 
     def uid(self, tag: int) -> str:
         element = self.get(tag)
@@ -116,7 +116,7 @@ class Dataset:
 
     @property
     def cut(self) -> int:
-        """The length that an element claims within which the file ends; 0 where none does."""
+        """The declared length of the element in whose value the file ends; 0 if there is none."""
         elements: list[Any] = [self._element(tag) for tag in self.dataset.keys()]  # noqa: SIM118
         return sum(element.length for element in elements if _is_cut(element))
 
@@ -135,7 +135,7 @@ def _is_cut(element: Any) -> bool:
 
 
 def _converted(element: Any) -> Element | None:
-    """An element that pydicom has converted already: a character set, a UID of the meta group."""
+    """What pydicom has converted already: the character set, or a UID of the file meta group."""
     value = element.value
     if element.VR not in ("CS", "UI") or value is None:
         return None
@@ -143,26 +143,26 @@ def _converted(element: Any) -> Element | None:
     return element.VR.encode(), text.encode("latin-1", errors="replace")
 
 
-def _quietly(read: Callable[[], Found], stream: CountedItems) -> Found:
-    """What `read` reads from the stream, without warnings, which quote values."""
+def _quietly(read: Callable[[], Result], stream: CountedItems) -> Result:
+    """What `read` reads from the stream, without pydicom's warnings, which quote values."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return read()
     finally:
-        if stream.left < 0:  # pydicom takes what the stream raised for another kind of end
+        if stream.left < 0:  # pydicom may have taken the EOFError for the file's end
             raise MemberFailed("too_many_items", limit=stream.limit) from None
 
 
-class Read(NamedTuple):
-    dataset: Dataset
-    file_meta: Dataset
-    stopped: bool  # at a tag that says so
+class PydicomHeader(NamedTuple):
+    dataset: PydicomDataset
+    file_meta: PydicomDataset
+    stopped: bool  # before a tag that is wanted as STOP
 
 
-def read(data: bytes, wanted: Wanted, item_limit: int) -> Read:
-    """The dataset of a file, up to a wanted tag that says stop, and its file meta group."""
-    stops = {tag for kind, tag in wanted.values() if kind == STOP}
+def read(data: bytes, wanted: Wanted, item_limit: int) -> PydicomHeader:
+    """The dataset of a file, up to a tag that is wanted as STOP, and its file meta group."""
+    stops = {tag for action, tag in wanted.values() if action == STOP}
     last = 0
 
     def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
@@ -171,9 +171,9 @@ def read(data: bytes, wanted: Wanted, item_limit: int) -> Read:
         return tag in stops
 
     stream = CountedItems(data, item_limit)
-    found = _quietly(lambda: read_partial(stream, stop, force=True), stream)
-    return Read(
-        Dataset(found, wanted, item_limit),
-        Dataset(found.file_meta, {}, item_limit),
+    dataset = _quietly(lambda: read_partial(stream, stop, force=True), stream)
+    return PydicomHeader(
+        PydicomDataset(dataset, wanted, item_limit),
+        PydicomDataset(dataset.file_meta, {}, item_limit),
         last in stops,
     )

@@ -3,6 +3,22 @@
 pydicom reads a header in about 0.7 ms, this in about 0.03. It knows explicit and implicit VR
 little endian, and raises `Unusual` at anything else, which pydicom then reads. What it returns
 is what pydicom returns, for any bytes whatever.
+
+An element with a short VR, Modality (0008,0060) with the value "CT", takes ten bytes:
+
+    offset     0  1  2  3   4  5   6  7   8  9
+    bytes     08 00 60 00  43 53  02 00  43 54
+              tag          "CS"   2      "CT"
+              |------ framing -------|  |value|
+
+`_explicit` takes the framing in one go: tag 0x00600008 (see `_as_read`), VR b"CS", length 2. So
+the value begins at 8, and the next element at 8 + 2. A long VR, as SQ or OB, has no length at 6:
+it stands in four more bytes at 8, and the value begins at 12. In implicit VR there is no VR, and
+the length takes all four bytes at 4.
+
+A walk depends on the framing alone. It returns where each framing begins (here 0) and where four
+more bytes were read (here nowhere). A layout (see `layouts`) remembers the bytes 0 to 7, and that
+the value of a wanted Modality stands at 8 to 9.
 """
 
 from collections import deque
@@ -18,48 +34,47 @@ from app.errors import MemberFailed
 Buffer = bytes | mmap
 Element = tuple[bytes, bytes]  # its VR, empty in implicit VR; its value
 
-# What to do with a wanted tag: take its value, or LONGEST bytes of it; note where its items
-# are; stop before it.
+# What is done at a wanted tag: its value is taken, whole or up to LONGEST_VALUE; the place of its
+# items is taken; the walk stops before it.
 WHOLE, ELEMENT, SEQUENCE, STOP = 1, 2, 3, 4
-LONGEST = 8_192  # no text that is kept and no vector needs more
-Wanted = Mapping[int, tuple[int, int]]  # made by `wanted`
+LONGEST_VALUE = 8_192  # bytes; no text that is kept and no vector needs more
+Wanted = Mapping[int, tuple[int, int]]  # made by `wanted_from`
 
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 UNDEFINED = 0xFFFFFFFF
 SEQUENCE_DELIMITER_BYTES = b"\xfe\xff\xdd\xe0"
+LONGEST_FRAMING = 12  # bytes: tag, VR, two that are reserved, a length of 32 bits
+META_GROUP = 0x0002
 DEEPEST = 24  # levels of nesting; pydicom gets to some 180
-MOST_KEPT = 10_000  # sequences
+MOST_ENDS = 10_000  # sequences whose end is remembered
 
 # PS3.5 7.1.2: the length field has 16 or 32 bits.
-SHORT = frozenset(
-    (
-        *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT"),
-        *(b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
-    )
-)
-LONG = frozenset(
-    (
-        *(b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR"),
-        *(b"UT", b"UV"),
-    )
-)
-META_VRS = {0x0000: b"UL", 0x0002: b"UI", 0x0003: b"UI", 0x0010: b"UI"}  # of group 2
+SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+FILE_META_INFORMATION_GROUP_LENGTH = 0x00020000
+META_VRS = {
+    FILE_META_INFORMATION_GROUP_LENGTH: b"UL",
+    0x00020002: b"UI",  # MediaStorageSOPClassUID
+    0x00020003: b"UI",  # MediaStorageSOPInstanceUID
+    0x00020010: b"UI",  # TransferSyntaxUID
+}
 
-# A tag is read as one number, whose low half is the group: see `_as_read`.
+# Each takes a tag as one number: see `_as_read`.
 _explicit = Struct("<I2sH").unpack_from
 _implicit = Struct("<II").unpack_from
 _length = Struct("<I").unpack_from
+_forget: Callable[[int], None] = deque[int](maxlen=0).append
 
 
 def _as_read(tag: int) -> int:
-    """A tag as its four bytes read as one little-endian number."""
+    """A tag as its four bytes are read: one little-endian number, whose low half is the group."""
     return tag >> 16 | (tag & 0xFFFF) << 16
 
 
-def wanted(kinds: Mapping[int, int]) -> Wanted:
-    """What to look for, from tags and what to do with each."""
-    return {_as_read(tag): (kind, tag) for tag, kind in kinds.items()}
+def wanted_from(actions: Mapping[int, int]) -> Wanted:
+    """The tags to look for, from these tags and what is done at each (WHOLE, ELEMENT ..)."""
+    return {_as_read(tag): (action, tag) for tag, action in actions.items()}
 
 
 ITEM = _as_read(0xFFFEE000)
@@ -67,33 +82,49 @@ ITEM_DELIMITER = _as_read(0xFFFEE00D)
 SEQUENCE_DELIMITER = _as_read(0xFFFEE0DD)
 
 # Public sequences that implicit VR files commonly hold with undefined length and with sequences
-# nested in them. In implicit VR only a dictionary tells a sequence from another value, and
-# pydicom looks for the end of another value in another way.
-SEQUENCES = frozenset(
-    map(
-        _as_read,
-        (
-            *(0x00041220, 0x00080051, 0x00081032, 0x00081110, 0x00081111, 0x00081115),
-            *(0x00081140, 0x00081199, 0x00082112, 0x00082218, 0x00089121),
-            *(0x00089215, 0x00101002, 0x00189346, 0x00209113, 0x00209116, 0x00289110),
-            *(0x00400008, 0x00400260, 0x00400275, 0x00400555, 0x0040A043, 0x0040A168),
-            *(0x0040A372, 0x0040A375, 0x0040A504, 0x0040A525, 0x0040A730, 0x0062000A),
-            *(0x00620002, 0x00700001, 0x00880200, 0x30060010, 0x30060012, 0x30060014),
-            *(0x30060016, 0x30060020, 0x30060039, 0x30060040, 0x30060080, 0x300A0010),
-            *(0x300A0070, 0x300A00B0, 0x300A0111, 0x300A011A, 0x300A0180, 0x300C0002),
-            *(0x300C0004, 0x300C0060, 0x52009229, 0x52009230),
-        ),
-    )
-)
+# nested in them. In implicit VR only a dictionary says which values are sequences, and pydicom
+# looks for the end of other values in another way.
+SEQUENCE_KEYWORDS = {
+    0x00041220: "DirectoryRecordSequence", 0x00080051: "IssuerOfAccessionNumberSequence",
+    0x00081032: "ProcedureCodeSequence", 0x00081110: "ReferencedStudySequence",
+    0x00081111: "ReferencedPerformedProcedureStepSequence", 0x00081115: "ReferencedSeriesSequence",
+    0x00081140: "ReferencedImageSequence", 0x00081199: "ReferencedSOPSequence",
+    0x00082112: "SourceImageSequence", 0x00082218: "AnatomicRegionSequence",
+    0x00089121: "ReferencedRawDataSequence", 0x00089215: "DerivationCodeSequence",
+    0x00101002: "OtherPatientIDsSequence", 0x00189346: "CTDIPhantomTypeCodeSequence",
+    0x00209113: "PlanePositionSequence", 0x00209116: "PlaneOrientationSequence",
+    0x00289110: "PixelMeasuresSequence", 0x00400008: "ScheduledProtocolCodeSequence",
+    0x00400260: "PerformedProtocolCodeSequence", 0x00400275: "RequestAttributesSequence",
+    0x00400555: "AcquisitionContextSequence", 0x0040A043: "ConceptNameCodeSequence",
+    0x0040A168: "ConceptCodeSequence", 0x0040A372: "PerformedProcedureCodeSequence",
+    0x0040A375: "CurrentRequestedProcedureEvidenceSequence", 0x0040A504: "ContentTemplateSequence",
+    0x0040A525: "IdenticalDocumentsSequence", 0x0040A730: "ContentSequence",
+    0x00620002: "SegmentSequence", 0x0062000A: "SegmentIdentificationSequence",
+    0x00700001: "GraphicAnnotationSequence", 0x00880200: "IconImageSequence",
+    0x30060010: "ReferencedFrameOfReferenceSequence", 0x30060012: "RTReferencedStudySequence",
+    0x30060014: "RTReferencedSeriesSequence", 0x30060016: "ContourImageSequence",
+    0x30060020: "StructureSetROISequence", 0x30060039: "ROIContourSequence",
+    0x30060040: "ContourSequence", 0x30060080: "RTROIObservationsSequence",
+    0x300A0010: "DoseReferenceSequence", 0x300A0070: "FractionGroupSequence",
+    0x300A00B0: "BeamSequence", 0x300A0111: "ControlPointSequence",
+    0x300A011A: "BeamLimitingDevicePositionSequence", 0x300A0180: "PatientSetupSequence",
+    0x300C0002: "ReferencedRTPlanSequence", 0x300C0004: "ReferencedBeamSequence",
+    0x300C0060: "ReferencedStructureSetSequence", 0x52009229: "SharedFunctionalGroupsSequence",
+    0x52009230: "PerFrameFunctionalGroupsSequence",
+}  # fmt: skip
+SEQUENCES = frozenset(map(_as_read, SEQUENCE_KEYWORDS))
 
 
 class Unusual(Exception):
     """Something that is left to pydicom."""
 
 
+LEFT_TO_PYDICOM = (Unusual, StructError)  # the latter where the bytes end within an element
+
+
 def uid_of(value: bytes) -> str:
-    """A UID without padding, which pydicom takes off at the beginning, too."""
-    # Of bytes: a text's strip takes control characters for space, and would make two UIDs one.
+    """A UID without padding; as in pydicom, spaces before it are padding, too."""
+    # Bytes are stripped: str.strip also takes off control characters, which makes two UIDs one.
     return value.rstrip(b"\0 ").strip().decode("latin-1")
 
 
@@ -106,7 +137,7 @@ class Meta(NamedTuple):
     elements: Mapping[int, bytes]
     end: int  # where the dataset begins
     spans: Mapping[int, Span] = {}  # of the elements' values
-    read: Sequence[Span] = ()  # what told how to go on
+    framing: Sequence[Span] = ()  # tag, VR and length of every element of the group
 
     def uid(self, tag: int) -> str:
         return uid_of(self.elements.get(tag, b""))
@@ -115,7 +146,7 @@ class Meta(NamedTuple):
 NO_META = Meta({}, 0)
 
 
-class Dataset:
+class ScannedDataset:
     """The wanted elements of a dataset or of a sequence's item."""
 
     __slots__ = ("elements", "get", "scan", "sequences")
@@ -136,14 +167,14 @@ class Dataset:
         start, stop = self.sequences.get(tag, (0, 0))
         return self.scan.buffer[start:stop]
 
-    def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]:
+    def items(self, tag: int, wanted: Wanted) -> Iterator["ScannedDataset"]:
         """The items of a wanted sequence, one after the other."""
         span = self.sequences.get(tag)
         return self.scan.items(*span, wanted) if span else iter(())
 
-    def copy(self) -> "Dataset":
-        """The same, for which no more items count as met than have been now."""
-        copied = Dataset(copy(self.scan))
+    def copy(self) -> "ScannedDataset":
+        """The same dataset, with a count of items of its own that goes on from the present one."""
+        copied = ScannedDataset(copy(self.scan))
         copied.elements, copied.sequences = self.elements, self.sequences
         copied.get = self.get
         return copied
@@ -157,24 +188,24 @@ class Scan:
         self.implicit = implicit
         self.item_limit = item_limit
         self.item_count = 0
-        self.skipped: dict[int, tuple[int, int]] = {}  # where -> where it ended, and its items
+        self.ends: dict[int, tuple[int, int]] = {}  # a sequence's start -> its end; its items
         self.spans: dict[int, Span] = {}  # of the header's wanted values
-        self.read: list[int] | deque[int] = []  # see Walk
-        self.guessed = False
+        self.add_start = self.add_long_length = _forget  # see Walk
+        self.searched = False  # see Walk
 
     @property
-    def walk(self) -> "Callable[[Dataset, int, int, Wanted, int], int]":
-        # Chosen each time: a method kept in its own object would be a cycle, which keeps the
-        # whole buffer alive until the garbage collector comes by.
+    def walk(self) -> "Callable[[ScannedDataset, int, int, Wanted, int], int]":
+        # Chosen each time: a method kept in its own object would be a cycle, and keep the whole
+        # buffer in memory until the garbage collector's next round.
         return self._walk_implicit if self.implicit else self._walk_explicit
 
-    def items(self, position: int, end: int, wanted: Wanted) -> Iterator[Dataset]:
+    def items(self, position: int, end: int, wanted: Wanted) -> Iterator[ScannedDataset]:
         walk = self.walk
         while position < end:
             tag, position, stop = self._item(position)
             if tag != ITEM:
                 raise Unusual
-            item = Dataset(self)
+            item = ScannedDataset(self)
             position = walk(item, position, stop, wanted, 1)
             if position > end:
                 raise Unusual
@@ -183,32 +214,32 @@ class Scan:
     def skip(self, position: int, depth: int) -> int:
         """The end of an undefined-length sequence, where its delimiter stands.
 
-        Items of defined length are walked through, too, since pydicom does: where their
-        length lies, it goes on elsewhere or fails. What was walked through as a part of
-        something larger is passed over when it is met again, then never deeper in the nest.
+        Items of defined length are walked through, too, since pydicom does so: where the
+        length is wrong, it goes on elsewhere or fails. A sequence nested in another is met
+        again when the other's items are read: then its end is known, and its items count again.
         """
         if depth > DEEPEST:
             raise Unusual
-        if position in self.skipped:
-            stop, items = self.skipped[position]
+        if position in self.ends:
+            stop, items = self.ends[position]
             self._count(items)
             return stop
         start, before = position, self.item_count
-        walk, nothing = self.walk, Dataset(self)
+        walk, nothing = self.walk, ScannedDataset(self)
         while True:
             tag, value, stop = self._item(position)
             if tag == SEQUENCE_DELIMITER:
-                if len(self.skipped) < MOST_KEPT:
-                    self.skipped[start] = position, self.item_count - before
+                if len(self.ends) < MOST_ENDS:
+                    self.ends[start] = position, self.item_count - before
                 return position
             if tag != ITEM:
                 raise Unusual
             position = walk(nothing, value, stop, {}, depth)
 
     def _item(self, position: int) -> tuple[int, int, int]:
-        """The tag of what begins here, where its value begins, and where that ends; -1: open."""
+        """An item's or delimiter's tag, its value's start, and its end (-1: undefined length)."""
         tag, length = _implicit(self.buffer, position)
-        self.read.append(position)
+        self.add_start(position)
         if tag == ITEM:
             self._count(1)
         position += 8
@@ -220,44 +251,44 @@ class Scan:
             raise MemberFailed("too_many_items", limit=self.item_limit)
 
     def _walk_explicit(
-        self, found: Dataset, position: int, end: int, wanted: Wanted, depth: int
+        self, dataset: ScannedDataset, position: int, end: int, wanted: Wanted, depth: int
     ) -> int:
         """Walk over one dataset; return where it ended.
 
         It ends at `end` exactly or, where that is -1, after an item delimiter. At the top
         (depth 0) it may also end at the Pixel Data, or with less than an element left.
         """
-        buffer, elements, note = self.buffer, found.elements, self.read.append
+        buffer, elements, add_start = self.buffer, dataset.elements, self.add_start
         last = (len(buffer) if end < 0 else end) - 8
         while position <= last:
             tag, vr, length = _explicit(buffer, position)
-            note(position)
-            if vr in SHORT:
+            add_start(position)
+            if vr in SHORT_VRS:
                 position += 8
-            elif vr in LONG:
+            elif vr in LONG_VRS:
                 position += 8
                 (length,) = _length(buffer, position)
-                note(-position)
+                self.add_long_length(position)
                 position += 4
                 if length == UNDEFINED or (vr == b"SQ" and tag in wanted):
-                    kind = wanted[tag][0] if tag in wanted else SEQUENCE
-                    if kind == STOP:
+                    action = wanted[tag][0] if tag in wanted else SEQUENCE
+                    if action == STOP:
                         return position
-                    if kind != SEQUENCE or vr != b"SQ":
+                    if action != SEQUENCE or vr != b"SQ":
                         raise Unusual
-                    position = self._over_sequence(found, tag, position, length, wanted, depth)
+                    position = self._over_sequence(dataset, tag, position, length, wanted, depth)
                     continue
             elif tag == ITEM_DELIMITER and end < 0:
                 return position + 8
             else:
                 raise Unusual
             if tag in wanted:
-                kind, true_tag = wanted[tag]
-                if kind == STOP:
+                action, true_tag = wanted[tag]
+                if action == STOP:
                     return position
-                if kind == SEQUENCE:
+                if action == SEQUENCE:
                     raise Unusual
-                size = LONGEST if length > LONGEST and kind == ELEMENT else length
+                size = LONGEST_VALUE if length > LONGEST_VALUE and action == ELEMENT else length
                 elements[true_tag] = vr, buffer[position : position + size]
                 if not depth:
                     self.spans[true_tag] = position, position + size
@@ -265,59 +296,62 @@ class Scan:
         return self._ended(position, end, depth)
 
     def _walk_implicit(
-        self, found: Dataset, position: int, end: int, wanted: Wanted, depth: int
+        self, dataset: ScannedDataset, position: int, end: int, wanted: Wanted, depth: int
     ) -> int:
         """As _walk_explicit."""
-        buffer, elements, note = self.buffer, found.elements, self.read.append
+        buffer, elements, add_start = self.buffer, dataset.elements, self.add_start
         last = (len(buffer) if end < 0 else end) - 8
         while position <= last:
             tag, length = _implicit(buffer, position)
-            note(position)
+            add_start(position)
             position += 8
-            if tag & 0xFFFF == 0xFFFE:
+            if tag & 0xFFFF == 0xFFFE:  # the group of items and delimiters
                 if tag == ITEM_DELIMITER and end < 0:
                     return position
                 raise Unusual
-            kind = None
+            action = None
             if tag in wanted:
-                kind, true_tag = wanted[tag]
-                if kind == STOP:
+                action, true_tag = wanted[tag]
+                if action == STOP:
                     return position
-                if kind != SEQUENCE:
+                if action != SEQUENCE:
                     if length == UNDEFINED:
                         raise Unusual
-                    size = LONGEST if length > LONGEST and kind == ELEMENT else length
+                    size = LONGEST_VALUE if length > LONGEST_VALUE and action == ELEMENT else length
                     elements[true_tag] = b"", buffer[position : position + size]
                     if not depth:
                         self.spans[true_tag] = position, position + size
-            if length == UNDEFINED or kind == SEQUENCE:
+            if length == UNDEFINED or action == SEQUENCE:
                 start = position
-                position = self._over_sequence(found, tag, start, length, wanted, depth)
-                if length == UNDEFINED and not self._surely_sequence(tag, start, position - 8):
+                position = self._over_sequence(dataset, tag, start, length, wanted, depth)
+                if length == UNDEFINED and not self._ends_alike(tag, start, position - 8):
                     raise Unusual
             else:
                 position += length
         return self._ended(position, end, depth)
 
     def _over_sequence(
-        self, found: Dataset, tag: int, position: int, length: int, wanted: Wanted, depth: int
+        self, into: ScannedDataset, tag: int, position: int, length: int, wanted: Wanted, depth: int
     ) -> int:
-        """Note a sequence where it is wanted; return where it ends."""
+        """Pass over a sequence, and keep its place if it is wanted; return where it ends."""
         if length != UNDEFINED:
             stop = after = position + length
         else:
             stop = self.skip(position, depth + 1)
             after = stop + 8
         if tag in wanted:
-            found.sequences[wanted[tag][1]] = position, stop
+            into.sequences[wanted[tag][1]] = position, stop
         return after
 
-    def _surely_sequence(self, tag: int, position: int, stop: int) -> bool:
-        """Whether pydicom finds the same end, also if its dictionary knows no sequence here."""
+    def _ends_alike(self, tag: int, position: int, stop: int) -> bool:
+        """Whether pydicom, too, ends a sequence of undefined length at `stop`, in implicit VR.
+
+        Of a tag that its dictionary gives another VR, it ends the value at the first delimiter.
+        """
         private = tag & 1
         if private or tag in SEQUENCES:
             return True
-        self.guessed = True
+        self.searched = True
         return self.buffer.find(SEQUENCE_DELIMITER_BYTES, position, stop) < 0
 
     def _ended(self, position: int, end: int, depth: int) -> int:
@@ -329,36 +363,38 @@ class Scan:
 class Walk(NamedTuple):
     """A header that was walked over."""
 
-    dataset: Dataset
+    dataset: ScannedDataset
     end: int  # where it ends, or its Pixel Data begin
-    read: Sequence[int]  # where eight bytes told how to go on and, negative, where four more did
-    guessed: bool  # it was told by other bytes, too
+    starts: Sequence[int]  # of elements and items, where the first eight bytes were read
+    long_lengths: Sequence[int]  # where four more bytes, a long VR's length, were read
+    searched: bool  # values were searched for a delimiter, so more than the framing counts
 
 
 def read_meta(buffer: Buffer, position: int) -> Meta:
     """The file meta group, which begins at `position`."""
-    found: dict[int, bytes] = {}
+    elements: dict[int, bytes] = {}
     spans: dict[int, Span] = {}
-    read: list[Span] = []
+    framing: list[Span] = []
     try:
         while True:
             tag, vr, length = _explicit(buffer, position)
-            if tag & 0xFFFF != 2:
-                return Meta(found, position, spans, read)
-            element, start = tag >> 16, position
+            if tag & 0xFFFF != META_GROUP:
+                return Meta(elements, position, spans, framing)
+            true_tag, start = META_GROUP << 16 | tag >> 16, position
             position += 8
-            if vr in LONG:
+            if vr in LONG_VRS:
                 (length,) = _length(buffer, position)
                 position += 4
-            elif vr not in SHORT:
+            elif vr not in SHORT_VRS:
                 raise Unusual
-            read.append((start, position))
-            if element in META_VRS:
+            framing.append((start, position))
+            if true_tag in META_VRS:
                 # pydicom converts these while it reads, and may fail.
-                if vr != META_VRS[element] or (element == 0 and length != 4):
+                is_group_length = true_tag == FILE_META_INFORMATION_GROUP_LENGTH
+                if vr != META_VRS[true_tag] or (is_group_length and length != 4):
                     raise Unusual
-                found[2 << 16 | element] = buffer[position : position + length]
-                spans[2 << 16 | element] = position, position + length
+                elements[true_tag] = buffer[position : position + length]
+                spans[true_tag] = position, position + length
             position += length
     except StructError:
         raise Unusual from None
@@ -389,12 +425,15 @@ def scan(buffer: Buffer, position: int, implicit: bool, wanted: Wanted, item_lim
     Raises
     ------
     Unusual, struct.error
-        Left to pydicom; also later, when items are read.
+        LEFT_TO_PYDICOM; also later, when items are read.
     MemberFailed
         too_many_items; also later.
     """
     scan = Scan(buffer, implicit, item_limit)
-    dataset = Dataset(scan)
+    dataset = ScannedDataset(scan)
+    starts: list[int] = []
+    long_lengths: list[int] = []
+    scan.add_start, scan.add_long_length = starts.append, long_lengths.append
     end = scan.walk(dataset, position, len(buffer), wanted, 0)
-    read, scan.read = scan.read, deque(maxlen=0)  # of the items that follow, nothing is noted
-    return Walk(dataset, end, list(read), scan.guessed)
+    scan.add_start = scan.add_long_length = _forget  # a layout has no part in what is read later
+    return Walk(dataset, end, starts, long_lengths, scan.searched)

@@ -1,7 +1,7 @@
 """One RT Structure Set -> its ROIs and contours: PS3.3 A.19, C.8.8.5, C.8.8.6 and C.8.8.8.
 
-Contours are numbers in text. They become JSON text without ever being numbers here, which is
-what makes a structure set of 5 MB cost some ten milliseconds instead of a second.
+Contours are numbers written as text. As a rule they become JSON without being converted, so that
+a structure set of 5 MB takes some ten milliseconds instead of a second.
 """
 
 import json
@@ -41,64 +41,46 @@ from .attributes import (
     STRUCTURE_SET_ROI_SEQUENCE,
 )
 from .records import ReadWarning, ROIRecord, StructureSetRecord
-from .scanner import ELEMENT, SEQUENCE, WHOLE, Element, wanted
-from .values import BINARY, WHITESPACE, Dataset, Values, fields_of, numbers_of
+from .scanner import ELEMENT, SEQUENCE, WHOLE, Element, wanted_from
+from .values import BINARY, LONGEST_UID, WHITESPACE, Elements, Values, fields_of, numbers_of
 
 STRUCTURE_SET_FIELDS = fields_of(STRUCTURE_SET)
-STRUCTURE_SET_KINDS = {attribute.tag: ELEMENT for attribute in STRUCTURE_SET.values()} | {
+STRUCTURE_SET_ACTIONS = {attribute.tag: ELEMENT for attribute in STRUCTURE_SET.values()} | {
     REFERENCED_FRAME_OF_REFERENCE_SEQUENCE: SEQUENCE,
     STRUCTURE_SET_ROI_SEQUENCE: SEQUENCE,
     ROI_CONTOUR_SEQUENCE: SEQUENCE,
     RT_ROI_OBSERVATIONS_SEQUENCE: SEQUENCE,
 }
-FRAME_WANTED = wanted(
-    {
-        FRAME_OF_REFERENCE_UID.tag: ELEMENT,
-        RT_REFERENCED_STUDY_SEQUENCE: SEQUENCE,
-    }
+FRAME_WANTED = wanted_from(
+    {FRAME_OF_REFERENCE_UID.tag: ELEMENT, RT_REFERENCED_STUDY_SEQUENCE: SEQUENCE}
 )
-STUDY_WANTED = wanted({RT_REFERENCED_SERIES_SEQUENCE: SEQUENCE})
-SERIES_WANTED = wanted({SERIES_INSTANCE_UID.tag: ELEMENT, CONTOUR_IMAGE_SEQUENCE: SEQUENCE})
-REFERENCE_WANTED = wanted({REFERENCED_SOP_INSTANCE_UID.tag: ELEMENT})
-ROI_WANTED = wanted(
-    {
-        SPECIFIC_CHARACTER_SET.tag: ELEMENT,
-        ROI_NUMBER.tag: ELEMENT,
-        REFERENCED_FRAME_OF_REFERENCE_UID.tag: ELEMENT,
-        ROI_NAME.tag: ELEMENT,
-        ROI_GENERATION_ALGORITHM.tag: ELEMENT,
-    }
-)
-OBSERVATION_WANTED = wanted(
-    {
-        SPECIFIC_CHARACTER_SET.tag: ELEMENT,
-        REFERENCED_ROI_NUMBER.tag: ELEMENT,
-        RT_ROI_INTERPRETED_TYPE.tag: ELEMENT,
-    }
-)
-ROI_CONTOUR_WANTED = wanted(
-    {
-        REFERENCED_ROI_NUMBER.tag: ELEMENT,
-        ROI_DISPLAY_COLOR.tag: ELEMENT,
-        CONTOUR_SEQUENCE: SEQUENCE,
-    }
-)
-CONTOUR_WANTED = wanted(
-    {
-        CONTOUR_GEOMETRIC_TYPE.tag: ELEMENT,
-        CONTOUR_DATA.tag: WHOLE,
-        CONTOUR_IMAGE_SEQUENCE: SEQUENCE,
-    }
-)
+STUDY_WANTED = wanted_from({RT_REFERENCED_SERIES_SEQUENCE: SEQUENCE})
+SERIES_WANTED = wanted_from({SERIES_INSTANCE_UID.tag: ELEMENT, CONTOUR_IMAGE_SEQUENCE: SEQUENCE})
+REFERENCE_WANTED = wanted_from({REFERENCED_SOP_INSTANCE_UID.tag: ELEMENT})
+ROI_WANTED = wanted_from({
+    SPECIFIC_CHARACTER_SET.tag: ELEMENT, ROI_NUMBER.tag: ELEMENT, ROI_NAME.tag: ELEMENT,
+    REFERENCED_FRAME_OF_REFERENCE_UID.tag: ELEMENT, ROI_GENERATION_ALGORITHM.tag: ELEMENT,
+})  # fmt: skip
+OBSERVATION_WANTED = wanted_from({
+    SPECIFIC_CHARACTER_SET.tag: ELEMENT, REFERENCED_ROI_NUMBER.tag: ELEMENT,
+    RT_ROI_INTERPRETED_TYPE.tag: ELEMENT,
+})  # fmt: skip
+ROI_CONTOUR_WANTED = wanted_from({
+    REFERENCED_ROI_NUMBER.tag: ELEMENT, ROI_DISPLAY_COLOR.tag: ELEMENT, CONTOUR_SEQUENCE: SEQUENCE,
+})  # fmt: skip
+CONTOUR_WANTED = wanted_from({
+    CONTOUR_GEOMETRIC_TYPE.tag: ELEMENT, CONTOUR_DATA.tag: WHOLE, CONTOUR_IMAGE_SEQUENCE: SEQUENCE,
+})  # fmt: skip
 
-PIECE = 1 << 18  # bytes
-AT_ONCE = 64  # contours
-LONG = 1 << 16  # bytes; fewer are in the processor's cache still when they are looked at again
-COMMAS = bytes.maketrans(b"\\", b",")
-# What JSON has besides numbers begins with one of the first four, or holds an "e". An exponent
-# may make a number infinite, and so do 309 digits.
+NUMBERS_PIECE = 1 << 18  # bytes of written numbers that are converted at a time
+BATCH_CONTOURS = 64
+BATCH_BYTES = 1 << 16  # so few are still in the processor's cache for the next look at them
+TO_COMMAS = bytes.maketrans(b"\\", b",")
+# Numbers are plain where they are JSON as they stand. All other JSON begins with one of the first
+# four of these, or holds an "e". An exponent may make a number infinite, and so may 309 digits.
 NOT_PLAIN = (b'"', b"[", b"{", b"n", b"e", b"E", b",")
 LONGEST_NUMBER = 300  # characters
+LONGEST_TYPE = CONTOUR_GEOMETRIC_TYPE.longest
 SHORT_NUMBERS = re.compile(rb"(?s:.{0,%d}\\){1,1000}" % LONGEST_NUMBER)
 NO_DATA = b"", b""
 check_json = msgspec.json.Decoder(msgspec.Raw).decode
@@ -106,12 +88,15 @@ check_json = msgspec.json.Decoder(msgspec.Raw).decode
 
 @dataclass(slots=True)
 class Contours:
-    """The ROI Contour Sequence's items of one ROI."""
+    """What the ROI Contour Sequence has for one ROI."""
 
     color: list[int] | None = None
     count: int = 0
     unreadable: int = 0
     parts: list[bytes] = field(default_factory=list)  # of JSON text
+
+
+ByROI = dict[int | None, Contours]  # by ROI number
 
 
 @dataclass(slots=True)
@@ -124,17 +109,17 @@ class References:
 
 
 def read_structure_set(
-    dataset: Dataset, charset: text.Charset
+    elements: Elements, charset: text.Charset
 ) -> tuple[StructureSetRecord, list[ReadWarning]]:
-    """The structures of an RT Structure Set, and what of them was lost."""
-    values = Values(dataset.get, charset, dataset.little_endian)
-    references = _references(dataset, values)
+    """The structures of an RT Structure Set, and warnings of what was lost."""
+    values = Values(elements.get, charset, elements.little_endian)
+    references = _references(elements, values)
     rois = [
         _roi(item, values, references)
-        for item in dataset.items(STRUCTURE_SET_ROI_SEQUENCE, ROI_WANTED)
+        for item in elements.items(STRUCTURE_SET_ROI_SEQUENCE, ROI_WANTED)
     ]
-    contours = _contours_by_roi(dataset, values)
-    types = _types_by_roi(dataset, values)
+    contours = _contours_by_roi(elements, values)
+    types = _types_by_roi(elements, values)
     record = StructureSetRecord(
         **values.fields(STRUCTURE_SET_FIELDS),
         number_of_roi=len(rois),
@@ -147,8 +132,8 @@ def read_structure_set(
     return record, values.warnings
 
 
-def _of_item(item: Dataset, parent: Values) -> Values:
-    """The values of a sequence's item, whose warnings are those of the whole."""
+def _of_item(item: Elements, parent: Values) -> Values:
+    """The values of a sequence's item; their warnings are kept with those of the whole set."""
     own = item.get(SPECIFIC_CHARACTER_SET.tag)
     charset = text.charset(own[1], parent.charset.assumed_term) if own else None
     values = Values(item.get, charset or parent.charset, item.little_endian)
@@ -156,24 +141,24 @@ def _of_item(item: Dataset, parent: Values) -> Values:
     return values
 
 
-def _references(dataset: Dataset, values: Values) -> References:
+def _references(elements: Elements, values: Values) -> References:
     found = References()
-    for frame in dataset.items(REFERENCED_FRAME_OF_REFERENCE_SEQUENCE, FRAME_WANTED):
-        _note(found.frames, _of_item(frame, values).uid(FRAME_OF_REFERENCE_UID))
+    for frame in elements.items(REFERENCED_FRAME_OF_REFERENCE_SEQUENCE, FRAME_WANTED):
+        _add_uid(found.frames, _of_item(frame, values).uid(FRAME_OF_REFERENCE_UID))
         for study in frame.items(RT_REFERENCED_STUDY_SEQUENCE, STUDY_WANTED):
             for series in study.items(RT_REFERENCED_SERIES_SEQUENCE, SERIES_WANTED):
-                _note(found.series, _of_item(series, values).uid(SERIES_INSTANCE_UID))
+                _add_uid(found.series, _of_item(series, values).uid(SERIES_INSTANCE_UID))
                 found.objects.update(_referenced_objects(series))
     return found
 
 
-def _note(found: dict[str, None], uid: str) -> None:
+def _add_uid(uids: dict[str, None], uid: str) -> None:
     if uid:
-        found[uid] = None
+        uids[uid] = None
 
 
-def _referenced_objects(dataset: Dataset) -> Iterator[bytes]:
-    for reference in dataset.items(CONTOUR_IMAGE_SEQUENCE, REFERENCE_WANTED):
+def _referenced_objects(elements: Elements) -> Iterator[bytes]:
+    for reference in elements.items(CONTOUR_IMAGE_SEQUENCE, REFERENCE_WANTED):
         element = reference.get(REFERENCED_SOP_INSTANCE_UID.tag)
         if element and (uid := element[1].rstrip(b"\0 ")):
             yield uid
@@ -187,9 +172,9 @@ class Definition(NamedTuple):
     algorithm: str
 
 
-def _roi(item: Dataset, parent: Values, references: References) -> Definition:
+def _roi(item: Elements, parent: Values, references: References) -> Definition:
     values = _of_item(item, parent)
-    _note(references.frames, values.uid(REFERENCED_FRAME_OF_REFERENCE_UID))
+    _add_uid(references.frames, values.uid(REFERENCED_FRAME_OF_REFERENCE_UID))
     return Definition(
         number=values.integer(ROI_NUMBER),
         name=values.text(ROI_NAME),
@@ -197,10 +182,10 @@ def _roi(item: Dataset, parent: Values, references: References) -> Definition:
     )
 
 
-def _types_by_roi(dataset: Dataset, parent: Values) -> dict[int | None, str]:
-    """ROI number -> interpreted type; the first observation that has one counts."""
+def _types_by_roi(elements: Elements, parent: Values) -> dict[int | None, str]:
+    """ROI number -> interpreted type, that of the first observation that has one."""
     types: dict[int | None, str] = {}
-    for item in dataset.items(RT_ROI_OBSERVATIONS_SEQUENCE, OBSERVATION_WANTED):
+    for item in elements.items(RT_ROI_OBSERVATIONS_SEQUENCE, OBSERVATION_WANTED):
         values = _of_item(item, parent)
         number = values.integer(REFERENCED_ROI_NUMBER)
         interpreted = values.text(RT_ROI_INTERPRETED_TYPE)
@@ -208,43 +193,47 @@ def _types_by_roi(dataset: Dataset, parent: Values) -> dict[int | None, str]:
     return types
 
 
-def _contours_by_roi(dataset: Dataset, parent: Values) -> dict[int | None, Contours]:
-    untouched = dataset.copy()
+def _contours_by_roi(elements: Elements, parent: Values) -> ByROI:
+    """The contours of each ROI, read in batches, which is faster, or else again one by one.
+
+    Of several errors in a file, the first counts. But a batch is walked over before the references
+    of its first contour are read, and so may meet a later error first.
+    """
+    untouched = elements.copy()
     with suppress(Exception):
-        return _contours(dataset, parent, AT_ONCE)
-    # Contours were walked through ahead of what they refer to. Of several things wrong, the first
-    # in the file counts. (Here nothing holds any more what was read until then.)
+        return _contours(elements, parent, BATCH_CONTOURS)
+    # The error is gone here, and with it the memory of all that was read until then.
     return _contours(untouched, parent, 1)
 
 
-def _contours(dataset: Dataset, parent: Values, at_once: int) -> dict[int | None, Contours]:
-    found: dict[int | None, Contours] = {}
+def _contours(elements: Elements, parent: Values, batch_size: int) -> ByROI:
+    by_roi: ByROI = {}
     images: dict[bytes, bytes] = {}
-    for item in dataset.items(ROI_CONTOUR_SEQUENCE, ROI_CONTOUR_WANTED):
+    for item in elements.items(ROI_CONTOUR_SEQUENCE, ROI_CONTOUR_WANTED):
         values = _of_item(item, parent)
-        contours = found.setdefault(values.integer(REFERENCED_ROI_NUMBER), Contours())
+        contours = by_roi.setdefault(values.integer(REFERENCED_ROI_NUMBER), Contours())
         contours.color = contours.color or values.integers(ROI_DISPLAY_COLOR)
-        for some in _batches(item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED), at_once):
-            for contour, numbers in zip(some, _numbers_of_each(some), strict=True):
+        for batch in _batches(item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED), batch_size):
+            for contour, numbers in zip(batch, _numbers_of_each(batch), strict=True):
                 _add(contours, contour, numbers, images)
-    return found
+    return by_roi
 
 
-def _batches(contours: Iterator[Dataset], at_once: int) -> Iterator[list[Dataset]]:
+def _batches(contours: Iterator[Elements], batch_size: int) -> Iterator[list[Elements]]:
     """So many contours at a time, or fewer where they are long."""
-    some: list[Dataset] = []
+    batch: list[Elements] = []
     size = 0
     for contour in contours:
-        some.append(contour)
+        batch.append(contour)
         element = contour.get(CONTOUR_DATA.tag)
         size += len(element[1]) if element else 0
-        if len(some) == at_once or size > LONG:
-            yield some
-            some, size = [], 0
-    yield some
+        if len(batch) == batch_size or size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
-def _numbers_of_each(contours: Sequence[Dataset]) -> Sequence[bytes | None]:
+def _numbers_of_each(contours: Sequence[Elements]) -> Sequence[bytes | None]:
     """Each Contour Data as JSON's numbers between commas; None where it is not whole points."""
     elements = [contour.get(CONTOUR_DATA.tag) or NO_DATA for contour in contours]
     return _plain_numbers(elements) or [
@@ -254,45 +243,45 @@ def _numbers_of_each(contours: Sequence[Dataset]) -> Sequence[bytes | None]:
 
 
 def _add(
-    contours: Contours, contour: Dataset, numbers: bytes | None, images: dict[bytes, bytes]
+    contours: Contours, contour: Elements, numbers: bytes | None, images: dict[bytes, bytes]
 ) -> None:
     if numbers is None:
         contours.unreadable += 1
         return
-    kind = contour.get(CONTOUR_GEOMETRIC_TYPE.tag)
+    geometric_type = contour.get(CONTOUR_GEOMETRIC_TYPE.tag)
     contours.count += 1
     contours.parts += (
         b',{"type":' if contours.parts else b'{"type":',
-        _json_string(kind[1][:64] if kind else b""),
+        _json_string(geometric_type[1][:LONGEST_TYPE] if geometric_type else b""),
         b',"points":[',
         numbers,
         b'],"sop":',
-        _image(contour, images),
+        _image_uid(contour, images),
         b"}",
     )
 
 
-def _image(contour: Dataset, images: dict[bytes, bytes]) -> bytes:
-    """The image that a contour was drawn on, as JSON text; ROIs share images, read once each."""
+def _image_uid(contour: Elements, images: dict[bytes, bytes]) -> bytes:
+    """The UID of a contour's image, as JSON text; read once for all that refer to it alike."""
     reference = contour.raw(CONTOUR_IMAGE_SEQUENCE)
     image = images.get(reference)
     if image is None:
-        image = _json_string(next(_referenced_objects(contour), b"")[:128])
+        image = _json_string(next(_referenced_objects(contour), b"")[:LONGEST_UID])
         if reference:
             images[reference] = image
     return image
 
 
 def _plain_numbers(elements: Sequence[Element]) -> list[bytes] | None:
-    """As they stand in the file, but for the commas; None where one of them is not plain.
+    """The numbers as they stand, but between commas; None where not all of them are plain.
 
-    Numbers that are plain are so beside others, too: one look tells of many contours.
+    Numbers are plain together exactly where each is: so many contours are checked in one go.
     """
     stripped = [value.strip(WHITESPACE) for _, value in elements]
     data = [value for value in stripped if value]
     if not all(value.count(b"\\") % 3 == 2 for value in data):
         return None
-    written = [value.translate(COMMAS) for value in stripped]
+    written = [value.translate(TO_COMMAS) for value in stripped]
     if _is_plain(b"\\".join(data)) and _is_json(b",".join(filter(None, written))):
         return written
     return None
@@ -316,9 +305,9 @@ def _json_numbers(element: Element, little_endian: bool) -> bytes | None:
 
 
 def _pieces(vr: bytes, data: bytes) -> Iterator[bytes]:
-    """Written numbers, some thousands at a time: as objects they take ten times the room."""
+    """Written numbers, some thousands at a time: as Python's they take ten times the memory."""
     start = 0
-    while vr not in BINARY and (stop := data.find(b"\\", start + PIECE)) >= 0:
+    while vr not in BINARY and (stop := data.find(b"\\", start + NUMBERS_PIECE)) >= 0:
         yield data[start:stop]
         start = stop + 1
         if start == len(data):
@@ -327,16 +316,16 @@ def _pieces(vr: bytes, data: bytes) -> Iterator[bytes]:
 
 
 def _is_plain(data: bytes) -> bool:
-    """Whether there is nothing but short numbers, if it is JSON's numbers between backslashes."""
+    """Whether JSON values between backslashes are all numbers, none of them too long."""
     for mark in NOT_PLAIN:
         if mark in data:
             return False
-    at = 0
-    while len(data) - at > LONGEST_NUMBER:
-        short = SHORT_NUMBERS.match(data, at)
+    position = 0
+    while len(data) - position > LONGEST_NUMBER:
+        short = SHORT_NUMBERS.match(data, position)
         if short is None:
             return False
-        at = short.end()
+        position = short.end()
     return True
 
 
@@ -354,7 +343,7 @@ def _json_string(value: bytes) -> bytes:
 
 
 def _joined(
-    rois: list[Definition], contours: Mapping[int | None, Contours], types: Mapping[int | None, str]
+    rois: list[Definition], contours: ByROI, types: Mapping[int | None, str]
 ) -> list[ROIRecord]:
     """The ROIs with their contours; of two with the same number, the first gets them."""
     left = {number: found for number, found in contours.items() if number is not None}
@@ -379,7 +368,7 @@ def _joined(
 def _warn_of_losses(
     values: Values,
     rois: list[Definition],
-    contours: Mapping[int | None, Contours],
+    contours: ByROI,
     record: StructureSetRecord,
 ) -> None:
     numbers = Counter(roi.number for roi in rois if roi.number is not None)

@@ -35,7 +35,7 @@ CODECS = (
     | {f"ISOIR{number}": codec for number, codec in SINGLE_BYTE.items()}
     | {f"ISO2022IR{number}": codec for number, codec in (SINGLE_BYTE | MULTI_BYTE).items()}
     | ALONE
-    # Not the standard's, but written: names of codecs.
+    # Names of codecs, which are not in the standard but are found in files.
     | {"UTF8": "utf_8", "LATIN1": "latin_1", "ASCII": UNDECLARED, "USASCII": UNDECLARED}
     | {f"ISO8859{part}": f"iso8859_{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 15)}
     | {f"CP{page}": f"cp{page}" for page in range(1250, 1259)}
@@ -63,7 +63,7 @@ ESCAPES = {
 }
 JAPANESE_ESCAPES = {b"\x1b$@": "iso2022_jp", b"\x1b$B": "iso2022_jp", b"\x1b$(D": "iso2022_jp_2"}
 FRAGMENT = re.compile(rb"[^\x1b]+|\x1b(?:\$[()].|\$.|[(),\-.].)?[^\x1b]*", re.DOTALL)
-RESET = re.compile(rb"[\t\n\f\r]")  # PS3.5 6.1.2.5.3: these end what an escape began
+RESET = re.compile(rb"[\t\n\f\r]")  # PS3.5 6.1.2.5.3: these end the effect of an escape
 
 # Controls, the separators of lines and paragraphs, and halves of surrogate pairs.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -74,18 +74,18 @@ class Charset(NamedTuple):
 
     codec: str  # at the beginning of a value
     assumed: str  # where the first is missing or cannot be right
-    declared: bool  # whether it names a character set for more than ASCII
-    assumed_term: str  # as `charset` was given it
+    declared: bool  # whether the element names a character set for more than ASCII
+    assumed_term: str  # the defined term that `assumed` is the codec of
 
 
-class Decoded(NamedTuple):
+class DecodedText(NamedTuple):
     text: str
-    guessed: bool
+    guessed: bool  # not by the character set that the file declares
 
 
 @lru_cache(maxsize=256)
 def charset(value: bytes, assumed: str) -> Charset:
-    """The meaning of a Specific Character Set's value; `assumed` is a defined term."""
+    """The codecs for a value of Specific Character Set; `assumed` is a defined term."""
     assumed_codec = CODECS.get(_term(assumed), UNDECLARED)
     first = _term(value.decode("latin-1").split("\\")[0])
     codec = CODECS.get(first)
@@ -98,29 +98,29 @@ def _term(written: str) -> str:
     return re.sub(r"[^A-Z0-9]", "", written.upper())
 
 
-def decode(value: bytes, charset: Charset) -> Decoded:
+def decode(value: bytes, charset: Charset) -> DecodedText:
     """The text of a value, still with padding and control characters."""
     if ESCAPE not in value:
         if value.isascii():
-            return Decoded(value.decode("ascii"), False)
+            return DecodedText(value.decode("ascii"), False)
         decoded = _decode_with(value, charset.codec, charset)
-        return Decoded(decoded.text, decoded.guessed or not charset.declared)
+        return DecodedText(decoded.text, decoded.guessed or not charset.declared)
     fragments = [_decode_fragment(part, charset) for part in FRAGMENT.findall(value)]
-    return Decoded(
+    return DecodedText(
         "".join(fragment.text for fragment in fragments),
         any(fragment.guessed for fragment in fragments),
     )
 
 
-def decode_losslessly(value: bytes, charset: Charset) -> Decoded:
-    """As `decode`, but no two different values give one text because both are broken."""
+def decode_losslessly(value: bytes, charset: Charset) -> DecodedText:
+    """As `decode`, but two different values never give the same text, even if both are broken."""
     decoded = decode(value, charset)
     if decoded.guessed and (ESCAPE in value or "\ufffd" in decoded.text):
-        return Decoded(value.decode("latin-1"), True)
+        return DecodedText(value.decode("latin-1"), True)
     return decoded
 
 
-def _decode_fragment(fragment: bytes, charset: Charset) -> Decoded:
+def _decode_fragment(fragment: bytes, charset: Charset) -> DecodedText:
     """Decode up to the next escape sequence."""
     if not fragment.startswith(ESCAPE):
         return decode(fragment, charset)
@@ -129,25 +129,25 @@ def _decode_fragment(fragment: bytes, charset: Charset) -> Decoded:
             return _decode_with(fragment, codec, charset)
         if codec := ESCAPES.get(fragment[:size]):
             return _decode_until_reset(fragment[size:], codec, charset)
-    return Decoded(decode(fragment[1:], charset).text, True)
+    return DecodedText(decode(fragment[1:], charset).text, True)
 
 
-def _decode_until_reset(value: bytes, codec: str, charset: Charset) -> Decoded:
+def _decode_until_reset(value: bytes, codec: str, charset: Charset) -> DecodedText:
     reset = RESET.search(value)
     if reset is None:
         return _decode_with(value, codec, charset)
     before = _decode_with(value[: reset.start()], codec, charset)
     after = decode(value[reset.start() :], charset)
-    return Decoded(before.text + after.text, before.guessed or after.guessed)
+    return DecodedText(before.text + after.text, before.guessed or after.guessed)
 
 
-def _decode_with(value: bytes, codec: str, charset: Charset) -> Decoded:
+def _decode_with(value: bytes, codec: str, charset: Charset) -> DecodedText:
     for number, candidate in enumerate((codec, "utf_8", charset.assumed)):
         try:
-            return Decoded(value.decode(candidate), number > 0)
+            return DecodedText(value.decode(candidate), number > 0)
         except UnicodeDecodeError:
             continue
-    return Decoded(value.decode(codec, errors="replace"), True)
+    return DecodedText(value.decode(codec, errors="replace"), True)
 
 
 def clean(text: str) -> str:

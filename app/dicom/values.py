@@ -16,11 +16,12 @@ from app.errors import MemberFailed
 from . import text
 from .attributes import Attribute
 from .records import ReadWarning
-from .scanner import LONGEST, Element, Wanted, uid_of
+from .scanner import LONGEST_VALUE, Element, Wanted, uid_of
 
 STANDARD_UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
-# The standard allows 64 characters; printable ASCII but the backslash, which separates values.
-STORABLE_UID = re.compile(r"[ -\[\]-~]{1,128}")
+LONGEST_UID = 128  # characters that are kept
+# Printable ASCII but the backslash, which separates values.
+STORABLE_UID = re.compile(rf"[ -\[\]-~]{{1,{LONGEST_UID}}}")
 DATE = re.compile(rb"([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})")  # with dots: ACR-NEMA
 TIME = re.compile(rb"([0-9]{2})(?:(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]*))?)?)?")
 INTEGER = re.compile(rb"[+-]?[0-9]{1,20}")
@@ -38,16 +39,16 @@ Value = TypeVar("Value")
 Numbers = tuple[int, ...] | tuple[float, ...]
 
 
-class Dataset(Protocol):
-    """What either reader gives: a dataset's or an item's elements, as they stand in the file."""
+class Elements(Protocol):
+    """The elements of a dataset or an item as they stand in the file, by whichever reader."""
 
     little_endian: bool
 
     def __contains__(self, tag: int) -> bool: ...
     def get(self, tag: int, /) -> Element | None: ...
     def raw(self, tag: int) -> bytes: ...
-    def items(self, tag: int, wanted: Wanted) -> Iterator["Dataset"]: ...
-    def copy(self) -> "Dataset": ...
+    def items(self, tag: int, wanted: Wanted) -> Iterator["Elements"]: ...
+    def copy(self) -> "Elements": ...
 
 
 class Values:
@@ -65,7 +66,7 @@ class Values:
         self.warnings: list[ReadWarning] = []
 
     def over(self, get: Callable[[int], Element | None]) -> "Values":
-        """The same of other elements: what is wrong with them is wrong with the whole."""
+        """The values of other elements of the same object; their warnings are kept with these."""
         values = Values(get, self.charset, self.little_endian)
         values.warnings = self.warnings
         return values
@@ -92,7 +93,7 @@ class Values:
         return value
 
     def patient_id(self, attribute: Attribute) -> str:
-        """A Patient ID, so read that no two different ones become the same.
+        """A Patient ID, read so that no two different ones become the same.
 
         Raises
         ------
@@ -100,7 +101,7 @@ class Values:
             patient_id_too_long, patient_id_unusable.
         """
         value = self.raw(attribute).strip(b"\0 ")
-        if len(value) >= LONGEST:
+        if len(value) >= LONGEST_VALUE:
             raise MemberFailed("patient_id_too_long", limit=attribute.longest)
         identifier, guessed = text.decode_losslessly(value, self.charset)
         identifier = identifier.strip("\0 ")
@@ -115,7 +116,7 @@ class Values:
         return identifier
 
     def identity(self, attribute: Attribute) -> str:
-        """A UID without which the object has no place.
+        """A UID without which the object cannot be catalogued.
 
         Raises
         ------
@@ -125,7 +126,7 @@ class Values:
         uid = uid_of(self.raw(attribute))
         if not uid:
             raise MemberFailed("uid_missing", attribute=attribute.keyword)
-        if len(uid) <= 64 and STANDARD_UID.fullmatch(uid):
+        if len(uid) <= 64 and STANDARD_UID.fullmatch(uid):  # PS3.5 9.1
             return uid
         if not STORABLE_UID.fullmatch(uid):
             raise MemberFailed("uid_invalid", attribute=attribute.keyword)
@@ -150,7 +151,7 @@ class Values:
         return numbers[0] if numbers else None
 
     def integers(self, attribute: Attribute) -> list[int] | None:
-        """As many integers as the attribute has, or None."""
+        """As many integers as `attribute.values` says, or None."""
         element = self.get(attribute.tag)
         if element is None:
             return None
@@ -165,7 +166,7 @@ class Values:
         return numbers[0] if numbers else None
 
     def decimals(self, attribute: Attribute) -> list[float] | None:
-        """As many finite numbers as the attribute has, or None."""
+        """As many finite numbers as `attribute.values` says, or None."""
         element = self.get(attribute.tag)
         if element is None:
             return None
@@ -191,16 +192,16 @@ class Values:
         self.warn("value_unreadable", attribute=attribute.keyword)
 
 
-Read = Callable[[Values, Attribute], Any]
-Fields = Sequence[tuple[str, Attribute, Read]]
+FieldReader = Callable[[Values, Attribute], Any]
+Fields = Sequence[tuple[str, Attribute, FieldReader]]
 
-# The UIDs of an object's lineage, and what tells patients apart.
-IDENTIFYING: dict[str, Read] = {
+# By keyword: the UIDs of an object's study and series, and what distinguishes patients.
+IDENTIFYING: dict[str, FieldReader] = {
     "PatientID": Values.patient_id,
     "StudyInstanceUID": Values.identity,
     "SeriesInstanceUID": Values.identity,
 }
-BY_VR: dict[str, Read] = {
+BY_VR: dict[str, FieldReader] = {
     **dict.fromkeys(("CS", "LO", "PN", "SH"), Values.text),
     "DA": Values.date,
     "TM": Values.time,
@@ -208,7 +209,7 @@ BY_VR: dict[str, Read] = {
     **dict.fromkeys(("IS", "US"), Values.integer),
     "DS": Values.decimal,
 }
-SEVERAL: dict[str, Read] = {"IS": Values.integers, "DS": Values.decimals}
+SEVERAL_BY_VR: dict[str, FieldReader] = {"IS": Values.integers, "DS": Values.decimals}
 
 
 def fields_of(attributes: Mapping[str, Attribute]) -> Fields:
@@ -216,17 +217,17 @@ def fields_of(attributes: Mapping[str, Attribute]) -> Fields:
     return tuple((name, attribute, _reader(attribute)) for name, attribute in attributes.items())
 
 
-def _reader(attribute: Attribute) -> Read:
+def _reader(attribute: Attribute) -> FieldReader:
     if attribute.values > 1:
-        return SEVERAL[attribute.vr]
+        return SEVERAL_BY_VR[attribute.vr]
     return IDENTIFYING.get(attribute.keyword) or BY_VR[attribute.vr]
 
 
 @lru_cache(maxsize=512)
-def _text_of(value: bytes, vr: str, charset: text.Charset) -> text.Decoded:
+def _text_of(value: bytes, vr: str, charset: text.Charset) -> text.DecodedText:
     """A value's text without padding and control characters."""
     decoded, guessed = text.decode(value.rstrip(b"\0 "), charset)
-    return text.Decoded(text.clean(_padding_off(decoded, vr)).rstrip(" "), guessed)
+    return text.DecodedText(text.clean(_padding_off(decoded, vr)).rstrip(" "), guessed)
 
 
 def _padding_off(value: str, vr: str) -> str:
@@ -290,7 +291,7 @@ def _decimals_of(element: Element, attribute: Attribute, little_endian: bool) ->
 
 
 def _counted(numbers: Numbers, count: int) -> Numbers:
-    """None at all, or so many."""
+    """The numbers, if there are `count` of them or none."""
     if numbers and len(numbers) != count:
         raise ValueError
     return numbers

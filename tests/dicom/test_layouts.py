@@ -8,7 +8,7 @@ import pytest
 from app.dicom import scanner
 from app.dicom.attributes import TRANSFER_SYNTAX_UID
 from app.dicom.headers import WANTED
-from app.dicom.layouts import Laid, Layouts
+from app.dicom.layouts import Layouts, ScannedHeader
 from app.dicom.recognition import PREFIX
 from app.dicom.scanner import Unusual
 from app.errors import Expected
@@ -32,7 +32,7 @@ def name(parameter: Any) -> str:
     return getattr(parameter, "__name__", str(parameter))
 
 
-def walked(data: bytes, layouts: Layouts) -> Laid | None:
+def walked(data: bytes, layouts: Layouts) -> ScannedHeader | None:
     """What the scanner finds, and teaches; None where it leaves the header to pydicom."""
     try:
         meta = scanner.read_meta(data, len(PREFIX))
@@ -42,10 +42,10 @@ def walked(data: bytes, layouts: Layouts) -> Laid | None:
     except (Unusual, Expected, struct.error):
         return None
     layouts.learn(data, meta, meta.spans[TRANSFER_SYNTAX_UID.tag], walk)
-    return Laid(meta, walk.dataset)
+    return ScannedHeader(meta, walk.dataset)
 
 
-def found(laid: Laid | None) -> tuple[Any, ...] | None:
+def found(laid: ScannedHeader | None) -> tuple[Any, ...] | None:
     if laid is None:
         return None
     meta, dataset = laid

@@ -9,9 +9,10 @@ from typing import Any
 
 import pydicom
 import pytest
+from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.valuerep import DA, TM
 
-from app.dicom import headers
+from app.dicom import headers, scanner
 from app.dicom.headers import HeaderLimits, read_header
 from app.dicom.recognition import looks_like_dicom
 from app.dicom.records import Header, StructureSetRecord
@@ -73,6 +74,22 @@ def test_the_scanner_reads_generated_files_as_pydicom_does(make, way):
 def test_the_scanner_leaves_what_it_does_not_know(make):
     assert not assert_same_or_unusual(make(**objects.LEFT_TO_PYDICOM))
     assert not assert_same_or_unusual(make(transfer_syntax=objects.BIG_ENDIAN))
+
+
+def test_the_element_drawn_in_the_scanner_is_read_as_drawn():
+    drawn = bytes.fromhex("08 00 60 00 43 53 02 00 43 54")
+    wanted = scanner.wanted_from({0x00080060: scanner.ELEMENT})
+    walk = scanner.scan(drawn, 0, False, wanted, 0)
+    assert walk.dataset.elements == {0x00080060: (b"CS", b"CT")}
+    assert walk.dataset.scan.spans == {0x00080060: (8, 10)}
+    assert (walk.starts, walk.long_lengths, walk.end) == ([0], [], 10)
+
+
+def test_each_sequence_and_meta_element_of_the_scanner_is_in_pydicoms_dictionary():
+    for tag, keyword in scanner.SEQUENCE_KEYWORDS.items():
+        assert (keyword_for_tag(tag), dictionary_VR(tag)) == (keyword, "SQ")
+    for tag, vr in scanner.META_VRS.items():
+        assert dictionary_VR(tag) == vr.decode()
 
 
 @pytest.mark.parametrize("group", [0x0008, 0x0009, 0x0020])

@@ -184,12 +184,17 @@ def test_items_count_each_time_they_are_walked_through(way):
         read_header(data, limits=HeaderLimits(items=least - 1))
 
 
-def test_what_is_wrong_first_counts_though_later_contours_are_walked_through_before():
-    """A reference that only pydicom can read; it counts fewer items than the scanner does."""
+def with_a_reference_for_pydicom_alone() -> bytes:
+    """A set whose first contour refers to an image by an element that the scanner cannot read."""
     some = [contour(1, 2, 3, sop="1.2.3.4"), *[contour(1, 2, 3)] * 50]
     data = rt_structure_set([roi(1, "A", *some)])
     at = data.index(b"1.2.3.4") - 4
-    data = data[:at] + b"ZZ" + data[at + 2 :]
+    return data[:at] + b"ZZ" + data[at + 2 :]
+
+
+def test_what_is_wrong_first_counts_though_later_contours_are_walked_through_before():
+    """A reference that only pydicom can read; it counts fewer items than the scanner does."""
+    data = with_a_reference_for_pydicom_alone()
     record = read_header(data, limits=HeaderLimits(items=51)).structure_set
     assert record is not None
     assert len(contours(record)) == 51
