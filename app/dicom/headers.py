@@ -33,6 +33,7 @@ from .attributes import (
     STUDY,
     TRANSFER_SYNTAX_UID,
 )
+from .damage import Damage, as_damage_to_a_part, damage_by
 from .kinds import MEDIA_STORAGE_DIRECTORY, Kind, kind_of
 from .layouts import Layouts, ScannedHeader
 from .recognition import PREFIX, has_prefix, looks_like_dicom
@@ -155,7 +156,7 @@ def read_header(
     except MemoryError:
         raise MemberFailed("too_much_memory") from None
     except Exception as error:
-        raise _damaged(error) from error
+        raise damage_by(error) from error
 
 
 def _read_header(
@@ -233,13 +234,11 @@ def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) ->
         data = PREFIX + EXPLICIT_META + data
     else:
         data = bytes(buffer)
-    error = None
+    error: MemberFailed | None = None
     try:
         found = pydicom_reader.read(data, WANTED, limits.items)
-    except (Expected, MemoryError):
-        raise
-    except Exception as damage:  # as in read_header; a structure set is kept without structures
-        error = _too_large(limits) if truncated else _damaged(damage)
+    except Damage as damage:  # a structure set is kept without its structures
+        error = _too_large(limits) if truncated else damage
         found = pydicom_reader.read(data, WANTED_BEFORE_STRUCTURES, limits.items)
     if truncated and not found.stopped and found.dataset.cut < BULK:
         raise _too_large(limits)
@@ -252,14 +251,6 @@ def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) ->
         cut=found.dataset.cut > 0 and not truncated,
         error=error,
     )
-
-
-def _damaged(damage: BaseException) -> MemberFailed:
-    # Where pydicom runs out of stack while it reads an item's tag, it raises an OSError for it.
-    cause: BaseException | None = damage
-    while cause and not isinstance(cause, RecursionError):
-        cause = cause.__context__
-    return MemberFailed("nested_too_deeply" if cause else "header_damaged")
 
 
 def _too_large(limits: HeaderLimits) -> MemberFailed:
@@ -352,11 +343,10 @@ def _plane_elements(elements: Elements, values: Values) -> dict[int, Element]:
     found: dict[int, Element] = {}
     for sequence, keyword in FUNCTIONAL_GROUPS.items():
         try:
-            for groups in islice(elements.items(sequence, GROUPS_WANTED), 1):
-                found |= _group_elements(groups)
-        except (*LEFT_TO_PYDICOM, Expected, MemoryError):
-            raise
-        except Exception:  # as in read_header; the object is kept without them
+            with as_damage_to_a_part:
+                for groups in islice(elements.items(sequence, GROUPS_WANTED), 1):
+                    found |= _group_elements(groups)
+        except Damage:
             values.warn("value_unreadable", attribute=keyword)
     return found | _present(elements)
 
@@ -379,10 +369,9 @@ def _structure_set(raw: RawHeader, charset: text.Charset) -> WithWarnings[Struct
     if raw.error:
         return STRUCTURES_LOST
     try:
-        record, warnings = read_structure_set(raw.elements, charset)
-    except (*LEFT_TO_PYDICOM, Expected, MemoryError):
-        raise
-    except Exception:  # as in read_header; the object is kept without its structures
+        with as_damage_to_a_part:
+            record, warnings = read_structure_set(raw.elements, charset)
+    except Damage:
         return STRUCTURES_LOST
     return WithWarnings(record, tuple(warnings))
 

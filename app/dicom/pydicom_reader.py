@@ -14,6 +14,7 @@ from pydicom.tag import BaseTag
 
 from app.errors import MemberFailed
 
+from .damage import as_damage, as_damage_to_a_part
 from .scanner import LONG_VRS, LONGEST_VALUE, STOP, UNDEFINED, WHOLE, Element, Wanted, uid_of
 
 Result = TypeVar("Result")
@@ -90,8 +91,9 @@ class PydicomDataset:
         if element is None or element.VR not in (None, "SQ", "UN"):
             return
         is_raw = isinstance(element, RawDataElement)
-        for item in self._raw_items(element) if is_raw else element.value:
-            yield PydicomDataset(item, wanted, self.item_limit)
+        with as_damage_to_a_part:
+            for item in self._raw_items(element) if is_raw else element.value:
+                yield PydicomDataset(item, wanted, self.item_limit)
 
     def _raw_items(self, element: RawDataElement) -> Iterator[pydicom.Dataset]:
         value = element.value or b""
@@ -171,7 +173,8 @@ def read(data: bytes, wanted: Wanted, item_limit: int) -> PydicomHeader:
         return tag in stops
 
     stream = CountedItems(data, item_limit)
-    dataset = _quietly(lambda: read_partial(stream, stop, force=True), stream)
+    with as_damage:
+        dataset = _quietly(lambda: read_partial(stream, stop, force=True), stream)
     return PydicomHeader(
         PydicomDataset(dataset, wanted, item_limit),
         PydicomDataset(dataset.file_meta, {}, item_limit),
