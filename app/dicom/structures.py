@@ -7,13 +7,15 @@ a structure set of 5 MB takes some ten milliseconds instead of a second.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
+
+from app.errors import MemberFailed
 
 from . import text
 from .attributes import (
@@ -41,7 +43,7 @@ from .attributes import (
     STRUCTURE_SET_ROI_SEQUENCE,
 )
 from .records import ReadWarning, ROIRecord, StructureSetRecord
-from .scanner import ELEMENT, SEQUENCE, WHOLE, Element, wanted_from
+from .scanner import ELEMENT, LEFT_TO_PYDICOM, SEQUENCE, WHOLE, Element, wanted_from
 from .values import BINARY, LONGEST_UID, WHITESPACE, Elements, Values, fields_of, numbers_of
 
 STRUCTURE_SET_FIELDS = fields_of(STRUCTURE_SET)
@@ -75,6 +77,8 @@ CONTOUR_WANTED = wanted_from({
 NUMBERS_PIECE = 1 << 18  # bytes of written numbers that are converted at a time
 BATCH_CONTOURS = 64
 BATCH_BYTES = 1 << 16  # so few are still in the processor's cache for the next look at them
+# What can end a batch but not what precedes it: either reader's errors, and too little memory.
+BATCH_ERRORS = (*LEFT_TO_PYDICOM, MemberFailed, MemoryError)
 TO_COMMAS = bytes.maketrans(b"\\", b",")
 # Numbers are plain where they are JSON as they stand. All other JSON begins with one of the first
 # four of these, or holds an "e". An exponent may make a number infinite, and so may 309 digits.
@@ -109,16 +113,19 @@ class References:
 
 
 def read_structure_set(
-    elements: Elements, charset: text.Charset
+    elements: Elements, charset: text.Charset, on_second_reading: Callable[[], None] = lambda: None
 ) -> tuple[StructureSetRecord, list[ReadWarning]]:
-    """The structures of an RT Structure Set, and warnings of what was lost."""
+    """The structures of an RT Structure Set, and warnings of what was lost.
+
+    `on_second_reading` is called when contours have to be read again: see `_contours_by_roi`.
+    """
     values = Values(elements.get, charset, elements.little_endian)
     references = _references(elements, values)
     rois = [
         _roi(item, values, references)
         for item in elements.items(STRUCTURE_SET_ROI_SEQUENCE, ROI_WANTED)
     ]
-    contours = _contours_by_roi(elements, values)
+    contours = _contours_by_roi(elements, values, on_second_reading)
     types = _types_by_roi(elements, values)
     record = StructureSetRecord(
         **values.fields(STRUCTURE_SET_FIELDS),
@@ -193,16 +200,19 @@ def _types_by_roi(elements: Elements, parent: Values) -> dict[int | None, str]:
     return types
 
 
-def _contours_by_roi(elements: Elements, parent: Values) -> ByROI:
+def _contours_by_roi(
+    elements: Elements, parent: Values, on_second_reading: Callable[[], None]
+) -> ByROI:
     """The contours of each ROI, read in batches, which is faster, or else again one by one.
 
     Of several errors in a file, the first counts. But a batch is walked over before the references
     of its first contour are read, and so may meet a later error first.
     """
     untouched = elements.copy()
-    with suppress(Exception):
+    with suppress(*BATCH_ERRORS):
         return _contours(elements, parent, BATCH_CONTOURS)
     # The error is gone here, and with it the memory of all that was read until then.
+    on_second_reading()
     return _contours(untouched, parent, 1)
 
 

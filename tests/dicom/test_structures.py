@@ -9,8 +9,11 @@ from io import BytesIO
 import pydicom
 import pytest
 
+from app.dicom import headers, text
 from app.dicom.headers import HeaderLimits, read_header
 from app.dicom.records import StructureSetRecord
+from app.dicom.scanner import LEFT_TO_PYDICOM
+from app.dicom.structures import read_structure_set
 from app.errors import MemberFailed
 from tests.making import objects
 from tests.making.objects import Raw, contour, frame_reference, roi, rt_structure_set, uid
@@ -198,6 +201,47 @@ def test_what_is_wrong_first_counts_though_later_contours_are_walked_through_bef
     record = read_header(data, limits=HeaderLimits(items=51)).structure_set
     assert record is not None
     assert len(contours(record)) == 51
+
+
+def second_readings(raw: headers.RawHeader) -> int:
+    """How often the contours had to be read again, one by one."""
+    readings: list[bool] = []
+    charset = text.charset(b"ISO_IR 100", "ISO_IR 100")
+    try:
+        read_structure_set(raw.elements, charset, lambda: readings.append(True))
+    except (*LEFT_TO_PYDICOM, MemberFailed):
+        assert readings
+    return len(readings)
+
+
+ORDINARY = {
+    "one": [roi(1, "A", objects.TRIANGLE)],
+    "several": [roi(n, f"R{n}", *[objects.TRIANGLE] * n) for n in range(1, 9)],
+    "empty": [roi(1, "A"), roi(2, "B", ContourSequence=None), roi(3, "C", objects.TRIANGLE)],
+    "point": [roi(1, "A", contour(1, 2, 3, kind="POINT"), contour(1, 2, 3, kind="POINT"))],
+    "numbers": [roi(1, "A", contour("+1.5", "2e1", "-0", ".5", "5.", "007"), objects.TRIANGLE)],
+    "without images": [roi(1, "A", contour(1, 2, 3), contour(4, 5, 6))],
+    "long": [roi(1, "A", contour(*range(9_000), sop=uid(2, 1, 1)), objects.TRIANGLE)],
+    "a thousand": [roi(1, "A", *[contour(n, 2, 3, sop=uid(2, 1, n)) for n in range(1_000)])],
+}
+
+
+@pytest.mark.parametrize("way", WAYS[:4], ids=str)
+@pytest.mark.parametrize("rois", ORDINARY.values(), ids=ORDINARY)
+def test_the_contours_of_ordinary_sets_are_read_once(rois, way):
+    data = rt_structure_set(rois, **way)
+    assert second_readings(headers._scan(data, HeaderLimits(), False)) == 0
+    assert second_readings(headers._read_with_pydicom(data, HeaderLimits(), False)) == 0
+
+
+def test_contours_are_read_again_where_one_of_a_batch_is_wrong():
+    data = with_a_reference_for_pydicom_alone()
+    assert second_readings(headers._scan(data, HeaderLimits(items=51), False)) == 1
+    data = rt_structure_set([roi(1, "A", *[objects.TRIANGLE] * 3)])
+    at = data.rindex(struct.pack("<HH2s", 0x3006, 0x0016, b"SQ"))  # begins the last contour
+    for length in (3, 0xFFFF):
+        lying = data[: at - 4] + struct.pack("<I", length) + data[at:]
+        assert second_readings(headers._scan(lying, HeaderLimits(), False)) == 1
 
 
 @pytest.mark.parametrize(("end", "kept"), [("", 1), ("\\", 0), ("\\1", 0), ("\\x\\1\\2", 0)])
