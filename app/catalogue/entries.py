@@ -7,7 +7,7 @@ from app.dicom.records import Header, Lineage, ReadWarning
 from app.models import DICOMSeries, DICOMStudy, Outcome, Patient
 from app.reasons import sentence
 from app.sandbox.wire import Extracted
-from app.storage.paths import instance_path, patient_folder
+from app.storage.paths import instance_name, patient_folder, series_path
 
 LONGEST_DETAIL = 1_000
 LONGEST_NAME = 1_024
@@ -19,9 +19,11 @@ class Branch:
 
     lineage: Lineage
     folder: str  # the patient's, which is the patient's key
+    path: str  # the series' folder
     patient: Patient = field(init=False)
     study: DICOMStudy = field(init=False)
     series: DICOMSeries = field(init=False)
+    series_id: int = 0
     is_new: bool = False  # the series was not there before this batch
 
 
@@ -29,6 +31,7 @@ class Branch:
 class Entry:
     """One member on its way into the catalogue, and what became of it."""
 
+    upload: int
     extracted: Extracted
     outcome: str  # "" until the catalogue has decided
     reason: str
@@ -81,9 +84,9 @@ class Source:
     use: bool = False  # so do other bytes of what this very upload brought
 
 
-def entry_of(extracted: Extracted) -> Entry:
+def entry_of(upload: int, extracted: Extracted) -> Entry:
     warnings = list(extracted.header.warnings) if extracted.header else []
-    return Entry(extracted, extracted.outcome, extracted.reason, extracted.facts, warnings)
+    return Entry(upload, extracted, extracted.outcome, extracted.reason, extracted.facts, warnings)
 
 
 def branches_of(entries: list[Entry]) -> list[Branch]:
@@ -99,21 +102,13 @@ def branches_of(entries: list[Entry]) -> list[Branch]:
         lineage = entry.header.lineage
         branch = branches.get(id(lineage))
         if branch is None:
-            branch = branches[id(lineage)] = Branch(lineage, _folder(lineage))
+            branch = branches[id(lineage)] = _branch(lineage)
         entry.branch = branch
-        entry.path = _path(entry)
+        entry.path = f"{branch.path}/{instance_name(entry.header.instance.sop_instance_uid)}"
     return list(branches.values())
 
 
-def _folder(lineage: Lineage) -> str:
-    return patient_folder(lineage.patient.unique_patient_id, lineage.study.study_instance_uid)
-
-
-def _path(entry: Entry) -> str:
-    header = entry.header
-    return instance_path(
-        entry.branch.folder,
-        header.study.study_instance_uid,
-        header.series.series_instance_uid,
-        header.instance.sop_instance_uid,
-    )
+def _branch(lineage: Lineage) -> Branch:
+    study, series = lineage.study.study_instance_uid, lineage.series.series_instance_uid
+    folder = patient_folder(lineage.patient.unique_patient_id, study)
+    return Branch(lineage, folder, series_path(folder, study, series))

@@ -9,7 +9,6 @@ from msgspec import structs
 from app.dicom.records import (
     ImageRecord,
     InstanceRecord,
-    Record,
     ROIRecord,
     StructureSetRecord,
 )
@@ -29,44 +28,28 @@ from .entries import Entry, Source
 InstanceKey = tuple[str, int]  # SOP Instance UID, primary key of the series
 
 
-def _of_record(record: type[Record]) -> dict[str, str]:
-    """A record's fields, which its row has under the same names: a new one is copied unasked."""
-    return {name: f"record.{name}" for name in record.__struct_fields__}
-
-
-class NewInstance(NamedTuple):
-    pk: int
-    series: int
-    record: InstanceRecord
-    path: str
-    size: int
-    sha256: str
-    upload: int
-
-
-class NewImage(NamedTuple):
-    instance: int
-    record: ImageRecord
-
-
 class NewROI(NamedTuple):
     structure_set: int
     record: ROIRecord
 
 
-INSTANCE_COLUMNS = Columns(
+INSTANCE_COLUMNS = Columns(  # of an `Entry`, as the next
     DICOMInstance,
     {
-        "id": "pk",
-        "dicom_series": "series",
-        **_of_record(InstanceRecord),
-        **{name: name for name in ("path", "size", "sha256", "upload")},
+        "id": "instance_id",
+        "dicom_series": "branch.series_id",
+        "path": "path",
+        "size": "extracted.size",
+        "sha256": "extracted.sha256",
+        "upload": "upload",
     },
+    InstanceRecord,
+    "extracted.header.instance",
 )
-IMAGE_COLUMNS = Columns(ImageInformation, {"dicom_instance": "instance", **_of_record(ImageRecord)})
-ROI_COLUMNS = Columns(
-    RTStructureROI, {"rt_structure_set": "structure_set", **_of_record(ROIRecord)}
+IMAGE_COLUMNS = Columns(
+    ImageInformation, {"dicom_instance": "instance"}, ImageRecord, "extracted.header.image"
 )
+ROI_COLUMNS = Columns(RTStructureROI, {"rt_structure_set": "structure_set"}, ROIRecord, "record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +65,14 @@ class Catalogued:
 def write_instances(source: Source, entries: list[Entry]) -> None:
     """Decide each entry's outcome; of two copies in one batch the first is imported."""
     keys: dict[Entry, InstanceKey] = {
-        entry: (entry.header.instance.sop_instance_uid, entry.branch.series.pk) for entry in entries
+        entry: (entry.header.instance.sop_instance_uid, entry.branch.series_id) for entry in entries
     }
     known = _catalogued({key for entry, key in keys.items() if not entry.branch.is_new})
     first: dict[InstanceKey, Entry] = {}
     for entry, key in keys.items():
         if key not in known:
             first.setdefault(key, entry)
-    made = _insert(source, first)
+    made = _insert(first)
     for entry, key in keys.items():
         if key in made and first[key] is entry:
             _import(entry, made[key])
@@ -100,9 +83,7 @@ def write_instances(source: Source, entries: list[Entry]) -> None:
 
 def write_details(entries: list[Entry]) -> None:
     """What is kept of images and structure sets, beyond their instances."""
-    images = [
-        NewImage(entry.instance_id, image) for entry in entries if (image := entry.header.image)
-    ]
+    images = [entry for entry in entries if entry.header.image]
     if images:
         IMAGE_COLUMNS.insert(images)
     _write_structure_sets(entries)
@@ -119,7 +100,7 @@ def _catalogued(keys: Collection[InstanceKey]) -> dict[InstanceKey, Catalogued]:
     }
 
 
-def _insert(source: Source, entries: dict[InstanceKey, Entry]) -> dict[InstanceKey, int]:
+def _insert(entries: dict[InstanceKey, Entry]) -> dict[InstanceKey, int]:
     """The primary keys of the new instances.
 
     The keys were looked up in this transaction. Where another upload wrote one of them since,
@@ -128,24 +109,12 @@ def _insert(source: Source, entries: dict[InstanceKey, Entry]) -> dict[InstanceK
     if not entries:
         return {}
     pks = next_keys(DICOMInstance, len(entries))
-    made = dict(zip(sorted(entries), pks, strict=True))
+    new = sorted(entries)
+    for key, pk in zip(new, pks, strict=True):
+        entries[key].instance_id = pk
     _take_back_deletions([entry.path for entry in entries.values()])
-    INSTANCE_COLUMNS.insert(_new(source, key, entries[key], pk) for key, pk in made.items())
-    return made
-
-
-def _new(source: Source, key: InstanceKey, entry: Entry, pk: int) -> NewInstance:
-    _, series = key
-    extracted = entry.extracted
-    return NewInstance(
-        pk=pk,
-        series=series,
-        record=entry.header.instance,
-        path=entry.path,
-        size=extracted.size,
-        sha256=extracted.sha256,
-        upload=source.upload,
-    )
+    INSTANCE_COLUMNS.insert(entries[key] for key in new)
+    return {key: entries[key].instance_id for key in new}
 
 
 def _take_back_deletions(paths: list[str]) -> None:

@@ -79,6 +79,7 @@ def _find_series(branches: list[Branch], started: str) -> None:
     for branch in branches:
         key = branch.study.pk, branch.lineage.series.series_instance_uid
         branch.series, branch.is_new = found[key], key in new
+        branch.series_id = branch.series.pk
 
 
 def _ensure(wanted: Mapping[Key, Row], *fields: str) -> tuple[dict[Key, Row], set[Key]]:

@@ -5,7 +5,6 @@ batch, never one for each member.
 """
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
 
 from app.models import ArchiveMember, DICOMInstance
 from app.sandbox.wire import Extracted
@@ -15,25 +14,19 @@ from .entries import Entry, Source, branches_of, entry_of
 from .instances import write_details, write_instances
 from .parents import describe, find_parents
 
-
-class NewMember(NamedTuple):
-    upload: int
-    entry: Entry
-
-
-LEDGER_COLUMNS = Columns(
+LEDGER_COLUMNS = Columns(  # of an `Entry`
     ArchiveMember,
     {
         "upload": "upload",
-        "index": "entry.extracted.index",
-        "inner": "entry.extracted.inner",
-        "name": "entry.name",
-        "size": "entry.extracted.size",
-        "sha256": "entry.extracted.sha256",
-        "outcome": "entry.outcome",
-        "reason": "entry.code",
-        "detail": "entry.detail",
-        "instance": "entry.instance",
+        "index": "extracted.index",
+        "inner": "extracted.inner",
+        "name": "name",
+        "size": "extracted.size",
+        "sha256": "extracted.sha256",
+        "outcome": "outcome",
+        "reason": "code",
+        "detail": "detail",
+        "instance": "instance",
     },
 )
 
@@ -69,13 +62,13 @@ def write(
     Vanished
         One of those is no duplicate any more.
     """
-    entries = [entry_of(extracted) for extracted in batch]
+    entries = [entry_of(source.upload, extracted) for extracted in batch]
     with_header = [entry for entry in entries if entry.extracted.header]
     if with_header:
         _catalogue(source, with_header)
     if any(entry.is_imported and entry.extracted.staged in without_bytes for entry in with_header):
         raise Vanished
-    LEDGER_COLUMNS.insert(NewMember(source.upload, entry) for entry in entries)
+    LEDGER_COLUMNS.insert(entries)
     return entries
 
 

@@ -26,7 +26,6 @@ SOP_CLASS_UID = Attribute(0x00080016, "SOPClassUID", "UI")
 SOP_INSTANCE_UID = Attribute(0x00080018, "SOPInstanceUID", "UI")
 SERIES_INSTANCE_UID = Attribute(0x0020000E, "SeriesInstanceUID", "UI")
 FRAME_OF_REFERENCE_UID = Attribute(0x00200052, "FrameOfReferenceUID", "UI")
-INSTANCE_NUMBER = Attribute(0x00200013, "InstanceNumber", "IS")
 
 MEDIA_STORAGE_SOP_CLASS_UID = Attribute(0x00020002, "MediaStorageSOPClassUID", "UI")
 MEDIA_STORAGE_SOP_INSTANCE_UID = Attribute(0x00020003, "MediaStorageSOPInstanceUID", "UI")
@@ -57,13 +56,12 @@ SERIES = {
 }
 # Without the UIDs and the modality: `headers._instance` reads those.
 INSTANCE = {
-    "instance_number": INSTANCE_NUMBER,
+    "instance_number": Attribute(0x00200013, "InstanceNumber", "IS"),
     "rows": Attribute(0x00280010, "Rows", "US", within=INT32),
     "columns": Attribute(0x00280011, "Columns", "US", within=INT32),
     "number_of_frames": Attribute(0x00280008, "NumberOfFrames", "IS", within=INT32),
 }
 IMAGE = {
-    "instance_number": INSTANCE_NUMBER,
     "slice_location": Attribute(0x00201041, "SliceLocation", "DS"),
     "slice_thickness": Attribute(0x00180050, "SliceThickness", "DS"),
     "pixel_spacing": Attribute(0x00280030, "PixelSpacing", "DS", values=2),

@@ -58,12 +58,13 @@ FUNCTIONAL_GROUPS = {
     SHARED_FUNCTIONAL_GROUPS_SEQUENCE: "SharedFunctionalGroupsSequence",
 }
 
-PATIENT_FIELDS = fields_of(PATIENT)
-STUDY_FIELDS = fields_of(STUDY)
-SERIES_FIELDS = fields_of(SERIES)
-INSTANCE_FIELDS = fields_of(INSTANCE)
-IMAGE_FIELDS = fields_of(IMAGE)
+PATIENT_FIELDS = fields_of(PatientRecord, PATIENT)
+STUDY_FIELDS = fields_of(StudyRecord, STUDY)
+SERIES_FIELDS = fields_of(SeriesRecord, SERIES)
+INSTANCE_FIELDS = fields_of(InstanceRecord, INSTANCE, after=4)  # UIDs and modality
+IMAGE_FIELDS = fields_of(ImageRecord, IMAGE, after=1)  # the instance number
 LINEAGE = (*PATIENT.values(), *STUDY.values(), *SERIES.values())
+LINEAGE_TAGS = tuple(attribute.tag for attribute in LINEAGE)
 
 ACTIONS = (
     {attribute.tag: ELEMENT for attribute in (*LINEAGE, *INSTANCE.values(), *IMAGE.values())}
@@ -266,8 +267,7 @@ def _records(raw: RawHeader, assumed_charset: str) -> Header:
     directory = MEDIA_STORAGE_DIRECTORY in (sop_class_uid, raw.media_storage_class)
     if directory or DIRECTORY_RECORD_SEQUENCE in elements:
         raise MemberSkipped("dicomdir")
-    of_lineage = tuple([get(attribute.tag) for attribute in LINEAGE])
-    lineage = _lineage(of_lineage, charset, elements.little_endian)
+    lineage = _lineage(tuple(map(get, LINEAGE_TAGS)), charset, elements.little_endian)
     modality = lineage.record.series.modality
     instance = _instance(values, sop_class_uid, modality, raw)
     image: ImageRecord | None = None
@@ -277,7 +277,7 @@ def _records(raw: RawHeader, assumed_charset: str) -> Header:
         raise raw.error
     match kind:
         case Kind.IMAGE:
-            image = _image(values, elements)
+            image = _image(values, elements, instance.instance_number)
         case Kind.STRUCTURE_SET:
             structure_set = _structure_set(raw, charset)
     warnings = (
@@ -297,12 +297,12 @@ def _records(raw: RawHeader, assumed_charset: str) -> Header:
 def _lineage(
     elements: tuple[Element | None, ...], charset: text.Charset, little_endian: bool
 ) -> WithWarnings[Lineage]:
-    by_tag = {a.tag: element for a, element in zip(LINEAGE, elements, strict=True)}
+    by_tag = dict(zip(LINEAGE_TAGS, elements, strict=True))
     values = Values(by_tag.get, charset, little_endian)
     lineage = Lineage(
-        PatientRecord(**values.fields(PATIENT_FIELDS)),
-        StudyRecord(**values.fields(STUDY_FIELDS)),
-        SeriesRecord(**values.fields(SERIES_FIELDS)),
+        PatientRecord(*values.fields(PATIENT_FIELDS)),
+        StudyRecord(*values.fields(STUDY_FIELDS)),
+        SeriesRecord(*values.fields(SERIES_FIELDS)),
     )
     return WithWarnings(lineage, tuple(values.warnings))
 
@@ -316,11 +316,11 @@ def _instance(values: Values, sop_class_uid: str, modality: str, raw: RawHeader)
     if raw.cut:
         values.warn("header_cut")
     return InstanceRecord(
-        sop_instance_uid=sop_instance_uid,
-        sop_class_uid=sop_class_uid,
-        transfer_syntax_uid=_storable(raw.transfer_syntax_uid, values),
-        modality=modality,
-        **values.fields(INSTANCE_FIELDS),
+        sop_instance_uid,
+        sop_class_uid,
+        _storable(raw.transfer_syntax_uid, values),
+        modality,
+        *values.fields(INSTANCE_FIELDS),
     )
 
 
@@ -331,11 +331,11 @@ def _storable(transfer_syntax_uid: str, values: Values) -> str:
     return transfer_syntax_uid
 
 
-def _image(values: Values, elements: Elements) -> ImageRecord:
+def _image(values: Values, elements: Elements, instance_number: int | None) -> ImageRecord:
     if any(sequence in elements for sequence in FUNCTIONAL_GROUPS):
         plane, own = _plane_elements(elements, values), elements.get
         values = values.over(lambda tag: plane.get(tag) or own(tag))
-    return ImageRecord(**values.fields(IMAGE_FIELDS))
+    return ImageRecord(instance_number, *values.fields(IMAGE_FIELDS))
 
 
 def _plane_elements(elements: Elements, values: Values) -> dict[int, Element]:

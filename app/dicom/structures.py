@@ -46,7 +46,7 @@ from .records import ReadWarning, ROIRecord, StructureSetRecord
 from .scanner import ELEMENT, LEFT_TO_PYDICOM, SEQUENCE, WHOLE, Element, wanted_from
 from .values import BINARY, LONGEST_UID, WHITESPACE, Elements, Values, fields_of, numbers_of
 
-STRUCTURE_SET_FIELDS = fields_of(STRUCTURE_SET)
+STRUCTURE_SET_FIELDS = fields_of(StructureSetRecord, STRUCTURE_SET)
 STRUCTURE_SET_ACTIONS = {attribute.tag: ELEMENT for attribute in STRUCTURE_SET.values()} | {
     REFERENCED_FRAME_OF_REFERENCE_SEQUENCE: SEQUENCE,
     STRUCTURE_SET_ROI_SEQUENCE: SEQUENCE,
@@ -127,8 +127,8 @@ def read_structure_set(
     ]
     contours = _contours_by_roi(elements, values, on_second_reading)
     types = _types_by_roi(elements, values)
-    record = StructureSetRecord(
-        **values.fields(STRUCTURE_SET_FIELDS),
+    record = StructureSetRecord(  # type: ignore[misc]  # those of attributes are the first alone
+        *values.fields(STRUCTURE_SET_FIELDS),
         number_of_roi=len(rois),
         referenced_frame_of_reference_uid=list(references.frames),
         referenced_series_instance_uid=list(references.series),

@@ -15,7 +15,7 @@ from app.errors import MemberFailed
 
 from . import text
 from .attributes import Attribute
-from .records import ReadWarning
+from .records import ReadWarning, Record
 from .scanner import LONGEST_VALUE, Element, Wanted, uid_of
 
 STANDARD_UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
@@ -156,7 +156,8 @@ class Values:
         if element is None:
             return None
         try:
-            return _integers_of(element, attribute, self.little_endian)
+            _, _, vr, _, count, within = attribute
+            return _integers_of(element, vr, self.little_endian, count, within)
         except ValueError:
             self.unreadable(attribute)
             return None
@@ -171,14 +172,14 @@ class Values:
         if element is None:
             return None
         try:
-            return _decimals_of(element, attribute, self.little_endian)
+            return _decimals_of(element, attribute.vr, self.little_endian, attribute.values)
         except ValueError:
             self.unreadable(attribute)
             return None
 
-    def fields(self, fields: "Fields") -> dict[str, Any]:
-        """The values of a record's fields, by their names."""
-        return {name: read(self, attribute) for name, attribute, read in fields}
+    def fields(self, fields: "Fields") -> list[Any]:
+        """The values of a record's fields, in its order."""
+        return [read(self, attribute) for read, attribute in fields]
 
     def _parsed(self, attribute: Attribute, parse: Callable[[bytes], Value]) -> Value | None:
         value = self.raw(attribute).strip(WHITESPACE)
@@ -193,7 +194,7 @@ class Values:
 
 
 FieldReader = Callable[[Values, Attribute], Any]
-Fields = Sequence[tuple[str, Attribute, FieldReader]]
+Fields = Sequence[tuple[FieldReader, Attribute]]
 
 # By keyword: the UIDs of an object's study and series, and what distinguishes patients.
 IDENTIFYING: dict[str, FieldReader] = {
@@ -212,9 +213,18 @@ BY_VR: dict[str, FieldReader] = {
 SEVERAL_BY_VR: dict[str, FieldReader] = {"IS": Values.integers, "DS": Values.decimals}
 
 
-def fields_of(attributes: Mapping[str, Attribute]) -> Fields:
-    """How each field of a record is read, for `Values.fields`."""
-    return tuple((name, attribute, _reader(attribute)) for name, attribute in attributes.items())
+def fields_of(record: type[Record], attributes: Mapping[str, Attribute], after: int = 0) -> Fields:
+    """How the fields of a record that attributes fill are read, for `Values.fields`.
+
+    Parameters
+    ----------
+    after
+        How many fields of other origin the record begins with.
+    """
+    names = record.__struct_fields__[after : after + len(attributes)]
+    if {*names} != {*attributes}:
+        raise TypeError(f"{record.__name__} and its attributes differ in their fields")
+    return tuple((_reader(attributes[name]), attributes[name]) for name in names)
 
 
 def _reader(attribute: Attribute) -> FieldReader:
@@ -277,16 +287,18 @@ def numbers_of(element: Element, dictionary_vr: str, little_endian: bool) -> Num
 
 
 @lru_cache(maxsize=512)
-def _integers_of(element: Element, attribute: Attribute, little_endian: bool) -> list[int] | None:
-    numbers = _counted(numbers_of(element, attribute.vr, little_endian), attribute.values)
-    if all(number == int(number) and int(number) in attribute.within for number in numbers):
+def _integers_of(
+    element: Element, vr: str, little_endian: bool, count: int, within: range
+) -> list[int] | None:
+    numbers = _counted(numbers_of(element, vr, little_endian), count)
+    if all(number == int(number) and int(number) in within for number in numbers):
         return [int(number) for number in numbers] or None
     raise ValueError
 
 
 @lru_cache(maxsize=512)
-def _decimals_of(element: Element, attribute: Attribute, little_endian: bool) -> list[float] | None:
-    numbers = _counted(numbers_of(element, attribute.vr, little_endian), attribute.values)
+def _decimals_of(element: Element, vr: str, little_endian: bool, count: int) -> list[float] | None:
+    numbers = _counted(numbers_of(element, vr, little_endian), count)
     return [float(number) for number in numbers] or None
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from functools import lru_cache
 
 PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
 PLAIN_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -26,12 +25,15 @@ def patient_folder(unique_patient_id: str, study_instance_uid: str) -> str:
 
 def instance_path(folder: str, study: str, series: str, sop: str) -> str:
     """`{patient}/{study}/{series}/{sop}.dcm`: built from attributes, never from a member's name."""
-    return f"{_series_path(folder, study, series)}/{uid_component(sop)}.dcm"
+    return f"{series_path(folder, study, series)}/{instance_name(sop)}"
 
 
-@lru_cache(256)
-def _series_path(folder: str, study: str, series: str) -> str:
+def series_path(folder: str, study: str, series: str) -> str:
     return f"{folder}/{uid_component(study)}/{uid_component(series)}"
+
+
+def instance_name(sop: str) -> str:
+    return f"{uid_component(sop)}.dcm"
 
 
 def uid_component(uid: str) -> str:

@@ -15,7 +15,7 @@ def test_every_column_is_filled_or_has_a_default_in_the_database(columns):
         for field in columns.model._meta.concrete_fields
         if not (field.primary_key or field.has_db_default())
     }
-    assert needed <= set(columns.sources)
+    assert needed <= set(columns.names)
 
 
 def test_the_tables_of_bulk_inserts_are_all_looked_at():
