@@ -103,6 +103,7 @@ def python(var: Path, *command: str | Path, database_url: str = "", tree: Path =
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ICON_")}
     environment |= {"ICON_VAR": str(var), "ICON_FSYNC": "batch"}
+    environment |= {"PYTHONDONTWRITEBYTECODE": ""}  # or each run compiles what changed anew
     if database_url:
         environment["ICON_DATABASE_URL"] = database_url
     return timed([sys.executable, *command], env=environment, cwd=tree)

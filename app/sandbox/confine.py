@@ -8,12 +8,13 @@ import ctypes
 import os
 import resource
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-BASE = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    import subprocess
+
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     # Where Python may not keep what it compiled, each child takes 25 ms more to start.
@@ -28,13 +29,17 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 def start_program(module: str, descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
     """Start a module as a program, with pipes to and from it and these open descriptors."""
+    # Here, since every child imports this module, and has no use for those: 2 MB in each.
+    import subprocess
+    from pathlib import Path
+
     return subprocess.Popen(
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what libraries say there may quote a patient
         pass_fds=descriptors,
-        cwd=BASE,
+        cwd=Path(__file__).resolve().parents[2],
         env=os.environ | ENVIRONMENT,
     )
 

@@ -22,7 +22,7 @@ from app.dicom.headers import HeaderLimits
 from app.dicom.records import Header
 from app.errors import ArchiveRefused
 from app.reasons import sentence
-from app.sandbox.extractor import MARK, STORAGE, Reader
+from app.sandbox.extractor import MARK, STOPS_THE_RUN, Reader
 from app.sandbox.wire import Extracted, Job, Orders
 
 from . import hostile, objects
@@ -223,7 +223,7 @@ class Bench:
         )
 
     def _check(self, extracted: Extracted) -> None:
-        assert extracted.outcome != STORAGE
+        assert extracted.outcome != STOPS_THE_RUN
         if extracted.header is None:
             assert sentence(extracted.reason, **extracted.facts)
             return
