@@ -267,7 +267,7 @@ class Reader:
         if content and result.code == "not_dicom":
             result = _no_dicom(content.head)
         result = _system_file(name, result)
-        outcome = OUTCOMES[type(result)]
+        outcome = _outcome(result)
         return Extracted(
             index, number, name, member.size, sha256, outcome, result.code, result.facts
         )
@@ -281,7 +281,10 @@ class Reader:
         self._sign(index, inner)
 
 
-OUTCOMES = {MemberSkipped: "skipped", MemberFailed: "failed", StorageFailed: STOPS_THE_RUN}
+def _outcome(reason: Expected) -> str:
+    if isinstance(reason, StorageFailed):
+        return STOPS_THE_RUN
+    return "skipped" if isinstance(reason, MemberSkipped) else "failed"
 
 
 @dataclass(slots=True)
