@@ -173,21 +173,16 @@ def arguments() -> argparse.Namespace:
 
 def against(options: argparse.Namespace) -> Iterator[str]:
     yield f"{machine()}, {date.today()}; this tree of that of {options.against}, in turn\n"
-    yield "| archive | pairs | time | interval | memory | interval | seconds, before and after |"
-    yield "| --- | ---: | ---: | --- | ---: | --- | --- |"
+    yield "| archive | pairs | time | processor time | peak memory | seconds, before and after |"
+    yield "| --- | ---: | --- | --- | --- | --- |"
     for name, pairs in trees.compare(
         options.corpora, options.folder, options.scale, options.against, options.pairs, options.most
     ):
-        time, memory = trees.ratio(pairs), trees.ratio(pairs, memory=True)
-        before, after = (
-            median(run.seconds for run in runs)
-            for runs in ([pair.before for pair in pairs], [pair.after for pair in pairs])
-        )
-        yield (
-            f"| {name} | {len(pairs)} | {time.median:.3f} | {time.low:.3f} to {time.high:.3f} | "
-            f"{memory.median:.3f} | {memory.low:.3f} to {memory.high:.3f} | "
-            f"{before:.2f}, {after:.2f} |"
-        )
+        ratios = [trees.ratio(pairs, figure) for figure in ("seconds", "processor", "peak")]
+        cells = [f"{one.median:.3f} ({one.low:.3f} to {one.high:.3f})" for one in ratios]
+        before = median(pair.before.seconds for pair in pairs)
+        after = median(pair.after.seconds for pair in pairs)
+        yield f"| {name} | {len(pairs)} | {' | '.join(cells)} | {before:.2f}, {after:.2f} |"
 
 
 def installed(tool: str) -> bool:

@@ -4,12 +4,13 @@ import contextlib
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -26,12 +27,13 @@ class Timed:
     whole: float  # seconds, from the start of the process to its end
     peak: int  # bytes: proportional set sizes of the process and its descendants, summed
     output: str = ""
+    processor: float = 0.0  # seconds of it, of the process and its descendants
 
 
 def timed(command: list[str | Path], **options: Any) -> Timed:
     """Run a command to its end, which has to be a success."""
     over, peaks = threading.Event(), [0]
-    begun = time.monotonic()
+    begun, used = time.monotonic(), processor_of_children()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
 
     def sample() -> None:
@@ -46,7 +48,12 @@ def timed(command: list[str | Path], **options: Any) -> Timed:
     sampler.join()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output)
-    return Timed(whole, whole, max(peaks), output)
+    return Timed(whole, whole, max(peaks), output, processor_of_children() - used)
+
+
+def processor_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _tree_size(pid: int) -> int:
@@ -126,7 +133,7 @@ def import_archive(
     others = sum(count for name, count in result["outcomes"].items() if name != outcome)
     if result["status"] != "completed" or others:
         raise RuntimeError(f"The import of {archive.name} went otherwise: {run.output}")
-    return Timed(result["seconds"], run.whole, run.peak, run.output)
+    return replace(run, seconds=result["seconds"])
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Two trees of ICON in turn on the same archives: this one, and that of a commit."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 import corpora
-from measure import ROOT, Timed, empty, import_archive, migrate, settle
+from measure import ROOT, Timed, empty, import_archive, migrate
 
 NARROW = 0.04  # an interval that is wider asks for more pairs
 CONFIDENCE = 0.95
@@ -25,13 +26,9 @@ class Pair:
     after: Timed
     before: Timed
 
-    @property
-    def seconds(self) -> float:
-        return self.after.seconds / self.before.seconds
-
-    @property
-    def peak(self) -> float:
-        return self.after.peak / self.before.peak
+    def ratio(self, figure: str) -> float:
+        """Of `seconds`, `processor` or `peak`."""
+        return float(getattr(self.after, figure) / getattr(self.before, figure))
 
 
 @dataclass(frozen=True)
@@ -69,25 +66,26 @@ def compare(
         checkout(revision) as tree,
         tempfile.TemporaryDirectory(dir=folder, prefix="runs-") as scratch,
     ):
-        trees = Trees(tree, Path(scratch), corpora.make("mr", folder, scale=0.01))
+        trees = Trees(tree, Path(scratch))
         for name in names:
             archive = corpora.make(name, folder, scale)
             trees.pair(archive)  # the warm-up
             done: list[Pair] = []
-            while len(done) < pairs or (len(done) < most and ratio(done).width > NARROW):
+            while len(done) < pairs or (len(done) < most and ratio(done, "seconds").width > NARROW):
                 done.append(trees.pair(archive))
-                print(f"{name}: pair {len(done)}: {done[-1].seconds:.3f}", file=sys.stderr)
+                print(f"{name}: pair {len(done)}: {done[-1].ratio('seconds'):.3f}", file=sys.stderr)
             yield name, done
 
 
 class Trees:
     """This tree and another, each with an empty catalogue to copy.
 
-    What a run writes is emptied after it and deleted when all have ended: see `measure.empty`.
+    Both trees' code, and the archive, stay in the page cache. What a run writes is emptied after
+    it and deleted when all have ended: see `measure.empty`.
     """
 
-    def __init__(self, other: Path, scratch: Path, tiny: Path) -> None:
-        self.scratch, self.tiny, self.runs = scratch, tiny, 0
+    def __init__(self, other: Path, scratch: Path) -> None:
+        self.scratch, self.runs = scratch, 0
         self.catalogues = {ROOT: scratch / "after", other: scratch / "before"}
         for tree, catalogue in self.catalogues.items():
             catalogue.mkdir()
@@ -102,16 +100,15 @@ class Trees:
     def _import(self, archive: Path, tree: Path) -> Timed:
         self.runs += 1
         var = self.scratch / f"run-{self.runs}"
-        settle(archive)
-        for used, part in ((self.tiny, var / "warm"), (archive, var / "out")):
-            shutil.copytree(self.catalogues[tree], part)
-            run = import_archive(used, part, "imported", tree=tree)
+        shutil.copytree(self.catalogues[tree], var)
+        os.sync()
+        run = import_archive(archive, var, "imported", tree=tree)
         empty(var)
         return run
 
 
-def ratio(pairs: list[Pair], *, memory: bool = False) -> Ratio:
-    ratios = sorted(pair.peak if memory else pair.seconds for pair in pairs)
+def ratio(pairs: list[Pair], figure: str) -> Ratio:
+    ratios = sorted(pair.ratio(figure) for pair in pairs)
     left_out = _left_out(len(ratios))
     return Ratio(median(ratios), ratios[left_out], ratios[-1 - left_out])
 
