@@ -40,6 +40,8 @@ class Columns:
         self.names = (*sources, *(record.__struct_fields__ if record else ()))
         self._has_record = record is not None
         places = (*sources.values(), *([record_at] if record else ()))
+        if len(places) < 2:
+            raise TypeError("attrgetter makes a row of two columns or more")
         self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*places)
 
     def insert(self, items: Iterable[Any]) -> None:
@@ -63,9 +65,9 @@ class Columns:
         rows = self._with_fields(values) if self._has_record else values
         return self._converted(rows) if self._json or self._texts else rows
 
-    def _with_fields(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
-        for *own, record in rows:
-            yield (*own, *astuple(record))
+    def _with_fields(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        for values in rows:
+            yield values[:-1] + astuple(values[-1])
 
     def _converted(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
         for values in rows:

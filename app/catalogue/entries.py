@@ -1,7 +1,12 @@
 """Members on their way into the catalogue: a batch's values, before they are rows."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
 
 from app.dicom.records import Header, Lineage, ReadWarning
 from app.models import DICOMSeries, DICOMStudy, Outcome, Patient
@@ -32,6 +37,7 @@ class Entry:
     """One member on its way into the catalogue, and what became of it."""
 
     upload: int
+    filed_at: Any  # as the database takes a moment
     extracted: Extracted
     outcome: str  # "" until the catalogue has decided
     reason: str
@@ -84,9 +90,16 @@ class Source:
     use: bool = False  # so do other bytes of what this very upload brought
 
 
-def entry_of(upload: int, extracted: Extracted) -> Entry:
-    warnings = list(extracted.header.warnings) if extracted.header else []
-    return Entry(upload, extracted, extracted.outcome, extracted.reason, extracted.facts, warnings)
+def entries_of(upload: int, batch: Iterable[Extracted]) -> list[Entry]:
+    filed_at = connection.ops.adapt_datetimefield_value(timezone.now())
+    return [
+        Entry(
+            *(upload, filed_at, extracted),
+            *(extracted.outcome, extracted.reason, extracted.facts),
+            list(extracted.header.warnings) if extracted.header else [],
+        )
+        for extracted in batch
+    ]
 
 
 def branches_of(entries: list[Entry]) -> list[Branch]:

@@ -42,6 +42,7 @@ INSTANCE_COLUMNS = Columns(  # of an `Entry`, as the next
         "size": "extracted.size",
         "sha256": "extracted.sha256",
         "upload": "upload",
+        "created_at": "filed_at",  # its default in the database takes SQLite 0.7 us a row
     },
     InstanceRecord,
     "extracted.header.instance",

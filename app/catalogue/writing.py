@@ -10,7 +10,7 @@ from app.models import ArchiveMember, DICOMInstance
 from app.sandbox.wire import Extracted
 
 from .bulk import Columns
-from .entries import Entry, Source, branches_of, entry_of
+from .entries import Entry, Source, branches_of, entries_of
 from .instances import write_details, write_instances
 from .parents import describe, find_parents
 
@@ -62,7 +62,7 @@ def write(
     Vanished
         One of those is no duplicate any more.
     """
-    entries = [entry_of(source.upload, extracted) for extracted in batch]
+    entries = entries_of(source.upload, batch)
     with_header = [entry for entry in entries if entry.extracted.header]
     if with_header:
         _catalogue(source, with_header)

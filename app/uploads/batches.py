@@ -6,9 +6,10 @@ What can come between:
   (`claims.patiently`). It may have been lost before the commit or after it, which only the next
   try can tell.
 - **A unique key is taken.** Either this very batch was committed, and only the answer was lost:
-  its first member is in the ledger. Then what the last try wrote is what is there, and is published
-  and noted as ever. Or another upload wrote one of the objects since they were looked up, which
-  PostgreSQL allows: the next try finds that object.
+  its first member is in the ledger. Then what the last try wrote is what is there (no other run
+  writes while this one holds the staging folder), and is published and noted as ever. Or another
+  upload wrote one of the objects since they were looked up, which PostgreSQL allows: the next try
+  finds that object.
 - **A value is refused**, or keys collide still. The batch is halved until a member is alone, and
   that one fails (`not_stored`).
 - **A duplicate vanished**: somebody deleted the object whose bytes the batch counted on. The run
@@ -193,7 +194,8 @@ class Batch:
     def _publish(self) -> None:
         if self.written is None:
             raise LostRun  # the ledger has what this run never wrote
-        run, (entries, run.log) = self.storing.run, self.written
+        run, entries = self.storing.run, self.written.entries
+        run.log = self.written.log
         if strangers := filing.publish(self.storing.staging, entries):
             run.log.warn(run.stage, ReadWarning("stranger_moved"), strangers)
         self.storing.repeats = any(entry.outcome == Outcome.DUPLICATE for entry in entries)

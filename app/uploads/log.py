@@ -23,22 +23,22 @@ class Line(TypedDict, total=False):
     level: str  # info, warning or error
     stage: str
     message: str
-    files: int  # that a warning or a failure stands for, while the upload is processed
+    files: int  # that a warning's line stands for
+    over: bool  # it belongs to a processing that has ended
 
 
 class Log:
     """The lines of one upload; what a run adds is written with the next change of its row.
 
-    Failures get a line each, a warning one line that says how often it came. Such lines count
-    their files until the upload is queued anew (`closed`), so that a run which goes on where
-    another stopped goes on with its counts.
+    Failures get a line each, a warning one line that says how often it came. A run that goes on
+    where another stopped goes on with its counts; an upload that is queued anew counts anew.
     """
 
     def __init__(self, lines: Iterable[Line]) -> None:
         self.lines: list[Line] = [line.copy() for line in lines]
-        counting = [line for line in self.lines if "files" in line]
-        self.warned = {warning_of(line): line for line in counting if line["level"] == "warning"}
-        self.failures = sum(line["level"] == "error" for line in counting)
+        lines = [line for line in self.lines if not line.get("over")]
+        self.warned = {warning_of(line): line for line in lines if "files" in line}
+        self.failures = sum(line["level"] == "error" for line in lines)
 
     def copy(self) -> "Log":
         return Log(self.lines)
@@ -50,7 +50,8 @@ class Log:
         """What of a batch is worth a line."""
         warnings: Counter[str] = Counter()
         for entry in entries:
-            warnings.update(sentence(one.code, **one.facts) for one in entry.warnings)
+            if entry.warnings:
+                warnings.update(sentence(one.code, **one.facts) for one in entry.warnings)
             if entry.outcome == Outcome.FAILED:
                 self._fail(stage, f"{entry.extracted.name}: {entry.detail}")
         for text, files in warnings.items():
@@ -67,14 +68,11 @@ class Log:
 
     def closed(self) -> list[Line]:
         """The lines of a processing that is over; the next one counts anew."""
-        lines = self.copy().lines
-        for line in lines:
-            line.pop("files", None)
-        return lines
+        return [{**line, "over": True} for line in self.lines]
 
     def _fail(self, stage: str, message: str) -> None:
         if self.failures < FAILURE_LINES:
-            self._append(Line(level="error", stage=stage, message=message, files=1))
+            self._append(Line(level="error", stage=stage, message=message))
             self.failures += 1
 
     def _warn(self, stage: str, text: str, files: int) -> None:
