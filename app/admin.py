@@ -1,4 +1,4 @@
-"""Upload, start, watch, and look at the catalogue's tables."""
+"""Uploads and the files in them, in the admin; the others' admins are imported here."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -352,14 +352,19 @@ def _errors(form: DICOMFileForm) -> JsonResponse:
     return JsonResponse({"errors": words}, status=400)
 
 
-def _limits() -> dict[str, str | int]:
-    """What add.js refuses before it sends anything, and the words for it."""
+def _limits() -> dict[str, Any]:
+    """What add.js refuses before it sends anything, and what it says."""
+    codes = ("connection_lost", "signed_out", "server_refused", "cannot_be_read")
+    sentences = {code.replace("_", "-"): sentence(code) for code in codes}
     return {
         "max_upload": settings.ICON_MAX_UPLOAD,
-        "too_large": too_large(),
         "end_window": END_WINDOW,
-        "not_a_zip": sentence("not_a_zip"),
-        "truncated": sentence("archive_truncated"),
+        "sentences": {
+            "too-large": too_large(),
+            "not-a-zip": sentence("not_a_zip"),
+            "truncated": sentence("archive_truncated"),
+            **sentences,
+        },
     }
 
 

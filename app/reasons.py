@@ -11,6 +11,8 @@ PROCESS_NOW = "Process Now"
 PROCESS_AGAIN = "Process again"
 CANCEL = "Cancel"
 USE_VERSIONS = "Use these versions"
+PROGRESS = "Progress"
+RESULT = "Result"
 
 # The archive as a whole was refused.
 ARCHIVE = {
@@ -207,6 +209,7 @@ ENDS = {
         "The database could not be reached for too long. "
         f"Press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
+    "failed_without_reason": "Processing failed.",
     "unexpected": (
         "Something unexpected went wrong inside ICON. What was stored is kept. "
         f"Press {PROCESS_AGAIN} to go on; if it happens again, ask the administrator "
@@ -235,13 +238,24 @@ REFUSED = {
     "holds_failures": "Not everything in it could be stored, and only it has the rest.",
 }
 
+# What holds an upload up, on its way here or in the queue.
+HELD_UP = {
+    "no_worker": ("Waiting for a worker. If this lasts, ask the administrator whether one runs."),
+    "connection_lost": "The connection was lost.",
+    "signed_out": (
+        "You were signed out, or may not upload. Sign in again in another tab, then try again."
+    ),
+    "server_refused": "The server could not take it.",
+    "cannot_be_read": "Your browser cannot read this. Is it a folder? Pack it into a ZIP first.",
+}
+
 # Of two versions of an object: why they were not compared, or not wholly.
 COMPARED = {
     "zip_gone": "The ZIP is no longer on the server, so the two cannot be compared.",
     "catalogued_gone": "What was catalogued has been deleted since.",
     "comparing_took_long": "Comparing took too long.",
     "comparing_failed": "One of the two could not be read.",
-    "header_compared": ("The object is large: only what precedes the pixel data was compared."),
+    "header_compared": "The object is large: only what precedes the pixel data was compared.",
     "same_content": "Both say the same; they differ only in how they are written.",
 }
 
@@ -262,7 +276,7 @@ VIOLATIONS = {
 }
 
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
-SENTENCES |= REFUSED | COMPARED | VIOLATIONS
+SENTENCES |= REFUSED | HELD_UP | COMPARED | VIOLATIONS
 
 
 # Between the words of an attribute's keyword: Study|Instance|UID, ROI|Number.

@@ -24,7 +24,7 @@ from measure import ROOT, import_archive, machine, migrate, settle
 sys.path.insert(0, str(ROOT))
 
 from app.dicom.headers import read_header
-from app.sandbox.pool import ENVIRONMENT
+from app.sandbox.confine import ENVIRONMENT
 
 RUNS = 7
 ROIS = 25

@@ -47,13 +47,15 @@ class Ratio:
 @contextlib.contextmanager
 def checkout(revision: str) -> Iterator[Path]:
     """The files of a commit, in a folder of their own that goes afterwards."""
+    known = ["git", "rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}"]
+    if subprocess.run(known, cwd=ROOT, stdout=subprocess.DEVNULL).returncode:
+        sys.exit(f"There is no commit {revision} here.")
     with tempfile.TemporaryDirectory(prefix="icon-tree-") as folder:
         archive = subprocess.Popen(
             ["git", "archive", "--format=tar", revision], cwd=ROOT, stdout=subprocess.PIPE
         )
         subprocess.run(["tar", "-x", "-C", folder], stdin=archive.stdout, check=True)
-        if archive.wait():
-            sys.exit(f"There is no commit {revision} here.")
+        archive.wait()
         yield Path(folder)
 
 
@@ -85,7 +87,7 @@ class Trees:
     """
 
     def __init__(self, other: Path, scratch: Path) -> None:
-        self.scratch, self.runs = scratch, 0
+        self.scratch, self.pairs, self.runs = scratch, 0, 0
         self.catalogues = {ROOT: scratch / "after", other: scratch / "before"}
         for tree, catalogue in self.catalogues.items():
             catalogue.mkdir()
@@ -93,7 +95,8 @@ class Trees:
 
     def pair(self, archive: Path) -> Pair:
         here, other = self.catalogues
-        first, second = (here, other) if self.runs % 4 else (other, here)
+        first, second = (here, other) if self.pairs % 2 else (other, here)
+        self.pairs += 1
         timed = {tree: self._import(archive, tree) for tree in (first, second)}
         return Pair(timed[here], timed[other])
 

@@ -47,7 +47,6 @@ def sources() -> dict[str, str]:
     return {
         ".".join(path.relative_to(APP.parent).with_suffix("").parts): path.read_text()
         for path in APP.rglob("*.py")
-        if path.name != "__init__.py"
     }
 
 

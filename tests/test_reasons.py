@@ -14,7 +14,7 @@ from app.models import ArchiveMember, DICOMFile
 APP = Path(reasons.__file__).parent
 GROUPS = (
     *("ARCHIVE", "SKIPPED", "FAILED", "KNOWN", "WARNINGS", "STORAGE", "ENDS"),
-    *("REFUSED", "COMPARED", "VIOLATIONS"),
+    *("REFUSED", "HELD_UP", "COMPARED", "VIOLATIONS"),
 )
 BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.CANCEL, reasons.USE_VERSIONS)
 TAKES_A_CODE = {
@@ -91,6 +91,27 @@ def test_a_sentence_is_one_that_can_be_shown(code):
 def test_a_sentence_calls_buttons_by_their_names(code):
     for named in re.findall(r"[Pp]ress (.{20})", reasons.SENTENCES[code]):
         assert named.startswith(BUTTONS)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("already_queued", "It is already queued."),
+        ("zip_removed", "Its kept ZIP was removed. Upload it again."),
+        ("comparing_took_long", "Comparing took too long."),
+        ("comparing_failed", "One of the two could not be read."),
+        ("delete_while_processed", "It is being processed. Press Cancel first, then delete it."),
+    ],
+)
+def test_a_refusal_says_why_and_what_to_do(code, words):
+    assert reasons.sentence(code) == words
+
+
+def test_pages_call_buttons_by_their_names():
+    templates = [path.read_text() for path in (APP.parent / "templates").rglob("*.html")]
+    named = [one for page in templates for one in re.findall(r"[Pp]ress ([A-Z][^<]{20})", page)]
+    assert named
+    assert all(one.startswith(BUTTONS) for one in named)
 
 
 def test_a_code_fits_its_columns():

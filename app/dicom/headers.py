@@ -293,7 +293,7 @@ def _records(raw: RawHeader, assumed_charset: str) -> Header:
     )
 
 
-@lru_cache(maxsize=128)  # a series' files repeat these elements' bytes
+@lru_cache(maxsize=128)  # a series' files repeat these bytes, and share one object: see `wire`
 def _lineage(
     elements: tuple[Element | None, ...], charset: text.Charset, little_endian: bool
 ) -> WithWarnings[Lineage]:

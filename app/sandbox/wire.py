@@ -169,7 +169,7 @@ class Outbox:
 
 
 class Sender:
-    """Members into frames."""
+    """Members into frames; a lineage is sent where it is another object than the one before."""
 
     def __init__(self) -> None:
         self.lineage: Lineage | None = None  # the one sent last
@@ -200,7 +200,10 @@ class Sender:
 
 
 class Receiver:
-    """Frames of one sender into members."""
+    """Frames of one sender into members; those of one lineage in a row share its one object.
+
+    `catalogue.entries.branches_of` tells branches apart by that object.
+    """
 
     def __init__(self) -> None:
         self.buffer = bytearray()

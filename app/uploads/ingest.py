@@ -56,29 +56,36 @@ def run_upload(
     Raises
     ------
     UnexpectedFailure
-        A bug; the upload is Failed by then.
+        A bug, and the upload is Failed by then; or the database was away too long to claim it.
     """
-    run = None
     try:
         run = claims.claim(pk, task_id, shutting_down)
-        if run is None:
-            return False
-        with claims.Heartbeat(run):
+    except (StorageFailed, OperationalError, InterfaceError) as error:
+        raise _unexpected(error) from None
+    if run is None:
+        return False
+    with claims.Heartbeat(run):
+        try:
             _run(run, Progress(report))
-    except LostRun:
-        logger.warning("Upload %s: another run has taken over", pk)
-    # A bug must be seen, but the row not stay in progress for ever; and neither the table of
-    # results nor a log is a place for what an exception may quote.
-    except Exception as error:
-        if run:
+        except LostRun:
+            logger.warning("Upload %s: another run has taken over", pk)
+        # A bug must be seen, but the row not stay in progress for ever.
+        except Exception as error:
             with suppress(LostRun):
                 _fail(run, "unexpected", sentence("unexpected"))
-        raise UnexpectedFailure(type(error).__name__).with_traceback(error.__traceback__) from None
+            raise _unexpected(error) from None
     return True
 
 
 class UnexpectedFailure(Exception):
-    """A bug ended a run; the message is the class of the exception alone."""
+    """What ended a run; the message is the class of the exception alone.
+
+    Neither the table of results nor a log is a place for what an exception may quote.
+    """
+
+
+def _unexpected(error: Exception) -> UnexpectedFailure:
+    return UnexpectedFailure(type(error).__name__).with_traceback(error.__traceback__)
 
 
 def _run(run: Run, progress: Progress) -> None:

@@ -18,7 +18,6 @@ STALE_UPLOAD = 86_400  # seconds; no browser sends one file for longer
 
 def delete_upload(upload: DICOMFile, with_archive: bool) -> bool:
     """Delete an upload's row; False while it is in progress. Catalogued objects stay."""
-
     try:
         # What its last run committed has only its ledger to tell where it belongs.
         filing.roll_forward(upload.pk)

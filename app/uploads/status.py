@@ -10,15 +10,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from celery.exceptions import SecurityError
 from celery.result import AsyncResult
 from celery_progress.backend import PROGRESS_STATE, Progress
 from django.db import DatabaseError, InterfaceError
 from django.urls import reverse
 from django.utils import timezone
-from kombu.exceptions import DecodeError
+from kombu.exceptions import KombuError
 
 from app.models import DICOMFile, Outcome, Stage, Status
-from app.reasons import PROCESS_AGAIN, PROCESS_NOW
+from app.reasons import (
+    CANCEL,
+    PROCESS_AGAIN,
+    PROCESS_NOW,
+    PROGRESS,
+    RESULT,
+    USE_VERSIONS,
+    sentence,
+)
 from app.wording import counted, duration
 
 logger = logging.getLogger(__name__)
@@ -38,10 +47,11 @@ ICONS = {
     "attention": "exclamation-triangle-fill",
     "failed": "x-octagon-fill",
 }
+ENDED = {Status.COMPLETED: "completed", Status.FAILED: "failed", Status.PENDING: "stopped"}
 STAGE_WORDS = {"done": " (done)", "stopped": " (stopped here)", "failed": " (stopped here)"}
 
 UNREADABLE_RESULT = (
-    *(DatabaseError, InterfaceError, DecodeError),
+    *(DatabaseError, InterfaceError, KombuError, SecurityError),
     *(LookupError, TypeError, ValueError),
 )
 
@@ -60,16 +70,17 @@ class StageState:
 
 @dataclass(frozen=True, slots=True)
 class Buttons:
-    """What makes sense now; who may press is another question. `app.tasks.start` has the last word.
+    """The labels of those that make sense now, and "" for the others.
 
-    One that starts or stops work is a form, the others are links.
+    Who may press is another question, and `app.tasks.start` has the last word. One that starts or
+    stops work is a form, the others are links.
     """
 
-    start: str  # its label; "" where the upload cannot be started
-    cancel: bool
-    use_versions: bool
-    progress: bool
-    result: bool
+    start: str = ""
+    cancel: str = ""
+    use_versions: str = ""
+    progress: str = ""
+    result: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,8 @@ class UploadState:
     tone: str  # which look the status has; the label says the same
     icon: str  # of Bootstrap Icons
     live: bool  # something can still change without anybody pressing a button
+    moving: bool  # so is its bar
+    ended: str  # completed, failed or stopped; "" while it is live
     buttons: Buttons
     stage: str  # a value of `Stage`, or ""
     stages: tuple[StageState, ...]
@@ -122,7 +135,7 @@ def attention_words(number: int) -> str:
 def ending(upload: DICOMFile) -> str:
     """One sentence on how an upload ended, for people who did not watch; "" before the end."""
     if upload.processing_status == Status.FAILED:
-        return upload.failure_detail or "Processing failed."
+        return upload.failure_detail or sentence("failed_without_reason")
     if upload.processing_status != Status.COMPLETED:
         return ""
     parts = [_stored(upload)]
@@ -192,6 +205,8 @@ def _state(upload: DICOMFile, percent: int, step: str, stage: str | None = None)
         tone=tone,
         icon=ICONS[tone],
         live=upload.is_live,
+        moving=in_progress,
+        ended="" if upload.is_live else ENDED[Status(upload.processing_status)],
         buttons=_buttons(upload),
         stage=stage,
         stages=_stages(upload, stage),
@@ -219,13 +234,13 @@ def _tone(upload: DICOMFile) -> str:
 
 def _buttons(upload: DICOMFile) -> Buttons:
     is_new = upload.processing_status == Status.PENDING
-    label = PROCESS_NOW if is_new else PROCESS_AGAIN
+    if upload.is_live:
+        return Buttons(cancel=CANCEL, progress=PROGRESS)
+    start = PROCESS_NOW if is_new else PROCESS_AGAIN
     return Buttons(
-        start="" if upload.refusal() else label,
-        cancel=upload.is_live,
-        use_versions=not upload.refusal(use_versions=True),
-        progress=upload.is_live,
-        result=not upload.is_live and (not is_new or upload.files_done > 0),
+        start="" if upload.refusal() else start,
+        use_versions="" if upload.refusal(use_versions=True) else USE_VERSIONS,
+        result=RESULT if upload.files_done or not is_new else "",
     )
 
 
@@ -279,7 +294,7 @@ def _fresh_state(upload: DICOMFile, place: int | None) -> UploadState:
         return replace(state_of(upload), step=_waiting(upload, place), queue_place=place)
     if upload.processing_status == Status.IN_PROGRESS and not upload.cancel_requested:
         percent, step = _task_report(upload.task_id)
-        if percent >= upload.percent:  # else it was told before the row was last written
+        if percent >= upload.percent:  # else it was reported before the row was last written
             stage = _fresh_stage(upload, percent)
             return _state(upload, percent, step or _step(upload), stage)
     return state_of(upload)
@@ -302,7 +317,7 @@ def _waiting(upload: DICOMFile, place: int) -> str:
     queued = upload.queued_at
     long = place == 1 and queued is not None and timezone.now() - queued > LONG_WAIT
     if long and not DICOMFile.objects.in_progress().exists():
-        return "Waiting for a worker. If this lasts, ask the administrator whether one runs"
+        return sentence("no_worker")
     return f"Waiting for its turn: number {place} in the queue"
 
 

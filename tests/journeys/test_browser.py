@@ -54,7 +54,7 @@ def test_a_new_user_s_whole_journey(signed_in, live, worker, tmp_path):
     expect(card.locator("[data-outcome=imported]")).to_have_text("3")
     expect(card.locator("[data-outcome=skipped]")).to_have_text("1")
     expect(page).to_have_title("Completed · Progress · ICON")
-    card.get_by_role("link", name="Open result").click()
+    card.get_by_role("link", name=re.compile("^Result")).click()
     expect(
         page.get_by_text("3 images of 1 patient were filed; 1 other file was skipped.")
     ).to_be_visible()
@@ -179,6 +179,7 @@ def test_the_list_of_uploads_keeps_itself_current(signed_in, live, start_worker,
         expect(row.get_by_role("link", name=re.compile("Result"))).to_be_visible()
         expect(row.get_by_role("button", name=re.compile("Cancel"))).to_be_hidden()
     page.get_by_role("link", name="Needs attention (1)").click()
+    expect(page.get_by_role("link", name="Show counts")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text=str(bad))).to_be_visible()
     expect(page.get_by_role("row").filter(has_text=str(good))).to_have_count(0)
 
@@ -224,7 +225,7 @@ def test_a_failing_archive_says_what_to_do(signed_in, live, worker, upload_zip):
     page.goto(f"{live.url}/dicom/progress/?upload={upload.pk}")
     expect(page.locator("[data-field=status]")).to_have_text("Failed")
     expect(page.locator("[data-field=message]")).to_contain_text("The ZIP holds no DICOM files.")
-    page.get_by_role("link", name="Open result").click()
+    page.get_by_role("link", name=re.compile("^Result")).click()
     expect(page.get_by_role("heading", name=re.compile("Processing failed"))).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("Process again"))).to_be_visible()
 
@@ -246,7 +247,7 @@ def test_the_keyboard_alone_is_enough(page, live, staff_user, worker, tmp_path, 
     press(page, page.get_by_role("button", name=re.compile("Process Now")))
     page.wait_for_url("**/dicom/progress/?upload=*")
     expect(page.locator("[data-field=status]")).to_have_text("Completed")
-    press(page, page.get_by_role("link", name="Open result"))
+    press(page, page.get_by_role("link", name=re.compile("^Result")))
     page.wait_for_url("**/dicom/result/*/")
     press(page, page.get_by_role("link", name=re.compile("Imported")))
     page.wait_for_url("**outcome=imported*")

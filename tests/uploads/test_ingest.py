@@ -1,6 +1,7 @@
 """An archive's way into the catalogue, in this process: outcomes, identity, end statuses."""
 
 import hashlib
+import struct
 import zipfile
 
 import pytest
@@ -434,6 +435,18 @@ def test_a_run_that_was_taken_over_writes_nothing_more(upload_zip):
         run.write(percent=50)
     upload.refresh_from_db()
     assert upload.percent == 0
+
+
+def test_an_object_that_nothing_can_read_costs_only_itself(import_zip):
+    """Deeper than pydicom's stack: what it raises is none of the expected errors."""
+    deep = b"".join(
+        struct.pack("<HH2sHI", 0x0008, 0x1115, b"SQ", 0, 0xFFFFFFFF)
+        + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+        for _ in range(5_000)
+    )
+    upload = import_zip(image(1), ct_image(PixelData=None, after=deep), image(2))
+    reasons = upload.members.order_by("index").values_list("outcome", "reason")
+    assert list(reasons) == [("imported", ""), ("failed", "nested_too_deeply"), ("imported", "")]
 
 
 @pytest.fixture

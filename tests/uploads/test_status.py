@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from app.models import DICOMFile, Stage, Status
-from app.reasons import PROCESS_AGAIN, PROCESS_NOW
+from app.reasons import CANCEL, PROCESS_AGAIN, PROCESS_NOW, PROGRESS, RESULT, USE_VERSIONS
 from app.uploads.status import Buttons, fresh_states, state_of
 
 NOW = timezone.now()
@@ -23,18 +23,18 @@ STATES = {
     "failed": {"processing_status": Status.FAILED, "stage": Stage.EXTRACT, "percent": 20},
     "without its ZIP": {"processing_status": Status.FAILED, "file": ""},
 }
-# The buttons that make sense: start, cancel, use versions, progress, result.
+LIVE = Buttons(cancel=CANCEL, progress=PROGRESS)
 BUTTONS = {
-    "new": Buttons(PROCESS_NOW, False, False, False, False),
-    "queued": Buttons("", True, False, True, False),
-    "stopped": Buttons(PROCESS_NOW, False, False, False, True),
-    "queued after a stop": Buttons("", True, False, True, False),
-    "in progress": Buttons("", True, False, True, False),
-    "completed": Buttons("", False, False, False, True),
-    "needs attention": Buttons("", False, True, False, True),
-    "some failed": Buttons(PROCESS_AGAIN, False, False, False, True),
-    "failed": Buttons(PROCESS_AGAIN, False, False, False, True),
-    "without its ZIP": Buttons("", False, False, False, True),
+    "new": Buttons(start=PROCESS_NOW),
+    "queued": LIVE,
+    "stopped": Buttons(start=PROCESS_NOW, result=RESULT),
+    "queued after a stop": LIVE,
+    "in progress": LIVE,
+    "completed": Buttons(result=RESULT),
+    "needs attention": Buttons(use_versions=USE_VERSIONS, result=RESULT),
+    "some failed": Buttons(start=PROCESS_AGAIN, result=RESULT),
+    "failed": Buttons(start=PROCESS_AGAIN, result=RESULT),
+    "without its ZIP": Buttons(result=RESULT),
 }
 LOOKS = {
     "new": "ahead ahead ahead ahead ahead",
@@ -63,10 +63,7 @@ def test_a_card_and_the_endpoint_show_the_same(upload, staff_client):
     assert shown(page, "status") == state["label"]
     assert shown(page, "step") == state["step"]
     assert shown(page, "percent") == str(state["percent"])
-    assert shown(page, "start-label") == state["buttons"]["start"]
-    for name in ("start", "cancel"):
-        hidden = re.search(rf'data-field="{name}" (hidden)?', page)[1]
-        assert bool(hidden) != bool(state["buttons"][name])
+    assert_buttons(page, state, "start", "cancel", "use_versions", "result")
 
 
 @pytest.mark.parametrize("upload", STATES, indirect=True)
@@ -74,10 +71,19 @@ def test_a_row_of_the_list_and_the_endpoint_show_the_same(upload, staff_client):
     page = staff_client.get(reverse("admin:app_dicomfile_changelist")).content.decode()
     state = staff_client.get(f"{reverse('task_status')}?upload={upload.pk}").json()["uploads"][0]
     assert f'<span class="status status-{state["tone"]}">{state["badge"]}</span>' in page
-    assert shown(page, "start-label") == state["buttons"]["start"]
+    assert_buttons(page, state, "start", "cancel", "progress", "result")
+
+
+@pytest.mark.parametrize("upload", STATES, indirect=True)
+def test_an_upload_s_own_page_has_the_buttons_that_the_endpoint_names(upload, staff_client):
+    url = reverse("admin:app_dicomfile_change", args=[upload.pk])
+    page = staff_client.get(url).content.decode()
+    tools = page[page.index('class="object-tools"') :]
     for name in ("start", "cancel", "progress", "result"):
-        hidden = re.search(rf'data-field="{name}" (hidden)?', page)[1]
-        assert bool(hidden) != bool(state["buttons"][name])
+        label = getattr(state_of(upload).buttons, name)
+        assert not label or f">{label}<" in tools
+    named = {PROCESS_NOW, PROCESS_AGAIN, CANCEL, RESULT} - {*vars_of(state_of(upload).buttons)}
+    assert not [label for label in named if f">{label}<" in tools]
 
 
 @pytest.mark.parametrize(
@@ -122,6 +128,19 @@ def test_what_is_fresher_than_the_row_changes_only_how_far_it_is(db):
     assert (fresh.queue_place, known.queue_place) == (1, None)
     assert fresh.buttons == known.buttons
     assert fresh.stages == known.stages
+
+
+def assert_buttons(page: str, state: dict, *names: str) -> None:
+    """Each is there under the name that the endpoint gives it, or hidden where it gives none."""
+    for name in names:
+        button = rf'data-field="{name}" (hidden)?(.*?)<span class="vis'
+        hidden, rest = re.search(button, page, re.DOTALL).groups()
+        assert shown(rest, "label") == state["buttons"][name]
+        assert bool(hidden) != bool(state["buttons"][name])
+
+
+def vars_of(buttons: Buttons) -> list[str]:
+    return [getattr(buttons, name) for name in Buttons.__slots__]
 
 
 def pks(uploads) -> set[int]:

@@ -1,18 +1,32 @@
-// Sizes and times in words, as the server writes them, and how words come onto a page.
+// How what the server says comes onto a page; sizes and times in words, as the server writes them.
 
-/** Write `text` into an element, if it is there and says something else: nothing flickers. */
+/** Write `text` into an element, if both are there and it says something else: nothing flickers. */
 export function write(element, text) {
-  const words = String(text);
+  const words = String(text ?? element?.textContent);
   if (element && element.textContent !== words) element.textContent = words;
 }
 
-/** A number of bytes: "640 bytes", "64 MB", "3.1 GB". */
-export function size(bytes) {
-  let value = bytes;
-  for (const unit of ["bytes", "kB", "MB", "GB"]) {
-    if (value < 1000 || unit === "GB") return `${Number(value.toFixed(unit === "bytes" ? 0 : 1))} ${unit}`;
-    value /= 1000;
+/** Show the buttons that make sense now, and call each by the name it is given; "" is none. */
+export function showButtons(root, labels) {
+  for (const [name, label] of Object.entries(labels)) {
+    const button = root.querySelector(`[data-field="${name}"]`);
+    if (!button) continue; // this reader may not press it
+    if (label) write(button.querySelector('[data-field="label"]'), label);
+    // Never hide what has the keyboard's focus: it would be lost.
+    if (!button.contains(document.activeElement)) button.hidden = !label;
   }
+}
+
+/** A number of bytes: "1 byte", "640 bytes", "64 MB", "3.1 GB". */
+export function size(bytes) {
+  if (bytes < 1000) return bytes === 1 ? "1 byte" : `${Math.round(bytes)} bytes`;
+  const units = ["kB", "MB", "GB", "TB", "PB"];
+  let value = bytes / 1000;
+  while (value >= 999.95 && units.length > 1) {
+    value /= 1000;
+    units.shift();
+  }
+  return `${Number(value.toFixed(1))} ${units[0]}`;
 }
 
 /** How long something will still take, in steps that do not jump about. */

@@ -7,9 +7,6 @@ const ENOUGH = 2_000; // milliseconds of sending before a speed is worth showing
 const REDRAW = 500; // milliseconds
 const END_SIGNATURE = [0x50, 0x4b, 0x05, 0x06]; // "PK", 5, 6: every ZIP ends with it
 const START_SIGNATURE = [0x50, 0x4b, 0x03, 0x04];
-const LOST = "The connection was lost.";
-const SIGNED_OUT = "You were signed out, or may not upload. Sign in again in another tab, then try again.";
-const BROKEN = "The server could not take it.";
 
 const page = document.getElementById("adding");
 const facts = page.dataset;
@@ -61,7 +58,7 @@ async function check(item) {
     const why = await whyNot(item.file);
     if (why) say(item, "refused", why);
   } catch {
-    say(item, "refused", "Your browser cannot read this. Is it a folder? Pack it into a ZIP first.");
+    say(item, "refused", facts.cannotBeRead);
   }
 }
 
@@ -122,7 +119,7 @@ function take(item, request) {
     say(item, "refused", answer.errors.join(" "));
   } else {
     const out = request.status === 403 || request.responseURL.includes("/login/");
-    say(item, "lost", out ? SIGNED_OUT : BROKEN);
+    say(item, "lost", out ? facts.signedOut : facts.serverRefused);
   }
 }
 
@@ -144,7 +141,7 @@ function token() {
 async function send(item) {
   say(item, "sending", "Starting");
   if (await isSignedOut()) {
-    say(item, "lost", SIGNED_OUT);
+    say(item, "lost", facts.signedOut);
     return;
   }
   if (item.state === "sending") await transfer(item);
@@ -167,7 +164,7 @@ function transfer(item) {
       field(item, "words").textContent = "The server is checking it";
     });
     request.addEventListener("load", () => take(item, request));
-    request.addEventListener("error", () => say(item, "lost", LOST));
+    request.addEventListener("error", () => say(item, "lost", facts.connectionLost));
     request.addEventListener("loadend", resolve);
     request.open("POST", location.href);
     request.setRequestHeader("Accept", "application/json");

@@ -1,6 +1,6 @@
 // Keeps the badges, counts and buttons of the admin's list of uploads current.
 import { poll, saySignedOut } from "../shared/poll.js";
-import { write } from "../shared/words.js";
+import { showButtons, write } from "../shared/words.js";
 
 const list = document.getElementById("uploads");
 const rows = new Map(
@@ -12,16 +12,13 @@ function showRow(row, state) {
   badge.className = `status status-${state.tone}`;
   write(badge, state.badge);
   write(row.querySelector(".field-files"), state.outcome_words || "-");
-  for (const [name, is] of Object.entries(state.buttons)) {
-    const button = row.querySelector(`[data-field="${name}"]`);
-    // Never hide what has the keyboard's focus: it would be lost.
-    if (button && button !== document.activeElement) button.hidden = !is;
-  }
-  if (state.buttons.start) write(row.querySelector('[data-field="start-label"]'), state.buttons.start);
+  showButtons(row, state.buttons);
 }
 
+const ATTENTION = '#changelist-filter [data-filter-title="attention"] a[href*="attention=1"]';
+
 function show({ uploads, attention_words: attention }) {
-  write(document.querySelector('#changelist-filter a[href*="attention=1"]'), attention);
+  write(document.querySelector(ATTENTION), attention);
   for (const state of uploads) {
     const row = rows.get(String(state.id));
     if (row) showRow(row, state);

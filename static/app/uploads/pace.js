@@ -36,7 +36,7 @@ export class Pace {
 
   /** What to show beside the bar for this state. */
   words(state) {
-    if (state.status !== "in_progress") {
+    if (!state.moving) {
       this.#samples = [];
       this.#left = new Left();
       return state.took;

@@ -1,7 +1,7 @@
 // Keeps the cards of the progress page current. The server drew them; this only moves them on.
 import { notifier } from "../shared/notify.js";
 import { poll, saySignedOut } from "../shared/poll.js";
-import { write } from "../shared/words.js";
+import { showButtons, write } from "../shared/words.js";
 import { Pace, remaining } from "./pace.js";
 
 const page = document.getElementById("progress");
@@ -30,9 +30,8 @@ function showBar(card, state) {
   bar.setAttribute("aria-valuetext", `${state.percent} %, ${state.label}`);
   fill.style.transition = "";
   fill.style.width = `${state.percent}%`;
-  const moving = state.status === "in_progress";
   fill.className = `progress-bar bar-${state.tone}`
-    + (moving ? " progress-bar-striped progress-bar-animated" : "");
+    + (state.moving ? " progress-bar-striped progress-bar-animated" : "");
   write(field(card, "percent"), state.percent);
 }
 
@@ -56,12 +55,7 @@ function showEnd(card, state) {
   message.className = `ending ending-${state.tone}`;
   message.hidden = !state.message;
   write(message, state.message);
-  field(card, "result").hidden = !state.message;
-  const start = field(card, "start");
-  if (!start) return; // this reader may not start or cancel
-  start.hidden = !state.buttons.start;
-  write(field(card, "start-label"), state.buttons.start);
-  field(card, "cancel").hidden = !state.buttons.cancel;
+  showButtons(card, state.buttons);
 }
 
 function showCard(card, state) {
@@ -97,16 +91,14 @@ function tell(before, state) {
   if (!before || (before.status === state.status && before.stage === state.stage)) return "";
   const name = cards.get(state.id).querySelector("h2").textContent;
   if (before.status !== state.status) return `${name}: ${state.label}. ${state.message}`;
-  return state.status === "in_progress" ? `${name}: ${state.step}` : "";
+  return state.moving ? `${name}: ${state.step}` : "";
 }
 
 // Counts only: a notification may stand on a locked screen, and a ZIP's name may be a patient's.
 function endings(states) {
-  const counts = { completed: 0, failed: 0, pending: 0 };
-  for (const state of states) counts[state.status] += 1;
-  const words = { completed: "completed", failed: "failed", pending: "stopped" };
-  const parts = Object.keys(words).filter((status) => counts[status]);
-  return `Uploads: ${parts.map((status) => `${counts[status]} ${words[status]}`).join(", ")}.`;
+  const counts = new Map();
+  for (const { ended } of states) counts.set(ended, (counts.get(ended) || 0) + 1);
+  return `Uploads: ${[...counts].map(([ended, number]) => `${number} ${ended}`).join(", ")}.`;
 }
 
 function show({ uploads }) {
