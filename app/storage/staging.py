@@ -230,6 +230,21 @@ class Staging:
             os.link(path, kept, src_dir_fd=self.root_fd, dst_dir_fd=self.root_fd)
 
 
+def is_held(root: Path, upload: int) -> bool:
+    """Whether a process holds an upload's staging folder, as a live run does."""
+    try:
+        fd = os.open(root / STAGING / str(upload), os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def superseded_path(sha256: str) -> str:
     return f"{SUPERSEDED}/{sha256}.dcm"
 

@@ -282,14 +282,19 @@ class Heartbeat:
                 connection.close()
 
 
+EXPIRED = Q(lease_until__lt=Now())
+
+
 def sweep() -> list[int]:
     """Queue uploads whose run has died, and say which uploads a worker should be told of."""
-    _release_expired()
+    release_expired()
     return _unsent()
 
 
-def _release_expired() -> None:
-    expired = DICOMFile.objects.in_progress().filter(lease_until__lt=Now())
+def release_expired() -> list[int]:
+    """Take uploads from runs whose lease has run out; those that are queued to go on."""
+    expired = DICOMFile.objects.in_progress().filter(EXPIRED)
+    pks = list(expired.values_list("pk", flat=True))
     expired.filter(attempts__gte=MAX_ATTEMPTS, cancel_requested=False).update(
         processing_status=Status.FAILED,
         failure_reason="too_many_attempts",
@@ -307,10 +312,13 @@ def _release_expired() -> None:
         "lease_until": None,
         "updated_at": Now(),
     }
-    # Somebody pressed Cancel, and the run died before it heard of it.
+    # Somebody pressed Cancel, and the run died before it saw that.
     cancelled = expired.filter(cancel_requested=True)
     cancelled.update(stopped=True, queued_at=None, cancel_requested=False, attempts=0, **back)
     expired.update(queued_at=Coalesce("queued_at", Now()), **back)
+    return list(
+        DICOMFile.objects.queued().filter(pk__in=pks).in_turn().values_list("pk", flat=True)
+    )
 
 
 def _unsent() -> list[int]:

@@ -1,12 +1,28 @@
 """`manage.py import_archive`: the same import, from the terminal."""
 
 import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.conf import settings as project
 from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
 
-from app.models import DICOMFile, DICOMInstance
-from tests.making.objects import ct_image, zip_of
+from app.catalogue import filing
+from app.health.verify import verify
+from app.models import DICOMFile, DICOMInstance, Status
+from app.storage.staging import Staging
+from app.uploads import batches, claims, ingest
+from tests.conftest import wait_until
+from tests.making import faults
+from tests.making.objects import ct_image, uid, zip_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,3 +65,81 @@ def test_it_keeps_a_copy_like_an_upload(tmp_path, media_root):
 def test_it_ends_well_where_every_archive_completed(tmp_path, capsys):
     call_command("import_archive", zip_of(tmp_path / "a.zip", ct_image()))
     assert "completed" in capsys.readouterr().out
+
+
+@pytest.fixture
+def died(upload_zip, monkeypatch) -> DICOMFile:
+    """An upload whose run was killed right after a commit: rows, and files still staged."""
+    upload = upload_zip(*(ct_image(SOPInstanceUID=uid(8, number)) for number in range(6)))
+    monkeypatch.setattr(batches, "MOST_MEMBERS", 3)
+    with monkeypatch.context() as patch:
+
+        def die(*arguments: object) -> None:
+            raise claims.LostRun  # which leaves everything as it is
+
+        patch.setattr(filing, "publish", die)
+        assert ingest.run_upload(upload.pk)
+    upload.refresh_from_db()
+    assert upload.processing_status == Status.IN_PROGRESS
+    assert [violation.code for violation in verify()].count("file_missing") == 0  # a live run's
+    assert DICOMInstance.objects.count() == 3
+    return upload
+
+
+def lease_ends_in(upload: DICOMFile, seconds: float) -> None:
+    DICOMFile.objects.filter(pk=upload.pk).update(lease_until=Now() + timedelta(seconds=seconds))
+
+
+def test_it_finishes_what_a_killed_import_left(died, tmp_path):
+    lease_ends_in(died, 2)
+    begun = time.monotonic()
+    call_command("import_archive", zip_of(tmp_path / "b.zip", ct_image(SOPInstanceUID=uid(8, 0))))
+    assert 1 < time.monotonic() - begun < 20  # it waited for the lease
+    died.refresh_from_db()
+    assert (died.processing_status, died.imported_count) == (Status.COMPLETED, 6)
+    second = DICOMFile.objects.exclude(pk=died.pk).get()
+    assert (second.processing_status, second.duplicate_count) == (Status.COMPLETED, 1)
+    assert list(verify()) == []
+
+
+def test_what_is_here_already_is_filed_before_an_import_says_so(died, upload_zip):
+    lease_ends_in(died, 1)
+    again = upload_zip(*(ct_image(SOPInstanceUID=uid(8, number)) for number in range(3)))
+    assert ingest.run_upload(again.pk)
+    again.refresh_from_db()
+    assert (again.processing_status, again.duplicate_count) == (Status.COMPLETED, 3)
+    root = Path(project.ICON_PROCESSED_ROOT)
+    assert all((root / instance.path).is_file() for instance in DICOMInstance.objects.all())
+    died.refresh_from_db()
+    assert died.status_label == "Queued"
+
+
+def test_a_live_run_is_left_alone(upload_zip, tmp_path, processed_root):
+    upload = upload_zip(ct_image(SOPInstanceUID=uid(8, 1)))
+    claims.claim(upload.pk)
+    with Staging(processed_root, upload.pk):
+        call_command("import_archive", zip_of(tmp_path / "b.zip", ct_image()))
+    upload.refresh_from_db()
+    assert upload.processing_status == Status.IN_PROGRESS
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(40, marks=pytest.mark.crash)])
+def test_after_a_kill_the_next_import_leaves_a_sound_catalogue(
+    kills, environment, tmp_path, processed_root
+):
+    """Killed at random moments, with all its processes, and run again."""
+    archive = zip_of(tmp_path / "many.zip", *faults.members())
+    command = [sys.executable, "manage.py", "import_archive", str(archive)]
+    for _ in range(kills):
+        faults.clear(processed_root)
+        killed = subprocess.Popen(command, env=os.environ | environment, start_new_session=True)
+        wait_until(lambda: DICOMFile.objects.in_progress().exists(), "the import to begin")
+        time.sleep(random.uniform(0, 1.0))
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+        faults.expire_leases()
+        done = subprocess.run(command, env=os.environ | environment, check=False)
+        assert done.returncode == 0
+        assert not DICOMFile.objects.in_progress().exists()
+        assert DICOMInstance.objects.count() == len(faults.wanted())
+        assert [violation.sentence for violation in verify()] == []

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from app.models import DICOMFile, Status, random_archive_name
 from app.reasons import sentence
-from app.uploads import ingest
+from app.uploads import abandoned, ingest
 from icon.processes import collect_seldom
 
 FICLONE = 0x40049409  # ioctl_ficlone(2): share the file's blocks instead of copying them
@@ -28,9 +28,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         collect_seldom()  # as a worker's process does
+        self._finish_what_was_begun()
         completed = [self._import(path, options["json"]) for path in options["paths"]]
+        self._finish_what_was_begun()
         if not all(completed):
             raise CommandError("Not every archive was completed.", returncode=1)
+
+    def _finish_what_was_begun(self) -> None:
+        """Go on with uploads whose run has died, since there may be no worker to do so."""
+        for pk in abandoned.take_back():
+            self.stderr.write(f"Going on with upload {pk}, which was interrupted.")
+            ingest.run_upload(pk)
 
     def _import(self, path: Path, as_json: bool) -> bool:
         try:
