@@ -6,11 +6,13 @@ that folder; where nobody does, its lease is waited for.
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from app.catalogue import filing
+from app.catalogue.entries import Entry
 from app.limits import processed_root
-from app.models import DICOMFile, DICOMInstance, Outcome
+from app.models import DICOMFile, DICOMInstance
 from app.storage.staging import STAGING, Busy, is_held
 
 from . import claims
@@ -29,19 +31,19 @@ def take_back() -> list[int]:
     return taken
 
 
-def file_duplicates(pk: int) -> None:
+def wait_for_files(pk: int, duplicates: Sequence[Entry]) -> None:
     """See that what an upload found to be here already is in its place.
 
     Its rows may have been committed by a run that is publishing them just now, or that has died.
+    No run waits here with something committed that it has not yet published.
     """
     deadline = time.monotonic() + LONGEST_WAIT
     for other in _others_with_staging(pk):
-        while _is_unfiled(pk, other) and time.monotonic() < deadline:
-            if not is_held(processed_root(), other):
-                _wait_for_lease(other)
-                claims.release_expired()
-                with suppress(Busy):  # somebody else has taken it up
-                    filing.roll_forward(other)
+        while _unfiled(duplicates) and time.monotonic() < deadline:
+            _wait_for_lease(other)
+            claims.release_expired()
+            with suppress(Busy):  # a run is at it
+                filing.roll_forward(other)
             time.sleep(LOOK)
 
 
@@ -57,10 +59,8 @@ def _others_with_staging(pk: int) -> list[int]:
     return [int(name) for name in names if name.isdecimal() and int(name) != pk]
 
 
-def _is_unfiled(pk: int, other: int) -> bool:
-    """Whether objects of another upload that this one counts as duplicates are not in the tree."""
-    paths = DICOMInstance.objects.filter(
-        upload=other, members__upload=pk, members__outcome=Outcome.DUPLICATE
-    ).values_list("path", flat=True)
+def _unfiled(duplicates: Sequence[Entry]) -> bool:
+    """Whether one of them has a row, and no file in its place."""
     root = processed_root()
-    return any(not (root / path).exists() for path in paths.iterator())
+    missing = [entry.instance_id for entry in duplicates if not (root / entry.path).exists()]
+    return bool(missing) and DICOMInstance.objects.filter(pk__in=missing).exists()

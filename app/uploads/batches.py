@@ -37,6 +37,7 @@ from app.models import ArchiveMember, Outcome
 from app.sandbox.wire import Extracted
 from app.storage.staging import Staging
 
+from .abandoned import wait_for_files
 from .claims import LEASE, LostRun, Run, patiently
 from .log import Log
 from .progress import Progress
@@ -198,7 +199,10 @@ class Batch:
         run.log = self.written.log
         if strangers := filing.publish(self.storing.staging, entries):
             run.log.warn(run.stage, ReadWarning("stranger_moved"), strangers)
-        self.storing.repeats = any(entry.outcome == Outcome.DUPLICATE for entry in entries)
+        duplicates = [entry for entry in entries if entry.outcome == Outcome.DUPLICATE]
+        self.storing.repeats = bool(duplicates)
+        if duplicates:
+            patiently(lambda: wait_for_files(run.upload, duplicates))
 
 
 def _refused(extracted: Extracted) -> Extracted:

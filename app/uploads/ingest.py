@@ -24,7 +24,7 @@ from app.sandbox.pool import Pool
 from app.storage.staging import Busy, Staging, free_bytes
 from app.wording import human_size
 
-from . import abandoned, changes, claims
+from . import changes, claims
 from .batches import Storing, gather
 from .claims import LostRun, Run, Stopped, patiently
 from .progress import Progress, Report
@@ -239,8 +239,6 @@ def _finalize(run: Run, progress: Progress) -> None:
     upload = DICOMFile.objects.get(pk=run.upload)
     if upload.files_done != upload.member_count:
         raise RuntimeError("The ledger does not add up")
-    if upload.duplicate_count:
-        abandoned.file_duplicates(upload.pk)
     run.log.finish(run.stage, upload.failed_count)
     if upload.imported_count or upload.duplicate_count:
         values = _ended("", "") | {"stored_words": changes.stored_words(upload)}
