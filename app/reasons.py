@@ -123,10 +123,6 @@ FAILED = {
         "The patient's ID is longer than {limit} characters. "
         "Correct it in the system it came from and export this object again."
     ),
-    "patient_id_unusable": (
-        "The patient's ID holds control characters, so it cannot be stored as it is. "
-        "Correct it in the system it came from and export this object again."
-    ),
     "reader_crashed": (
         "Reading this file ended the reading program twice. It may be damaged: "
         "export it again from the system it came from."
@@ -157,6 +153,9 @@ WARNINGS = {
         "The file gives its object two SOP Instance UIDs; the object's own was used."
     ),
     "patient_id_empty": "The patient has no ID, so the study was given a patient of its own.",
+    "patient_id_controls": (
+        "The patient's ID holds control characters; each is written as its number, as in <U+000A>."
+    ),
     "sop_class_missing": "SOP Class UID is missing, so ICON cannot tell what kind of object it is.",
     "header_cut": "The file ends in the middle of its header; what is there was read.",
     "charset_guessed": "The text's character set is missing or wrong; it was guessed.",

@@ -52,8 +52,10 @@ class CountedItems(BytesIO):
 
 
 def _announces_charset(header: bytes) -> bool:
-    """Whether the value of Specific Character Set comes next, and not a long VR's length."""
-    return header[:4] in CHARACTER_SET_TAGS and header[4:6] not in LONG_VRS
+    """Whether the value of Specific Character Set comes next: not a long VR's length, and not
+    the next element, as where the value is empty."""
+    empty = header[6:] == b"\0\0" and (header[4:6].isalpha() or header[4:6] == b"\0\0")
+    return header[:4] in CHARACTER_SET_TAGS and header[4:6] not in LONG_VRS and not empty
 
 
 class PydicomDataset:

@@ -98,15 +98,15 @@ class Values:
         Raises
         ------
         MemberFailed
-            patient_id_too_long, patient_id_unusable.
+            patient_id_too_long.
         """
-        value = self.raw(attribute).strip(b"\0 ")
+        value = self.raw(attribute).strip(WHITESPACE)
         if len(value) >= LONGEST_VALUE:
             raise MemberFailed("patient_id_too_long", limit=attribute.longest)
         identifier, guessed = text.decode_losslessly(value, self.charset)
-        identifier = identifier.strip("\0 ")
-        if text.clean(identifier) != identifier:
-            raise MemberFailed("patient_id_unusable")
+        identifier = identifier.strip(" ")
+        if text.NUMBERED in identifier:
+            self.warn("patient_id_controls")
         if len(identifier) > attribute.longest:
             raise MemberFailed("patient_id_too_long", limit=attribute.longest)
         if guessed:
@@ -236,7 +236,7 @@ def _reader(attribute: Attribute) -> FieldReader:
 @lru_cache(maxsize=512)
 def _text_of(value: bytes, vr: str, charset: text.Charset) -> text.DecodedText:
     """A value's text without padding and control characters."""
-    decoded, guessed = text.decode(value.rstrip(b"\0 "), charset)
+    decoded, guessed = text.decode(value.rstrip(b"\0 "), charset, vr)
     return text.DecodedText(text.clean(_padding_off(decoded, vr)).rstrip(" "), guessed)
 
 

@@ -379,9 +379,70 @@ def test_a_patient_id_that_is_too_long_is_refused(value):
     assert error.facts == {"limit": 256}
 
 
-@pytest.mark.parametrize("value", [b"A\nB", b"A\tB", b"A\x1b[31mB", b"A\0B", b"A\x7fB", b"A\x85B"])
-def test_a_patient_id_with_control_characters_is_refused_rather_than_altered(value):
-    assert refusal(ct_image(PatientID=value)).code == "patient_id_unusable"
+@pytest.mark.parametrize(
+    ("charset", "value", "expected", "warned"),
+    [
+        *((charset, "Größe-77".encode(), "Größe-77", True) for charset in (None, "", "ISO_IR 6")),
+        *((charset, "患者82".encode(), "患者82", True) for charset in (None, "ISO_IR 100")),
+        ("ISO_IR 192", "患者82".encode(), "患者82", False),
+        ("KLINGON", "Größe-77".encode(), "Größe-77", True),
+        ("ISO_IR 100", "Šimůnek-1".encode(), "Šimůnek-1", True),
+        *(
+            (charset, b"\x8aim\x965", "Šim\u20135", True)
+            for charset in (None, "ISO_IR 100", "ISO_IR 192")
+        ),
+        ("ISO_IR 101", b"\x8aim\xb3", "Šimł", True),
+        *((charset, b"\x8a\xb3\x8e\xd2", "Š³ŽÒ", True) for charset in (None, "ISO_IR 100")),
+        *((charset, b"\x8a\xb3\x8e\xd2", "患者", False) for charset in ("ISO_IR 13", "SHIFT_JIS")),
+        ("ISO_IR 192", b"M\xfcller", "Müller", True),
+        ("GB18030", b"A\xff1", "Aÿ1", True),
+    ],
+)
+@pytest.mark.parametrize("way", [{}, LEFT_TO_PYDICOM], ids=["scanner", "pydicom"])
+def test_a_patient_id_is_kept_by_the_best_reading_of_its_bytes(
+    charset, value, expected, warned, way
+):
+    header = read_header(ct_image(SpecificCharacterSet=charset, PatientID=value, **way))
+    assert header.patient.unique_patient_id == expected
+    assert codes(header) == ["charset_guessed"] * warned
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"A\nB", "A<U+000A>B"),
+        (b"A\tB", "A<U+0009>B"),
+        (b"A\x1b[31mB", "A<U+001B>[31mB"),
+        (b"A\0B", "A<U+0000>B"),
+        (b"A\x7fB", "A<U+007F>B"),
+        (b"A\x81B", "A<U+0081>B"),
+        (b"A\x1b$B\xff", "A<U+001B>$Bÿ"),
+    ],
+)
+def test_a_control_character_within_a_patient_id_is_kept_as_its_number(value, expected):
+    header = read_header(ct_image(PatientID=value))
+    assert header.patient.unique_patient_id == expected
+    assert "patient_id_controls" in codes(header)
+
+
+@pytest.mark.parametrize("value", [b"P1\r\n", b"P1\n", b"\tP1 ", b"P1\0\r"])
+def test_space_of_any_kind_around_a_patient_id_is_padding(value):
+    header = read_header(ct_image(PatientID=value))
+    assert header.patient.unique_patient_id == "P1"
+    assert header.warnings == []
+
+
+@pytest.mark.parametrize("charset", [None, "ISO_IR 100", "ISO_IR 192", "GB18030", "ISO 2022 IR 87"])
+def test_patient_ids_that_are_broken_in_different_ways_stay_different(charset):
+    broken = [b"A%cB" % byte for byte in (*range(1, 32), *range(127, 256))]
+    broken += [b"A\x1b$B%cB" % byte for byte in range(128, 256)]
+    read = {
+        read_header(
+            ct_image(SpecificCharacterSet=charset, PatientID=value)
+        ).patient.unique_patient_id
+        for value in broken
+    }
+    assert len(read) == len(broken)
 
 
 def test_ids_that_are_both_broken_utf8_stay_two_ids():
@@ -659,6 +720,112 @@ def test_names_are_read_in_every_character_set(charset, value, expected, way):
     header = read_header(ct_image(SpecificCharacterSet=charset, PatientName=value, **way))
     assert header.patient.patient_name == expected
     assert header.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("charset", "value", "expected"),
+    [
+        # PS3.5 6.1.2.5.3: the first set comes back at the separators of a name.
+        (
+            "ISO 2022 IR 100\\ISO 2022 IR 149",
+            b"\xe7^\x1b$)C\xa4\xba^\xe7",
+            "ç^ㅊ^ç",
+        ),
+        (
+            "ISO 2022 IR 100\\ISO 2022 IR 149",
+            b"Fran\xe7ois=\x1b$)C\xc8\xab\xb1\xe6\xb5\xbf=Fran\xe7ois",
+            "François=홍길동=François",
+        ),
+        ("ISO 2022 IR 100\\ISO 2022 IR 126", b"\x1b-F\xc4\xe9\xef^\xc4neas", "Διο^Äneas"),
+        ("ISO 2022 IR 100\\ISO 2022 IR 144", b"\x1b-L\xbb\xee\xda\\\xc4neas", "Люк\\Äneas"),
+        ("ISO 2022 IR 144\\ISO 2022 IR 58", b"\x1b$)A\xd5\xc5=\xbb\xee\xda", "张=Люк"),
+        # Two bytes to a character, of which one may look like a separator.
+        ("ISO 2022 IR 100\\ISO 2022 IR 87", b"\x1b$B=UB@^\xc4\x1b$B;3", "春太^Ä山"),
+        ("\\ISO 2022 IR 87", b"\x1b$B=U^2\x1b(B^\x1b$B;3\x1b(B", "春涓^山"),
+    ],
+)
+@pytest.mark.parametrize("way", [{}, LEFT_TO_PYDICOM], ids=["scanner", "pydicom"])
+def test_the_first_character_set_comes_back_at_a_separator_of_a_name(charset, value, expected, way):
+    header = read_header(ct_image(SpecificCharacterSet=charset, PatientName=value, **way))
+    assert header.patient.patient_name == expected
+    assert header.warnings == []
+
+
+def test_in_other_texts_the_first_character_set_comes_back_at_a_backslash_alone():
+    charset = "ISO 2022 IR 100\\ISO 2022 IR 126"
+    value = b"\x1b-F\xc4=\xeb^\xf0\\\xc4"
+    header = read_header(ct_image(SpecificCharacterSet=charset, StudyDescription=value))
+    assert header.study.study_description == "Δ=λ^π\\Ä"
+
+
+def test_a_set_that_is_not_announced_again_is_guessed_where_the_first_is_ascii():
+    name = b"Hong=\x1b$)C\xfb\xf3^\xd1\xce\xd4\xd7"
+    header = read_header(ct_image(SpecificCharacterSet="\\ISO 2022 IR 149", PatientName=name))
+    assert header.patient.patient_name == "Hong=洪^吉洞"
+    assert codes(header) == ["charset_guessed"]
+
+
+@pytest.mark.parametrize(
+    "charset", [None, "", "ISO_IR 6", "ISO 2022 IR 6", "KLINGON", "ISO_IR 100"]
+)
+@pytest.mark.parametrize("name", ["Müller^Jörg", "Dvořák^Ján", "Дмитрий", "王^小東", "山田^太郎"])
+def test_utf8_is_known_where_it_is_not_declared(charset, name):
+    data = ct_image(SpecificCharacterSet=charset, PatientName=name.encode())
+    for assumed in ("ISO_IR 100", "ISO_IR 13"):
+        header = read_header(data, assumed_charset=assumed)
+        assert header.patient.patient_name == name
+        assert codes(header) == ["charset_guessed"]
+
+
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [("ISO_IR 101", "PÓŁ"), ("ISO_IR 144", "ЯД"), ("GB18030", "模"), ("ISO_IR 126", "ΓΈ")],
+)
+def test_what_is_declared_and_only_looks_like_utf8_stays_what_it_is(charset, name):
+    codec = {"ISO_IR 101": "iso8859_2", "ISO_IR 144": "iso8859_5", "ISO_IR 126": "iso8859_7"}
+    value = name.encode(codec.get(charset, charset))
+    assert value.decode() != name
+    header = read_header(ct_image(SpecificCharacterSet=charset, PatientName=value))
+    assert header.patient.patient_name == name
+    assert header.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec", "name"),
+    [
+        *((term, "gb2312", "王^小东") for term in ("GB2312", "GB 2312", "ISO_IR 58", "EUC-CN")),
+        *((term, "euc_kr", "홍^길동") for term in ("EUC-KR", "ISO_IR 149", "KS_C_5601", "euc_kr")),
+        *((term, "cp949", "김^똠") for term in ("CP949", "UHC", "EUC-KR")),
+        *((term, "big5", "王^小東") for term in ("BIG5", "Big-5", "CP950")),
+        *((term, "shift_jis", "山田^太郎") for term in ("SHIFT_JIS", "Shift-JIS", "SJIS", "CP932")),
+        *((term, "cp932", "髙橋") for term in ("Windows-31J", "MS932", "SHIFT_JIS")),
+        ("EUC-JP", "euc_jp", "山田^太郎"),
+        *(("KOI8-R", "koi8_r", "Иванов^Пётр"), ("KOI8-U", "koi8_u", "Їжак")),
+        *((f"CP{page}", f"cp{page}", "Иванов") for page in (855, 866, 1251)),
+        *((f"CP{page}", f"cp{page}", "Müller") for page in (437, 850, 852, 858, 1252)),
+        *(("CP874", "cp874", "นาย"), ("TIS-620", "tis_620", "นาย"), ("CP936", "gbk", "陶喆")),
+        *(("windows-1250", "cp1250", "Šimůnek"), ("ISO-8859-16", "iso8859_16", "Țurcanu")),
+    ],
+)
+def test_the_name_of_a_codec_is_understood_as_a_character_set(charset, codec, name):
+    value = name.encode(codec)
+    header = read_header(ct_image(SpecificCharacterSet=charset, PatientName=value))
+    assert header.patient.patient_name == name
+    assert {*codes(header)} <= {"charset_guessed"}
+
+
+@pytest.mark.parametrize("charset", ["ISO_IR 100", "ISO_IR 101", "ISO_IR 144", None, "ISO_IR 192"])
+def test_letters_of_windows_are_read_where_iso_8859_has_control_characters(charset):
+    value = b"\x8aimek^\x8eofie\x96A"
+    header = read_header(ct_image(SpecificCharacterSet=charset, PatientName=value))
+    assert header.patient.patient_name == "Šimek^Žofie\u2013A"
+    assert codes(header) == ["charset_guessed"]
+
+
+def test_a_control_character_that_vanishes_from_a_text_is_a_warning():
+    header = read_header(ct_image(StudyDescription=b"A\x81B"))
+    assert header.study.study_description == "A B"
+    assert codes(header) == ["charset_guessed"]
 
 
 @pytest.mark.parametrize("charset", [None, "", "ISO_IR 6", "KLINGON", b"\xff\xfe", "rot13"])
