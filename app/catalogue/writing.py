@@ -11,7 +11,7 @@ from app.sandbox.wire import Extracted
 
 from .bulk import Columns
 from .entries import Entry, Source, branches_of, entries_of
-from .instances import write_details, write_instances
+from .instances import settle_former_ids, write_details, write_instances
 from .parents import describe, find_parents
 
 LEDGER_COLUMNS = Columns(  # of an `Entry`
@@ -64,8 +64,8 @@ def write(
     """
     entries = entries_of(source.upload, batch)
     with_header = [entry for entry in entries if entry.extracted.header]
-    if with_header:
-        _catalogue(source, with_header)
+    if under_own_id := settle_former_ids(with_header):
+        _catalogue(source, under_own_id)
     if any(entry.is_imported and entry.extracted.staged in without_bytes for entry in with_header):
         raise Vanished
     LEDGER_COLUMNS.insert(entries)

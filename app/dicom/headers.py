@@ -303,6 +303,7 @@ def _lineage(
         PatientRecord(*values.fields(PATIENT_FIELDS)),
         StudyRecord(*values.fields(STUDY_FIELDS)),
         SeriesRecord(*values.fields(SERIES_FIELDS)),
+        values.former_ids(PATIENT["unique_patient_id"]),
     )
     return WithWarnings(lineage, tuple(values.warnings))
 

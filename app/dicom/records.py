@@ -51,6 +51,7 @@ class Lineage(Record, frozen=True):
     patient: PatientRecord
     study: StudyRecord
     series: SeriesRecord
+    former_ids: list[str] = []  # as ICON may have read the Patient ID's bytes earlier
 
 
 class InstanceRecord(Record, frozen=True):

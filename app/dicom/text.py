@@ -151,6 +151,17 @@ def decode_losslessly(value: bytes, charset: Charset) -> DecodedText:
     return DecodedText(UNSAFE.sub(lambda found: f"{NUMBERED}{ord(found[0]):04X}>", text), guessed)
 
 
+def other_readings(value: bytes, charset: Charset, reading: str) -> list[str]:
+    """How the same bytes were read, or may have been, before this `reading` of them."""
+    if value.isascii() and ESCAPE not in value:
+        return []
+    readings = {value.decode("latin-1")}
+    for codec in (charset.codec, "utf_8", charset.assumed):
+        with suppress(UnicodeDecodeError):
+            readings.add(value.decode(codec))
+    return sorted(readings - {reading})
+
+
 def _decode_fragment(fragment: bytes, charset: Charset, reset: re.Pattern[bytes]) -> DecodedText:
     """Decode up to the next escape sequence."""
     if not fragment.startswith(ESCAPE):

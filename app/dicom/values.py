@@ -115,6 +115,13 @@ class Values:
             self.warn("patient_id_empty")
         return identifier
 
+    def former_ids(self, attribute: Attribute) -> list[str]:
+        """A Patient ID as it may have been read earlier: never what it is read as today."""
+        value = self.raw(attribute).strip(WHITESPACE)
+        reading, _ = text.decode_losslessly(value, self.charset)
+        former = text.other_readings(value, self.charset, reading)
+        return [one.strip("\0 ") for one in former if len(one) <= attribute.longest]
+
     def identity(self, attribute: Attribute) -> str:
         """A UID without which the object cannot be catalogued.
 
