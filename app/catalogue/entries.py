@@ -47,6 +47,9 @@ class Entry:
     branch: Branch = field(init=False)
     path: str = ""  # where its lineage files it
     superseded: list[str] = field(default_factory=list)
+    name: str = ""
+    code: str = ""  # of its reason or, without one, of its first warning
+    detail: str = ""  # the sentences of both
 
     @property
     def header(self) -> Header:
@@ -61,23 +64,12 @@ class Entry:
     def instance(self) -> int | None:
         return self.instance_id or None
 
-    @property
-    def name(self) -> str:
-        return self.extracted.name[:LONGEST_NAME]
-
-    @property
-    def code(self) -> str:
-        """The reason for its outcome, or the first thing worth knowing."""
-        return self.reason or (self.warnings[0].code if self.warnings else "")
-
-    @property
-    def detail(self) -> str:
-        """The sentences of its reason and its warnings."""
-        if not (self.reason or self.warnings):
-            return ""
+    def explain(self) -> None:
+        """Put into words why it ended so, and what is worth knowing of it."""
         codes = [(self.reason, self.facts)] if self.reason else []
         codes += [(warning.code, warning.facts) for warning in self.warnings]
-        return " ".join(sentence(code, **facts) for code, facts in codes)[:LONGEST_DETAIL]
+        self.code = codes[0][0]
+        self.detail = " ".join(sentence(code, **facts) for code, facts in codes)[:LONGEST_DETAIL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +89,7 @@ def entries_of(upload: int, batch: Iterable[Extracted]) -> list[Entry]:
             *(upload, filed_at, extracted),
             *(extracted.outcome, extracted.reason, extracted.facts),
             list(extracted.header.warnings) if extracted.header else [],
+            name=extracted.name[:LONGEST_NAME],
         )
         for extracted in batch
     ]

@@ -66,8 +66,13 @@ def write(
     with_header = [entry for entry in entries if entry.extracted.header]
     if under_own_id := settle_former_ids(with_header):
         _catalogue(source, under_own_id)
-    if any(entry.is_imported and entry.extracted.staged in without_bytes for entry in with_header):
+    if without_bytes and any(
+        entry.is_imported and entry.extracted.staged in without_bytes for entry in with_header
+    ):
         raise Vanished
+    for entry in entries:
+        if entry.reason or entry.warnings:
+            entry.explain()
     LEDGER_COLUMNS.insert(entries)
     return entries
 

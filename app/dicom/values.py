@@ -154,8 +154,14 @@ class Values:
         return self._parsed(attribute, time_of)
 
     def integer(self, attribute: Attribute) -> int | None:
-        numbers = self.integers(attribute)
-        return numbers[0] if numbers else None
+        element = self.get(attribute.tag)
+        if element is None:
+            return None
+        try:
+            return _integer_of(element, attribute.vr, self.little_endian, attribute.within)
+        except ValueError:
+            self.unreadable(attribute)
+            return None
 
     def integers(self, attribute: Attribute) -> list[int] | None:
         """As many integers as `attribute.values` says, or None."""
@@ -170,8 +176,14 @@ class Values:
             return None
 
     def decimal(self, attribute: Attribute) -> float | None:
-        numbers = self.decimals(attribute)
-        return numbers[0] if numbers else None
+        element = self.get(attribute.tag)
+        if element is None:
+            return None
+        try:
+            return _decimal_of(element, attribute.vr, self.little_endian)
+        except ValueError:
+            self.unreadable(attribute)
+            return None
 
     def decimals(self, attribute: Attribute) -> list[float] | None:
         """As many finite numbers as `attribute.values` says, or None."""
@@ -307,6 +319,18 @@ def _integers_of(
 def _decimals_of(element: Element, vr: str, little_endian: bool, count: int) -> list[float] | None:
     numbers = _counted(numbers_of(element, vr, little_endian), count)
     return [float(number) for number in numbers] or None
+
+
+@lru_cache(maxsize=512)
+def _integer_of(element: Element, vr: str, little_endian: bool, within: range) -> int | None:
+    numbers = _integers_of(element, vr, little_endian, 1, within)
+    return numbers[0] if numbers else None
+
+
+@lru_cache(maxsize=512)
+def _decimal_of(element: Element, vr: str, little_endian: bool) -> float | None:
+    numbers = _decimals_of(element, vr, little_endian, 1)
+    return numbers[0] if numbers else None
 
 
 def _counted(numbers: Numbers, count: int) -> Numbers:
