@@ -40,17 +40,20 @@ def wait_for_files(pk: int, duplicates: Sequence[Entry]) -> None:
     deadline = time.monotonic() + LONGEST_WAIT
     for other in _others_with_staging(pk):
         while _unfiled(duplicates) and time.monotonic() < deadline:
-            _wait_for_lease(other)
             claims.release_expired()
-            with suppress(Busy):  # a run is at it
-                filing.roll_forward(other)
+            if not DICOMFile.objects.in_progress().filter(pk=other).exists():
+                with suppress(Busy):  # somebody else is at it
+                    filing.roll_forward(other)
             time.sleep(LOOK)
 
 
 def _wait_for_lease(pk: int) -> None:
     """Return when the run is known to be alive, its lease has run out, or it has ended."""
-    running = DICOMFile.objects.in_progress().filter(pk=pk)
-    while not is_held(processed_root(), pk) and running.exclude(claims.EXPIRED).exists():
+    running = DICOMFile.objects.in_progress().filter(pk=pk).exclude(claims.EXPIRED)
+    leases = running.values_list("lease_until", flat=True)
+    lease = leases.first()
+    # A lease that is renewed tells of life, too: on another host the lock may not be seen.
+    while lease and not is_held(processed_root(), pk) and leases.first() == lease:
         time.sleep(LOOK)
 
 

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -13,13 +14,14 @@ from pathlib import Path
 import pytest
 from django.conf import settings as project
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.db.models.functions import Now
 
 from app.catalogue import filing
 from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Status
 from app.storage.staging import Staging
-from app.uploads import batches, claims, ingest
+from app.uploads import abandoned, batches, claims, ingest
 from tests.conftest import wait_until
 from tests.making import faults
 from tests.making.objects import ct_image, uid, zip_of
@@ -143,3 +145,19 @@ def test_after_a_kill_the_next_import_leaves_a_sound_catalogue(
         assert not DICOMFile.objects.in_progress().exists()
         assert DICOMInstance.objects.count() == len(faults.wanted())
         assert [violation.sentence for violation in verify()] == []
+
+
+def test_a_run_that_renews_its_lease_is_alive_also_where_its_lock_is_not_seen(upload_zip):
+    upload = upload_zip(ct_image())
+    run = claims.claim(upload.pk)
+
+    def renew() -> None:
+        run.renew()
+        connection.close()
+
+    threading.Timer(0.5, renew).start()
+    begun = time.monotonic()
+    assert abandoned.take_back() == []
+    assert time.monotonic() - begun < 10
+    upload.refresh_from_db()
+    assert (upload.processing_status, upload.run_id) == (Status.IN_PROGRESS, run.run_id)
