@@ -102,7 +102,7 @@ _layouts = Layouts()
 @dataclass(frozen=True, slots=True)
 class HeaderLimits:
     header: int = 64 * 2**20  # bytes before Pixel Data, inflated
-    items: int = 200_000  # items of sequences
+    items: int = 1_000_000  # items of sequences
 
 
 class RawHeader(NamedTuple):

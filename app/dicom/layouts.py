@@ -9,10 +9,9 @@ from collections import deque
 from struct import Struct
 from typing import NamedTuple
 
-from .scanner import LONGEST_FRAMING, Buffer, Meta, Scan, ScannedDataset, Span, Walk
+from .scanner import LONGEST_FRAMING, MOST_PIECES, Buffer, Meta, Scan, ScannedDataset, Span, Walk
 
 MOST_LAYOUTS = 8
-MOST_PIECES = 4_000  # of framing; a header of more is walked over each time
 PREFIX_SPAN = 128, 132  # where "DICM" stands
 
 

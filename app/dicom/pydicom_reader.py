@@ -21,6 +21,7 @@ Result = TypeVar("Result")
 
 ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
 CHARACTER_SET_TAGS = (b"\x08\x00\x05\x00", b"\x00\x08\x00\x05")
+MOST_ITEMS = 200_000  # each takes pydicom some 1.6 kB and more than ten times the scanner's time
 UNPRINTABLE = re.compile(rb"[^ -~]")
 
 # pydicom's messages quote values, and a value can identify a patient.
@@ -36,7 +37,7 @@ class CountedItems(BytesIO):
 
     def __init__(self, data: bytes, limit: int) -> None:
         super().__init__(data)
-        self.limit = self.left = limit  # items
+        self.limit = self.left = min(limit, MOST_ITEMS)
         self.charset_is_next = False  # whether the next read gets the value of a character set
 
     def read(self, size: int | None = -1, /) -> bytes:

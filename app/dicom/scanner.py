@@ -21,9 +21,11 @@ more bytes were read (here nowhere). A layout (see `layouts`) remembers the byte
 the value of a wanted Modality stands at 8 to 9.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from functools import cache
 from mmap import mmap
 from struct import Struct
 from struct import error as StructError
@@ -43,15 +45,19 @@ Wanted = Mapping[int, tuple[int, int]]  # made by `wanted_from`
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 UNDEFINED = 0xFFFFFFFF
+ITEM_BYTES = b"\xfe\xff\x00\xe0"
 SEQUENCE_DELIMITER_BYTES = b"\xfe\xff\xdd\xe0"
 LONGEST_FRAMING = 12  # bytes: tag, VR, two that are reserved, a length of 32 bits
 META_GROUP = 0x0002
 DEEPEST = 24  # levels of nesting; pydicom gets to some 180
 MOST_ENDS = 10_000  # sequences whose end is remembered
+MOST_PIECES = 4_000  # of framing; a header of more is walked over each time
 
 # PS3.5 7.1.2: the length field has 16 or 32 bits.
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+SEQUENCE_VRS = (b"SQ", b"UN")
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+CAPITALS = re.compile(rb"[A-Z]{2}")
 FILE_META_INFORMATION_GROUP_LENGTH = 0x00020000
 META_VRS = {
     FILE_META_INFORMATION_GROUP_LENGTH: b"UL",
@@ -189,6 +195,7 @@ class Scan:
         self.item_limit = item_limit
         self.item_count = 0
         self.ends: dict[int, tuple[int, int]] = {}  # a sequence's start -> its end; its items
+        self.in_implicit: set[int] = set()  # where sequences in implicit VR begin in explicit VR
         self.spans: dict[int, Span] = {}  # of the header's wanted values
         self.add_start = self.add_long_length = _forget  # see Walk
         self.searched = False  # see Walk
@@ -200,12 +207,16 @@ class Scan:
         return self._walk_implicit if self.implicit else self._walk_explicit
 
     def items(self, position: int, end: int, wanted: Wanted) -> Iterator[ScannedDataset]:
-        walk = self.walk
+        scan = self
+        if position in self.in_implicit:
+            scan = copy(self)
+            scan.implicit = True
+        walk = scan.walk
         while position < end:
-            tag, position, stop = self._item(position)
+            tag, position, stop = scan._item(position)
             if tag != ITEM:
                 raise Unusual
-            item = ScannedDataset(self)
+            item = ScannedDataset(scan)
             position = walk(item, position, stop, wanted, 1)
             if position > end:
                 raise Unusual
@@ -271,12 +282,12 @@ class Scan:
                 self.add_long_length(position)
                 position += 4
                 if length == UNDEFINED or (vr == b"SQ" and tag in wanted):
-                    action = wanted[tag][0] if tag in wanted else SEQUENCE
-                    if action == STOP:
+                    if tag in wanted and wanted[tag][0] == STOP:
                         return position
-                    if action != SEQUENCE or vr != b"SQ":
+                    if tag in wanted and (vr not in SEQUENCE_VRS or wanted[tag][0] != SEQUENCE):
                         raise Unusual
-                    position = self._over_sequence(dataset, tag, position, length, wanted, depth)
+                    over = self._over_sequence if vr == b"SQ" else self._over_undefined
+                    position = over(dataset, tag, position, length, wanted, depth)
                     continue
             elif tag == ITEM_DELIMITER and end < 0:
                 return position + 8
@@ -343,6 +354,37 @@ class Scan:
             into.sequences[wanted[tag][1]] = position, stop
         return after
 
+    def _over_undefined(
+        self, into: ScannedDataset, tag: int, position: int, length: int, wanted: Wanted, depth: int
+    ) -> int:
+        """As _over_sequence, of a value of undefined length that is no SQ, in explicit VR.
+
+        In UN it is a sequence in implicit VR (PS3.5 6.2.2); some writers leave it in explicit VR.
+        """
+        self.searched = True
+        if _explicit(self.buffer, position - 12)[1] != b"UN":
+            return self._over_fragments(position)
+        if not CAPITALS.fullmatch(self.buffer[position + 12 : position + 14]):
+            self.implicit = True
+            if tag in wanted:
+                self.in_implicit.add(position)
+        try:
+            return self._over_sequence(into, tag, position, length, wanted, depth)
+        finally:
+            self.implicit = False
+
+    def _over_fragments(self, position: int) -> int:
+        """Pass over encapsulated data (PS3.5 A.4) or, as pydicom, up to the first delimiter."""
+        end, framing = position, self.buffer[position : position + 8]
+        while len(framing) == 8 and framing.startswith(ITEM_BYTES):
+            end += 8 + _length(framing, 4)[0]
+            framing = self.buffer[end : end + 8]
+        if not framing.startswith(SEQUENCE_DELIMITER_BYTES):
+            end = self.buffer.find(SEQUENCE_DELIMITER_BYTES, position)
+            if end < 0:
+                raise Unusual
+        return end + 8
+
     def _ends_alike(self, tag: int, position: int, stop: int) -> bool:
         """Whether pydicom, too, ends a sequence of undefined length at `stop`, in implicit VR.
 
@@ -352,12 +394,21 @@ class Scan:
         if private or tag in SEQUENCES:
             return True
         self.searched = True
-        return self.buffer.find(SEQUENCE_DELIMITER_BYTES, position, stop) < 0
+        return self.buffer.find(SEQUENCE_DELIMITER_BYTES, position, stop) < 0 or _is_sequence(tag)
 
     def _ended(self, position: int, end: int, depth: int) -> int:
         if position != end and (depth or position > end):
             raise Unusual
         return position
+
+
+@cache
+def _is_sequence(tag: int) -> bool:
+    # Imported here: it costs 0.1 s, and most extractors never need it.
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR
+
+    true_tag = _as_read(tag)
+    return dictionary_has_tag(true_tag) and dictionary_VR(true_tag) == "SQ"
 
 
 class Walk(NamedTuple):
@@ -431,8 +482,9 @@ def scan(buffer: Buffer, position: int, implicit: bool, wanted: Wanted, item_lim
     """
     scan = Scan(buffer, implicit, item_limit)
     dataset = ScannedDataset(scan)
-    starts: list[int] = []
-    long_lengths: list[int] = []
+    # Bounded, since the framing of more elements than a layout takes would fill the memory.
+    starts: deque[int] = deque(maxlen=MOST_PIECES + 1)
+    long_lengths: deque[int] = deque(maxlen=MOST_PIECES + 1)
     scan.add_start, scan.add_long_length = starts.append, long_lengths.append
     end = scan.walk(dataset, position, len(buffer), wanted, 0)
     scan.add_start = scan.add_long_length = _forget  # a layout has no part in what is read later

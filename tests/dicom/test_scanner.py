@@ -2,6 +2,7 @@
 
 import json
 import struct
+import tracemalloc
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -16,10 +17,11 @@ from app.dicom import headers, scanner
 from app.dicom.headers import HeaderLimits, read_header
 from app.dicom.recognition import looks_like_dicom
 from app.dicom.records import Header, StructureSetRecord
-from app.dicom.scanner import Unusual
+from app.dicom.scanner import LONGEST_FRAMING, Unusual
 from app.errors import Expected
 from tests.making import objects
 from tests.making.fuzz import MAKERS, PYDICOM_DATA, SCANNED, damaged_objects
+from tests.making.objects import Raw
 
 LIMITS = HeaderLimits()
 
@@ -76,13 +78,122 @@ def test_the_scanner_leaves_what_it_does_not_know(make):
     assert not assert_same_or_unusual(make(transfer_syntax=objects.BIG_ENDIAN))
 
 
+def delimited(tag: int, vr: str, value: bytes) -> bytes:
+    """An element of undefined length, in explicit VR."""
+    return struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, vr.encode(), 0, 2**32 - 1) + value + END
+
+
+ITEM = bytes.fromhex("FE FF 00 E0 FF FF FF FF")
+ITEM_END = bytes.fromhex("FE FF 0D E0 00 00 00 00")
+END = bytes.fromhex("FE FF DD E0 00 00 00 00")
+IN_IMPLICIT = struct.pack("<HHI", 9, 0x1011, 2) + b"x "
+IN_EXPLICIT = struct.pack("<HH2sH", 9, 0x1011, b"LO", 2) + b"x "
+NESTED = struct.pack("<HHI", 9, 0x1012, 2**32 - 1) + ITEM + IN_IMPLICIT + ITEM_END + END
+FRAGMENT = bytes.fromhex("FE FF 00 E0 04 00 00 00 08 00 05 00")
+GROUPS_OF_A_FRAME = (  # with the frame's own item 14 items
+    *("FrameContent", "PlanePosition", "PlaneOrientation", "PixelMeasures", "FrameAnatomy"),
+    *("FrameVOILUT", "PixelValueTransformation", "MREcho", "MRModifier", "MRAverages"),
+    *("MRDiffusion", "MRImageFrameType", "MRReceiveCoil"),
+)
+UNDEFINED_LENGTHS = {
+    "UN": delimited(0x00091010, "UN", 2 * (ITEM + IN_IMPLICIT + ITEM_END)),
+    "UN, nested": delimited(0x00091010, "UN", ITEM + NESTED + IN_IMPLICIT + ITEM_END),
+    "UN, empty": delimited(0x00091010, "UN", b""),
+    "UN, an empty item": delimited(0x00091010, "UN", ITEM + ITEM_END),
+    "UN, in explicit VR": delimited(0x00091010, "UN", ITEM + IN_EXPLICIT + ITEM_END),
+    "UN in SQ": delimited(
+        0x00091010,
+        "SQ",
+        ITEM + delimited(0x00091011, "UN", ITEM + IN_IMPLICIT + ITEM_END) + ITEM_END,
+    ),
+    "OB, fragments": delimited(0x00091010, "OB", FRAGMENT[:8] + bytes(4) + FRAGMENT),
+    "OB, no fragments": delimited(0x00091010, "OB", b"no fragment"),
+    "OB, a fragment of a wrong length": delimited(0x00091010, "OB", FRAGMENT[:-1]),
+    "OW, empty": delimited(0x00091010, "OW", b""),
+}
+
+
+@pytest.mark.parametrize("odd", UNDEFINED_LENGTHS.values(), ids=UNDEFINED_LENGTHS)
+def test_values_of_undefined_length_that_are_no_sequences_are_passed_over(odd):
+    data = objects.ct_image()
+    at = data.index(struct.pack("<HH", 0x10, 0x10))  # Patient's Name
+    assert assert_same_or_unusual(data[:at] + odd + data[at:])
+    assert fast(data[:at] + odd + data[at:]) == fast(data)
+
+
+def test_a_value_of_undefined_length_without_an_end_is_left():
+    data = objects.ct_image(PixelData=None, after=delimited(0x7FE10010, "OB", b"no end")[:-8])
+    assert not assert_same_or_unusual(data)
+
+
+@pytest.mark.parametrize("keyword", ["Shared", "PerFrame"])
+def test_functional_groups_in_un_are_read_as_pydicom_does(keyword):
+    """As a system writes them that does not know enhanced objects."""
+    keyword += "FunctionalGroupsSequence"
+    position = [{"ImagePositionPatient": ["1", "2", "3"]}]
+    groups = [{"PlanePositionSequence": position}, {"PlanePositionSequence": position}]
+    data = objects.enhanced_ct(**{keyword: Raw("UN", groups)})
+    assert assert_same_or_unusual(data)
+    image = fast(data).image
+    assert image is not None
+    assert image.image_position_patient == [1, 2, 3]
+
+
+def test_contours_in_un_are_read_as_pydicom_does():
+    contours = [objects.contour(1, 2, 3), objects.contour(4, 5, 6)]
+    item = {"ReferencedROINumber": 1, "ContourSequence": contours}
+    plain = objects.rt_structure_set([objects.roi(1, "A")], ROIContourSequence=[item])
+    data = objects.rt_structure_set([objects.roi(1, "A")], ROIContourSequence=Raw("UN", [item]))
+    assert assert_same_or_unusual(data)
+    assert fast(data).structure_set == fast(plain).structure_set
+
+
+@pytest.mark.parametrize("transfer_syntax", [objects.EXPLICIT, objects.IMPLICIT])
+def test_sequences_nested_in_each_frames_groups_are_passed_over(transfer_syntax):
+    """Also in implicit VR, where only a dictionary knows the outer one for a sequence."""
+    anatomy = [{"AnatomicRegionSequence": [{"CodeValue": "T-D3000"}]}]
+    frames = [{"FrameAnatomySequence": anatomy, "MREchoSequence": [{}]} for _ in range(3)]
+    data = objects.enhanced_ct(
+        PerFrameFunctionalGroupsSequence=frames,
+        transfer_syntax=transfer_syntax,
+        undefined_lengths=True,
+    )
+    assert assert_same_or_unusual(data)
+
+
+def many_frames(frames: int) -> bytes:
+    """An enhanced object with 14 items for each frame, behind a private UN of undefined length."""
+    frame = {f"{name}Sequence": [{}] for name in GROUPS_OF_A_FRAME}
+    data = objects.enhanced_ct(
+        PerFrameFunctionalGroupsSequence=[frame], undefined_lengths=True, PixelData=None
+    )
+    at = data.index(struct.pack("<HH", 0x5200, 0x9230)) + LONGEST_FRAMING
+    data = data[:at] + data[at : -len(END)] * frames + END
+    at = data.index(struct.pack("<HH", 0x10, 0x10))  # Patient's Name
+    return data[:at] + UNDEFINED_LENGTHS["UN"] + data[at:]
+
+
+def test_hundreds_of_thousands_of_items_are_read_by_the_scanner():
+    walk = headers._walked(many_frames(15_000), LIMITS, False).dataset.scan
+    assert walk.item_count > 15_000 * 14
+
+
+def test_items_take_no_memory():
+    data = many_frames(3_000)
+    tracemalloc.start()
+    fast(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
 def test_the_element_drawn_in_the_scanner_is_read_as_drawn():
     drawn = bytes.fromhex("08 00 60 00 43 53 02 00 43 54")
     wanted = scanner.wanted_from({0x00080060: scanner.ELEMENT})
     walk = scanner.scan(drawn, 0, False, wanted, 0)
     assert walk.dataset.elements == {0x00080060: (b"CS", b"CT")}
     assert walk.dataset.scan.spans == {0x00080060: (8, 10)}
-    assert (walk.starts, walk.long_lengths, walk.end) == ([0], [], 10)
+    assert ([*walk.starts], [*walk.long_lengths], walk.end) == ([0], [], 10)
 
 
 def test_each_sequence_and_meta_element_of_the_scanner_is_in_pydicoms_dictionary():

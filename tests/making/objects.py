@@ -73,12 +73,16 @@ def element(tag: int, vr: str, value: Any, writing: Writing = PLAINLY) -> bytes:
     if writing.implicit:
         return start + struct.pack(f"{order}I", length) + data
     start += vr.encode()
+    if vr == "UN" and isinstance(value, list):  # a sequence: PS3.5 6.2.2
+        length = UNDEFINED
     if vr in LONG_VRS:
         return start + struct.pack(f"{order}HI", 0, length) + data
     return start + struct.pack(f"{order}H", length) + data
 
 
 def _encoded(vr: str, value: Any, writing: Writing) -> bytes:
+    if vr == "UN" and isinstance(value, list):
+        return _encoded("SQ", value, Writing(implicit=True, undefined=True))
     if vr == "SQ":
         return b"".join(_item(item, writing) for item in value) + (
             _delimiter(0xE0DD, writing) if writing.undefined else b""
