@@ -25,7 +25,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from . import accounts, tasks  # noqa: F401  (accounts has an admin of its own)
-from .archives.directory import END_WINDOW
+from .archives.ends import END_WINDOW
 from .catalogue.admin import CatalogueAdmin, ask_before_deleting, first_few, row_link, too_many
 from .errors import StorageFailed
 from .health import admin as health_admin  # noqa: F401

@@ -1,53 +1,40 @@
 """A ZIP archive's list of contents, checked once and then streamed.
 
 `zipfile` keeps the whole list in memory (0.75 kB a member), reads members that overlap without
-an error on Python before 3.11.8, and refuses an archive for one bad entry. This reads the list
-(the central directory of APPNOTE.TXT, the ZIP specification) with `struct`, in pieces.
+an error on Python before 3.11.8, and refuses an archive for one bad entry.
 """
 
-import os
 import re
 import stat
-import struct
 from array import array
 from binascii import crc32
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import IO, NamedTuple
 
-from app.errors import ArchiveRefused, disk_failure
+from app.errors import ArchiveRefused
 from app.wording import human_size
 
-LOCAL_SIGNATURE = b"PK\x03\x04"
-ENTRY_SIGNATURE = b"PK\x01\x02"
-END_SIGNATURE = b"PK\x05\x06"
-END64_SIGNATURE = b"PK\x06\x06"
-LOCATOR_SIGNATURE = b"PK\x06\x07"
-SPLIT_SIGNATURE = b"PK\x07\x08"  # begins the first part of a split archive, APPNOTE 8.5.3
+from .ends import End, find_end
+from .entries import (
+    DEFLATE,
+    FLAG_DESCRIPTOR,
+    FLAG_ENCRYPTED,
+    FLAG_UTF8,
+    LOCAL,
+    LOCAL_SIGNATURE,
+    MAX_32,
+    STORED,
+    Entry,
+    entries,
+    extra_fields,
+    read_at,
+)
 
-END = struct.Struct("<4s4H2LH")
-END64 = struct.Struct("<4sQ2H2L4Q")
-LOCATOR = struct.Struct("<4sLQL")
-ENTRY = struct.Struct("<4s6H3L5H2L")
-LOCAL = struct.Struct("<4s5H3L2H")
-
-MAX_16 = 0xFFFF
-MAX_32 = 0xFFFFFFFF
-MAX_OFFSET = 1 << 62  # so that the sum of two fits where a file's offset must
-END_WINDOW = END.size + MAX_16  # the end record and the longest comment
-ENTRY_MAX = ENTRY.size + 3 * MAX_16
-DIRECTORY_PIECE = 1 << 20  # bytes that are read at a time
-
-FLAG_ENCRYPTED = 0x0001
-FLAG_DESCRIPTOR = 0x0008  # the local header's sizes are in a descriptor behind the data
-FLAG_UTF8 = 0x0800
-EXTRA_ZIP64 = 0x0001
 EXTRA_UNICODE_PATH = 0x7075
 UNICODE_PATH_ID = EXTRA_UNICODE_PATH.to_bytes(2, "little")
 UNIX_MAKERS = (3, 19)  # Unix and macOS put the file's mode into the external attributes
 
-STORED, DEFLATE, DEFLATE64, BZIP2, LZMA = 0, 8, 9, 12, 14  # compression methods, APPNOTE 4.4.5
-AES = 99  # in a method's place: the WinZip AE-x encryption
 # How many times larger the packed data can become; Deflate makes 258 bytes of 2 bits.
 GROWTH = {STORED: 1, DEFLATE: 1032}
 MAX_BROKEN = 1000  # with more, damage cannot be distinguished from fraud
@@ -100,16 +87,6 @@ class Member(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """Where the directory is, from the end record, and what that says of it."""
-
-    start: int  # of the directory, from the start of the file
-    stop: int
-    prefix: int  # bytes to add to every offset: what stands before the archive
-    count: int  # entries, as declared
-
-
-@dataclass(frozen=True, slots=True)
 class Archive:
     """An archive whose directory was read and not refused. The caller closes the file."""
 
@@ -122,7 +99,7 @@ class Archive:
     def members(self, start: int = 0) -> Iterator[Member]:
         """The members in directory order, without directories, from position `start` on."""
         prefix, broken = self.end.prefix, self.broken
-        for index, entry in enumerate(_entries(self.file, self.end)):
+        for index, entry in enumerate(entries(self.file, self.end.start, self.end.stop)):
             if index >= start and not entry.is_directory:
                 yield _member(index, entry, prefix, entry.broken or index in broken)
 
@@ -142,10 +119,10 @@ def open_archive(file: int | IO[bytes], limits: Limits) -> Archive:
     StorageFailed
         The disk could not be read.
     """
-    end = _find_end(file)
+    end = find_end(file)
     count = total = directories = 0
     spans = _Spans()
-    for index, entry in enumerate(_entries(file, end)):
+    for index, entry in enumerate(entries(file, end.start, end.stop)):
         spans.add(index, entry)
         if entry.is_directory:
             directories += 1
@@ -176,195 +153,8 @@ def looks_like_zip(file: int | IO[bytes]) -> bool:
     ArchiveRefused
         It does not: not_a_zip, archive_truncated, archive_split or archive_damaged.
     """
-    _find_end(file)
+    find_end(file)
     return True
-
-
-def read_at(file: int | IO[bytes], size: int, offset: int) -> bytes:
-    """Up to `size` bytes from `offset` on; fewer only at the end of the file.
-
-    Raises
-    ------
-    StorageFailed
-        The disk could not be read.
-    """
-    try:
-        if not isinstance(file, int):
-            file.seek(offset)
-            return file.read(size)
-        data = os.pread(file, size, offset)
-        # One call returns at most 2 GB, and less where a signal or the file system says so.
-        while len(data) < size and (more := os.pread(file, size - len(data), offset + len(data))):
-            data += more
-        return data
-    except OSError as error:
-        raise disk_failure(error) from error
-
-
-class _Entry(NamedTuple):
-    """One entry of the directory as it stands there, but for sizes and offset from ZIP64."""
-
-    maker: int
-    flags: int
-    method: int
-    crc: int
-    packed_size: int
-    size: int
-    attributes: int
-    offset: int
-    name: bytes
-    extra: bytes
-    broken: bool
-
-    @property
-    def is_directory(self) -> bool:
-        return self.name.endswith(b"/") and b"\0" not in self.name
-
-
-def _file_size(file: int | IO[bytes]) -> int:
-    if isinstance(file, int):
-        return os.fstat(file).st_size
-    return file.seek(0, os.SEEK_END)
-
-
-def _find_end(file: int | IO[bytes]) -> End:
-    """The last end record that fits the file.
-
-    Bytes may follow it (a medium's padding), and its signature may by chance stand in the
-    comment: a record that fits no directory is passed over.
-    """
-    file_size = _file_size(file)
-    base = max(file_size - END_WINDOW, 0)
-    tail = read_at(file, file_size - base, base)
-    refused: ArchiveRefused | None = None
-    at = len(tail)
-    while (at := tail.rfind(END_SIGNATURE, 0, at)) >= 0:
-        if len(tail) - at < END.size:
-            continue
-        try:
-            return _end_at(file, base + at, tail[at : at + END.size])
-        except ArchiveRefused as error:
-            refused = refused or error
-    raise refused or ArchiveRefused(_why_without_end(file))
-
-
-def _why_without_end(file: int | IO[bytes]) -> str:
-    start = read_at(file, 4, 0)
-    if start == SPLIT_SIGNATURE:
-        return "archive_split"
-    return "archive_truncated" if start == LOCAL_SIGNATURE else "not_a_zip"
-
-
-def _end_at(file: int | IO[bytes], at: int, record: bytes) -> End:
-    _, disk, directory_disk, _, count, size, offset, _ = END.unpack(record)
-    stop = at
-    end64 = _end64_before(file, at)
-    if end64 is not None:
-        stop, (disk, directory_disk, count, size, offset) = end64
-    if disk or directory_disk:
-        raise ArchiveRefused("archive_split")
-    start = stop - size
-    if start < 0 or (size and read_at(file, 4, start) != ENTRY_SIGNATURE):
-        raise ArchiveRefused("archive_damaged")
-    prefix = _true_prefix(file, start, stop, start - offset) if size else 0
-    if prefix > 0 and read_at(file, 4, 0) == LOCAL_SIGNATURE:
-        # What begins the file is another archive, cut short: this one is a member of it, or stands
-        # in its comment.
-        raise ArchiveRefused("archive_truncated")
-    return End(start, stop, prefix, count)
-
-
-def _end64_before(file: int | IO[bytes], at: int) -> tuple[int, tuple[int, ...]] | None:
-    """Where the ZIP64 end record stands that belongs to the end record at `at`, and its values."""
-    if at < LOCATOR.size:
-        return None
-    signature, _, offset, disks = LOCATOR.unpack(read_at(file, LOCATOR.size, at - LOCATOR.size))
-    if signature != LOCATOR_SIGNATURE:
-        return None
-    if disks > 1:
-        raise ArchiveRefused("archive_split")
-    # After a prefix the declared offset is too small; as a rule the record stands right before.
-    for place in (at - LOCATOR.size - END64.size, offset):
-        if 0 <= place <= at - LOCATOR.size - END64.size:
-            values = END64.unpack(read_at(file, END64.size, place))
-            if values[0] == END64_SIGNATURE:
-                return place, (values[4], values[5], *values[7:])
-    raise ArchiveRefused("archive_damaged")
-
-
-def _true_prefix(file: int | IO[bytes], start: int, stop: int, prefix: int) -> int:
-    """How much to add to the entries' offsets.
-
-    As a rule it is `prefix`, by which the directory itself is displaced. Where the directory's
-    declared offset is wrong, it is 0, if the first entry's local header is found with that.
-    """
-    first = next(_entries(file, End(start, min(stop, start + ENTRY_MAX), 0, 1)))
-    for candidate in (prefix, 0):
-        place = first.offset + candidate
-        if 0 <= place < start and read_at(file, 4, place) == LOCAL_SIGNATURE:
-            return candidate
-    return prefix
-
-
-def _entries(file: int | IO[bytes], end: End) -> Iterator[_Entry]:
-    """Every entry of the directory, in its order."""
-    at, data, pos = end.start, b"", 0
-    unpack, fixed = ENTRY.unpack_from, ENTRY.size
-    while at + pos < end.stop:
-        if len(data) - pos < ENTRY_MAX and at + len(data) < end.stop:
-            at, data, pos = (
-                at + pos,
-                read_at(file, min(DIRECTORY_PIECE, end.stop - at - pos), at + pos),
-                0,
-            )
-        if len(data) - pos < fixed:
-            raise ArchiveRefused("archive_damaged")
-        (
-            signature, made_by, _, flags, method, _, _, crc, packed_size, size,
-            name_length, extra_length, comment_length, _, _, attributes, offset,
-        ) = unpack(data, pos)  # fmt: skip
-        name_end = pos + fixed + name_length
-        extra_end = name_end + extra_length
-        name = data[pos + fixed : name_end]
-        extra = data[name_end:extra_end]
-        pos = extra_end + comment_length
-        if signature != ENTRY_SIGNATURE or pos > len(data):
-            raise ArchiveRefused("archive_damaged")
-        broken = False
-        if MAX_32 in (size, packed_size, offset):
-            size, packed_size, offset, broken = _zip64(extra, size, packed_size, offset)
-        yield _Entry(
-            made_by >> 8, flags, method, crc, packed_size, size, attributes, offset,
-            name, extra, broken,
-        )  # fmt: skip
-
-
-def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    """The fields of an entry's extra data, each an id and bytes, up to one that is cut short."""
-    pos = 0
-    while pos + 4 <= len(extra):
-        field_id, length = struct.unpack_from("<2H", extra, pos)
-        pos += 4
-        if pos + length > len(extra):
-            return
-        yield field_id, extra[pos : pos + length]
-        pos += length
-
-
-def _zip64(extra: bytes, *values: int) -> tuple[int, int, int, bool]:
-    """Size, packed size and offset, those over 32 bits taken from the ZIP64 field.
-
-    APPNOTE 4.5.3: the field holds only the values that do not fit, in this order.
-    """
-    field = next((data for field_id, data in _extra_fields(extra) if field_id == EXTRA_ZIP64), b"")
-    wanted = values.count(MAX_32)
-    if len(field) < 8 * wanted:
-        return 0, 0, 0, True
-    large = iter(struct.unpack_from(f"<{wanted}Q", field))
-    size, packed_size, offset = (next(large) if value == MAX_32 else value for value in values)
-    if max(size, packed_size, offset) > MAX_OFFSET:
-        return 0, 0, 0, True
-    return size, packed_size, offset, False
 
 
 class _Spans:
@@ -379,7 +169,7 @@ class _Spans:
         self.reached = 0
         self.in_order = True
 
-    def add(self, index: int, entry: _Entry) -> None:
+    def add(self, index: int, entry: Entry) -> None:
         if not entry.packed_size or entry.broken:
             return
         stop = entry.offset + LOCAL.size + entry.packed_size
@@ -429,7 +219,7 @@ class _Spans:
         return bool(flags & FLAG_DESCRIPTOR) or packed_size in (claimed, MAX_32)
 
 
-def _possible_size(entry: _Entry, limits: Limits) -> int:
+def _possible_size(entry: Entry, limits: Limits) -> int:
     """The bytes that reading a member can give; 0 for one that will be refused unread.
 
     Where packed data cannot grow to the declared size, that member fails, and no other.
@@ -440,7 +230,7 @@ def _possible_size(entry: _Entry, limits: Limits) -> int:
     return entry.size if growth is None or entry.size <= growth * entry.packed_size else 0
 
 
-def _member(index: int, entry: _Entry, prefix: int, broken: bool) -> Member:
+def _member(index: int, entry: Entry, prefix: int, broken: bool) -> Member:
     return Member(
         index,
         _shown_name(entry),
@@ -455,7 +245,7 @@ def _member(index: int, entry: _Entry, prefix: int, broken: bool) -> Member:
     )
 
 
-def _shown_name(entry: _Entry) -> str:
+def _shown_name(entry: Entry) -> str:
     plain = entry.name.isascii() and UNICODE_PATH_ID not in entry.extra
     name = entry.name.decode() if plain else _decoded_name(entry)
     if not name.isprintable():
@@ -466,10 +256,10 @@ def _shown_name(entry: _Entry) -> str:
     return name or "(no name)"
 
 
-def _decoded_name(entry: _Entry) -> str:
+def _decoded_name(entry: Entry) -> str:
     if entry.flags & FLAG_UTF8:
         return entry.name.decode("utf-8", "replace")
-    for field_id, data in _extra_fields(entry.extra):
+    for field_id, data in extra_fields(entry.extra):
         # Info-ZIP's Unicode Path, APPNOTE 4.6.9: it counts only while it belongs to this name.
         if field_id == EXTRA_UNICODE_PATH and data[1:5] == crc32(entry.name).to_bytes(4, "little"):
             return data[5:].decode("utf-8", "replace")

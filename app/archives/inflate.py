@@ -18,7 +18,8 @@ from isal.isal_zlib import crc32
 from app.errors import MemberFailed
 from app.wording import human_size
 
-from .directory import (
+from .directory import Limits, Member
+from .entries import (
     AES,
     BZIP2,
     DEFLATE,
@@ -28,8 +29,6 @@ from .directory import (
     LOCAL_SIGNATURE,
     LZMA,
     STORED,
-    Limits,
-    Member,
     read_at,
 )
 

@@ -1,0 +1,115 @@
+"""Where a ZIP archive's list of contents stands, from the record at its end."""
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import IO
+
+from app.errors import ArchiveRefused
+
+from .entries import ENTRY_MAX, ENTRY_SIGNATURE, LOCAL_SIGNATURE, MAX_16, entries, read_at
+
+END_SIGNATURE = b"PK\x05\x06"
+END64_SIGNATURE = b"PK\x06\x06"
+LOCATOR_SIGNATURE = b"PK\x06\x07"
+SPLIT_SIGNATURE = b"PK\x07\x08"  # begins the first part of a split archive, APPNOTE 8.5.3
+
+END = struct.Struct("<4s4H2LH")
+END64 = struct.Struct("<4sQ2H2L4Q")
+LOCATOR = struct.Struct("<4sLQL")
+END_WINDOW = END.size + MAX_16  # the end record and the longest comment
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where the directory is, from the end record, and what that says of it."""
+
+    start: int  # of the directory, from the start of the file
+    stop: int
+    prefix: int  # bytes to add to every offset: what stands before the archive
+    count: int  # entries, as declared
+
+
+def find_end(file: int | IO[bytes]) -> End:
+    """The last end record that fits the file.
+
+    Bytes may follow it (a medium's padding), and its signature may by chance stand in the
+    comment: a record that fits no directory is passed over.
+    """
+    file_size = _file_size(file)
+    base = max(file_size - END_WINDOW, 0)
+    tail = read_at(file, file_size - base, base)
+    refused: ArchiveRefused | None = None
+    at = len(tail)
+    while (at := tail.rfind(END_SIGNATURE, 0, at)) >= 0:
+        if len(tail) - at < END.size:
+            continue
+        try:
+            return _end_at(file, base + at, tail[at : at + END.size])
+        except ArchiveRefused as error:
+            refused = refused or error
+    raise refused or ArchiveRefused(_why_without_end(file))
+
+
+def _why_without_end(file: int | IO[bytes]) -> str:
+    start = read_at(file, 4, 0)
+    if start == SPLIT_SIGNATURE:
+        return "archive_split"
+    return "archive_truncated" if start == LOCAL_SIGNATURE else "not_a_zip"
+
+
+def _end_at(file: int | IO[bytes], at: int, record: bytes) -> End:
+    _, disk, directory_disk, _, count, size, offset, _ = END.unpack(record)
+    stop = at
+    end64 = _end64_before(file, at)
+    if end64 is not None:
+        stop, (disk, directory_disk, count, size, offset) = end64
+    if disk or directory_disk:
+        raise ArchiveRefused("archive_split")
+    start = stop - size
+    if start < 0 or (size and read_at(file, 4, start) != ENTRY_SIGNATURE):
+        raise ArchiveRefused("archive_damaged")
+    prefix = _true_prefix(file, start, stop, start - offset) if size else 0
+    if prefix > 0 and read_at(file, 4, 0) == LOCAL_SIGNATURE:
+        # What begins the file is another archive, cut short: this one is a member of it, or stands
+        # in its comment.
+        raise ArchiveRefused("archive_truncated")
+    return End(start, stop, prefix, count)
+
+
+def _end64_before(file: int | IO[bytes], at: int) -> tuple[int, tuple[int, ...]] | None:
+    """Where the ZIP64 end record stands that belongs to the end record at `at`, and its values."""
+    if at < LOCATOR.size:
+        return None
+    signature, _, offset, disks = LOCATOR.unpack(read_at(file, LOCATOR.size, at - LOCATOR.size))
+    if signature != LOCATOR_SIGNATURE:
+        return None
+    if disks > 1:
+        raise ArchiveRefused("archive_split")
+    # After a prefix the declared offset is too small; as a rule the record stands right before.
+    for place in (at - LOCATOR.size - END64.size, offset):
+        if 0 <= place <= at - LOCATOR.size - END64.size:
+            values = END64.unpack(read_at(file, END64.size, place))
+            if values[0] == END64_SIGNATURE:
+                return place, (values[4], values[5], *values[7:])
+    raise ArchiveRefused("archive_damaged")
+
+
+def _true_prefix(file: int | IO[bytes], start: int, stop: int, prefix: int) -> int:
+    """How much to add to the entries' offsets.
+
+    As a rule it is `prefix`, by which the directory itself is displaced. Where the directory's
+    declared offset is wrong, it is 0, if the first entry's local header is found with that.
+    """
+    first = next(entries(file, start, min(stop, start + ENTRY_MAX)))
+    for candidate in (prefix, 0):
+        place = first.offset + candidate
+        if 0 <= place < start and read_at(file, 4, place) == LOCAL_SIGNATURE:
+            return candidate
+    return prefix
+
+
+def _file_size(file: int | IO[bytes]) -> int:
+    if isinstance(file, int):
+        return os.fstat(file).st_size
+    return file.seek(0, os.SEEK_END)
