@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, TypeVar
+from unicodedata import normalize
 
 from django.db.models import Model
 
@@ -134,17 +135,29 @@ def _fill_identity(row: Patient, record: PatientRecord) -> bool:
 
 
 def _differences(row: Patient, record: PatientRecord) -> list[str]:
-    return [
-        name
-        for name in IDENTITY
-        if getattr(record, name)
-        and _comparable(getattr(record, name)) != _comparable(getattr(row, name))
-    ]
+    return [name for name in IDENTITY if _differ(getattr(row, name), getattr(record, name))]
 
 
-def _comparable(value: str | date) -> str | date:
-    """Writing a name in capitals, or its empty last components, makes no other person."""
-    return value.casefold().rstrip("^ ") if isinstance(value, str) else value
+def _differ(ours: str | date | None, theirs: str | date | None) -> bool:
+    if not theirs:
+        return False
+    if isinstance(ours, str) and isinstance(theirs, str):
+        return any(
+            one != other
+            for one, other in zip(_groups(ours), _groups(theirs), strict=False)
+            if one and other
+        )
+    return ours != theirs
+
+
+def _groups(value: str) -> list[str]:
+    """A name's alphabetic, ideographic and phonetic group, PS3.5 6.2.1; of other texts the one.
+
+    Writing a name in capitals, its letters composed or decomposed, or its empty last components,
+    makes no other person; nor does a group that only one of two names has.
+    """
+    text = normalize("NFC", value).casefold()
+    return [group.rstrip("^ ") for group in text.split("=")]
 
 
 # --- what studies and series are described by ------------------------------------------------

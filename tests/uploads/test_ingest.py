@@ -239,6 +239,50 @@ def test_capitals_and_empty_components_make_no_other_person(import_zip):
     assert not Patient.objects.get().identity_differs
 
 
+def flagged(import_zip, *pairs: tuple[str, str]) -> list[bool]:
+    """Of each pair of names under one Patient ID, whether it is said to be two people."""
+    objects = []
+    for at, name in ((at, name) for at, pair in enumerate(pairs) for name in pair):
+        own = {"PatientID": f"{at}", "StudyInstanceUID": uid(4, at)}
+        own |= {"SpecificCharacterSet": "ISO_IR 192", "PatientName": name}
+        objects.append(image(len(objects), **own, charset="utf-8"))
+    upload = import_zip(*objects)
+    patients = Patient.objects.order_by("folder").values_list("identity_differs", flat=True)
+    assert upload.warning_count == sum(patients)
+    return list(patients)
+
+
+def test_a_group_that_only_one_name_has_makes_no_other_person(import_zip):
+    full = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    assert not any(
+        flagged(
+            import_zip,
+            ("Yamada^Tarou", full),
+            (full, "Yamada^Tarou"),
+            ("YAMADA^TAROU^^==やまだ^たろう", full),
+            ("=山田^太郎", full),
+            ("Yamada^Tarou^", "=山田^太郎"),
+            ("Yamada^Tarou=", "Yamada^Tarou==^^"),
+            ("Müller^Jörg", "Mu\u0308ller^Jo\u0308rg"),
+            ("Kim=김", "Kim=\u1100\u1175\u11b7"),
+        )
+    )
+
+
+def test_a_group_that_two_names_have_and_write_otherwise_is_told(import_zip):
+    full = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    assert all(
+        flagged(
+            import_zip,
+            (full, "Yamada^Hanako"),
+            (full, "Yamada^Tarou=山田^花子"),
+            (full, "==やまだ^はなこ"),
+            ("=山田^太郎", "=山田^花子=やまだ^たろう"),
+            ("Müller^Jörg", "Muller^Jorg"),
+        )
+    )
+
+
 def test_the_first_name_that_is_not_empty_stays(import_zip):
     import_zip(image(1, PatientName=None, PatientSex=None), image(2))
     assert Patient.objects.get().patient_name == "Nobody^Nemo"
