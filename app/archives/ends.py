@@ -1,13 +1,21 @@
 """Where a ZIP archive's list of contents stands, from the record at its end."""
 
-import os
 import struct
 from dataclasses import dataclass
 from typing import IO
 
 from app.errors import ArchiveRefused
 
-from .entries import ENTRY_MAX, ENTRY_SIGNATURE, LOCAL_SIGNATURE, MAX_16, entries, read_at
+from .entries import (
+    ENTRY,
+    ENTRY_MAX,
+    ENTRY_SIGNATURE,
+    LOCAL_SIGNATURE,
+    MAX_16,
+    entries,
+    file_size,
+    read_at,
+)
 
 END_SIGNATURE = b"PK\x05\x06"
 END64_SIGNATURE = b"PK\x06\x06"
@@ -18,6 +26,9 @@ END = struct.Struct("<4s4H2LH")
 END64 = struct.Struct("<4sQ2H2L4Q")
 LOCATOR = struct.Struct("<4sLQL")
 END_WINDOW = END.size + MAX_16  # the end record and the longest comment
+LENGTHS = struct.Struct("<3H")  # of an entry's name, extra data and comment
+LENGTHS_AT = 28  # in the entry
+MOST_ENTRIES = 1_000_000  # that are looked at to find a directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +47,17 @@ def find_end(file: int | IO[bytes]) -> End:
     Bytes may follow it (a medium's padding), and its signature may by chance stand in the
     comment: a record that fits no directory is passed over.
     """
-    file_size = _file_size(file)
-    base = max(file_size - END_WINDOW, 0)
-    tail = read_at(file, file_size - base, base)
+    size = file_size(file)
+    base = max(size - END_WINDOW, 0)
+    tail = read_at(file, size - base, base)
     refused: ArchiveRefused | None = None
     at = len(tail)
     while (at := tail.rfind(END_SIGNATURE, 0, at)) >= 0:
         if len(tail) - at < END.size:
             continue
         try:
-            return _end_at(file, base + at, tail[at : at + END.size])
+            # Only the last is worth a search: each further one would cost another.
+            return _end_at(file, base + at, tail[at : at + END.size], refused is None)
         except ArchiveRefused as error:
             refused = refused or error
     raise refused or ArchiveRefused(_why_without_end(file))
@@ -58,7 +70,7 @@ def _why_without_end(file: int | IO[bytes]) -> str:
     return "archive_truncated" if start == LOCAL_SIGNATURE else "not_a_zip"
 
 
-def _end_at(file: int | IO[bytes], at: int, record: bytes) -> End:
+def _end_at(file: int | IO[bytes], at: int, record: bytes, searching: bool) -> End:
     _, disk, directory_disk, _, count, size, offset, _ = END.unpack(record)
     stop = at
     end64 = _end64_before(file, at)
@@ -67,14 +79,37 @@ def _end_at(file: int | IO[bytes], at: int, record: bytes) -> End:
     if disk or directory_disk:
         raise ArchiveRefused("archive_split")
     start = stop - size
-    if start < 0 or (size and read_at(file, 4, start) != ENTRY_SIGNATURE):
+    is_there = _is_entry(file, start)
+    if searching and start != offset < stop and _is_entry(file, offset):
+        found = _end_of_entries(file, offset, stop, count)
+        if found == stop or (found and not is_there):
+            start, stop, is_there = offset, found, True
+    if not is_there and (size or count):
         raise ArchiveRefused("archive_damaged")
-    prefix = _true_prefix(file, start, stop, start - offset) if size else 0
+    prefix = _true_prefix(file, start, stop, start - offset) if is_there else 0
     if prefix > 0 and read_at(file, 4, 0) == LOCAL_SIGNATURE:
         # What begins the file is another archive, cut short: this one is a member of it, or stands
         # in its comment.
         raise ArchiveRefused("archive_truncated")
     return End(start, stop, prefix, count)
+
+
+def _is_entry(file: int | IO[bytes], place: int) -> bool:
+    return place >= 0 and read_at(file, 4, place) == ENTRY_SIGNATURE
+
+
+def _end_of_entries(file: int | IO[bytes], start: int, stop: int, count: int) -> int:
+    """Where the entries from `start` on end, if they are as many as declared; else 0.
+
+    So the directory is found where its size is declared wrong.
+    """
+    place = start
+    for _ in range(min(count, MOST_ENTRIES)):
+        entry = read_at(file, ENTRY.size, place)
+        if len(entry) < ENTRY.size or not entry.startswith(ENTRY_SIGNATURE):
+            return 0
+        place += ENTRY.size + sum(LENGTHS.unpack_from(entry, LENGTHS_AT))
+    return 0 if place > stop or _is_entry(file, place) else place
 
 
 def _end64_before(file: int | IO[bytes], at: int) -> tuple[int, tuple[int, ...]] | None:
@@ -107,9 +142,3 @@ def _true_prefix(file: int | IO[bytes], start: int, stop: int, prefix: int) -> i
         if 0 <= place < start and read_at(file, 4, place) == LOCAL_SIGNATURE:
             return candidate
     return prefix
-
-
-def _file_size(file: int | IO[bytes]) -> int:
-    if isinstance(file, int):
-        return os.fstat(file).st_size
-    return file.seek(0, os.SEEK_END)

@@ -117,6 +117,12 @@ def read_at(file: int | IO[bytes], size: int, offset: int) -> bytes:
         raise disk_failure(error) from error
 
 
+def file_size(file: int | IO[bytes]) -> int:
+    if isinstance(file, int):
+        return os.fstat(file).st_size
+    return file.seek(0, os.SEEK_END)
+
+
 def _zip64(extra: bytes, *values: int) -> tuple[int, int, int, bool]:
     """Size, packed size and offset, those over 32 bits taken from the ZIP64 field.
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import random
+import struct
 import time
 import tracemalloc
 import zipfile
@@ -38,6 +39,8 @@ UNLIKE_ZIPFILE = {
     "names_in_a_unicode_extra_field",  # one field is cut short: zipfile refuses the archive
     "entries_with_comments_and_unknown_fields",
     "directory_offset_wrong",
+    "directory_size_too_large",  # zipfile goes by the size, and refuses the archive
+    "directory_size_without_its_first_entry",  # zipfile does not miss it
     "last_piece_of_a_cut_archive",  # zipfile refuses the whole
     "with_another_archive_in_the_comment",
     "with_a_cut_comment",
@@ -113,6 +116,59 @@ def test_a_fraudulent_or_unreadable_archive_is_refused_with_its_reason(name):
         open_archive(io.BytesIO(case.data), LIMITS)
     assert refused.value.code in case.refused
     assert refused.value.sentence
+
+
+@pytest.mark.parametrize("size", [0, 1, 45, 60, 150, 5_000, 1 << 31, 0xFFFFFFFF])
+@pytest.mark.parametrize("zip64", [False, True])
+@pytest.mark.parametrize("gap", [b"", b"between"])
+def test_a_directory_whose_size_is_wrong_is_found_at_its_offset(size, zip64, gap):
+    built = hostile.Builder("sizes")
+    built.images(3)
+    offset, directory = len(built.body), built.directory()
+    records = hostile.end_records_64 if zip64 else hostile.end_record
+    file = io.BytesIO(bytes(built.body) + directory + gap + records(3, size, offset))
+    assert [hostile.sha256(data) for data in contents(file).values()] == [
+        member.sha256 for member in built.members
+    ]
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"size": 200, "count": 4},
+        {"size": 200, "count": 2},
+        {"size": 200, "shift": 1},
+        {"size": 200, "prefix": b"MZ" * 40},
+        {"size": 200, "shift": 1 << 31},
+    ],
+)
+def test_a_directory_that_cannot_be_found_without_doubt_is_damaged(lies):
+    built = hostile.Builder("doubt")
+    built.images(3)
+    with pytest.raises(ArchiveRefused, match="archive_damaged"):
+        open_archive(io.BytesIO(built.finish(**lies)), LIMITS)
+
+
+@pytest.mark.parametrize("offset", [1 << 62, (1 << 64) - 1])
+def test_an_offset_beyond_reason_is_no_place_to_look(offset):
+    built = hostile.Builder("beyond")
+    built.images(3)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 3, 3, 200, offset)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, 0, 1)
+    body = bytes(built.body) + built.directory()
+    with pytest.raises(ArchiveRefused, match="archive_damaged"):
+        open_archive(io.BytesIO(body + record + locator + hostile.end_record(3, 0, 0)), LIMITS)
+
+
+def test_a_thousand_end_records_are_not_each_searched_for_their_directory():
+    """Each says that the directory begins with another of its entries."""
+    entries = [hostile.Entry(b"%05d" % n, 0, 0, 0, 0, 0, 0) for n in range(60_000)]
+    directory = b"".join(entry.directory_entry() for entry in entries)
+    ends = b"".join(hostile.end_record(59_999 - n, 1, n * 51) for n in range(2_900))
+    begun = time.process_time()
+    with pytest.raises(ArchiveRefused, match="archive_damaged"):
+        open_archive(io.BytesIO(directory + ends + bytes(60)), LIMITS)
+    assert time.process_time() - begun < 2  # 0.1 as a rule
 
 
 def test_zip64_sizes_that_a_writer_was_made_to_use_are_read():

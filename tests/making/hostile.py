@@ -713,6 +713,26 @@ def directory_offset_wrong(b: Builder) -> None:
     b.finish(shift=5_000)
 
 
+@case()
+def directory_size_too_large(b: Builder) -> None:
+    """76 bytes more than the directory has, whose offset is right."""
+    b.images(3)
+    b.finish(size=len(b.directory()) + 76)
+
+
+@case()
+def directory_size_without_its_first_entry(b: Builder) -> None:
+    """So it ends as it should, and begins with an entry: one file would be lost."""
+    b.images(3)
+    b.finish(size=len(b.directory()) - len(b.entries[0].directory_entry()))
+
+
+@case(refused="archive_damaged")
+def directory_size_and_offset_wrong(b: Builder) -> None:
+    b.images(3)
+    b.finish(size=len(b.directory()) + 76, shift=-5)
+
+
 @case(refused="archive_split")
 def last_part_of_a_split_archive(b: Builder) -> None:
     b.images(2)
