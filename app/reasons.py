@@ -25,6 +25,11 @@ ARCHIVE = {
         "If it is one part of a split ZIP, join the parts first."
     ),
     "archive_damaged": "The ZIP's list of contents is damaged. Make the ZIP again and upload it.",
+    "archive_overflowed": (
+        "The ZIP is larger than 4 GB but written in the old format, as macOS's Archive Utility "
+        "writes it, and where its files are cannot be told without doubt. Make several ZIPs of "
+        "less than 4 GB; on a Mac, with Terminal's command ditto -c -k."
+    ),
     "archive_split": (
         "This is one part of a ZIP that was split into several. "
         "Join the parts into one ZIP and upload that."
@@ -94,6 +99,10 @@ FAILED = {
         "Make the ZIP again and upload it."
     ),
     "member_too_large": "Larger than the limit of {limit}. Ask the administrator to raise it.",
+    "upload_grows_too_large": (
+        "With it, the files of this ZIP would be more than one upload may hold, unpacked. "
+        "Upload it in several smaller ZIPs."
+    ),
     "header_too_large": (
         "The DICOM header is larger than the limit of {limit}. Ask the administrator to raise it."
     ),

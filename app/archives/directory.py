@@ -15,7 +15,7 @@ from typing import IO, NamedTuple
 from app.errors import ArchiveRefused
 from app.wording import human_size
 
-from .ends import End, find_end
+from .ends import MODULUS, End, find_end
 from .entries import (
     DEFLATE,
     FLAG_DESCRIPTOR,
@@ -30,6 +30,7 @@ from .entries import (
     extra_fields,
     read_at,
 )
+from .overflow import counted_on, find_longer
 
 EXTRA_UNICODE_PATH = 0x7075
 UNICODE_PATH_ID = EXTRA_UNICODE_PATH.to_bytes(2, "little")
@@ -80,6 +81,7 @@ class Member(NamedTuple):
     offset: int  # of the local header, from the start of the file
     mode: int  # Unix mode, or 0
     broken: bool  # its entry in the directory contradicts itself or its local header
+    modulus: int  # its size may be larger by a multiple of this; 0 where it is exact
 
     @property
     def is_link(self) -> bool:
@@ -95,22 +97,27 @@ class Archive:
     member_count: int  # without directories
     total_size: int  # bytes, unpacked, of the members whose declared size is possible
     broken: frozenset[int]  # positions whose entry and local header contradict each other
+    modulus: int  # of what the directory can say; 0 with ZIP64, where it can say all
+    longer: dict[int, int]  # by position: what packed sizes lack, where the directory overflowed
 
     def members(self, start: int = 0) -> Iterator[Member]:
         """The members in directory order, without directories, from position `start` on."""
-        prefix, broken = self.end.prefix, self.broken
-        for index, entry in enumerate(entries(self.file, self.end.start, self.end.stop)):
+        prefix, broken, modulus = self.end.prefix, self.broken, self.modulus
+        found = _entries(self.file, self.end, self.longer, modulus)
+        for index, entry in enumerate(found):
             if index >= start and not entry.is_directory:
-                yield _member(index, entry, prefix, entry.broken or index in broken)
+                yield _member(index, entry, prefix, entry.broken or index in broken, modulus)
 
 
-def open_archive(file: int | IO[bytes], limits: Limits) -> Archive:
+def open_archive(file: int | IO[bytes], limits: Limits, modulus: int = MODULUS) -> Archive:
     """Read and check the directory of an archive; its members' data are not touched.
 
     Parameters
     ----------
     file
         A descriptor, or a file open for reading in binary and seekable.
+    modulus
+        Of the numbers in a directory without ZIP64 records.
 
     Raises
     ------
@@ -119,10 +126,14 @@ def open_archive(file: int | IO[bytes], limits: Limits) -> Archive:
     StorageFailed
         The disk could not be read.
     """
-    end = find_end(file)
+    end = find_end(file, modulus)
+    modulus = 0 if end.is_64 else modulus
+    longer = find_longer(file, end, modulus, 2 * limits.members) if end.overflowed else {}
+    if longer is None:
+        raise ArchiveRefused("archive_overflowed")
     count = total = directories = 0
     spans = _Spans()
-    for index, entry in enumerate(entries(file, end.start, end.stop)):
+    for index, entry in enumerate(_entries(file, end, longer, modulus)):
         spans.add(index, entry)
         if entry.is_directory:
             directories += 1
@@ -142,7 +153,7 @@ def open_archive(file: int | IO[bytes], limits: Limits) -> Archive:
         raise ArchiveRefused(
             "total_too_large", size=human_size(total), limit=human_size(limits.total)
         )
-    return Archive(file, end, count, total, broken)
+    return Archive(file, end, count, total, broken, modulus, longer)
 
 
 def looks_like_zip(file: int | IO[bytes]) -> bool:
@@ -155,6 +166,14 @@ def looks_like_zip(file: int | IO[bytes]) -> bool:
     """
     find_end(file)
     return True
+
+
+def _entries(
+    file: int | IO[bytes], end: End, longer: dict[int, int], modulus: int
+) -> Iterator[Entry]:
+    if end.overflowed:
+        return counted_on(file, end, longer, modulus)
+    return entries(file, end.start, end.stop)
 
 
 class _Spans:
@@ -230,7 +249,7 @@ def _possible_size(entry: Entry, limits: Limits) -> int:
     return entry.size if growth is None or entry.size <= growth * entry.packed_size else 0
 
 
-def _member(index: int, entry: Entry, prefix: int, broken: bool) -> Member:
+def _member(index: int, entry: Entry, prefix: int, broken: bool, modulus: int) -> Member:
     return Member(
         index,
         _shown_name(entry),
@@ -242,7 +261,14 @@ def _member(index: int, entry: Entry, prefix: int, broken: bool) -> Member:
         entry.offset + prefix,
         entry.attributes >> 16 if entry.maker in UNIX_MAKERS else 0,
         broken,
+        modulus if entry.packed_size << 11 > modulus > 0 and _may_be_longer(entry, modulus) else 0,
     )
+
+
+def _may_be_longer(entry: Entry, modulus: int) -> bool:
+    """Whether packed data of this size can become more by a modulus than is declared."""
+    grown = GROWTH[DEFLATE] * entry.packed_size
+    return entry.method == DEFLATE and entry.size < modulus <= grown - entry.size
 
 
 def _shown_name(entry: Entry) -> str:

@@ -28,6 +28,7 @@ LOCATOR = struct.Struct("<4sLQL")
 END_WINDOW = END.size + MAX_16  # the end record and the longest comment
 LENGTHS = struct.Struct("<3H")  # of an entry's name, extra data and comment
 LENGTHS_AT = 28  # in the entry
+MODULUS = 1 << 32  # of what numbers without ZIP64 can say
 MOST_ENTRIES = 1_000_000  # that are looked at to find a directory
 
 
@@ -39,9 +40,11 @@ class End:
     stop: int
     prefix: int  # bytes to add to every offset: what stands before the archive
     count: int  # entries, as declared
+    is_64: bool  # a ZIP64 record says so
+    overflowed: bool  # its offset lacks a multiple of 2^32, as it may without a ZIP64 record
 
 
-def find_end(file: int | IO[bytes]) -> End:
+def find_end(file: int | IO[bytes], modulus: int = MODULUS) -> End:
     """The last end record that fits the file.
 
     Bytes may follow it (a medium's padding), and its signature may by chance stand in the
@@ -57,7 +60,7 @@ def find_end(file: int | IO[bytes]) -> End:
             continue
         try:
             # Only the last is worth a search: each further one would cost another.
-            return _end_at(file, base + at, tail[at : at + END.size], refused is None)
+            return _end_at(file, base + at, tail[at : at + END.size], modulus, refused is None)
         except ArchiveRefused as error:
             refused = refused or error
     raise refused or ArchiveRefused(_why_without_end(file))
@@ -70,7 +73,7 @@ def _why_without_end(file: int | IO[bytes]) -> str:
     return "archive_truncated" if start == LOCAL_SIGNATURE else "not_a_zip"
 
 
-def _end_at(file: int | IO[bytes], at: int, record: bytes, searching: bool) -> End:
+def _end_at(file: int | IO[bytes], at: int, record: bytes, modulus: int, searching: bool) -> End:
     _, disk, directory_disk, _, count, size, offset, _ = END.unpack(record)
     stop = at
     end64 = _end64_before(file, at)
@@ -86,12 +89,14 @@ def _end_at(file: int | IO[bytes], at: int, record: bytes, searching: bool) -> E
             start, stop, is_there = offset, found, True
     if not is_there and (size or count):
         raise ArchiveRefused("archive_damaged")
-    prefix = _true_prefix(file, start, stop, start - offset) if is_there else 0
+    lacks = start - offset
+    overflowed = is_there and end64 is None and lacks > 0 and lacks % modulus == 0
+    prefix = _true_prefix(file, start, stop, lacks, overflowed) if is_there else 0
     if prefix > 0 and read_at(file, 4, 0) == LOCAL_SIGNATURE:
         # What begins the file is another archive, cut short: this one is a member of it, or stands
         # in its comment.
         raise ArchiveRefused("archive_truncated")
-    return End(start, stop, prefix, count)
+    return End(start, stop, prefix, count, end64 is not None, overflowed and not prefix)
 
 
 def _is_entry(file: int | IO[bytes], place: int) -> bool:
@@ -130,14 +135,16 @@ def _end64_before(file: int | IO[bytes], at: int) -> tuple[int, tuple[int, ...]]
     raise ArchiveRefused("archive_damaged")
 
 
-def _true_prefix(file: int | IO[bytes], start: int, stop: int, prefix: int) -> int:
+def _true_prefix(
+    file: int | IO[bytes], start: int, stop: int, prefix: int, overflowed: bool
+) -> int:
     """How much to add to the entries' offsets.
 
     As a rule it is `prefix`, by which the directory itself is displaced. Where the directory's
     declared offset is wrong, it is 0, if the first entry's local header is found with that.
     """
     first = next(entries(file, start, min(stop, start + ENTRY_MAX)))
-    for candidate in (prefix, 0):
+    for candidate in (0, prefix) if overflowed else (prefix, 0):
         place = first.offset + candidate
         if 0 <= place < start and read_at(file, 4, place) == LOCAL_SIGNATURE:
             return candidate

@@ -57,7 +57,7 @@ class Decoder(Protocol):
 
 
 def member_bytes(file: int | IO[bytes], member: Member, limits: Limits) -> bytes:
-    """The whole of a small member.
+    """The whole of a small member, which must be as large as it declares.
 
     Raises
     ------
@@ -67,6 +67,8 @@ def member_bytes(file: int | IO[bytes], member: Member, limits: Limits) -> bytes
     StorageFailed
         The disk could not be read.
     """
+    if member.modulus:
+        member = member._replace(modulus=0)
     in_one = member.method == DEFLATE and member.size > 0
     if not in_one or member.packed_size > member.size + PACKED_CHUNK:
         return b"".join(member_chunks(file, member, limits))
@@ -94,21 +96,39 @@ def member_chunks(
     """A member in chunks of at most `chunk` bytes; it raises what `member_bytes` does.
 
     Size and checksum are checked after the last chunk: until the iterator has ended without an
-    error, the chunks may be wrong.
+    error, the chunks may be wrong. Where the declared size is not exact, a member may grow to what
+    `limits` leave: to the limit of one, and by as much as all together may still become.
     """
     _check_readable(member, limits)
+    most = min(limits.member, member.size + limits.total) if member.modulus else member.size
+    done = 0
+    for data in _unpacked(file, member, most, chunk):
+        done += len(data)
+        if done > most:
+            raise _grown_beyond(most, member, limits)
+        yield data
+
+
+def _unpacked(file: int | IO[bytes], member: Member, most: int, chunk: int) -> Iterator[bytes]:
+    """The bytes of a member, cut off soon after `most`, and then its checks."""
     header = read_at(file, LOCAL.size, member.offset)
     start = member.offset + _data_start(header)
     packed = _packed(file, start, member.packed_size)
     decoder = DECODERS[member.method](member.size)
     done = checksum = 0
-    for data in _expand(decoder, packed, member.size, chunk):
+    for data in _expand(decoder, packed, most, chunk):
         done += len(data)
         checksum = crc32(data, checksum)
-        if done > member.size:
-            break
         yield data
     _check_end(done, checksum, decoder.eof or member.method == STORED, member)
+
+
+def _grown_beyond(most: int, member: Member, limits: Limits) -> MemberFailed:
+    if not member.modulus:
+        return MemberFailed("size_mismatch")
+    if most < limits.member:
+        return MemberFailed("upload_grows_too_large")
+    return MemberFailed("member_too_large", limit=human_size(limits.member))
 
 
 def _check_readable(member: Member, limits: Limits) -> None:
@@ -168,7 +188,7 @@ def _decoded(decoder: Decoder, data: bytes, max_length: int) -> bytes:
 def _check_end(size: int, checksum: int, ended: bool, member: Member) -> None:
     if size < member.size and not ended:
         raise MemberFailed("member_damaged")
-    if size != member.size:
+    if (size - member.size) % member.modulus if member.modulus else size != member.size:
         raise MemberFailed("size_mismatch")
     if checksum != member.crc:
         raise MemberFailed("crc_mismatch")

@@ -131,6 +131,7 @@ class Reader:
         self.header_limits = orders.header_limits
         self.assumed_charset = orders.assumed_charset
         self.counter = 0
+        self.inflated = 0  # bytes of the last larger member
         self.used = False  # whether it has read a member before
 
     def extract(self, job: Job) -> Iterator[Extracted]:
@@ -140,13 +141,13 @@ class Reader:
         self.used = True
 
     def _left(self, job: Job) -> Limits:
-        """What a ZIP inside may hold."""
+        """What a ZIP inside may hold, and members may grow by beyond what they declare."""
         if self.taken != (job.members, job.total):
             self.taken = job.members, job.total
             self.left = replace(
                 self.limits,
                 members=self.limits.members - job.members,
-                total=self.limits.total - job.total,
+                total=max(self.limits.total - job.total, 0),
             )
         return self.left
 
@@ -166,6 +167,7 @@ class Reader:
         self._sign(job.member.index, number)
         content: Content | None = None
         result: Header | Expected
+        self.inflated = 0
         try:
             if number in job.given_up:
                 raise MemberFailed(job.given_up[number])
@@ -178,10 +180,11 @@ class Reader:
         if isinstance(result, MemberFailed) and result.code == "too_much_memory" and self.used:
             # What earlier members left may be to blame: a fresh extractor reads it once more.
             os._exit(1)
+        size = max(member.size, self.inflated)
         if content and isinstance(result, MemberSkipped) and is_archive(content.head, name):
             result = yield from self._inside(job, content, numbers, f"{name}/", limits)
         if number not in job.known_inside:
-            held = [self._extracted(job.member.index, number, name, member, content, result)]
+            held = [self._extracted(job.member.index, number, name, size, content, result)]
             del content, result  # while it is sent, nothing of it is kept here
             yield held.pop()
         elif content:
@@ -214,8 +217,14 @@ class Reader:
         if member.is_link:
             raise MemberSkipped("link")
         if max(member.size, member.packed_size) <= SMALL:
-            data = member_bytes(source, member, limits)
-            return Content(self.staging, name, hashlib.sha256(data).hexdigest(), data)
+            try:
+                data = member_bytes(source, member, limits)
+            except MemberFailed as failure:
+                # It may be as large as it declares and a modulus more.
+                if not member.modulus or failure.code != "size_mismatch":
+                    raise
+            else:
+                return Content(self.staging, name, hashlib.sha256(data).hexdigest(), data)
         return self._inflate_large(source, member, name, limits)
 
     def _inflate_large(self, source: int, member: Member, name: str, limits: Limits) -> "Content":
@@ -229,12 +238,13 @@ class Reader:
                 for chunk in itertools.chain([head], chunks):
                     _write(fd, chunk)
                     digest.update(chunk)
+                    self.inflated += len(chunk)
                     self._sign_on()
         except Expected:
             _unlink(part, self.staging)
             raise
         mapped = _map_head(part, self.staging, self.header_limits.header)
-        truncated = len(mapped) < member.size
+        truncated = len(mapped) < self.inflated
         return Content(self.staging, name, digest.hexdigest(), mapped, truncated, part)
 
     def _header(self, content: "Content") -> Header:
@@ -250,7 +260,7 @@ class Reader:
         index: int,
         number: int,
         name: str,
-        member: Member,
+        size: int,
         content: "Content | None",
         result: Header | Expected,
     ) -> Extracted:
@@ -258,7 +268,7 @@ class Reader:
         try:
             if isinstance(result, Header) and content:
                 content.keep()
-                return Extracted(index, number, name, member.size, sha256, "", "", header=result)
+                return Extracted(index, number, name, size, sha256, "", "", header=result)
             if content:
                 content.drop()
         except StorageFailed as failure:
@@ -268,9 +278,7 @@ class Reader:
             result = _no_dicom(content.head)
         result = _system_file(name, result)
         outcome = _outcome(result)
-        return Extracted(
-            index, number, name, member.size, sha256, outcome, result.code, result.facts
-        )
+        return Extracted(index, number, name, size, sha256, outcome, result.code, result.facts)
 
     def _sign(self, index: int, inner: int) -> None:
         self.counter += 1

@@ -65,7 +65,7 @@ class Child:
     jobs: dict[int, Member] = field(default_factory=dict)  # sent and unanswered, in order
     receiver: Receiver = field(default_factory=Receiver)
     last_mark: bytes = b""
-    job_bytes: int = 0  # unpacked, of all jobs
+    job_bytes: int = 0  # of all jobs
     silent: float = 0.0  # seconds without a sign
     alone: bool = False  # it reads one suspect, and gets nothing else meanwhile
 
@@ -79,10 +79,12 @@ class Child:
     def wants_jobs(self) -> bool:
         return len(self.jobs) <= AHEAD_MEMBERS and self.job_bytes <= AHEAD_BYTES
 
-    def finish(self, index: int) -> None:
+    def finish(self, index: int) -> int:
+        """A member is answered; the bytes, unpacked, that it declares."""
         member = self.jobs.pop(index, None)
-        self.job_bytes -= member.size if member else 0
+        self.job_bytes -= _weight(member) if member else 0
         self.alone = False
+        return member.size if member else 0
 
     def show_sign(self) -> None:
         self.last_mark, self.silent = bytes(self.mark), 0.0
@@ -183,7 +185,7 @@ class Pool:
             if member is None:
                 break
             chunk.append(member)
-            size += member.size
+            size += _weight(member)
         return chunk
 
     def _next(self, source: Iterator[Member]) -> Member | None:
@@ -208,7 +210,7 @@ class Pool:
             for member in chunk
         ]
         child.jobs.update((member.index, member) for member in chunk)
-        child.job_bytes += sum(member.size for member in chunk)
+        child.job_bytes += sum(map(_weight, chunk))
         child.alone = alone
         child.show_sign()
         self._write(child, jobs)
@@ -264,7 +266,8 @@ class Pool:
                 self.members += 1
                 self.total += extracted.size
             else:
-                child.finish(extracted.index)
+                # Where the declared size is not exact, it may have become more.
+                self.total += max(extracted.size - child.finish(extracted.index), 0)
 
     @property
     def _has_next(self) -> bool:
@@ -367,3 +370,8 @@ class Pool:
             self._watch(pipe, child, wanted=False)
             pipe.close()
         child.mark.close()
+
+
+def _weight(member: Member) -> int:
+    """What reading a member takes: its bytes, packed or unpacked, whichever are more."""
+    return max(member.size, member.packed_size)

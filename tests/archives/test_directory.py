@@ -89,6 +89,7 @@ def assert_as_zipfile(file: io.BytesIO) -> None:
         (m.size, m.packed_size, m.crc, m.offset) for m in ours
     ]
     assert archive.member_count == len(theirs)
+    assert not archive.end.overflowed
     for info, member in zip(theirs, ours, strict=True):
         if info.filename.isascii() and info.filename.isprintable() and len(info.filename) < 1000:
             assert member.name == info.filename

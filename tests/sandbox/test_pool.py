@@ -1,5 +1,6 @@
 """Extractors that die or hang, and results in order all the same."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from app.sandbox import pool as pools
 from app.sandbox.pool import Pool, PoolSettings
 from app.storage.staging import Staging
 from tests.conftest import wait_until
+from tests.making.archive_utility import ArchiveUtility
 from tests.making.objects import contour, ct_image, roi, rt_structure_set, uid, zip_of
 
 LARGE = 100_000_000  # bytes; long enough to be caught in the act
@@ -102,6 +104,49 @@ def test_a_zip_inside_is_told_of_while_it_is_read(read, tmp_path):
     inner = zip_of(tmp_path / "inside.zip", *(one.replace(*pair) for pair in uids)).read_bytes()
     results = read(("inside.zip", inner), settings=replace(SETTINGS, memory=180_000_000))
     assert [result.reason for result in results] == [*[""] * 40, "nested_archive"]
+
+
+def grown(path: Path, limits: Limits, *members: tuple[str, bytes]) -> list[tuple[int, str]]:
+    """Size and reason of each, from an archive whose numbers are told modulo 2^20."""
+    settings = replace(SETTINGS, limits=limits, extractors=1)
+    with (path / "a.zip").open("w+b") as file, Staging(path / "processed", 1) as staging:
+        archive_utility = ArchiveUtility(file, 1 << 20)
+        for member in members:
+            archive_utility.add(*member)
+        archive_utility.finish()
+        file.flush()
+        archive = open_archive(file, limits, 1 << 20)
+        with Pool(file.fileno(), staging.fd, settings) as pool:
+            read = [one for one in pool.results(archive, archive.members(), {}) if one]
+        assert pool.total == sum(one.size for one in read)
+        for one in read:
+            staged = path / "processed" / ".staging" / "1" / one.staged
+            assert staged.exists() == bool(one.header)
+            assert not one.header or hashlib.sha256(staged.read_bytes()).hexdigest() == one.sha256
+    return [(one.size, one.reason) for one in read]
+
+
+def test_what_members_grow_to_beyond_what_they_declare_is_told_and_counted(tmp_path):
+    one, mask, other = image(1), image(2) + bytes(9_300_000), image(3) + bytes(2_000_000)
+    members = [("1", one), ("2", mask), ("3", other), ("4", bytes(5_000_000))]
+    sizes = [len(data) for _, data in members]
+    found = grown(tmp_path, Limits(), *members)
+    assert found[:3] == [(size, "") for size in sizes[:3]]
+    assert found[3] == (sizes[3] % (1 << 20), "not_dicom")  # only its beginning was unpacked
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(member=9_000_000), "member_too_large"),
+        (Limits(total=9_000_000), "upload_grows_too_large"),
+    ],
+)
+def test_a_member_grows_no_further_than_the_limits(tmp_path, limits, reason):
+    mask = image(2) + bytes(9_300_000)
+    size, found = grown(tmp_path, limits, ("1", image(1)), ("2", mask))[1]
+    assert found == reason
+    assert 7_000_000 < size < 9_000_000
 
 
 def test_an_extractor_killed_once_changes_nothing(read):
