@@ -61,17 +61,20 @@ ARCHIVE = {
 SKIPPED = {
     "not_dicom": "Not DICOM.",
     "other_archive": (
-        "Not DICOM, but an archive of another kind (such as gzip, 7z, RAR or tar), which was not "
+        "Not DICOM, but an archive of another kind (such as 7z, RAR, tar or tar.gz), which was not "
         "opened. If it holds DICOM, unpack it and upload its files in a ZIP."
     ),
+    "gzip_not_dicom": "Packed with gzip, and what is in it is not DICOM.",
     "empty_file": "An empty file.",
     "dicomdir": "A DICOM directory file: an index of the medium, not an object to store.",
     "system_file": "A system file that the computer or the CD's viewer needs, not DICOM.",
     "link": "A link to another file, not a file. Links are not followed.",
-    "nested_archive": "A ZIP inside the ZIP. It was opened; what is in it is listed below it.",
+    "nested_archive": (
+        "An archive inside the ZIP. It was opened; what is in it is listed below it."
+    ),
     "nested_too_deep": (
-        "A ZIP too deep inside ZIPs, so it was not opened (levels that are: {limit}). "
-        "Upload it by itself."
+        "An archive too deep inside archives, so it was not opened (levels that are: {limit}). "
+        "Upload what is in it by itself."
     ),
 }
 
@@ -89,6 +92,10 @@ FAILED = {
     "member_damaged": (
         "Damaged inside the ZIP: it cannot be unpacked to its end. "
         "Make the ZIP again and upload it."
+    ),
+    "gzip_damaged": (
+        "Packed with gzip, and damaged: it cannot be unpacked to its end, or its checksum does not "
+        "match. Get the file again and upload it in a ZIP."
     ),
     "crc_mismatch": (
         "Damaged inside the ZIP: its checksum (CRC) does not match. "
@@ -140,7 +147,7 @@ FAILED = {
         "Reading this file took longer than is allowed, twice. It may be damaged: "
         "export it again from the system it came from."
     ),
-    "nested_refused": "A ZIP inside the ZIP that could not be read. {why}",
+    "nested_refused": "An archive inside the ZIP that could not be read. {why}",
     "not_stored": "The database refused this object. Ask the administrator to look at the log.",
 }
 
@@ -205,6 +212,10 @@ STORAGE = {
 ENDS = {
     "nothing_stored": "None of the files in the ZIP could be stored.",
     "no_dicom": "The ZIP holds no DICOM files. Check that it is the right one.",
+    "only_archives": (
+        "The ZIP holds no DICOM files, but archives that were not opened. "
+        "If these hold DICOM, unpack them and upload their files in a ZIP."
+    ),
     "only_conflicts": (
         "Other versions of these objects are already here; nothing was changed. "
         f"Look at what differs, and press {USE_VERSIONS} to take the new ones."

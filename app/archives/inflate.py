@@ -31,6 +31,7 @@ from .entries import (
     STORED,
     read_at,
 )
+from .gzipped import GZIP, gzip_chunks
 
 FLAG_STRONG_ENCRYPTION = 0x0040
 
@@ -111,6 +112,9 @@ def member_chunks(
 
 def _unpacked(file: int | IO[bytes], member: Member, most: int, chunk: int) -> Iterator[bytes]:
     """The bytes of a member, cut off soon after `most`, and then its checks."""
+    if member.method == GZIP:
+        yield from gzip_chunks(file, member.packed_size, chunk)
+        return
     header = read_at(file, LOCAL.size, member.offset)
     start = member.offset + _data_start(header)
     packed = _packed(file, start, member.packed_size)
@@ -134,7 +138,7 @@ def _grown_beyond(most: int, member: Member, limits: Limits) -> MemberFailed:
 def _check_readable(member: Member, limits: Limits) -> None:
     if member.flags & (FLAG_ENCRYPTED | FLAG_STRONG_ENCRYPTION) or member.method == AES:
         raise MemberFailed("encrypted")
-    if member.method not in DECODERS:
+    if member.method not in DECODERS and member.method != GZIP:
         raise MemberFailed("method_unsupported", method=member.method)
     if member.offset < 0:
         raise MemberFailed("part_missing")

@@ -23,7 +23,7 @@ from app.dicom.attributes import (
 from app.dicom.records import Record
 from app.errors import Expected
 
-from .extractor import is_archive
+from .inside import open_inside, opens
 from .once import answer, ask
 
 PROGRAM = "app.sandbox.differences"
@@ -130,15 +130,15 @@ def _numbered(
     limits: Limits,
     numbers: "itertools.count[int]",
 ) -> Iterator[tuple[int, bytes]]:
-    """A member and, where it is a ZIP, its members: each with its number in the ledger."""
+    """A member and, where it is an archive, its members: each with its number in the ledger."""
     number = next(numbers)
     try:
         data = _head(member_chunks(source, member, limits))
         yield number, data
-        if not is_archive(data, name) or limits.nesting < 1:
+        if not opens(data, name) or limits.nesting < 1:
             return
         inside = BytesIO(data)
-        archive = open_archive(inside, limits)
+        archive = open_inside(inside, data, name, limits)
         within = limits.inside(archive.member_count, archive.total_size)
         for inner in archive.members():
             yield from _numbered(inside, inner, inner.name, within, numbers)

@@ -4,7 +4,7 @@ Only here are the contents of members inflated and parsed. It runs without Djang
 of its own, and ends at the end of its input or with its parent.
 
     stdin    one frame of `wire` with its orders, then one for each chunk of jobs
-    stdout   one frame for each member; for a ZIP in the ZIP, its members' first
+    stdout   one frame for each member; for an archive in the ZIP, its members' first
     mark     shared memory: which member is being read, and a counter that moves while it is
 """
 
@@ -19,7 +19,8 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from app.archives.directory import Limits, Member, open_archive
+from app.archives.directory import Limits, Member
+from app.archives.gzipped import GZIP
 from app.archives.inflate import member_bytes, member_chunks
 from app.dicom.headers import read_header
 from app.dicom.recognition import looks_like_dicom
@@ -34,6 +35,7 @@ from app.errors import (
 )
 
 from .confine import confine, take_stdout
+from .inside import HEAD, ZIP_SIGNATURE, no_dicom, open_inside, opens
 from .wire import (
     Extracted,
     Job,
@@ -49,7 +51,6 @@ from .wire import (
 MARK = struct.Struct("<qqq")  # index, inner, counter
 NOTHING = -1
 SMALL = 8_000_000  # bytes; up to this a member is inflated in one piece
-HEAD = 4_096  # bytes of a larger one that tell what it is
 STDIN = 0
 RECEIVED = 1 << 16  # bytes that are read at once
 SENT_AT_ONCE = 1 << 18  # bytes of messages
@@ -57,19 +58,9 @@ SENT_AT_ONCE = 1 << 18  # bytes of messages
 # host. To fetch those again took a third of an import of CT images there.
 WRITTEN = 1 << 16  # bytes that are written at once
 UNSENT = 16_000_000  # bytes of messages that may wait for the parent while the next are made
-ZIP_SIGNATURE = b"PK\x03\x04"
 NICE = 10
 STOPS_THE_RUN = "storage"  # the outcome that stops the run
 
-# Formats that are ZIPs by content and nobody's archive of images.
-NOT_ARCHIVES = (
-    ".jar", ".war", ".apk", ".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".xpi",
-)  # fmt: skip
-# What gzip, bzip2, xz, 7-Zip, RAR and Zstandard files begin with; tar has its word further on.
-OTHER_ARCHIVES = (
-    b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\0", b"7z\xbc\xaf'\x1c", b"Rar!\x1a\x07", b"(\xb5/\xfd",
-)  # fmt: skip
-TAR_SIGNATURE = b"ustar"
 SYSTEM_FOLDERS = ("__macosx",)
 SYSTEM_NAMES = (".ds_store", "thumbs.db", "desktop.ini", "autorun.inf", "ehthumbs.db")
 SYSTEM_SUFFIXES = (
@@ -135,13 +126,13 @@ class Reader:
         self.used = False  # whether it has read a member before
 
     def extract(self, job: Job) -> Iterator[Extracted]:
-        """What became of a member: first of what a ZIP there holds, last of the member itself."""
+        """What became of a member; where it is an archive, first of what is in it."""
         numbers = itertools.count()
         yield from self._extract(job, self.archive, job.member, numbers, "", self._left(job))
         self.used = True
 
     def _left(self, job: Job) -> Limits:
-        """What a ZIP inside may hold, and members may grow by beyond what they declare."""
+        """What an archive inside may hold, and members may grow by beyond what they declare."""
         if self.taken != (job.members, job.total):
             self.taken = job.members, job.total
             self.left = replace(
@@ -181,7 +172,7 @@ class Reader:
             # What earlier members left may be to blame: a fresh extractor reads it once more.
             os._exit(1)
         size = max(member.size, self.inflated)
-        if content and isinstance(result, MemberSkipped) and is_archive(content.head, name):
+        if content and isinstance(result, MemberSkipped) and opens(content.head, name):
             result = yield from self._inside(job, content, numbers, f"{name}/", limits)
         if number not in job.known_inside:
             held = [self._extracted(job.member.index, number, name, size, content, result)]
@@ -198,12 +189,12 @@ class Reader:
         folder: str,
         limits: Limits,
     ) -> Generator[Extracted, None, Expected]:
-        """Read a ZIP in the ZIP, and return what to say of that itself."""
+        """Read an archive in the archive, and return what to say of that itself."""
         if limits.nesting < 1:
             return MemberSkipped("nested_too_deep", limit=self.limits.nesting)
         source = content.open()
         try:
-            inner = open_archive(source, limits)
+            inner = open_inside(source, content.head, folder.removesuffix("/"), limits)
             within = limits.inside(inner.member_count, inner.total_size)
             for member in inner.members():
                 yield from self._extract(job, source, member, numbers, folder, within)
@@ -216,7 +207,7 @@ class Reader:
     def _inflate(self, source: int, member: Member, name: str, limits: Limits) -> "Content":
         if member.is_link:
             raise MemberSkipped("link")
-        if max(member.size, member.packed_size) <= SMALL:
+        if max(member.size, member.packed_size) <= SMALL and member.method != GZIP:
             try:
                 data = member_bytes(source, member, limits)
             except MemberFailed as failure:
@@ -230,8 +221,10 @@ class Reader:
     def _inflate_large(self, source: int, member: Member, name: str, limits: Limits) -> "Content":
         chunks = member_chunks(source, member, limits)
         head = _at_least(HEAD, chunks)
-        if not (looks_like_dicom(head) or head.startswith(ZIP_SIGNATURE)):
-            raise _no_dicom(head)
+        if not (
+            looks_like_dicom(head) or head.startswith(ZIP_SIGNATURE) or opens(head, member.name)
+        ):
+            raise no_dicom(head)
         part, digest = _part(name), hashlib.sha256()
         try:
             with _new_file(part, self.staging) as fd:
@@ -275,7 +268,7 @@ class Reader:
             result = failure
         assert isinstance(result, Expected)
         if content and result.code == "not_dicom":
-            result = _no_dicom(content.head)
+            result = no_dicom(content.head)
         result = _system_file(name, result)
         outcome = _outcome(result)
         return Extracted(index, number, name, size, sha256, outcome, result.code, result.facts)
@@ -334,10 +327,6 @@ class Content:
         return fd
 
 
-def is_archive(head: bytes | mmap.mmap, name: str) -> bool:
-    return head[:4] == ZIP_SIGNATURE and not name.lower().endswith(NOT_ARCHIVES)
-
-
 def _part(name: str) -> str:
     return name.removesuffix(".dcm") + ".part"
 
@@ -380,11 +369,6 @@ def _map_head(name: str, folder: int, limit: int) -> mmap.mmap:
         os.close(fd)
 
 
-def _no_dicom(head: bytes | mmap.mmap) -> MemberSkipped:
-    packed = head[:8].startswith(OTHER_ARCHIVES) or head[257:262] == TAR_SIGNATURE
-    return MemberSkipped("other_archive" if packed else "not_dicom")
-
-
 def _system_file(name: str, result: Expected) -> Expected:
     """Say of junk that it is junk."""
     folder, _, last = name.lower().replace("\\", "/").rpartition("/")
@@ -394,7 +378,7 @@ def _system_file(name: str, result: Expected) -> Expected:
         or last.endswith(SYSTEM_SUFFIXES)
         or any(part in SYSTEM_FOLDERS for part in folder.split("/"))
     )
-    if is_system and result.code in ("not_dicom", "empty_file", "other_archive"):
+    if is_system and result.code in ("not_dicom", "empty_file", "other_archive", "gzip_not_dicom"):
         return MemberSkipped("system_file")
     return result
 

@@ -174,7 +174,7 @@ def _queue_one(pk: int, use_versions: bool) -> str:
 def _forget_failures(upload: DICOMFile, use_versions: bool) -> dict[str, Any]:
     """Delete ledger rows whose members are to be read again; the row's new values.
 
-    A ZIP inside whose members failed is opened again, so its own row goes too.
+    An archive inside whose members failed is opened again, so its own row goes too.
     """
     outcomes = [Outcome.FAILED, *([Outcome.CONFLICT] if use_versions else [])]
     failed = upload.members.filter(outcome__in=outcomes)

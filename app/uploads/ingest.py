@@ -261,7 +261,9 @@ def _why_nothing(upload: DICOMFile) -> tuple[str, str]:
     if upload.conflict_count:
         return "only_conflicts", sentence("only_conflicts")
     if not upload.failed_count:
-        return "no_dicom", sentence("no_dicom")
+        unopened = upload.members.filter(reason__in=("other_archive", "nested_too_deep"))
+        code = "only_archives" if unopened.exists() else "no_dicom"
+        return code, sentence(code)
     failed = upload.members.filter(outcome=Outcome.FAILED).values_list("detail")
     most = failed.annotate(times=Count("pk")).order_by("-times", "detail")[0][0]
     return "nothing_stored", f"{sentence('nothing_stored')} {most}"

@@ -12,9 +12,11 @@ thinks is legal. The same name always gives the same bytes.
 """
 
 import bz2
+import gzip
 import hashlib
 import io
 import lzma
+import random
 import struct
 import tarfile
 import zlib
@@ -1133,6 +1135,48 @@ def zip_in_the_zip_with_bad_members(b: Builder) -> None:
         b.file(f"{name}.zip", inner.data, "skipped:nested_archive")
         for member in inner.members:
             b.members.append(replace(member, name=f"{name}.zip/{member.name}"))
+
+
+@case()
+def objects_packed_with_gzip(b: Builder) -> None:
+    """As public collections ship them: in one piece or two, with more behind, and damaged."""
+    b.images(1)
+    for name in ("one.dcm.gz", "two.dcm.gz", "zeros.DCM.GZ", "rubbish.gz"):
+        data = dicom_file(b.attributes())
+        pieces = (data[:500], data[500:]) if name.startswith("two") else (data,)
+        packed = b"".join(gzip.compress(piece, mtime=0) for piece in pieces)
+        behind = {"z": bytes(600), "r": b"rubbish"}.get(name[0], b"")
+        gzip_file(b, name, packed + behind, IMPORTED, data)
+    packed = gzip.compress(dicom_file(b.attributes()), mtime=0)
+    for name, broken in (("cut.gz", packed[:-3]), ("crc.gz", packed[:-8] + bytes(8))):
+        gzip_file(b, name, broken, "failed:gzip_damaged")
+    b.file("image.nii.gz", gzip.compress(bytes(9_000), mtime=0), "skipped:gzip_not_dicom")
+    larger = gzip.compress(b"n" * 5_000 + random.Random(1).randbytes(9_000_000), 0, mtime=0)
+    b.file("larger.nii.gz", larger, "skipped:gzip_not_dicom")
+
+
+def gzip_file(b: Builder, name: str, packed: bytes, accept: str, data: bytes = b"") -> None:
+    b.file(name, packed, "skipped:nested_archive")
+    b.expect(f"{name}/{name[:-3]}", accept, data)
+
+
+@case()
+def gzip_files_that_grow_or_hide(b: Builder) -> None:
+    """100 MB of zeros, an object before 20,000 empty pieces, and what lies too deep."""
+    b.images(1)
+    zeros = io.BytesIO()
+    with gzip.GzipFile(fileobj=zeros, mode="w", compresslevel=1, mtime=0) as written:
+        for _ in range(100):
+            written.write(bytes(1 << 20))
+    b.file("zeros.dcm.gz", zeros.getvalue(), "skipped:gzip_not_dicom")
+    data = dicom_file(b.attributes())
+    packed = gzip.compress(data, mtime=0)
+    gzip_file(b, "pieces.dcm.gz", packed + 20_000 * gzip.compress(b"", mtime=0), IMPORTED, data)
+    gzip_file(b, "twice.dcm.gz.gz", gzip.compress(packed, mtime=0), "skipped:nested_too_deep")
+    inner = Builder("").file("deep.dcm.gz", packed).finish()
+    gzip_file(b, "inner.zip.gz", gzip.compress(inner, mtime=0), "skipped:nested_too_deep")
+    b.file("inner.zip", inner, "skipped:nested_archive")
+    b.expect("inner.zip/deep.dcm.gz", "skipped:nested_too_deep")
 
 
 # DICOM

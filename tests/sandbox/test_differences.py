@@ -1,5 +1,6 @@
 """What differs between an upload's conflicting objects and what is catalogued."""
 
+import gzip
 import io
 import zipfile
 from pathlib import Path
@@ -54,6 +55,13 @@ def test_the_right_member_of_a_zip_in_the_zip_is_compared(tmp_path, catalogued):
     archive = zip_of(tmp_path / "a.zip", ct_image(), ("n.zip", inner.getvalue()))
     (found,) = compared(archive, Pair(1, 2, str(catalogued)))
     assert [one.new for one in found.differences] == ["Inside"]
+
+
+def test_an_object_packed_with_gzip_is_compared(tmp_path, catalogued):
+    data = ct_image(SeriesDescription="Packed")
+    archive = zip_of(tmp_path / "a.zip", ("1.dcm.gz", gzip.compress(data)))
+    (found,) = compared(archive, Pair(0, 1, str(catalogued)))
+    assert [one.new for one in found.differences] == ["Packed"]
 
 
 def test_what_cannot_be_compared_says_so_and_leaves_the_others(tmp_path, catalogued):

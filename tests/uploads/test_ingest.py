@@ -1,7 +1,10 @@
 """An archive's way into the catalogue, in this process: outcomes, identity, end statuses."""
 
+import gzip
 import hashlib
+import io
 import struct
+import tarfile
 import zipfile
 
 import pytest
@@ -22,6 +25,7 @@ from app.models import (
 )
 from app.reasons import sentence
 from app.uploads import batches, claims, ingest, log, progress
+from app.uploads.restore import restore
 from tests.conftest import process
 from tests.making.objects import (
     Raw,
@@ -200,6 +204,84 @@ def test_zips_inside_count_against_the_limits(import_zip, tmp_path, settings):
     inner = zip_of(tmp_path / "inner.zip", image(1), image(2)).read_bytes()
     upload = import_zip(("a.zip", inner), image(3))
     assert rows(upload) == [("failed", "nested_refused"), ("imported", "")]
+
+
+def test_an_object_packed_with_gzip_is_opened_as_a_zip_inside_is(import_zip, processed_root):
+    members = ("S/1.dcm.gz", gzip.compress(image(1))), ("IM2", gzip.compress(image(2)))
+    upload = import_zip(*members, image(3))
+    found = upload.members.order_by("index", "inner").values_list("inner", "name", "outcome")
+    assert list(found) == [
+        (0, "S/1.dcm.gz", "skipped"),
+        (1, "S/1.dcm.gz/1.dcm", "imported"),
+        (0, "IM2", "skipped"),
+        (1, "IM2/IM2", "imported"),
+        (0, "IM0003.dcm", "imported"),
+    ]
+    assert upload.member_count == 5
+    packed = DICOMInstance.objects.get(sop_instance_uid=uid(2, 1, 1))
+    assert (processed_root / packed.path).read_bytes() == image(1)
+    (processed_root / packed.path).unlink()
+    assert restore(packed)
+    assert (processed_root / packed.path).read_bytes() == image(1)
+
+
+def test_objects_packed_with_gzip_alone_complete_an_upload(import_zip):
+    members = [(f"{number}.dcm.gz", gzip.compress(image(number))) for number in range(3)]
+    assert import_zip(*members).processing_status == Status.COMPLETED
+    again = import_zip(*members)
+    assert again.processing_status == Status.COMPLETED
+    assert again.outcomes["duplicate"] == again.outcomes["skipped"] == 3
+
+
+def test_a_damaged_gzip_file_fails_and_is_opened_again(import_zip):
+    packed = gzip.compress(image(1))
+    members = ("1.dcm.gz", packed[:-3]), ("2.dcm.gz", b"\x1f\x8b\x08" + bytes(99))
+    upload = import_zip(*members, image(3))
+    first = rows(upload)
+    assert first == [("skipped", "nested_archive"), ("failed", "gzip_damaged")] * 2 + [
+        ("imported", "")
+    ]
+    claims.queue([upload.pk])
+    process(upload)
+    assert rows(upload) == first
+
+
+def test_what_is_no_dicom_in_a_gzip_file_is_said_in_one_line(import_zip, tmp_path):
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w:gz") as written:
+        written.addfile(tarfile.TarInfo("IM0001"), io.BytesIO())
+    upload = import_zip(
+        ("volume.nii.gz", gzip.compress(b"\x5c\x01\0\0" + bytes(400))),
+        ("images.tar.gz", tar.getvalue()),
+        ("unknown.gz", b"\x1f\x8b\x08" + bytes(99)),
+        image(1),
+    )
+    assert rows(upload) == [
+        ("skipped", "gzip_not_dicom"),
+        ("skipped", "other_archive"),
+        ("skipped", "other_archive"),
+        ("imported", ""),
+    ]
+
+
+def test_a_gzip_file_in_a_zip_inside_stays_closed(import_zip, tmp_path, settings):
+    packed = gzip.compress(image(1))
+    inner = ("a.zip", zip_of(tmp_path / "a.zip", ("1.dcm.gz", packed)).read_bytes())
+    assert rows(import_zip(inner)) == [
+        ("skipped", "nested_archive"),
+        ("skipped", "nested_too_deep"),
+    ]
+    settings.ICON_MAX_NESTING = 2
+    assert rows(import_zip(inner))[-1] == ("imported", "")
+    settings.ICON_MAX_NESTING = 0
+    assert rows(import_zip(("1.dcm.gz", packed))) == [("skipped", "nested_too_deep")]
+
+
+def test_a_zip_of_nothing_but_closed_archives_says_so(import_zip):
+    upload = import_zip(("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(99)), ("README", b"hello"))
+    assert upload.processing_status == Status.FAILED
+    assert upload.failure_reason == "only_archives"
+    assert "unpack them" in upload.failure_detail
 
 
 # Identity
