@@ -21,24 +21,24 @@ def main(arguments):
         sys.exit(f"ICON needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
     os.chdir(ROOT)
     if arguments[:1] == ["test"]:
-        install("requirements-dev.txt", "requirements.txt")
+        install("requirements-dev.txt")
         run("-m", "pytest", *arguments[1:])
     install("requirements.txt")
     run("manage.py", "up", *arguments)
 
 
-def install(*files):
-    """Install the first of the files, unless it and those it names are installed already."""
-    texts = [sys.version, *((ROOT / name).read_text() for name in files)]
+def install(name):
+    """Install what the file names, with the hashes it names, unless that was done already."""
+    texts = (sys.version, (ROOT / name).read_text())
     state = hashlib.sha256("\0".join(texts).encode()).hexdigest()
-    stamp = VENV / (files[0] + ".installed")
+    stamp = VENV / (name + ".installed")
     if stamp.exists() and stamp.read_text() == state:
         return
     print("Installing what ICON needs into .venv (the first time takes a minute).", flush=True)
     make_venv()
     stamp.unlink(missing_ok=True)
-    pip = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r", files[0])
-    if subprocess.run([PYTHON, *pip]).returncode:
+    pip = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--require-hashes")
+    if subprocess.run([PYTHON, *pip, "-r", name]).returncode:
         sys.exit(
             "The packages could not be installed; pip says why above. The first start needs "
             "the network. Run the same command again to go on."

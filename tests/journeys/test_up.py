@@ -1,5 +1,6 @@
 """The two commands: `run.py`, and `manage.py up`, which it hands over to."""
 
+import hashlib
 import http.cookiejar
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -211,7 +213,7 @@ def checkout(tmp_path) -> Path:
     """run.py, in a project that needs no package and whose commands say what they were given."""
     shutil.copy(project.BASE_DIR / "run.py", tmp_path)
     (tmp_path / "requirements.txt").write_text("# nothing\n")
-    (tmp_path / "requirements-dev.txt").write_text("-r requirements.txt\n")
+    (tmp_path / "requirements-dev.txt").write_text("# nothing\n")
     for name in ("manage.py", "pytest.py"):
         (tmp_path / name).write_text("import sys; print(sys.prefix, *sys.argv[1:])\n")
     return tmp_path
@@ -238,14 +240,26 @@ def test_run_installs_once_and_hands_over(checkout):
     assert run(checkout, "test", "-x").stdout == f"{checkout}/.venv -x\n"
 
 
-def test_an_installation_that_failed_is_taken_up_again(checkout):
-    (checkout / "requirements.txt").write_text("./absent-1.0-py3-none-any.whl\n")
-    failed = run(checkout)
-    assert failed.returncode == 1
-    assert failed.stderr.endswith("Run the same command again to go on.\n")
-    assert "up" not in failed.stdout.split()
-    assert run(checkout).returncode == 1
+def small_wheel(folder: Path) -> Path:
+    """A package with nothing in it."""
+    wheel, facts = folder / "small-1.0-py3-none-any.whl", "small-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{facts}/METADATA", "Metadata-Version: 2.1\nName: small\nVersion: 1.0\n")
+        archive.writestr(f"{facts}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{facts}/RECORD", "")
+    return wheel
+
+
+def test_a_package_whose_hash_is_not_named_is_refused_and_then_taken_up_again(checkout):
+    wheel = small_wheel(checkout)
+    for line in (f"./{wheel.name}\n", f"./{wheel.name} --hash=sha256:{'0' * 64}\n"):
+        (checkout / "requirements.txt").write_text(line)
+        failed = run(checkout)
+        assert failed.returncode == 1
+        assert failed.stderr.endswith("Run the same command again to go on.\n")
+        assert "up" not in failed.stdout.split()
 
     shutil.rmtree(checkout / ".venv" / "lib")  # as an interrupted one may leave it
-    (checkout / "requirements.txt").write_text("# nothing\n")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (checkout / "requirements.txt").write_text(f"./{wheel.name} --hash=sha256:{digest}\n")
     assert run(checkout).stdout.endswith(f"{checkout}/.venv up\n")
