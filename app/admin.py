@@ -39,7 +39,8 @@ from .models import (
 )
 from .reasons import PROCESS_NOW, sentence
 from .uploads import removal
-from .uploads.forms import DICOMFileForm, too_large
+from .uploads.forms import DICOMFileForm
+from .uploads.receiving import from_script, too_large
 from .uploads.status import attention_words, outcome_words, state_of
 from .views import announce_start, progress_url
 from .wording import counted, human_size
@@ -131,7 +132,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         upload = context.get("original")
         if upload is None:
             context["title"] = "Upload ZIPs"
-            if context["errors"] and _from_script(request):
+            if context["errors"] and from_script(request):
                 return _errors(context["adminform"].form)
             context["limits"] = _limits()
         else:
@@ -157,7 +158,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             started = tasks.start([obj.pk])
         else:
             messages.success(request, f"“{obj}” was uploaded. Press {PROCESS_NOW} to process it.")
-        if _from_script(request):
+        if from_script(request):
             return JsonResponse({"id": obj.pk})
         if process:
             announce_start(request, started)
@@ -341,10 +342,6 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="")
     def links(self, upload: DICOMFile) -> str:
         return _row_buttons(upload, may_process=False)
-
-
-def _from_script(request: HttpRequest) -> bool:
-    return request.headers.get("Accept") == "application/json"
 
 
 def _errors(form: DICOMFileForm) -> JsonResponse:

@@ -1,11 +1,17 @@
-"""What every dynamic response carries, and whose time it tells."""
+"""What responses carry, whose time they tell, and what is too large to be read at all."""
 
 from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.http import HttpRequest
+from django.db import close_old_connections
+from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.utils import timezone
+
+from .uploads import receiving
 
 ZONE_COOKIE = "time_zone"  # which static/app/shared/times.js sets to the browser's
 
@@ -41,3 +47,27 @@ def _zone(name: str) -> ZoneInfo | None:
     # A cookie may hold anything: a path, a folder's name, a NUL.
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None
+
+
+class BeforeUpload:
+    """Tells who may upload that an upload is too large, before it is sent."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view: Any) -> HttpResponseBase | None:
+        length = request.META.get("CONTENT_LENGTH") or ""
+        if not length.isdecimal() or not receiving.takes_files_of(request):
+            return None
+        why = receiving.why_not_taken(int(length))
+        if not why:
+            # Asking who it is took a database connection, and the transfer may last for hours.
+            close_old_connections()
+            return None
+        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        if receiving.from_script(request):
+            return JsonResponse({"errors": [why]}, status=status)
+        return render(request, "uploads/not_taken.html", {"why": why}, status=status)

@@ -137,6 +137,7 @@ MIDDLEWARE = [
     "app.middleware.reader_s_time_zone",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "app.middleware.BeforeUpload",  # before the next, which reads the body
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -196,7 +197,8 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 # Found where they lie, so that a checkout works without collectstatic.
 WHITENOISE_USE_FINDERS = True
 
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["app.uploads.receiving.ReceivingHandler"]
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # of any form, and of what an upload holds besides files
 # On the file system of MEDIA_ROOT: an upload is then moved into place, not copied.
 FILE_UPLOAD_TEMP_DIR = MEDIA_ROOT / "tmp"
 FILE_UPLOAD_TEMP_DIR.mkdir(mode=0o750, exist_ok=True)

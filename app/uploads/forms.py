@@ -1,6 +1,5 @@
 """The form that takes an upload."""
 
-import shutil
 from typing import IO, Any, cast
 
 from django import forms
@@ -10,12 +9,11 @@ from django.core.files.uploadedfile import UploadedFile
 from app.archives import directory
 from app.errors import ArchiveRefused
 from app.models import DICOMFile
-from app.reasons import sentence
 from app.wording import human_size
 
+from .receiving import too_large
 
-def too_large() -> str:
-    return sentence("upload_too_large", limit=human_size(settings.ICON_MAX_UPLOAD))
+LONGEST_NAME = 255  # Django cuts a longer one, and keeps its ending
 
 
 class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -30,6 +28,8 @@ class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "file" in self.fields:  # not in the admin's view of an existing upload
+            # The column's limit is for the random name that it is kept under.
+            cast(forms.FileField, self.fields["file"]).max_length = LONGEST_NAME
             self.fields["file"].widget = forms.FileInput(attrs={"accept": ".zip,application/zip"})
             self.fields["file"].help_text = (
                 f"A ZIP of DICOM files, up to {human_size(settings.ICON_MAX_UPLOAD)}, without a "
@@ -46,17 +46,11 @@ class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
         except ArchiveRefused as refused:
             raise forms.ValidationError(refused.sentence) from refused
         file.seek(0)
-        # Unpacked it is hardly ever smaller, and the upload itself is kept beside the result.
-        free = shutil.disk_usage(settings.ICON_PROCESSED_ROOT).free
-        if size > free:
-            raise forms.ValidationError(
-                sentence("no_room_for_zip", free=human_size(free), size=human_size(size))
-            )
         return file
 
     def save(self, commit: bool = True) -> DICOMFile:
         file = self.cleaned_data["file"]
-        self.instance.original_name = str(file.name)[:255]
+        self.instance.original_name = str(file.name)[:LONGEST_NAME]
         self.instance.size = file.size
         upload: DICOMFile = super().save(commit)
         return upload

@@ -85,6 +85,19 @@ def test_what_is_no_zip_is_refused_before_it_is_sent(adding, zips, tmp_path, con
     adding.wait_for_url("**/admin/app/dicomfile/")
 
 
+def test_the_server_s_own_limit_is_told_by_the_server(
+    start_live, page, staff_user, large_zip, console_errors
+):
+    live = start_live(ICON_MAX_UPLOAD="10MB")
+    sign_in(page, live.url)
+    page.goto(f"{live.url}/admin/app/dicomfile/add/")
+    # As where the limit was lowered after this page was loaded.
+    page.evaluate("document.getElementById('adding').dataset.maxUpload = '300000000'")
+    upload(page, large_zip)
+    expect(row(page, "large.zip")).to_contain_text("A ZIP may have up to 10 MB.")
+    console_errors.clear()  # the browser told of it, too
+
+
 def test_a_lost_connection_leaves_nothing_and_is_tried_again(
     adding, zips, media_root, console_errors
 ):

@@ -62,6 +62,21 @@ def test_an_upload_keeps_its_name_size_and_owner(staff_client, staff_user, zip_b
         assert kept.namelist() == ["IM0001.dcm"]
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("a" * 97 + ".zip", "a" * 97 + ".zip"),
+        ("ü" * 251 + ".zip", "ü" * 251 + ".zip"),
+        ("a" * 400 + ".zip", "a" * 251 + ".zip"),
+        ("Prof. " + "a" * 249, "Prof. " + "a" * 249),  # all of it but the first word an ending
+    ],
+    ids=["101", "255", "404", "255, mostly ending"],
+)
+def test_a_long_name_is_kept_and_cut_before_its_ending(staff_client, zip_bytes, given, kept):
+    send(staff_client, zip_bytes, given)
+    assert DICOMFile.objects.get().original_name == kept
+
+
 def test_what_is_no_zip_by_content_is_refused(staff_client):
     response = send(staff_client, b"%PDF-1.4 hello" * 50, "really.zip")
     assert "This is not a ZIP archive." in response.content.decode()

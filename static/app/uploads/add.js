@@ -117,6 +117,8 @@ function take(item, request) {
     say(item, "sent", "Uploaded");
   } else if (answer?.errors) {
     say(item, "refused", answer.errors.join(" "));
+  } else if (request.status === 413) {
+    say(item, "refused", facts.tooLarge); // a proxy's own words are none of ours
   } else {
     const out = request.status === 403 || request.responseURL.includes("/login/");
     say(item, "lost", out ? facts.signedOut : facts.serverRefused);
