@@ -13,5 +13,4 @@ RUN useradd --uid 1000 --no-create-home icon && install -d -o icon -g icon /data
 USER icon
 VOLUME /data
 
-CMD ["gunicorn", "--worker-class", "gthread", "--workers", "2", "--threads", "8", \
-     "--timeout", "120", "--no-control-socket", "--bind", "0.0.0.0:8000", "icon.wsgi"]
+CMD ["gunicorn", "--bind", "0.0.0.0:8000", "icon.wsgi"]

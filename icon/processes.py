@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -54,7 +55,7 @@ class Child:
         return Path(settings.ICON_VAR, "log", f"{self.name.split()[0]}.log")
 
     def start(self) -> None:
-        make_room(self.log)
+        self.log.parent.mkdir(mode=0o750, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -75,6 +76,7 @@ class Child:
     def tend(self, tell: Callable[[str], object]) -> None:
         """Notice that it ended; start it again, after a pause that grows with each failure."""
         now = time.monotonic()
+        keep_short(self.log)
         if self.running:
             return
         if self.due is None:
@@ -109,11 +111,18 @@ def stop(children: Sequence[Child], seconds: float) -> None:
         child.send(signal.SIGKILL)
 
 
-def make_room(log: Path) -> None:
-    """Set a log aside that has grown long, over the one set aside before it."""
-    log.parent.mkdir(mode=0o750, exist_ok=True)
-    if log.exists() and log.stat().st_size > LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+def keep_short(log: Path) -> None:
+    """Set the lines of a log that has grown long aside, over those set aside before.
+
+    The file stays: those who write hold it open, and append to it wherever it ends. What they
+    write between the two last lines here is lost.
+    """
+    if not log.exists() or log.stat().st_size <= LOG_BYTES:
+        return
+    with log.open("r+b") as lines:
+        with contextlib.suppress(OSError), log.with_suffix(".log.1").open("wb") as aside:
+            shutil.copyfileobj(lines, aside)  # as far as the disk has room for it
+        lines.truncate(0)
 
 
 def collect_seldom() -> None:

@@ -13,6 +13,8 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from icon.logs import FORMAT
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -252,7 +254,7 @@ LOGGING: dict[str, Any] = {
     "formatters": {
         "line": {
             "()": "icon.logs.OneLine",
-            "format": "{asctime} {levelname} {name}: {message}",
+            "format": FORMAT,
             "style": "{",
         }
     },

@@ -377,10 +377,9 @@ class Live:
 def start_live(start, environment) -> Callable[..., Live]:
     """Start gunicorn: `start_live(ICON_CDN="1")`. Its `url` stays when it is started again."""
 
-    def begin(**variables: str) -> Live:
+    def begin(workers: int = 1, **variables: str) -> Live:
         at = f"127.0.0.1:{free_port()}"
-        options = ["--worker-class", "gthread", "--threads", "4", "--no-control-socket"]
-        options += ["--graceful-timeout", "1", "--bind", at]
+        options = ["--workers", str(workers), "--graceful-timeout", "1", "--bind", at]
         command = [sys.executable, "-m", "gunicorn", *options, "icon.wsgi"]
         live = Live(f"http://{at}", start("web", command, {**environment, **variables}))
         live.wait()

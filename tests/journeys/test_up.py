@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings as project
 
+from icon.processes import LOG_BYTES, Child, keep_short, stop
 from tests.conftest import Service, free_port, outside, wait_until
 
 
@@ -143,6 +144,34 @@ def test_what_it_keeps_is_private(up):
     path = Path(secrets[0].read_text().removeprefix("redis+socket://"))
     assert path.stat().st_mode & 0o077 == 0
     assert path.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_log_that_grows_long_is_set_aside_while_it_is_written(settings, tmp_path):
+    settings.ICON_VAR = tmp_path
+    speak = "import time\nwhile True: print('a line', flush=True); time.sleep(0.001)"
+    child = Child("speaker", [sys.executable, "-c", speak])
+    child.start()
+    try:
+        wait_until(child.log.read_text, "a line")
+        with child.log.open("a") as log:
+            log.write("many lines\n" * (LOG_BYTES // 10))
+        child.tend(print)
+        aside = child.log.with_suffix(".log.1").read_text()
+        assert len(aside) > LOG_BYTES
+        assert set(aside.splitlines()) == {"a line", "many lines"}
+        wait_until(child.log.read_text, "another line")
+        assert set(child.log.read_text().splitlines()[:-1]) <= {"a line"}
+    finally:
+        stop([child], 0)
+        child.process.wait()
+
+
+def test_a_log_is_kept_short_also_where_it_cannot_be_set_aside(tmp_path):
+    log = tmp_path / "web.log"
+    log.write_bytes(bytes(LOG_BYTES + 1))
+    (tmp_path / "web.log.1").mkdir()
+    keep_short(log)
+    assert log.stat().st_size == 0
 
 
 def test_killing_it_leaves_no_orphans_and_it_starts_again(up):

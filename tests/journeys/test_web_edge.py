@@ -2,10 +2,16 @@
 
 import io
 import re
+import runpy
 import socket
+import struct
+import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from django.conf import settings as project
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -15,6 +21,7 @@ from django.urls import reverse
 
 from app.reasons import sentence
 from app.wording import human_size
+from icon.server import IDLE_SECONDS, give_up_the_idle
 
 ADD = reverse("admin:app_dicomfile_add")
 TOKEN = "a" * 32  # of nobody: the CSRF check asks only that form and cookie agree
@@ -163,3 +170,88 @@ def test_a_transfer_holds_no_database_connection(media_root, processed_root):
     send(client, **{"CONTENT_TYPE": MULTIPART, "CONTENT_LENGTH": str(len(body))},
          **{"wsgi.input": Watched(body)})  # fmt: skip
     assert set(held) == {None}
+
+
+# Connections
+
+MANY = 34
+PAGE_SECONDS = 5  # they take 0.01 s on an idle machine; with no thread left they never come
+
+
+@pytest.fixture
+def session(staff_client) -> str:
+    return f"; sessionid={staff_client.cookies['sessionid'].value}"
+
+
+def slow(kind: str, session: str) -> bytes:
+    """The beginning of a request that never ends."""
+    form = "application/x-www-form-urlencoded"
+    return {
+        "headers": b"GET /admin/login/ HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+        "bodies": head("/admin/login/", form, "900000") + b"username=",
+        "uploads": head(ADD, more=session) + BEFORE + bytes(100_000),
+    }[kind]
+
+
+def test_many_slow_connections_leave_pages_answering(start_live, session):
+    live = start_live(workers=2)
+    for kind in ("headers", "bodies", "uploads"):
+        with ExitStack() as stack:
+            for _ in range(MANY):
+                stack.enter_context(connect(live)).sendall(slow(kind, session))
+            for _ in range(5):
+                page = urllib.request.urlopen(f"{live.url}/admin/login/", timeout=PAGE_SECONDS)
+                with page:
+                    assert page.status == 200
+
+
+def test_a_client_that_says_nothing_does_not_hold_its_connection_for_ever():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        give_up_the_idle(SimpleNamespace(LISTENERS=[SimpleNamespace(sock=listener)]))
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                time = accepted.getsockopt(socket.SOL_SOCKET, option, 16)
+                assert struct.unpack("ll", time) == (IDLE_SECONDS, 0)
+
+
+def test_postgresql_in_compose_has_a_connection_for_every_thread():
+    served = runpy.run_path(str(project.BASE_DIR / "gunicorn.conf.py"))
+    compose = (project.BASE_DIR / "docker-compose.yml").read_text()
+    most = int(re.search(r"max_connections=(\d+)", compose)[1])
+    assert served["workers"] * served["threads"] < most
+
+
+# Words in the logs
+
+JANE = "ZZJANE"
+REQUESTS = {
+    "a malformed header": f"GET / HTTP/1.1\r\nHost: localhost\r\nX-Name {JANE}: 1\r\n\r\n",
+    "a malformed line": f"{JANE} {JANE * 300} {JANE}\r\n\r\n",
+    "a line too long": f"GET /{JANE * 2_000} HTTP/1.1\r\n\r\n",
+    "another host": f"GET / HTTP/1.1\r\nHost: {JANE}\r\n\r\n",
+    "an unknown address": f"GET /{JANE * 500} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "another method": f"{JANE} /favicon.ico HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "another origin": (
+        "POST /admin/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
+        f"Origin: https://{JANE}\r\n\r\n"
+    ),
+    "no form": (
+        f"POST /admin/login/ HTTP/1.1\r\nHost: localhost\r\nCookie: csrftoken={TOKEN}\r\n"
+        f"Content-Type: multipart/form-data; boundary={JANE * 50}\r\nContent-Length: 3\r\n\r\nabc"
+    ),
+}
+
+
+def test_the_logs_say_what_happened_in_words_that_no_request_brought(live):
+    for request in REQUESTS.values():
+        with connect(live) as stranger:
+            stranger.sendall(request.encode())
+            assert re.match(rb"HTTP/1.1 4", stranger.recv(65_536))
+    lines = [
+        line for line in live.service.output.splitlines() if "WARNING" in line or "ERROR" in line
+    ]
+    assert len(lines) == len(REQUESTS)
+    assert JANE not in live.service.output
+    assert max(map(len, lines)) <= 200
+    told = ("InvalidHeaderName", "Origin checking failed", "400 at /admin/login/", "DisallowedHost")
+    assert [words for words in told if words not in live.service.output] == []

@@ -185,9 +185,7 @@ def keep_private(path: Path, text: str) -> None:
 
 
 def web(listener: socket.socket) -> Child:
-    options = "--worker-class gthread --workers 2 --threads 8 --timeout 120 --graceful-timeout 5"
-    command = [sys.executable, "-m", "gunicorn", *options.split(), "--no-control-socket"]
-    command += ["--bind", f"fd://{listener.fileno()}", "icon.wsgi"]
+    command = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{listener.fileno()}", "icon.wsgi"]
     return Child("web server", command, keep=(listener.fileno(),))
 
 

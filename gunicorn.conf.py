@@ -1,0 +1,14 @@
+"""How gunicorn serves ICON. `gunicorn icon.wsgi`, started in this folder, reads it unasked."""
+
+from icon.server import ServerLogger, give_up_the_idle
+
+worker_class = "gthread"
+workers = 2
+# A slow client holds a thread for as long as it likes, and each costs 0.1 MB. On PostgreSQL every
+# thread may hold a connection: workers * threads must be fewer than its max_connections.
+threads = 64
+timeout = 120  # seconds without a sign of life, after which a worker is replaced
+graceful_timeout = 5  # seconds that a stopping worker gives to requests under way
+control_socket_disable = True
+logger_class = ServerLogger
+when_ready = give_up_the_idle
