@@ -9,7 +9,7 @@ RUN pip install --no-cache-dir --require-hashes -r requirements.txt
 
 COPY . .
 RUN python -m compileall -q app icon
-RUN useradd --uid 1000 --no-create-home icon && install -d -o icon -g icon /data
+RUN useradd --uid 1000 --no-create-home icon && install -d -m 750 -o icon -g icon /data
 USER icon
 VOLUME /data
 

@@ -16,6 +16,33 @@ from .uploads import receiving
 ZONE_COOKIE = "time_zone"  # which static/app/shared/times.js sets to the browser's
 
 
+POLICIES = {
+    # Of what a browser could give a page, ICON's pages ask for nothing.
+    "Permissions-Policy": ", ".join(
+        f"{feature}=()"
+        for feature in (
+            *("accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "hid"),
+            *("magnetometer", "microphone", "midi", "payment", "serial", "usb"),
+        )
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def policies(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Tell browsers what pages may use, and to keep answers from the pages of other sites."""
+
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        for name, value in POLICIES.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    return respond
+
+
 def no_store(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:

@@ -17,6 +17,7 @@ from icon.logs import FORMAT
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+SHORTEST_KEY = 32  # characters
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -68,6 +69,11 @@ def env_folder(name: str, default: Path) -> Path:
 def secret_key(kept_in: Path) -> str:
     """The key of ICON_SECRET_KEY, or one that is made once and kept in a file."""
     if key := os.getenv("ICON_SECRET_KEY"):
+        if len(key) < SHORTEST_KEY:
+            raise ImproperlyConfigured(
+                f"ICON_SECRET_KEY has {len(key)} characters; use at least {SHORTEST_KEY}, made at "
+                "random, or leave it out."
+            )
         return key
     if not kept_in.exists():
         # Linked into place whole: another process may be starting at the same moment.
@@ -104,8 +110,9 @@ def broker_url(kept_in: Path) -> str:
     return "redis://127.0.0.1:6379/0"
 
 
-# Where things are kept
+# Where things are kept: from others, too, whatever makes them
 
+os.umask(0o027)
 ICON_VAR = env_folder("ICON_VAR", BASE_DIR / "var")
 ICON_PROCESSED_ROOT = env_folder("ICON_PROCESSED_ROOT", ICON_VAR / "processed_dicom_files")
 MEDIA_ROOT = env_folder("ICON_MEDIA_ROOT", ICON_VAR / "media")
@@ -132,9 +139,12 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # The first four add to every answer: also to static files, and to Django's own words.
+    "app.middleware.policies",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
     "app.middleware.no_store",
     "app.middleware.reader_s_time_zone",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -143,7 +153,6 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
 ROOT_URLCONF = "icon.urls"
@@ -303,7 +312,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "app.tasks.sweep", "schedule": 60.0},  # seconds
     "remove_stale_uploads": {
         "task": "app.tasks.remove_stale_uploads",
-        "schedule": crontab(hour=4, minute=10),
+        "schedule": crontab(minute=10),
     },
     "verify_catalogue": {
         "task": "app.tasks.verify_catalogue",

@@ -1,5 +1,6 @@
 """What must be true of the machine before ICON files anything on it."""
 
+import stat
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 
 @register()
@@ -47,6 +48,41 @@ def processed_root_is_usable(**kwargs: Any) -> Sequence[CheckMessage]:
             id="icon.E003",
         )
     ]
+
+
+@register()
+def folders_are_private(**kwargs: Any) -> Sequence[CheckMessage]:
+    """What ICON makes is kept from others; a folder that was there before is as it was made."""
+    names = ("ICON_VAR", "MEDIA_ROOT", "ICON_PROCESSED_ROOT")
+    folders = {Path(getattr(settings, name)) for name in names}
+    return [
+        Warning(
+            f"Every user of this machine can enter {folder}",
+            hint=f"It may hold patients' data. Shut others out: chmod o-rwx {folder}",
+            id="icon.W001",
+        )
+        for folder in sorted(folders)
+        if is_open_to_others(folder)
+    ]
+
+
+@register(deploy=True)
+def hosts_are_named(**kwargs: Any) -> Sequence[CheckMessage]:
+    if "*" not in settings.ALLOWED_HOSTS:
+        return []
+    return [
+        Warning(
+            "ICON answers to any name.",
+            hint="Set ICON_ALLOWED_HOSTS to the names that people type, not to *.",
+            id="icon.W002",
+        )
+    ]
+
+
+def is_open_to_others(folder: Path) -> bool:
+    """Whether any user may enter a folder, and each of those that it lies in."""
+    paths = (folder, *folder.parents)
+    return folder.is_dir() and all(path.stat().st_mode & stat.S_IXOTH for path in paths)
 
 
 def tells_case_apart(folder: Path) -> bool:

@@ -5,7 +5,9 @@ files are taken: on the page that uploads, of who may upload, up to the limit. E
 body is small enough for a form and stays in memory, or is not read at all.
 """
 
+import fcntl
 import shutil
+from contextlib import suppress
 from typing import IO, Any, cast
 
 from django.conf import settings
@@ -48,6 +50,9 @@ class ReceivingHandler(TemporaryFileUploadHandler):
         super().new_file(field_name, "upload.zip", content_type, *args, **kwargs)
         # Not before: an ending of 255 characters would make a name that no disk takes.
         self.file.name = file_name
+        # Says that somebody is at it, to `removal.remove_stale_uploads` on whatever host.
+        with suppress(OSError):  # a file system without locks, where nothing is then removed
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def takes_files_of(request: HttpRequest) -> bool:

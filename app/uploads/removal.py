@@ -1,7 +1,8 @@
 """Uploads and their kept archives: deleting them. What was catalogued from them stays."""
 
+import fcntl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from app.models import DICOMFile, FileToDelete, Status
 from app.storage.staging import Busy
 
 UNLISTED = "unlisted"  # the folder of kept archives whose uploads were deleted
-STALE_UPLOAD = 86_400  # seconds; no browser sends one file for longer
+STALE_UPLOAD = 600  # seconds; a transfer locks its file as soon as it is there
 
 
 def delete_upload(upload: DICOMFile, with_archive: bool) -> bool:
@@ -81,8 +82,20 @@ def _why_archive_is_needed(upload: DICOMFile) -> str:
 def remove_stale_uploads() -> int:
     """Delete what broken transfers left in the upload folder; how many files."""
     limit = time.time() - STALE_UPLOAD
-    folder = Path(settings.FILE_UPLOAD_TEMP_DIR)
-    stale = [file for file in folder.iterdir() if file.is_file() and file.stat().st_mtime < limit]
-    for file in stale:
-        file.unlink(missing_ok=True)
-    return len(stale)
+    return sum(map(_remove_unless_held, _last_written_before(limit)))
+
+
+def _last_written_before(limit: float) -> Iterator[Path]:
+    for file in Path(settings.FILE_UPLOAD_TEMP_DIR).iterdir():
+        with suppress(FileNotFoundError):  # a transfer has just ended
+            if file.is_file() and file.stat().st_mtime < limit:
+                yield file
+
+
+def _remove_unless_held(file: Path) -> bool:
+    """Whether it was deleted: a transfer holds the lock of its file, however slow it is."""
+    with suppress(OSError), file.open("r+b") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.unlink()
+        return True
+    return False

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -94,6 +95,15 @@ def test_the_secret_key_is_made_once_and_is_private(monkeypatch, tmp_path):
     assert read.secret_key(path) == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [p.name for p in tmp_path.iterdir()] == ["secret.key"]
+
+
+def test_a_short_secret_key_stops_icon(monkeypatch, tmp_path):
+    for key in ("x", "x" * 31):
+        monkeypatch.setenv("ICON_SECRET_KEY", key)
+        with pytest.raises(ImproperlyConfigured, match=f"ICON_SECRET_KEY has {len(key)} char"):
+            read.secret_key(tmp_path / "secret.key")
+    monkeypatch.setenv("ICON_SECRET_KEY", "x" * 32)
+    assert read.secret_key(tmp_path / "secret.key") == "x" * 32
 
 
 def test_the_broker_left_by_up_is_used_while_its_socket_is_there(monkeypatch, tmp_path):
@@ -188,6 +198,28 @@ def test_pages_are_kept_out_of_caches_and_static_files_are_not(client):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "host", "status"),
+    [
+        ("/", "localhost", 302),
+        ("/admin/login/", "localhost", 200),
+        ("/unknown/", "localhost", 404),
+        ("/static/app/icon.css", "localhost", 200),
+        ("/admin/login/", "elsewhere.example", 400),  # in Django's own words
+    ],
+)
+def test_every_answer_says_what_browsers_may_do_with_it(client, path, host, status):
+    answer = client.get(path, headers={"Host": host})
+    assert answer.status_code == status
+    assert "camera=()" in answer.headers["Permissions-Policy"]
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    answer.close()
+
+
+@pytest.mark.django_db
 def test_the_content_security_policy_allows_nothing_inline(client):
     policy = client.get("/admin/login/").headers["Content-Security-Policy"]
     assert "unsafe" not in policy
@@ -233,6 +265,29 @@ def test_a_processed_root_that_cannot_be_written_is_an_error(settings, tmp_path)
     (tmp_path / "file").touch()
     settings.ICON_PROCESSED_ROOT = tmp_path / "file" / "processed"
     assert "icon.E002" in [error.id for error in run_checks()]
+
+
+@pytest.mark.parametrize("name", ["ICON_VAR", "MEDIA_ROOT", "ICON_PROCESSED_ROOT"])
+def test_a_folder_that_every_user_can_enter_is_warned_of(settings, name):
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        folder = Path(made, "inner")
+        folder.mkdir()
+        setattr(settings, name, folder)
+        for outer, inner, warned in ((0o755, 0o751, 1), (0o750, 0o755, 0), (0o755, 0o750, 0)):
+            Path(made).chmod(outer)
+            folder.chmod(inner)
+            found = [error for error in run_checks() if error.id == "icon.W001"]
+            assert len(found) == warned
+            assert all(str(folder) in error.msg for error in found)
+
+
+def test_any_name_for_a_host_is_warned_of_before_deployment(settings):
+    def found():
+        return [error.id for error in run_checks(include_deployment_checks=True)]
+
+    assert "icon.W002" not in found()
+    settings.ALLOWED_HOSTS = ["icon.example", "*"]
+    assert "icon.W002" in found()
 
 
 def test_the_check_leaves_nothing_in_the_processed_root(processed_root):

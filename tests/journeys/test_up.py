@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings as project
 
+from app.management.commands.up import is_loopback
 from icon.processes import LOG_BYTES, Child, keep_short, stop
 from tests.conftest import Service, free_port, outside, wait_until
 
@@ -137,13 +138,17 @@ def test_sigterm_ends_it_as_ctrl_c_does(up):
     assert service.processes() == {}
 
 
-def test_what_it_keeps_is_private(up):
+def test_what_it_keeps_is_private(up, tmp_path):
+    Path(tmp_path, "var").mkdir(mode=0o755)
     service = up()
     secrets = [Path(service.var, name) for name in ("broker.url", "secret.key")]
     assert [path.stat().st_mode & 0o077 for path in secrets] == [0, 0]
     path = Path(secrets[0].read_text().removeprefix("redis+socket://"))
     assert path.stat().st_mode & 0o077 == 0
     assert path.parent.stat().st_mode & 0o077 == 0
+    below = list(Path(service.var).rglob("*"))
+    assert {"icon.sqlite3", "web.log", "up.lock"} <= {path.name for path in below}
+    assert [path for path in below if path.lstat().st_mode & 0o007] == []
 
 
 def test_a_log_that_grows_long_is_set_aside_while_it_is_written(settings, tmp_path):
@@ -218,6 +223,21 @@ def test_a_port_in_use_is_refused_with_a_sentence(up):
         assert service.process.wait(30) == 1
     assert service.output.startswith(f"ICON cannot listen on 127.0.0.1 port {port}: ")
     assert len(service.output.splitlines()) == 1
+
+
+def test_behind_a_proxy_a_port_that_others_reach_is_warned_of(up):
+    nobody_s = "192.0.2.1"  # RFC 5737, so it cannot listen there
+    service = up("--bind", nobody_s, ready=False, ICON_HTTPS="1")
+    assert service.process.wait(30) == 1
+    assert "nobody but the proxy may reach this port" in service.output.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_loopback_is_told_from_other_addresses(host, alone):
+    assert is_loopback(host) == alone
 
 
 def test_a_database_that_is_away_is_named_in_a_sentence(up):

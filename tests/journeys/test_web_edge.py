@@ -1,10 +1,12 @@
 """What the web server takes from strangers: bytes, connections, words in its logs."""
 
 import io
+import os
 import re
 import runpy
 import socket
 import struct
+import time
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,8 +22,10 @@ from django.test import Client
 from django.urls import reverse
 
 from app.reasons import sentence
+from app.uploads.removal import STALE_UPLOAD, remove_stale_uploads
 from app.wording import human_size
 from icon.server import IDLE_SECONDS, give_up_the_idle
+from tests.conftest import wait_until
 
 ADD = reverse("admin:app_dicomfile_add")
 TOKEN = "a" * 32  # of nobody: the CSRF check asks only that form and cookie agree
@@ -89,6 +93,21 @@ def test_a_body_of_any_kind_and_length_is_refused_unread(live, media_root, lengt
                 stranger.sendall(head(path, kind, length) + size + BEFORE + bytes(100_000))
                 assert is_refused(stranger.recv(65_536))
                 assert files_below(media_root) == []
+
+
+@pytest.fixture
+def session(staff_client) -> str:
+    return f"; sessionid={staff_client.cookies['sessionid'].value}"
+
+
+def slow(kind: str, session: str) -> bytes:
+    """The beginning of a request that never ends."""
+    form = "application/x-www-form-urlencoded"
+    return {
+        "headers": b"GET /admin/login/ HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+        "bodies": head("/admin/login/", form, "900000") + b"username=",
+        "uploads": head(ADD, more=session) + BEFORE + bytes(100_000),
+    }[kind]
 
 
 @pytest.fixture
@@ -172,25 +191,36 @@ def test_a_transfer_holds_no_database_connection(media_root, processed_root):
     assert set(held) == {None}
 
 
+def age(path: Path) -> None:
+    old = time.time() - 2 * STALE_UPLOAD
+    os.utime(path, (old, old))
+
+
+def test_what_a_killed_server_left_is_removed_and_no_running_upload(live, session, media_root):
+    with connect(live) as uploading:
+        uploading.sendall(slow("uploads", session))
+        wait_until(lambda: files_below(media_root), "the upload's file")
+        [file] = files_below(media_root)
+        age(file)
+        assert remove_stale_uploads() == 0
+        live.service.kill()
+        assert files_below(media_root) == [file]
+        wait_until(remove_stale_uploads, "its file to be let go of")
+        assert files_below(media_root) == []
+
+
+def test_a_file_that_has_only_just_come_is_left_alone(media_root):
+    new = media_root / "tmp" / "new.upload.zip"
+    new.touch()
+    assert remove_stale_uploads() == 0
+    age(new)
+    assert remove_stale_uploads() == 1
+
+
 # Connections
 
 MANY = 34
 PAGE_SECONDS = 5  # they take 0.01 s on an idle machine; with no thread left they never come
-
-
-@pytest.fixture
-def session(staff_client) -> str:
-    return f"; sessionid={staff_client.cookies['sessionid'].value}"
-
-
-def slow(kind: str, session: str) -> bytes:
-    """The beginning of a request that never ends."""
-    form = "application/x-www-form-urlencoded"
-    return {
-        "headers": b"GET /admin/login/ HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
-        "bodies": head("/admin/login/", form, "900000") + b"username=",
-        "uploads": head(ADD, more=session) + BEFORE + bytes(100_000),
-    }[kind]
 
 
 def test_many_slow_connections_leave_pages_answering(start_live, session):
@@ -210,8 +240,8 @@ def test_a_client_that_says_nothing_does_not_hold_its_connection_for_ever():
         give_up_the_idle(SimpleNamespace(LISTENERS=[SimpleNamespace(sock=listener)]))
         with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
             for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                time = accepted.getsockopt(socket.SOL_SOCKET, option, 16)
-                assert struct.unpack("ll", time) == (IDLE_SECONDS, 0)
+                longest = accepted.getsockopt(socket.SOL_SOCKET, option, 16)
+                assert struct.unpack("ll", longest) == (IDLE_SECONDS, 0)
 
 
 def test_postgresql_in_compose_has_a_connection_for_every_thread():

@@ -65,6 +65,15 @@ def test_an_image_is_filed_and_catalogued(import_zip, processed_root):
     assert upload.outcomes["imported"] == upload.member_count == 1
 
 
+def test_other_users_of_the_machine_cannot_read_what_is_filed(
+    import_zip, processed_root, media_root
+):
+    import_zip(ct_image())
+    made = [*processed_root.rglob("*"), *media_root.rglob("*")]
+    assert len(made) > 5
+    assert [path for path in made if path.lstat().st_mode & 0o007] == []
+
+
 def test_values_reach_the_rows(import_zip):
     import_zip(ct_image())
     patient, study, series = (

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import http.client
+import ipaddress
 import os
 import secrets
 import signal
@@ -30,6 +31,10 @@ SCHEME = "redis+socket://"
 ONLY_ONE_SECONDS = 3  # the broker of an ICON that was killed needs a moment to end
 BROKER_SECONDS = 30  # to read what it kept
 STOP_SECONDS = 20  # the worker stops at the end of a batch
+PROXY_ONLY = (
+    "with ICON_HTTPS=1 nobody but the proxy may reach this port. Leave out --bind, or shut others "
+    "out with a firewall."
+)
 NOWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -45,6 +50,8 @@ class Command(BaseCommand):
             signal.signal(sent, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
             lock = stack.enter_context(only_one(settings.ICON_VAR))
+            if settings.ICON_HTTPS and not is_loopback(options["bind"]):
+                self.say(f"Beware: {PROXY_ONLY}")
             listener = stack.enter_context(listen(options["bind"], options["port"]))
             self.prepare_database()
             children: list[Child] = []
@@ -105,6 +112,13 @@ def only_one(var: Path) -> Iterator[IO[str]]:
                     sys.exit(f"ICON is already running on the data in {var}")
                 time.sleep(0.1)
         yield lock
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 def listen(host: str, port: int) -> socket.socket:
