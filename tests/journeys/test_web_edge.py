@@ -175,6 +175,7 @@ def test_what_is_too_large_is_said_before_it_is_sent(settings, media_root, proce
     assert (script.status_code, script.json()) == (413, {"errors": [limit]})
 
 
+@pytest.mark.database
 @pytest.mark.django_db(transaction=True)
 def test_a_transfer_holds_no_database_connection(media_root, processed_root):
     held = []
