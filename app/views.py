@@ -33,9 +33,13 @@ from .wording import counted
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
 LEDGER_ROWS = 100  # on one page
 VERSIONS = 20  # that are compared on one page
-# Where a spreadsheet would begin a formula: at the start of a text, and, in countries that write
-# CSV with semicolons, after one. Some take the full-width signs of Japanese for the same.
-FORMULA_STARTS = re.compile(r"(^|[;\t\r\n])(?=[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
+# Where a spreadsheet would begin a formula: at the start of a text and, in countries that write CSV
+# with semicolons, after one, after a tab, or where a line breaks. Blanks and quotes before it are
+# stripped; the full-width and small signs of East Asian text may be taken for the plain ones.
+PARTS_CELLS = r"[;\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]"
+STRIPPED = r"[\0-\x08\x0e-\x1b\x1f \"\x7f\xa0\u1680\u2000-\u200f\u202f\u205f-\u2064\u3000\ufeff]*"
+FORMULA_SIGN = r"[=+\-@\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20]"
+FORMULA_STARTS = re.compile(rf"^(?=[\t\r\n])|(?:^|(?<={PARTS_CELLS}))(?={STRIPPED}{FORMULA_SIGN})")
 
 OUTCOME_HINTS = {
     Outcome.IMPORTED: "stored and catalogued",
@@ -273,7 +277,7 @@ def _csv_lines(upload: DICOMFile) -> Iterator[str]:
 
 def _harmless(value: str | int) -> str | int:
     """A text that no spreadsheet takes for a formula."""
-    return FORMULA_STARTS.sub(r"\1'", value) if isinstance(value, str) else value
+    return FORMULA_STARTS.sub("'", value) if isinstance(value, str) else value
 
 
 def _warnings(upload: DICOMFile) -> list[dict[str, str]]:
