@@ -136,7 +136,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                 return _errors(context["adminform"].form)
             context["limits"] = _limits()
         else:
-            context["title"] = "Upload"
+            context |= {"title": "Upload", "subtitle": upload.name}
             context["state"] = state_of(upload)
             context["may_process"] = self.has_process_permission(request)
             context["show_delete"] = upload.processing_status != Status.IN_PROGRESS
@@ -157,7 +157,9 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if process:
             started = tasks.start([obj.pk])
         else:
-            messages.success(request, f"“{obj}” was uploaded. Press {PROCESS_NOW} to process it.")
+            messages.success(
+                request, f"“{obj.name}” was uploaded. Press {PROCESS_NOW} to process it."
+            )
         if from_script(request):
             return JsonResponse({"id": obj.pk})
         if process:
@@ -212,7 +214,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             messages.success(request, f"{counted(removed, 'kept ZIP')} removed.")
         for upload in queryset:
             if why := refused.get(upload.pk):
-                messages.warning(request, f"The ZIP of “{upload}” was kept: {sentence(why)}")
+                messages.warning(request, f"The ZIP of “{upload.name}” was kept: {sentence(why)}")
         return None
 
     def _ask_about_zips(
@@ -223,7 +225,7 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             "title": "Remove kept ZIPs",
             "opts": self.opts,
             "uploads": uploads,
-            "names": first_few([str(upload) for upload in uploads]),
+            "names": first_few([upload.name for upload in uploads]),
             "size": human_size(_kept_bytes(uploads)),
             "selected": ACTION_CHECKBOX_NAME,
         }
@@ -244,12 +246,12 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return super().render_delete_form(request, context)
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
-        if DICOMFile.objects.filter(pk=obj_id).exists():  # `_delete` has said why
-            return redirect("admin:app_dicomfile_changelist")
-        return super().response_delete(request, obj_display, obj_id)
+        """To the list; `_delete` has said what became of it."""
+        return self.response_post_save_add(request, DICOMFile())
 
     def delete_model(self, request: HttpRequest, obj: DICOMFile) -> None:
-        self._delete(request, obj)
+        if self._delete(request, obj):
+            messages.success(request, f"“{obj.name}” was deleted.")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> None:
         """Delete rows, and archives if that was asked for. What was catalogued stays."""
@@ -286,13 +288,13 @@ class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             ),
             "size of their kept ZIPs": human_size(kept),
         }
-        return first_few([str(upload) for upload in uploads]), summary, set(), []
+        return first_few([upload.name for upload in uploads]), summary, set(), []
 
     # Columns
 
     @admin.display(description="ZIP archive", ordering="original_name")
     def original(self, upload: DICOMFile) -> SafeString:
-        return format_html("<bdi>{}</bdi>", str(upload))
+        return format_html("<bdi>{}</bdi>", upload.name)
 
     @admin.display(description="uploaded", ordering="created_at")
     def uploaded(self, upload: DICOMFile) -> str:
@@ -367,11 +369,11 @@ def _limits() -> dict[str, Any]:
 
 def _say_it_runs(request: HttpRequest, upload: DICOMFile) -> None:
     why = sentence("delete_while_processed")
-    messages.warning(request, f"“{upload}” was not deleted. {why}")
+    messages.warning(request, f"“{upload.name}” was not deleted. {why}")
 
 
 def _say_the_disk_failed(request: HttpRequest, upload: DICOMFile) -> None:
-    messages.error(request, f"“{upload}” was not deleted. {sentence('delete_on_broken_disk')}")
+    messages.error(request, f"“{upload.name}” was not deleted. {sentence('delete_on_broken_disk')}")
 
 
 def _kept_bytes(uploads: QuerySet[DICOMFile]) -> int:
@@ -392,18 +394,23 @@ def _row_buttons(upload: DICOMFile, may_process: bool) -> str:
 
 @admin.register(ArchiveMember)
 class ArchiveMemberAdmin(CatalogueAdmin):
-    list_display = ("name_in_zip", "upload", "size_in_words", "outcome", "detail", "object")
+    list_display = ("name_in_zip", "from_upload", "size_in_words", "outcome", "detail", "object")
     list_filter = ("outcome",)
     search_fields = ("name", "upload__original_name", "sha256__exact")
     search_help_text = "Search by the file's name, the ZIP's name or a whole SHA-256"
     fields = (
-        "upload", "place", "name_in_zip", "size_in_words", "sha256", "outcome", "detail", "object",
+        "from_upload", "place", "name_in_zip", "size_in_words", "sha256", "outcome", "detail",
+        "object",
     )  # fmt: skip
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ArchiveMember]:
         members = cast(BroughtQuerySet, super().get_queryset(request))
         return members.with_upload().select_related("instance")
+
+    @admin.display(description="upload", ordering="upload")
+    def from_upload(self, member: ArchiveMember) -> SafeString:
+        return row_link(member.upload)
 
     @admin.display(description="place in the ZIP")
     def place(self, member: ArchiveMember) -> str:

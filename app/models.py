@@ -136,10 +136,15 @@ class DICOMFile(models.Model):
         )
 
     def __str__(self) -> str:
-        return self.original_name or f"Upload {self.pk}"
+        return f"Upload {self.pk}"
 
     def get_absolute_url(self) -> str:
         return reverse("upload_result", args=[self.pk])
+
+    @property
+    def name(self) -> str:
+        """As people call it; `str` has no names, since it goes into logs."""
+        return self.original_name or str(self)
 
     def sync_archive(self) -> None:
         """Make the archive and its name durable, before its row says that it is here."""

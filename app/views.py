@@ -88,9 +88,9 @@ def cancel_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Take one upload out of the queue, or ask its run to stop at the next batch."""
     upload = get_object_or_404(DICOMFile, pk=pk)
     if claims.cancel([upload.pk]):
-        messages.success(request, f"“{upload}” is being stopped. What was stored stays.")
+        messages.success(request, f"“{upload.name}” is being stopped. What was stored stays.")
     else:
-        messages.info(request, f"“{upload}” is neither queued nor in progress.")
+        messages.info(request, f"“{upload.name}” is neither queued nor in progress.")
     return redirect(progress_url([upload.pk]))
 
 
@@ -147,7 +147,7 @@ def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
     failed = upload.processing_status == Status.FAILED
     ledger = _ledger(request, upload)
     context = {
-        "title": str(upload),
+        "title": upload.name,
         "upload": upload,
         "state": state_of(upload),
         "tiles": _tiles(upload, request.GET.get("outcome", "")),
@@ -228,7 +228,7 @@ def announce_start(request: HttpRequest, started: tasks.Started) -> None:
         )
     for upload in DICOMFile.objects.only("original_name").filter(pk__in=started.refused):
         messages.warning(
-            request, f"“{upload}” was left alone: {sentence(started.refused[upload.pk])}"
+            request, f"“{upload.name}” was left alone: {sentence(started.refused[upload.pk])}"
         )
 
 

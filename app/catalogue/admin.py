@@ -269,7 +269,7 @@ def _instances_named(term: str) -> Q:
 class DICOMInstanceAdmin(FiledAdmin):
     list_display = (
         "sop_instance_uid", "modality", "instance_number", "rows", "columns",
-        "number_of_frames", "size_in_words", "upload",
+        "number_of_frames", "size_in_words", "from_upload",
     )  # fmt: skip
     list_filter = (("modality", InstanceModalityFilter), "created_at")
     search_fields = ("sop_instance_uid",)  # see get_search_results
@@ -277,7 +277,7 @@ class DICOMInstanceAdmin(FiledAdmin):
     fields = (
         "series_link", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "modality",
         "instance_number", "rows", "columns", "number_of_frames", "size_in_words", "sha256",
-        "path", "upload", "created_at",
+        "path", "from_upload", "created_at",
     )  # fmt: skip
     readonly_fields = fields
 
@@ -292,6 +292,10 @@ class DICOMInstanceAdmin(FiledAdmin):
         self, request: HttpRequest, queryset: QuerySet[DICOMInstance], search_term: str
     ) -> tuple[QuerySet[DICOMInstance], bool]:
         return queryset.filter(_instances_named(search_term.strip())), False
+
+    @admin.display(description="upload", ordering="upload")
+    def from_upload(self, instance: DICOMInstance) -> SafeString | str:
+        return row_link(instance.upload) if instance.upload else "-"
 
     @admin.display(description="size", ordering="size")
     def size_in_words(self, instance: DICOMInstance) -> str:

@@ -7,6 +7,7 @@ from django.utils.formats import date_format
 
 from app.models import (
     ArchiveMember,
+    DICOMFile,
     DICOMInstance,
     DICOMSeries,
     DICOMStudy,
@@ -21,7 +22,7 @@ TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def row_name(row: Model) -> str:
-    """A row of the catalogue as people call it; `str` has no names, since it goes into logs."""
+    """A row as people call it; `str` has no names, since it goes into logs."""
     match row:
         case Patient():
             name = person_name(row.patient_name) or "(no name)"
@@ -42,6 +43,8 @@ def row_name(row: Model) -> str:
             return plain(row.roi_name) or "ROI"
         case ArchiveMember():
             return row.name or "(no name)"
+        case DICOMFile():
+            return plain(row.name)
     return plain(str(row))
 
 

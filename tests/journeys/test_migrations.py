@@ -4,6 +4,9 @@ import hashlib
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -14,7 +17,7 @@ from app import tasks
 from app.catalogue.filing import STAGING
 from app.dicom.headers import read_header
 from app.health.verify import verify
-from app.models import DICOMFile, DICOMInstance, Status
+from app.models import DICOMFile, DICOMInstance, Patient, Status
 from app.storage.paths import instance_path
 from app.uploads import ingest
 from tests.conftest import default_database
@@ -92,6 +95,23 @@ def test_an_import_that_the_first_code_began_is_finished(begun, broker):
     assert upload.processing_log_data[0]["message"] == "Something. (1 file)"
     assert all(instance.superseded == [] for instance in DICOMInstance.objects.all())
     assert [violation.sentence for violation in verify()] == []
+
+
+def test_the_admin_s_log_forgets_the_names_of_zips(either_url, transactional_db):
+    with default_database(either_url, "0005_bulk_defaults"):
+        for other in ("auth", "admin"):
+            call_command("migrate", other, verbosity=0)
+        user = get_user_model().objects.create(username="boss")
+        for model, name in ((DICOMFile, "Doe Jane.zip"), (Patient, "Patient 4")):
+            kind, _ = ContentType.objects.get_or_create(
+                app_label="app", model=model._meta.model_name
+            )
+            LogEntry.objects.create(
+                user=user, content_type=kind, object_id="17", object_repr=name, action_flag=DELETION
+            )
+        call_command("migrate", verbosity=0)
+        names = LogEntry.objects.order_by("pk").values_list("object_repr", flat=True)
+        assert list(names) == ["Upload 17", "Patient 4"]
 
 
 def test_what_the_first_code_catalogued_can_be_looked_at_and_added_to(

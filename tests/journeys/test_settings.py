@@ -241,13 +241,16 @@ def test_the_cdn_is_allowed_by_exact_files(tmp_path):
 
 @pytest.mark.django_db
 @pytest.mark.skipif("ICON_TEST_DATABASE_URL" in os.environ, reason="about SQLite")
-def test_sqlite_waits_for_others_and_survives_a_power_cut():
+def test_sqlite_waits_for_others_survives_a_power_cut_and_overwrites_what_is_deleted():
     with connection.cursor() as cursor:
         pragmas = {
             name: cursor.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("journal_mode", "synchronous", "busy_timeout")
+            for name in ("journal_mode", "synchronous", "busy_timeout", "secure_delete")
         }
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 30_000}
+    durable = {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 30_000}
+    assert pragmas == {**durable, "secure_delete": 1}
+    # Some builds of SQLite overwrite what was deleted unasked, as Debian's.
+    assert "PRAGMA secure_delete=ON;" in connection.settings_dict["OPTIONS"]["init_command"]
     assert connection.transaction_mode == "IMMEDIATE"
 
 

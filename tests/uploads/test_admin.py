@@ -43,6 +43,11 @@ def told(response) -> list[str]:
     return [str(message) for message in response.context["messages"]]
 
 
+def logged() -> list[str]:
+    """What the admin's log says was done, first to last."""
+    return [str(entry) for entry in LogEntry.objects.order_by("pk")]
+
+
 # Uploading
 
 
@@ -218,7 +223,7 @@ def test_deleting_an_upload_keeps_its_objects_and_its_zip(staff_client, import_z
     assert "Lines in their lists of files: 1" in asked
     assert re.search(r'type="checkbox" name="with_archive" value="1">', asked)
     staff_client.post(url, {"post": "yes"})
-    assert [str(entry) for entry in LogEntry.objects.all()] == [f"Deleted “{upload}.”"]
+    assert logged() == [f"Deleted “Upload {upload.pk}.”"]
     assert not DICOMFile.objects.exists()
     assert DICOMInstance.objects.count() == 1
     assert list(media_root.rglob("*.zip"))
@@ -236,7 +241,7 @@ def test_many_uploads_are_deleted_after_asking(staff_client, import_zip, media_r
     uploads = [import_zip(ct_image()), import_zip(ct_image(SOPInstanceUID=uid(7)))]
     asked = act(staff_client, "delete_selected_uploads", *uploads).content.decode()
     assert "Also delete the kept ZIPs" in asked
-    assert all(str(upload) in asked for upload in uploads)
+    assert all(upload.name in asked for upload in uploads)
     assert DICOMFile.objects.count() == 2
     response = act(staff_client, "delete_selected_uploads", *uploads, post="yes", with_archive="1")
     assert told(response) == ["2 uploads deleted."]
@@ -248,7 +253,7 @@ def test_an_upload_in_progress_cannot_be_deleted_and_you_are_told(staff_client, 
     running, idle = upload_zip(ct_image()), upload_zip(ct_image())
     claims.claim(running.pk)
     url = reverse("admin:app_dicomfile_delete", args=[running.pk])
-    why = f"“{running}” was not deleted. {sentence('delete_while_processed')}"
+    why = f"“{running.name}” was not deleted. {sentence('delete_while_processed')}"
     assert told(staff_client.get(url, follow=True)) == [why]
     assert told(staff_client.post(url, {"post": "yes"}, follow=True)) == [why]
     assert told(act(staff_client, "delete_selected_uploads", running)) == [why]
@@ -258,7 +263,7 @@ def test_an_upload_in_progress_cannot_be_deleted_and_you_are_told(staff_client, 
     response = act(staff_client, "delete_selected_uploads", running, idle, post="yes")
     assert told(response) == [why, "1 upload deleted."]
     assert DICOMFile.objects.get() == running
-    assert [str(entry) for entry in LogEntry.objects.all()] == [f"Deleted “{idle}.”"]
+    assert logged() == [f"Deleted “Upload {idle.pk}.”"]
     change = reverse("admin:app_dicomfile_change", args=[running.pk])
     assert "deletelink" not in staff_client.get(change).content.decode()
 
@@ -316,6 +321,53 @@ def test_rows_chosen_in_a_list_are_deleted_with_their_files(staff_client, import
     staff_client.post(url, data | {"post": "yes"})
     assert not DICOMInstance.objects.exists()
     assert list(verify()) == []
+
+
+# The admin's log
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_the_log_of_who_did_what_holds_no_name(many, staff_client, zip_bytes, import_zip):
+    import_zip(ct_image(PatientName="Doe^Jane", PatientID="DOE1", StudyDescription="Doe"))
+    send(staff_client, zip_bytes, "Doe Jane.zip")
+    upload = DICOMFile.objects.latest("pk")
+    patient = Patient.objects.get()
+    if many:
+        act(staff_client, "delete_selected_uploads", upload, post="yes")
+        url = reverse("admin:app_patient_changelist")
+        chosen = {"action": "delete_selected_rows", "_selected_action": [patient.pk]}
+        staff_client.post(url, chosen | {"post": "yes"})
+    else:
+        for row in (upload, patient):
+            url = reverse(f"admin:app_{row._meta.model_name}_delete", args=[row.pk])
+            staff_client.post(url, {"post": "yes"})
+    assert logged() == [
+        f"Added “Upload {upload.pk}”.",
+        f"Deleted “Upload {upload.pk}.”",
+        f"Deleted “Patient {patient.pk}.”",
+    ]
+    assert set(LogEntry.objects.values_list("change_message", flat=True)) <= {"", '[{"added": {}}]'}
+
+
+def test_no_row_s_own_words_hold_a_name(import_zip):
+    name = "Doe"
+    import_zip((name, ct_image(
+        PatientName=name, PatientID=name, StudyDescription=name, SeriesDescription=name,
+        AccessionNumber=name, StudyID=name,
+    )), rt_structure_set([name], StructureSetLabel=name, StructureSetName=name))  # fmt: skip
+    DICOMFile.objects.update(original_name=name)
+    for model in apps.get_app_config("app").get_models():
+        assert not [row for row in model._default_manager.all() if name in str(row)]
+
+
+def test_an_upload_is_called_by_its_zip_s_name_on_every_page(staff_client, upload_zip):
+    upload = upload_zip(ct_image())
+    for page in ("change", "history", "delete"):
+        shown = staff_client.get(reverse(f"admin:app_dicomfile_{page}", args=[upload.pk]))
+        assert f"<bdi>{upload.name}</bdi>" in shown.content.decode()
+    url = reverse("admin:app_dicomfile_delete", args=[upload.pk])
+    response = staff_client.post(url, {"post": "yes"}, follow=True)
+    assert told(response) == [f"“{upload.name}” was deleted."]
 
 
 # Kept ZIPs
