@@ -24,9 +24,11 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from . import accounts, tasks  # noqa: F401  (accounts has an admin of its own)
+from . import tasks
+from .accounts import admin as accounts_admin  # noqa: F401
 from .archives.ends import END_WINDOW
 from .catalogue.admin import CatalogueAdmin, ask_before_deleting, first_few, row_link, too_many
+from .catalogue.lookups import OfferedLookups
 from .errors import StorageFailed
 from .health import admin as health_admin  # noqa: F401
 from .models import (
@@ -65,7 +67,7 @@ class AttentionFilter(admin.SimpleListFilter):
 
 
 @admin.register(DICOMFile)
-class DICOMFileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class DICOMFileAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     form = DICOMFileForm
     add_form_template = "admin/app/dicomfile/add_form.html"
     list_display = ("original", "status", "files", "size_in_words", "uploaded")

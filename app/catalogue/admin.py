@@ -29,6 +29,7 @@ from app.reasons import sentence
 from app.wording import human_size
 
 from . import removal
+from .lookups import OfferedLookups
 from .names import person_name, row_name
 
 CHOSEN_AT_ONCE = 500  # rows in a form that asks; Django takes 1,000 fields
@@ -70,7 +71,7 @@ PATIENT_POSITIONS = (
 SHA256 = re.compile("[0-9a-f]{64}", re.IGNORECASE)
 
 
-class CatalogueAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class CatalogueAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     """A table that only imports write: to look at, not to type in."""
 
     show_full_result_count = False
@@ -183,6 +184,7 @@ class PatientAdmin(FiledAdmin):
 
 @admin.register(DICOMStudy)
 class DICOMStudyAdmin(FiledAdmin):
+    linked = ("patient__id__exact",)
     list_display = (
         "patient_name", "study_date", "study_description", "accession_number", "shared",
         "series", "study_instance_uid",
@@ -222,6 +224,7 @@ class DICOMStudyAdmin(FiledAdmin):
 
 @admin.register(DICOMSeries)
 class DICOMSeriesAdmin(FiledAdmin):
+    linked = ("dicom_study__id__exact",)
     list_display = (
         "patient_name", "modality", "series_number", "series_description", "series_date",
         "instances", "series_instance_uid",
@@ -267,6 +270,7 @@ def _instances_named(term: str) -> Q:
 
 @admin.register(DICOMInstance)
 class DICOMInstanceAdmin(FiledAdmin):
+    linked = ("dicom_series__id__exact",)
     list_display = (
         "sop_instance_uid", "modality", "instance_number", "rows", "columns",
         "number_of_frames", "size_in_words", "from_upload",
@@ -392,6 +396,7 @@ class RTStructureSetInformationAdmin(CatalogueAdmin):
 
 @admin.register(RTStructureROI)
 class RTStructureROIAdmin(CatalogueAdmin):
+    linked = ("rt_structure_set__id__exact",)
     list_display = (
         "roi_name", "roi_number", "colour", "rt_roi_interpreted_type",
         "roi_generation_algorithm", "contour_count", "structure_set",

@@ -1,11 +1,16 @@
-"""What the nightly check found, in the admin."""
+"""What the nightly check found, and what Celery ran, in the admin."""
 
 from django.contrib import admin
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django_celery_results.admin import GroupResultAdmin, TaskResultAdmin
+from django_celery_results.models import GroupResult, TaskResult
 
 from app.catalogue.admin import CatalogueAdmin
+from app.catalogue.lookups import OfferedLookups
 from app.models import CatalogueCheck
+
+admin.site.unregister((TaskResult, GroupResult))
 
 
 @admin.register(CatalogueCheck)
@@ -20,3 +25,13 @@ class CatalogueCheckAdmin(CatalogueAdmin):
         if not check.violations:
             return "Nothing is wrong." if check.ended_at else "The check has not ended."
         return format_html_join("", "<div>{}</div>", ((line,) for line in check.violations))
+
+
+@admin.register(TaskResult)
+class ICONTaskResultAdmin(OfferedLookups, TaskResultAdmin):  # type: ignore[misc]
+    pass
+
+
+@admin.register(GroupResult)
+class ICONGroupResultAdmin(OfferedLookups, GroupResultAdmin):  # type: ignore[misc]
+    pass
