@@ -1,13 +1,18 @@
-"""Users and groups in the admin."""
+"""Users and groups in the admin.
+
+Who is no superuser makes nobody more than he is himself: he gives no rights, sees no superuser, and
+opens no account that may do more than his own.
+"""
 
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
-from django.db.models import Field, ManyToManyField
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, Permission, User
+from django.db.models import Field, ManyToManyField, Q, QuerySet
 from django.forms import CheckboxSelectMultiple
+from django.http import HttpRequest
 
 from app.catalogue.lookups import OfferedLookups
 
@@ -16,6 +21,7 @@ from app.catalogue.lookups import OfferedLookups
 TICKED: "dict[type[Field[Any, Any]], dict[str, Any]]" = {
     ManyToManyField: {"widget": CheckboxSelectMultiple}
 }
+RIGHTS = ("is_superuser", "groups", "user_permissions")
 
 admin.site.unregister((User, Group))
 
@@ -26,8 +32,43 @@ class UserAdmin(OfferedLookups, DjangoUserAdmin):  # type: ignore[type-arg]
     formfield_overrides = TICKED
     readonly_fields = ("last_login", "date_joined")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        users = super().get_queryset(request)
+        return users if request.user.is_superuser else users.filter(is_superuser=False)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        return fields if request.user.is_superuser else (*fields, *RIGHTS)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_change_permission(request, obj) and holds_no_more(obj, request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and holds_no_more(obj, request.user)
+
 
 @admin.register(Group)
 class GroupAdmin(OfferedLookups, DjangoGroupAdmin):
     filter_horizontal = ()
     formfield_overrides = TICKED
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        """Its rights, for who is no superuser: he may be in the group, or be put into it."""
+        fields = super().get_readonly_fields(request, obj)
+        return fields if request.user.is_superuser else (*fields, "permissions")
+
+
+def holds_no_more(account: User | None, person: "AbstractBaseUser | AnonymousUser") -> bool:
+    """Whether a person may do all that an account may, also one that is not active now.
+
+    Otherwise a new password for it would give him what he has not.
+    """
+    if account is None or getattr(person, "is_superuser", False):
+        return True
+    if account.is_superuser:
+        return False
+    mine, given = (
+        set(Permission.objects.filter(Q(user=one.pk) | Q(group__user=one.pk)).values_list("pk"))
+        for one in (person, account)
+    )
+    return given <= mine
