@@ -396,6 +396,7 @@ def _row_buttons(upload: DICOMFile, may_process: bool) -> str:
 
 @admin.register(ArchiveMember)
 class ArchiveMemberAdmin(CatalogueAdmin):
+    above = (DICOMFile,)
     list_display = ("name_in_zip", "from_upload", "size_in_words", "outcome", "detail", "object")
     list_filter = ("outcome",)
     search_fields = ("name", "upload__original_name", "sha256__exact")

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
+from django.contrib.auth import get_permission_codename
 from django.db.models import Count, Field, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -71,9 +72,14 @@ PATIENT_POSITIONS = (
 SHA256 = re.compile("[0-9a-f]{64}", re.IGNORECASE)
 
 
+FILED: tuple[type[Model], ...] = (Patient, DICOMStudy, DICOMSeries, DICOMInstance)
+
+
 class CatalogueAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     """A table that only imports write: to look at, not to type in."""
 
+    # Tables whose rows its own rows name or hang under: who may not see them sees none of these.
+    above: tuple[type[Model], ...] = ()
     show_full_result_count = False
     list_per_page = 50
     ordering = ("-pk",)
@@ -102,6 +108,10 @@ class CatalogueAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        may_see = super().has_view_permission(request, obj)
+        return may_see and request.user.has_perms(_permissions("view", self.above))
+
 
 class FiledAdmin(CatalogueAdmin):
     """A table whose rows can be deleted, with all that is below them and the files."""
@@ -109,7 +119,9 @@ class FiledAdmin(CatalogueAdmin):
     actions = ("delete_selected_rows",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return admin.ModelAdmin.has_delete_permission(self, request, obj)
+        """Who may delete of every kind: all that is below goes, and parents left empty."""
+        may_delete = request.user.has_perms(_permissions("delete", FILED))
+        return may_delete and self.has_view_permission(request, obj)
 
     def get_actions(self, request: HttpRequest) -> Any:
         actions = super().get_actions(request)
@@ -184,6 +196,7 @@ class PatientAdmin(FiledAdmin):
 
 @admin.register(DICOMStudy)
 class DICOMStudyAdmin(FiledAdmin):
+    above = FILED[:1]
     linked = ("patient__id__exact",)
     list_display = (
         "patient_name", "study_date", "study_description", "accession_number", "shared",
@@ -224,6 +237,7 @@ class DICOMStudyAdmin(FiledAdmin):
 
 @admin.register(DICOMSeries)
 class DICOMSeriesAdmin(FiledAdmin):
+    above = FILED[:2]
     linked = ("dicom_study__id__exact",)
     list_display = (
         "patient_name", "modality", "series_number", "series_description", "series_date",
@@ -270,6 +284,7 @@ def _instances_named(term: str) -> Q:
 
 @admin.register(DICOMInstance)
 class DICOMInstanceAdmin(FiledAdmin):
+    above = FILED[:3]
     linked = ("dicom_series__id__exact",)
     list_display = (
         "sop_instance_uid", "modality", "instance_number", "rows", "columns",
@@ -308,6 +323,7 @@ class DICOMInstanceAdmin(FiledAdmin):
 
 @admin.register(ImageInformation)
 class ImageInformationAdmin(CatalogueAdmin):
+    above = FILED
     list_display = (
         "image", "slice_location", "slice_thickness", "spacing", "patient_position",
         "instance_uid",
@@ -357,6 +373,7 @@ class ImageInformationAdmin(CatalogueAdmin):
 
 @admin.register(RTStructureSetInformation)
 class RTStructureSetInformationAdmin(CatalogueAdmin):
+    above = FILED
     list_display = (
         "structure_set_label", "structure_set_name", "structure_set_date", "approval_status",
         "number_of_roi",
@@ -396,6 +413,7 @@ class RTStructureSetInformationAdmin(CatalogueAdmin):
 
 @admin.register(RTStructureROI)
 class RTStructureROIAdmin(CatalogueAdmin):
+    above = (*FILED, RTStructureSetInformation)
     linked = ("rt_structure_set__id__exact",)
     list_display = (
         "roi_name", "roi_number", "colour", "rt_roi_interpreted_type",
@@ -432,6 +450,13 @@ class RTStructureROIAdmin(CatalogueAdmin):
             '<rect width="16" height="16" rx="3" fill="rgb({0})"/></svg> {0}',
             rgb,
         )
+
+
+def _permissions(action: str, models: Iterable[type[Model]]) -> list[str]:
+    return [
+        f"{model._meta.app_label}.{get_permission_codename(action, model._meta)}"
+        for model in models
+    ]
 
 
 def _patient_name(patient: Patient) -> SafeString:

@@ -8,13 +8,14 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from app.catalogue.admin import CatalogueAdmin
 from app.catalogue.lookups import OfferedLookups
-from app.models import CatalogueCheck
+from app.models import CatalogueCheck, Patient
 
 admin.site.unregister((TaskResult, GroupResult))
 
 
 @admin.register(CatalogueCheck)
 class CatalogueCheckAdmin(CatalogueAdmin):
+    above = (Patient,)  # a file without a row may lie in the folder of a patient's ID
     list_display = ("started_at", "ended_at", "instance_count", "violation_count")
     list_filter = ("started_at",)
     fields = ("started_at", "ended_at", "instance_count", "violation_count", "found")
