@@ -8,4 +8,5 @@ class ICONConfig(AppConfig):
     verbose_name = "DICOM"
 
     def ready(self) -> None:
+        from .accounts import sessions  # noqa: F401  (hears of who signs in)
         from .health import checks  # noqa: F401  (registers them)

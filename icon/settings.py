@@ -154,6 +154,7 @@ MIDDLEWARE = [
     "app.middleware.BeforeUpload",  # before the next, which reads the body
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "app.accounts.sessions.while_used",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
 
@@ -193,6 +194,9 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# From the last thing that somebody did; a browser that is closed forgets the session at once.
+SESSION_COOKIE_AGE = env_int("ICON_SESSION_HOURS", 8, minimum=1) * 3_600  # seconds
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
