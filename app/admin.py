@@ -1,7 +1,6 @@
 """Uploads and the files in them, in the admin; the others' admins are imported here."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, cast
 
 from django.conf import settings
@@ -27,7 +26,14 @@ from django.utils.safestring import SafeString
 from . import tasks
 from .accounts import admin as accounts_admin  # noqa: F401
 from .archives.ends import END_WINDOW
-from .catalogue.admin import CatalogueAdmin, ask_before_deleting, first_few, row_link, too_many
+from .catalogue.admin import (
+    CatalogueAdmin,
+    ask_before_deleting,
+    first_few,
+    local_time,
+    row_link,
+    too_many,
+)
 from .catalogue.lookups import OfferedLookups
 from .errors import StorageFailed
 from .health import admin as health_admin  # noqa: F401
@@ -301,15 +307,15 @@ class DICOMFileAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
     @admin.display(description="uploaded", ordering="created_at")
     def uploaded(self, upload: DICOMFile) -> str:
         by = format_html("<br>by <bdi>{}</bdi>", upload.uploaded_by) if upload.uploaded_by else ""
-        return format_html("{}{}", _local_time(upload.created_at), by)
+        return format_html("{}{}", local_time(upload.created_at), by)
 
     @admin.display(description="processing started")
     def started(self, upload: DICOMFile) -> str:
-        return _local_time(upload.date_processing_started)
+        return local_time(upload.date_processing_started)
 
     @admin.display(description="processing ended")
     def ended(self, upload: DICOMFile) -> str:
-        return _local_time(upload.date_processing_completed)
+        return local_time(upload.date_processing_completed)
 
     @admin.display(description="size", ordering="size")
     def size_in_words(self, upload: DICOMFile) -> str:
@@ -382,11 +388,6 @@ def _kept_bytes(uploads: QuerySet[DICOMFile]) -> int:
     """What the kept archives of uploads take, in bytes."""
     total = uploads.exclude(file="").order_by().aggregate(total=Sum("size"))["total"]
     return total or 0
-
-
-def _local_time(moment: datetime | None) -> str:
-    """In the reader's zone: see `app.middleware`."""
-    return render_to_string("shared/_time.html", {"time": moment}) if moment else "-"
 
 
 def _row_buttons(upload: DICOMFile, may_process: bool) -> str:

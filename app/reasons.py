@@ -254,6 +254,9 @@ REFUSED = {
     "holds_conflicts": (
         "Some of its objects are in conflict with the catalogue, and only it has them."
     ),
+    "signing_in_locked": (
+        "Signing in was tried too often. Try again in {wait}, or ask an administrator to unlock it."
+    ),
     "holds_failures": "Not everything in it could be stored, and only it has the rest.",
 }
 

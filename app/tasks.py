@@ -10,9 +10,11 @@ from typing import Any
 from celery import Task, current_app, shared_task
 from celery.signals import worker_init, worker_ready, worker_shutting_down
 from celery_progress.backend import ProgressRecorder
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from kombu.exceptions import OperationalError as BrokerAway
 
+from .accounts import throttle
 from .catalogue import filing
 from .health.verify import check_catalogue
 from .uploads import claims, ingest, removal
@@ -51,6 +53,13 @@ def sweep() -> int:
     filing.roll_forward_abandoned()
     filing.unlink_pending()
     return len(queued)
+
+
+@shared_task
+def forget_expired() -> None:
+    """Remove what is over of sessions and of failed sign-ins."""
+    SessionStore.clear_expired()
+    throttle.remove_expired()
 
 
 @shared_task

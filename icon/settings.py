@@ -197,6 +197,9 @@ AUTH_PASSWORD_VALIDATORS = [
 # From the last thing that somebody did; a browser that is closed forgets the session at once.
 SESSION_COOKIE_AGE = env_int("ICON_SESSION_HOURS", 8, minimum=1) * 3_600  # seconds
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+AUTHENTICATION_BACKENDS = ["app.accounts.signing_in.ThrottledBackend"]
+ICON_SIGN_IN_TRIES = env_int("ICON_SIGN_IN_TRIES", 5, minimum=1)
+ICON_SIGN_IN_MINUTES = env_int("ICON_SIGN_IN_MINUTES", 15, minimum=1)
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
@@ -251,6 +254,7 @@ CONTENT_SECURITY_POLICY = {
 X_FRAME_OPTIONS = "DENY"
 
 ICON_HTTPS = env_bool("ICON_HTTPS", False)
+ICON_PROXIES = env_int("ICON_PROXIES", 1 if ICON_HTTPS else 0)  # that add to X-Forwarded-For
 if ICON_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
@@ -319,6 +323,10 @@ CELERY_BEAT_SCHEDULE = {
     "remove_stale_uploads": {
         "task": "app.tasks.remove_stale_uploads",
         "schedule": crontab(minute=10),
+    },
+    "forget_expired": {
+        "task": "app.tasks.forget_expired",
+        "schedule": crontab(hour=4, minute=20),
     },
     "verify_catalogue": {
         "task": "app.tasks.verify_catalogue",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from django.contrib import admin, messages
@@ -10,6 +11,7 @@ from django.contrib.auth import get_permission_codename
 from django.db.models import Count, Field, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -467,6 +469,11 @@ def _patient_name(patient: Patient) -> SafeString:
 def row_link(row: Model) -> SafeString:
     url = reverse(f"admin:app_{row._meta.model_name}_change", args=[row.pk])
     return format_html('<a href="{}"><bdi>{}</bdi></a>', url, row_name(row))
+
+
+def local_time(moment: datetime | None) -> str:
+    """In the reader's zone: see `app.middleware`."""
+    return render_to_string("shared/_time.html", {"time": moment}) if moment else "-"
 
 
 def _numbers(values: list[float] | None, between: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.admin.filters import SimpleListFilter
 from django.contrib.admin.utils import get_fields_from_path
 from django.db.models import DateField
+from django.db.models.fields.related import RelatedField
 from django.http import HttpRequest
 
 
@@ -36,7 +37,7 @@ class OfferedLookups:
         yield f"{path}__isnull"
         if isinstance(field, DateField):
             yield from (f"{path}__gte", f"{path}__lt")
-        elif field.is_relation:
+        elif isinstance(field, RelatedField):
             yield f"{path}__{field.target_field.name}__exact"
         else:
             yield from (path, f"{path}__exact")

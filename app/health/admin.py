@@ -29,10 +29,10 @@ class CatalogueCheckAdmin(CatalogueAdmin):
 
 
 @admin.register(TaskResult)
-class ICONTaskResultAdmin(OfferedLookups, TaskResultAdmin):  # type: ignore[misc]
+class ICONTaskResultAdmin(OfferedLookups, TaskResultAdmin):
     pass
 
 
 @admin.register(GroupResult)
-class ICONGroupResultAdmin(OfferedLookups, GroupResultAdmin):  # type: ignore[misc]
+class ICONGroupResultAdmin(OfferedLookups, GroupResultAdmin):
     pass

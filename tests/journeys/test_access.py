@@ -9,7 +9,7 @@ from django.urls import URLResolver, get_resolver, reverse
 from django_celery_results.models import GroupResult, TaskResult
 
 from app.health.verify import check_catalogue
-from app.models import DICOMFile
+from app.models import DICOMFile, SignInTries
 from tests.making.objects import ct_image, rt_structure_set
 
 VISITORS = (
@@ -64,6 +64,7 @@ READ_ONLY = (
     "archivemember",
     "cataloguecheck",
 )
+FOR_SUPERUSERS = (302, 403, 403, 200)
 FILLED_BY_IMPORTS = ("patient", "dicomstudy", "dicomseries", "dicominstance", *READ_ONLY)
 
 
@@ -75,6 +76,7 @@ def upload(import_zip, django_user_model) -> DICOMFile:
     Group.objects.create(name="A group")
     TaskResult.objects.create(task_id="task")
     GroupResult.objects.create(group_id="group")
+    SignInTries.objects.create(key="user 1", tries=5)
     django_user_model.objects.create_user("somebody")
     return upload
 
@@ -121,6 +123,10 @@ def tables(upload: DICOMFile) -> dict[str, tuple[int, ...]]:
             found[f"{at}add/"] = NOBODY
         if name in READ_ONLY:
             found[f"{row}delete/"] = NOBODY
+        if name == "signintries":
+            for url in (at, f"{row}change/", f"{row}history/"):
+                found[url] = FOR_SUPERUSERS
+            found[f"{at}add/"] = NOBODY
         del found[f"{row}password_change/"]
         if name == "user":
             found[f"{row}password/"] = TABLE["password_change"]
