@@ -53,6 +53,9 @@ DISK_ERRORS = {
     errno.EACCES: "disk_read_only",
     errno.EPERM: "disk_read_only",
     errno.EIO: "disk_error",
+    errno.ELOOP: "no_folder_or_file",
+    errno.ENOTDIR: "no_folder_or_file",
+    errno.ENXIO: "no_folder_or_file",
 }
 
 

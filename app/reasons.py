@@ -202,6 +202,11 @@ STORAGE = {
         "The disk cannot be written to. "
         f"Ask the administrator, then press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
+    "no_folder_or_file": (
+        "Among the processed files a link, or something else, stands where a folder or a file "
+        "belongs. Ask the administrator to see what the nightly check says, "
+        f"then press {PROCESS_AGAIN}; it goes on where it stopped."
+    ),
     "disk_error": (
         "The disk reported an error. "
         f"Ask the administrator, then press {PROCESS_AGAIN}; it goes on where it stopped."
@@ -289,6 +294,7 @@ VIOLATIONS = {
     "path_wrong": "Its path is not the one its lineage gives.",
     "superseded_missing": "The file of a superseded version is missing.",
     "file_unknown": "No row knows this file.",
+    "link_unknown": "A link, which is not followed.",
     "folder_unreadable": "This folder cannot be read.",
     "staging_left": "Its staging folder was left without a live run.",
     "staging_unknown": "It lies among the staging folders, and is none.",

@@ -8,7 +8,6 @@ transaction.
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from app.limits import processed_root
 from app.models import ArchiveMember, DICOMFile, DICOMInstance, FileToDelete, Outcome
 from app.sandbox.wire import staged_name
 from app.storage.staging import STAGING, Busy, Staging
+from app.storage.tree import remove_empty_folders, unlink
 
 from .entries import Entry
 
@@ -178,10 +178,10 @@ def _unlink_some(after: int) -> dict[int, bool]:
     lines = list(unlocked.filter(pk__gt=after).order_by("pk")[:UNLINKED_AT_ONCE])
     root = processed_root()
     kept = _catalogued_again(lines)
-    done = {line.pk: line.path in kept or _unlink(root / line.path) for line in lines}
-    for folder in {Path(line.path).parent for line in lines}:
-        if not folder.is_absolute():  # as a kept archive's is
-            _remove_empty_folders(root, folder)
+    done = {line.pk: line.path in kept or _unlink(root, line.path) for line in lines}
+    filed = [line.path for line in lines if not _is_archive(line.path)]
+    for path in {path.rpartition("/")[0]: path for path in filed}.values():
+        remove_empty_folders(root, path)
     FileToDelete.objects.filter(pk__in=[pk for pk, gone in done.items() if gone]).delete()
     return done
 
@@ -194,16 +194,18 @@ def _catalogued_again(lines: Sequence[FileToDelete]) -> set[str]:
     return set(rows.values_list("path", flat=True))
 
 
-def _unlink(file: Path) -> bool:
+def _unlink(root: Path, path: str) -> bool:
     try:
-        file.unlink(missing_ok=True)
+        if _is_archive(path):
+            Path(path).unlink(missing_ok=True)
+        else:
+            unlink(root, path)
     except OSError as error:
         logger.warning("A deleted object's file stays for now: %s", type(error).__name__)
         return False
     return True
 
 
-def _remove_empty_folders(root: Path, folder: Path) -> None:
-    with suppress(OSError):
-        for below in (folder, *folder.parents[:-1]):
-            (root / below).rmdir()
+def _is_archive(path: str) -> bool:
+    """A kept archive's path is absolute, a filed object's lies below the root."""
+    return path.startswith("/")

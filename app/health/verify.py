@@ -4,6 +4,7 @@ It streams: the rows in the order of their paths are merged with the tree, walke
 order, so that memory does not grow with the catalogue.
 """
 
+import hashlib
 import os
 import stat
 import time
@@ -42,7 +43,8 @@ from app.models import (
 from app.reasons import sentence
 from app.sandbox.wire import staged_name
 from app.storage.paths import instance_path
-from app.storage.staging import FOUND, STAGING, Busy, file_sha256, superseded_path
+from app.storage.staging import FOUND, STAGING, Busy, superseded_path
+from app.storage.tree import folder_of, holds, move, name_of, open_object
 from app.uploads import removal
 from app.uploads.restore import restore
 
@@ -175,23 +177,29 @@ def _hashed(
 
 
 def _look_at(path: str) -> Checked:
-    file = settings.ICON_PROCESSED_ROOT / path
+    if not path:
+        return None
     try:
-        if not path or not _is_regular(file):
-            return None
-        return file.stat().st_size, file_sha256(file)
+        with os.fdopen(open_object(settings.ICON_PROCESSED_ROOT, path), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return size, hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return None
     except OSError:
         return UNREADABLE
 
 
-def _is_regular(file: Path) -> bool:
-    """A file and no link, folder, pipe or device; reading from a pipe would wait for ever."""
-    try:
-        return stat.S_ISREG(file.lstat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+def _kind(path: str) -> int | None:
+    """What stands at a path, as a mode; None for nothing, or what lies behind a link."""
+    with suppress(OSError), folder_of(settings.ICON_PROCESSED_ROOT, path) as folder:
+        return os.stat(name_of(path), dir_fd=folder, follow_symlinks=False).st_mode
+    return None
+
+
+def _is_ordinary(path: str) -> bool:
+    """Whether a file stands there, or nothing: no link, folder, pipe or device."""
+    kind = _kind(path)
+    return kind is None or stat.S_ISREG(kind)
 
 
 def _check_instance(row: DICOMInstance, checked: Checked, repair: bool) -> Iterator[Violation]:
@@ -209,7 +217,7 @@ def _check_instance(row: DICOMInstance, checked: Checked, repair: bool) -> Itera
     if checked != (row.size, row.sha256) and (code := _wrong_at_second_look(row)):
         yield _mend(code, subject, repair, partial(_restore, row))
     for sha256 in row.superseded:
-        if not (settings.ICON_PROCESSED_ROOT / superseded_path(sha256)).is_file():
+        if not holds(settings.ICON_PROCESSED_ROOT, superseded_path(sha256)):
             yield Violation("superseded_missing", subject)
 
 
@@ -243,16 +251,15 @@ def _is_on_its_way(row: DICOMInstance) -> bool:
 
 def _restore(row: DICOMInstance) -> bool:
     """Read a row's file again from its kept ZIP; a link or folder in its place is set aside."""
-    file = settings.ICON_PROCESSED_ROOT / row.path
-    if os.path.lexists(file) and not _is_regular(file) and not _keep_found(row.path):
-        return False
-    return restore(row)
+    return (_is_ordinary(row.path) or _keep_found(row.path)) and restore(row)
 
 
 def _check_unknown(path: str, repair: bool) -> Iterator[Violation]:
     """A file without a row, unless it got one, or was deleted, since the rows were read."""
-    if not _is_known(path) and os.path.lexists(settings.ICON_PROCESSED_ROOT / path):
-        yield _mend("file_unknown", _one_line(path), repair, partial(_keep_found, path))
+    if _is_known(path) or (kind := _kind(path)) is None:
+        return
+    code = "link_unknown" if stat.S_ISLNK(kind) else "file_unknown"
+    yield _mend(code, _one_line(path), repair, partial(_keep_found, path))
 
 
 def _is_known(path: str) -> bool:
@@ -265,13 +272,10 @@ def _is_known(path: str) -> bool:
 
 def _keep_found(path: str) -> bool:
     """Move what stands at a path to `.found`; False where that cannot be done."""
-    root = settings.ICON_PROCESSED_ROOT
-    file = root / path
+    checked = _look_at(path)
+    name = checked[1] if checked and checked != UNREADABLE else uuid.uuid4().hex
     try:
-        name = file_sha256(file) if _is_regular(file) else uuid.uuid4().hex
-        kept = root / FOUND / name
-        kept.parent.mkdir(exist_ok=True, mode=0o750)
-        file.rename(kept)
+        move(settings.ICON_PROCESSED_ROOT, path, f"{FOUND}/{name}")
     except OSError:
         return False
     return True

@@ -16,8 +16,11 @@ from pathlib import Path
 
 from app.errors import disk_failure
 
+from .tree import folder_name, folder_of, name_of, open_file, open_folder, open_root
+
 STAGING, FOUND, SUPERSEDED = ".staging", ".found", ".superseded"
 LOCK_SECONDS = 60
+FOLDERS_KEPT = 64  # open at a time
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -49,11 +52,12 @@ class Staging:
 
     def __init__(self, root: Path, upload: int, wait: float = LOCK_SECONDS) -> None:
         self.root = root
+        self._folders: dict[str, int] = {}  # of published files, and their descriptors
         self.folder = root / STAGING / str(upload)
         with ExitStack() as opened:
             try:
                 root.mkdir(parents=True, exist_ok=True, mode=0o750)
-                self.root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+                self.root_fd = open_root(root)
                 opened.callback(os.close, self.root_fd)
                 self.fd = self._lock(wait)
             except OSError as error:
@@ -64,6 +68,8 @@ class Staging:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        for folder in [*self._folders]:
+            self._leave(folder)
         os.close(self.fd)
         os.close(self.root_fd)
 
@@ -119,21 +125,14 @@ class Staging:
         """Keep a file that stands in an object's place, and is unknown, under `.found`."""
         try:
             self._keep(path, f"{FOUND}/{sha256}")
-            os.unlink(path, dir_fd=self.root_fd)
+            os.unlink(name_of(path), dir_fd=self._folder_of(path))
         except OSError as error:
             raise disk_failure(error) from error
 
     def keep_superseded(self, name: str, sha256: str) -> None:
         """Keep a staged file that was replaced before it came to its place."""
         try:
-            (self.root / SUPERSEDED).mkdir(exist_ok=True, mode=0o750)
-            with suppress(FileExistsError):
-                os.link(
-                    name,
-                    superseded_path(sha256),
-                    src_dir_fd=self.fd,
-                    dst_dir_fd=self.root_fd,
-                )
+            self._link_kept(name, self.fd, superseded_path(sha256))
             self.discard(name)
         except OSError as error:
             raise disk_failure(error) from error
@@ -161,7 +160,7 @@ class Staging:
         deadline = time.monotonic() + wait
         while True:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            fd = open_folder(self.root_fd, f"{STAGING}/{self.folder.name}")
             if self._try_lock(fd):
                 return fd
             os.close(fd)
@@ -189,7 +188,7 @@ class Staging:
             there = self._sha256_at(path)
             if there in superseded:
                 self._keep(path, superseded_path(there))
-                os.rename(name, path, src_dir_fd=self.fd, dst_dir_fd=self.root_fd)
+                self._rename(name, path)
                 return ""
             if there:
                 return "" if there == sha256 else there
@@ -204,30 +203,67 @@ class Staging:
         except FileNotFoundError:
             # The first file of its series, or a delete took the empty folder away.
             os.stat(name, dir_fd=self.fd)
-            (self.root / path).parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            self._leave(folder_name(path))
+            self._folder_of(path, make=True)
             return False
         return True
 
     def _link(self, name: str, path: str) -> None:
         try:
-            os.link(name, path, src_dir_fd=self.fd, dst_dir_fd=self.root_fd)
+            _link_into(self._folder_of(path), name_of(path), name, self.fd)
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            if (self.root / path).exists():
+            if self._stands(path):
                 raise FileExistsError from error
-            os.rename(name, path, src_dir_fd=self.fd, dst_dir_fd=self.root_fd)
+            self._rename(name, path)
+
+    def _rename(self, name: str, path: str) -> None:
+        os.rename(name, name_of(path), src_dir_fd=self.fd, dst_dir_fd=self._folder_of(path))
+
+    def _stands(self, path: str) -> bool:
+        with suppress(FileNotFoundError):
+            os.stat(name_of(path), dir_fd=self._folder_of(path), follow_symlinks=False)
+            return True
+        return False
 
     def _sha256_at(self, path: str) -> str:
         try:
-            return file_sha256(self.root / path)
+            file = open_file(self._folder_of(path), name_of(path))
         except FileNotFoundError:
             return ""
+        with os.fdopen(file, "rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
 
     def _keep(self, path: str, kept: str) -> None:
-        (self.root / kept).parent.mkdir(exist_ok=True, mode=0o750)
-        with suppress(FileExistsError):
-            os.link(path, kept, src_dir_fd=self.root_fd, dst_dir_fd=self.root_fd)
+        self._link_kept(name_of(path), self._folder_of(path), kept)
+
+    def _link_kept(self, name: str, folder: int, kept: str) -> None:
+        """Give a file a name among the kept ones; one that is there has the same bytes."""
+        with folder_of(self.root_fd, kept, make=True) as target, suppress(FileExistsError):
+            _link_into(target, name_of(kept), name, folder)
+
+    def _folder_of(self, path: str, make: bool = False) -> int:
+        """A descriptor of a published file's folder, kept for the next: there are a few at a time.
+
+        A folder that was deleted meanwhile takes no file; see `_linked`.
+        """
+        folder = folder_name(path)
+        if folder not in self._folders:
+            opened = open_folder(self.root_fd, folder, make)
+            if len(self._folders) == FOLDERS_KEPT:
+                self._leave(next(iter(self._folders)))
+            self._folders[folder] = opened
+        return self._folders[folder]
+
+    def _leave(self, folder: str) -> None:
+        if folder in self._folders:
+            os.close(self._folders.pop(folder))
+
+
+def _link_into(target: int, new: str, name: str, folder: int) -> None:
+    # Of a link the link itself, not what it leads to.
+    os.link(name, new, src_dir_fd=folder, dst_dir_fd=target, follow_symlinks=False)
 
 
 def is_held(root: Path, upload: int) -> bool:
@@ -247,11 +283,6 @@ def is_held(root: Path, upload: int) -> bool:
 
 def superseded_path(sha256: str) -> str:
     return f"{SUPERSEDED}/{sha256}.dcm"
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def free_bytes(folder: Path) -> int:

@@ -14,6 +14,7 @@ from app.catalogue.entries import Entry
 from app.limits import processed_root
 from app.models import DICOMFile, DICOMInstance
 from app.storage.staging import STAGING, Busy, is_held
+from app.storage.tree import holds
 
 from . import claims
 
@@ -65,5 +66,5 @@ def _others_with_staging(pk: int) -> list[int]:
 def _unfiled(duplicates: Sequence[Entry]) -> bool:
     """Whether one of them has a row, and no file in its place."""
     root = processed_root()
-    missing = [entry.instance_id for entry in duplicates if not (root / entry.path).exists()]
+    missing = [entry.instance_id for entry in duplicates if not holds(root, entry.path)]
     return bool(missing) and DICOMInstance.objects.filter(pk__in=missing).exists()

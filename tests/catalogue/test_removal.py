@@ -233,6 +233,21 @@ def test_a_file_that_the_disk_refuses_to_unlink_keeps_no_other(import_zip, proce
     assert not FileToDelete.objects.exists()
 
 
+def test_nothing_is_deleted_through_a_link(import_zip, processed_root, tmp_path):
+    import_zip(*images(1))
+    row = DICOMInstance.objects.get()
+    elsewhere = tmp_path / "elsewhere"
+    (processed_root / "ID1").rename(elsewhere)
+    (processed_root / "ID1").symlink_to(elsewhere)
+    removal.delete(Patient.objects.get())
+    assert (processed_root / row.path).is_file()
+    assert [line.path for line in FileToDelete.objects.all()] == [row.path]
+    (processed_root / "ID1").unlink()
+    elsewhere.rename(processed_root / "ID1")
+    assert filing.unlink_pending() == 1
+    assert files(processed_root) == []
+
+
 def race(rounds: int, upload_zip) -> None:
     """Delete what is there while it is imported again: whoever wins, rows and files agree."""
     data = images(*range(20))

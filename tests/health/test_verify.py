@@ -141,10 +141,28 @@ def test_links_and_pipes_that_no_row_knows_are_set_aside(upload, processed_root,
     (processed_root / "A" / "link").symlink_to(tmp_path)
     (processed_root / "A" / "nowhere").symlink_to("nothing")
     os.mkfifo(processed_root / "A" / "pipe")
-    assert codes() == [("file_unknown", False)] * 3
-    assert codes(repair=True) == [("file_unknown", True)] * 3
+    found = ["link_unknown", "link_unknown", "file_unknown"]
+    assert codes() == [(code, False) for code in found]
+    assert codes(repair=True) == [(code, True) for code in found]
     assert codes() == []
     assert tmp_path.is_dir()
+
+
+@pytest.mark.parametrize("level", range(3))
+def test_what_lies_behind_a_link_does_not_count_and_is_read_again(
+    level, upload, file, processed_root, tmp_path
+):
+    folder = processed_root.joinpath(*file.relative_to(processed_root).parts[: level + 1])
+    elsewhere = tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    data = file.read_bytes()
+    assert codes() == [("link_unknown", False), ("file_missing", False)]
+    assert codes(repair=True) == [("link_unknown", True), ("file_missing", True)]
+    assert codes() == []
+    assert not folder.is_symlink()
+    assert file.read_bytes() == data
+    assert list(elsewhere.rglob("*.dcm"))
 
 
 def test_a_violation_is_one_line_whatever_a_file_is_called(upload, processed_root):

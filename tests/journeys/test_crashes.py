@@ -45,8 +45,8 @@ WANTED = {hashlib.sha256(data).hexdigest() for data in (*IMAGES, rt_structure_se
 OUTCOMES = {"imported": 42, "duplicate": 1, "conflict": 0, "skipped": 1, "failed": 0}
 
 # What an import changes the disk with, and `sendto`, with which it speaks to PostgreSQL.
-ERRORS = ("openat", "write", "renameat", "linkat", "unlinkat", "mkdir", "rmdir", "pwrite64",
-          "fdatasync", "syncfs")  # fmt: skip
+ERRORS = ("openat", "write", "renameat", "linkat", "unlinkat", "mkdir", "mkdirat", "rmdir",
+          "pwrite64", "fdatasync", "syncfs")  # fmt: skip
 KILLS = (*ERRORS, "sendto")
 STAGED_ONLY = ("openat", "write")  # what else does these has nothing to do with the import
 # The last, where every extractor was killed at its first call: no member could be read.
@@ -91,7 +91,8 @@ def staged_only(root: str, upload: int) -> list[str]:
         *(staged_name(index, 0) for index in range(len(MEMBERS))),
         f"{len(MEMBERS) - 1}-0.part",
     ]
-    paths = (folder, *(f"{folder}/{name}" for name in names))
+    # The folder above, from which that of the upload is opened, by its descriptor.
+    paths = (f"{root}/.staging", folder, *(f"{folder}/{name}" for name in names))
     return [option for path in paths for option in ("-P", path)]
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,74 @@ def test_a_stranger_at_the_place_is_named_and_can_be_set_aside(root, staging):
     assert staging.publish("0-0.dcm", PLACE, sha256(NEW)) == ""
     assert (root / PLACE).read_bytes() == NEW
     assert (root / FOUND / sha256(OLD)).read_bytes() == OLD
+
+
+@pytest.mark.parametrize("level", range(3))
+@pytest.mark.parametrize("there", [b"", OLD])
+def test_nothing_is_published_through_a_link(level, there, root, staging, tmp_path):
+    """Not by the link of a folder, and not over what stands behind it."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder = root.joinpath(*PLACE.split("/")[: level + 1])
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(elsewhere)
+    behind = elsewhere.joinpath(*PLACE.split("/")[level + 1 :])
+    if there:
+        behind.parent.mkdir(parents=True, exist_ok=True)
+        behind.write_bytes(there)
+    before = sorted(elsewhere.rglob("*"))
+    with pytest.raises(StorageFailed, match="no_folder_or_file"):
+        staging.publish("0-0.dcm", PLACE, sha256(NEW), [sha256(OLD)])
+    assert sorted(elsewhere.rglob("*")) == before
+    assert staging.names() == ["0-0.dcm"]
+
+
+@pytest.mark.parametrize("plant", ["link", "folder", "pipe"])
+def test_what_is_no_file_in_an_object_s_place_stops_publishing(plant, root, staging, tmp_path):
+    (root / PLACE).parent.mkdir(parents=True)
+    (tmp_path / "same").write_bytes(NEW)
+    if plant == "link":
+        (root / PLACE).symlink_to(tmp_path / "same")
+    else:
+        (os.mkdir if plant == "folder" else os.mkfifo)(root / PLACE)
+    with pytest.raises(StorageFailed, match="no_folder_or_file"):
+        staging.publish("0-0.dcm", PLACE, sha256(NEW))
+    assert staging.names() == ["0-0.dcm"]
+
+
+def test_staging_behind_a_link_is_refused(root, tmp_path):
+    root.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (root / ".staging").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageFailed, match="no_folder_or_file"):
+        Staging(root, 7)
+
+
+def test_kept_versions_are_not_kept_behind_a_link(root, staging, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (root / ".superseded").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageFailed, match="no_folder_or_file"):
+        staging.keep_superseded("0-0.dcm", sha256(NEW))
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_folder_that_was_deleted_between_two_files_is_made_again(root, staging):
+    (staging.folder / "1-0.dcm").write_bytes(OLD)
+    assert not staging.publish("0-0.dcm", PLACE, sha256(NEW))
+    (root / PLACE).unlink()
+    for folder in (root / PLACE).parents[:3]:
+        folder.rmdir()
+    assert not staging.publish("1-0.dcm", PLACE, sha256(OLD))
+    assert (root / PLACE).read_bytes() == OLD
+
+
+def test_files_of_more_folders_than_stay_open_come_to_their_places(root, staging):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for number in [*range(70), *range(70, 0, -1)]:
+        (staging.folder / "1-0.dcm").write_bytes(NEW)
+        assert not staging.publish("1-0.dcm", f"P{number}/1.2/1.2.3/1.dcm", sha256(NEW))
+    assert len(list(root.glob("P*/1.2/1.2.3/1.dcm"))) == 71
+    assert len(list(Path("/proc/self/fd").iterdir())) == before + 64
 
 
 def test_a_superseded_version_is_kept_by_its_sha256(root, staging):

@@ -408,6 +408,22 @@ def test_an_upload_that_was_started_earlier_changes_no_description(import_zip, u
 # Other versions
 
 
+def test_an_import_into_a_folder_that_is_a_link_stops_with_what_to_do(
+    upload_zip, processed_root, tmp_path
+):
+    (tmp_path / "elsewhere").mkdir()
+    (processed_root / "ID1").symlink_to(tmp_path / "elsewhere")
+    upload = upload_zip(image(1), image(2))
+    ingest.run_upload(upload.pk)
+    upload.refresh_from_db()
+    assert upload.failure_detail == sentence("no_folder_or_file")
+    assert not list((tmp_path / "elsewhere").iterdir())
+    (processed_root / "ID1").unlink()
+    claims.queue([upload.pk])
+    process(upload)
+    assert (upload.processing_status, upload.imported_count) == (Status.COMPLETED, 2)
+
+
 def test_replacing_keeps_the_superseded_file(import_zip, processed_root, settings):
     old, new = image(1), image(1, PatientPosition="FFS")
     import_zip(old)
