@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -92,7 +92,8 @@ class BeforeUpload:
         why = receiving.why_not_taken(int(length))
         if not why:
             # Asking who it is took a database connection, and the transfer may last for hours.
-            close_old_connections()
+            if not connection.in_atomic_block:
+                close_old_connections()
             return None
         status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         if receiving.from_script(request):
