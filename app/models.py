@@ -12,6 +12,8 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
+from app.dicom.records import READ_VERSION
+
 LOG_LINES = 1_000
 
 
@@ -79,6 +81,12 @@ class BroughtQuerySet(models.QuerySet[Any]):
 
     def with_upload(self) -> Self:
         return self.select_related("upload").defer(f"upload__{LOG}")
+
+
+class InstanceQuerySet(BroughtQuerySet):
+    def read_by_older(self) -> Self:
+        """Those that an older version of ICON read: see `manage.py reread`."""
+        return self.filter(read_version__lt=READ_VERSION)
 
 
 class DICOMFile(models.Model):
@@ -223,6 +231,10 @@ class Patient(models.Model):
         default=False,
         help_text="An upload gave another name, birth date or sex for this ID.",
     )
+    # attribute -> the read version that gave it; see DICOMInstance.
+    read_versions = models.JSONField(
+        default=dict, db_default=Value({}, models.JSONField()), editable=False
+    )
     created_at = models.DateTimeField("first seen", auto_now_add=True)
 
     class Meta:
@@ -251,7 +263,8 @@ class DICOMStudy(models.Model):
         default=False,
         help_text="The same study UID is catalogued under another patient, too.",
     )
-    # attribute -> when the upload that gave it was started; the later-started upload wins.
+    # attribute -> when the upload that gave it was started, and the read version: the
+    # later-started upload wins; see `catalogue.parents.mark`.
     described = models.JSONField(default=dict, editable=False)
     created_at = models.DateTimeField("first seen", auto_now_add=True)
 
@@ -314,12 +327,14 @@ class DICOMInstance(models.Model):
     superseded = models.JSONField(
         default=list, db_default=Value([], models.JSONField()), editable=False
     )
+    # `app.dicom.records.READ_VERSION` of the code whose reading the row is.
+    read_version = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
     upload = models.ForeignKey(
         DICOMFile, on_delete=models.SET_NULL, null=True, blank=True, related_name="instances"
     )
     created_at = models.DateTimeField("filed", auto_now_add=True, db_default=Now())
 
-    objects = BroughtQuerySet.as_manager()
+    objects = InstanceQuerySet.as_manager()
 
     class Meta:
         verbose_name = "DICOM instance"
@@ -486,6 +501,7 @@ class CatalogueCheck(models.Model):
     ended_at = models.DateTimeField("ended", null=True, blank=True)
     instance_count = models.PositiveIntegerField("instances", default=0)
     violation_count = models.PositiveIntegerField("violations", default=0)
+    older_count = models.PositiveIntegerField("read by an older version", default=0, db_default=0)
     violations = models.JSONField(default=list)  # sentences, at most LOG_LINES
 
     class Meta:

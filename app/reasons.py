@@ -303,8 +303,21 @@ VIOLATIONS = {
     "archive_unknown": "No upload lists this ZIP.",
 }
 
+# Of filed objects that are read again, or should be.
+REREAD = {
+    "read_by_older": (
+        "Read by an older version of ICON: {objects}. `manage.py reread` reads them again."
+    ),
+    "reads_otherwise": (
+        "{attribute} is read otherwise now; it stays where it was filed. "
+        "To file it anew, delete it and import its ZIP again."
+    ),
+    "reread_running": "Filed objects are being read again already.",
+    "no_such_kind": "ICON knows no such kind of object. Name one of these: {kinds}.",
+}
+
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
-SENTENCES |= REFUSED | HELD_UP | COMPARED | VIOLATIONS
+SENTENCES |= REFUSED | HELD_UP | COMPARED | VIOLATIONS | REREAD
 
 
 # Between the words of an attribute's keyword: Study|Instance|UID, ROI|Number.

@@ -22,10 +22,12 @@ from urllib.parse import quote
 
 import pytest
 import redis
+from django.apps.registry import Apps
 from django.conf import settings as project
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import ConnectionHandler, connection, connections
+from django.db.migrations.executor import MigrationExecutor
 
 from app.health.verify import verify
 from app.management.commands.import_archive import keep_copy
@@ -37,6 +39,7 @@ from icon.settings import database
 from tests.making.objects import ct_image, uid, zip_of
 
 START_SECONDS = 60
+FIRST = "0001_initial"
 
 
 def lacking(what: str, package: str) -> None:
@@ -321,6 +324,13 @@ def either_database(either_url, transactional_db) -> Iterator[None]:
     """Another database in place of the tests' own, also for the processes that a test starts."""
     with default_database(either_url):
         yield
+
+
+@pytest.fixture
+def first_catalogue(either_url, transactional_db) -> Iterator[Apps]:
+    """The tables of the first migration, and their models: see `tests/making/first.py`."""
+    with default_database(either_url, FIRST):
+        yield MigrationExecutor(connection).loader.project_state(("app", FIRST)).apps
 
 
 # ICON's own processes

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import connection
 from django.utils import timezone
 
-from app.dicom.records import Header, Lineage, ReadWarning
+from app.dicom.records import READ_VERSION, Header, Lineage, ReadWarning
 from app.models import DICOMSeries, DICOMStudy, Outcome, Patient
 from app.reasons import sentence
 from app.sandbox.wire import Extracted
@@ -50,6 +50,7 @@ class Entry:
     name: str = ""
     code: str = ""  # of its reason or, without one, of its first warning
     detail: str = ""  # the sentences of both
+    read_version: ClassVar[int] = READ_VERSION
 
     @property
     def header(self) -> Header:

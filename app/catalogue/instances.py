@@ -7,6 +7,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from app.dicom.records import (
+    READ_VERSION,
     ImageRecord,
     InstanceRecord,
     ROIRecord,
@@ -41,6 +42,7 @@ INSTANCE_COLUMNS = Columns(  # of an `Entry`, as the next
         "path": "path",
         "size": "extracted.size",
         "sha256": "extracted.sha256",
+        "read_version": "read_version",
         "upload": "upload",
         "created_at": "filed_at",  # its default in the database takes SQLite 0.7 us a row
     },
@@ -126,6 +128,12 @@ def write_details(entries: list[Entry]) -> None:
     _write_structure_sets(entries)
 
 
+def own_fields(structure_set: StructureSetRecord) -> dict[str, object]:
+    """A structure set's own fields: all but its ROIs."""
+    names = (name for name in structure_set.__struct_fields__ if name != "rois")
+    return {name: getattr(structure_set, name) for name in names}
+
+
 def _catalogued(keys: Collection[InstanceKey]) -> dict[InstanceKey, Catalogued]:
     if not keys:
         return {}
@@ -188,6 +196,7 @@ def _replace(source: Source, entry: Entry, row: Catalogued) -> bool:
         size=entry.extracted.size,
         sha256=entry.extracted.sha256,
         superseded=[*row.superseded, row.sha256],
+        read_version=READ_VERSION,
         upload_id=source.upload,
     )
     if replaced:
@@ -206,7 +215,7 @@ def _write_structure_sets(entries: list[Entry]) -> None:
     if not found:
         return
     made = RTStructureSetInformation.objects.bulk_create(
-        RTStructureSetInformation(dicom_instance_id=instance, **_kept(structure_set))
+        RTStructureSetInformation(dicom_instance_id=instance, **own_fields(structure_set))
         for instance, structure_set in found
     )
     ROI_COLUMNS.insert(
@@ -214,9 +223,3 @@ def _write_structure_sets(entries: list[Entry]) -> None:
         for (_, structure_set), row in zip(found, made, strict=True)
         for roi in structure_set.rois
     )
-
-
-def _kept(structure_set: StructureSetRecord) -> dict[str, object]:
-    """A structure set's own fields: all but its ROIs."""
-    names = (name for name in structure_set.__struct_fields__ if name != "rois")
-    return {name: getattr(structure_set, name) for name in names}

@@ -1,14 +1,14 @@
 """Patients, studies and series of a batch: found or made, and what they are known by."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, TypeVar
 from unicodedata import normalize
 
 from django.db.models import Model
 
 from app.dicom.attributes import PATIENT, SERIES, STUDY
-from app.dicom.records import PatientRecord, ReadWarning
+from app.dicom.records import READ_VERSION, PatientRecord, ReadWarning
 from app.models import DICOMSeries, DICOMStudy, Patient
 
 from .entries import Branch, Entry
@@ -20,6 +20,11 @@ SERIES_DESCRIPTION = [name for name in SERIES if name != "series_instance_uid"]
 
 Row = TypeVar("Row", bound=Model)
 Key = tuple[Any, ...]
+
+
+def mark(started: datetime) -> str:
+    """When an upload was started, and by which reading its headers are known; marks sort so."""
+    return f"{started.isoformat()} {READ_VERSION:03}"
 
 
 def find_parents(branches: list[Branch], started: str) -> None:
@@ -37,12 +42,32 @@ def describe(branches: list[Branch], entries: list[Entry], started: str) -> None
     entries
         All of the batch; those that differ from their patient are warned.
     started
-        When the upload was started, in ISO 8601.
+        The upload's `mark`.
     """
     _identify(branches, entries)
     imported = [entry for entry in entries if entry.is_imported]
     _describe({entry.branch: None for entry in imported}, started)
     _warn_of_shared_studies(imported)
+
+
+def describe_again(branches: Sequence[Branch], started: str, in_order: bool) -> None:
+    """Write what headers that were read again say of the rows over them.
+
+    Where they name another patient, study or series now, they have no say in it.
+
+    Parameters
+    ----------
+    started
+        The `mark` of the upload that they came with.
+    in_order
+        Whether all that an older version read is read again, in the order in which it came. Else
+        nobody knows whose name comes first where one ID has two.
+    """
+    _merge(
+        [(branch.patient, branch.lineage.patient) for branch in branches if _is_patient(branch)],
+        lambda row, record: _identify_again(row, record, in_order),
+    )
+    _describe([branch for branch in branches if _is_series(branch)], started)
 
 
 def _find_patients(branches: list[Branch]) -> None:
@@ -130,7 +155,37 @@ def _fill_identity(row: Patient, record: PatientRecord) -> bool:
         value = getattr(record, name)
         if value and not getattr(row, name):
             setattr(row, name, value)
+            row.read_versions[name] = READ_VERSION
             changed = True
+    return changed
+
+
+def _is_patient(branch: Branch) -> bool:
+    """Whether the patient's ID is what its bytes are read as, or may have been read as earlier."""
+    read = branch.lineage.patient.unique_patient_id, *branch.lineage.former_ids
+    return branch.patient.unique_patient_id in read
+
+
+def _is_series(branch: Branch) -> bool:
+    study, series = branch.lineage.study, branch.lineage.series
+    return (branch.study.study_instance_uid, branch.series.series_instance_uid) == (
+        study.study_instance_uid,
+        series.series_instance_uid,
+    )
+
+
+def _identify_again(row: Patient, record: PatientRecord, in_order: bool) -> bool:
+    """The first value stays; but what an older version read makes way for the first of this one."""
+    changed = False
+    for name in IDENTITY if in_order or not row.identity_differs else ():
+        value = getattr(record, name)
+        if value and row.read_versions.get(name, 0) < READ_VERSION:
+            setattr(row, name, value)
+            row.read_versions[name] = READ_VERSION
+            changed = True
+    changed |= _fill_identity(row, record)
+    if not row.identity_differs and _differences(row, record):
+        row.identity_differs = changed = True
     return changed
 
 

@@ -12,7 +12,7 @@ from app.sandbox.wire import Extracted
 from .bulk import Columns
 from .entries import Entry, Source, branches_of, entries_of
 from .instances import settle_former_ids, write_details, write_instances
-from .parents import describe, find_parents
+from .parents import describe, find_parents, mark
 
 LEDGER_COLUMNS = Columns(  # of an `Entry`
     ArchiveMember,
@@ -79,7 +79,7 @@ def write(
 
 def _catalogue(source: Source, entries: list[Entry]) -> None:
     branches = branches_of(entries)
-    started = source.started.isoformat()
+    started = mark(source.started)
     find_parents(branches, started)
     write_instances(source, entries)
     describe(branches, entries, started)

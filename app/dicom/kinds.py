@@ -39,6 +39,11 @@ class Kind(Enum):
     STRUCTURE_SET = "RT Structure Set"
     OTHER = "anything else"
 
+    @property
+    def word(self) -> str:
+        """What a command calls it: structure-set."""
+        return self.name.lower().replace("_", "-")
+
 
 @lru_cache(maxsize=128)
 def kind_of(sop_class_uid: str, modality: str) -> Kind:

@@ -7,6 +7,10 @@ from datetime import date, time
 
 from msgspec import Struct
 
+# The reading that rows stand by. Raise it whenever ICON reads better or keeps another attribute:
+# `manage.py reread` then reads what was filed before. Rows of code that knew of none have 0.
+READ_VERSION = 1
+
 
 class Record(Struct, frozen=True, array_like=True, gc=False):
     """A value that is made, compared and sent between processes (as an array), all several times

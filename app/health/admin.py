@@ -9,6 +9,8 @@ from django_celery_results.models import GroupResult, TaskResult
 from app.catalogue.admin import CatalogueAdmin
 from app.catalogue.lookups import OfferedLookups
 from app.models import CatalogueCheck, Patient
+from app.reasons import sentence
+from app.wording import counted
 
 admin.site.unregister((TaskResult, GroupResult))
 
@@ -16,9 +18,9 @@ admin.site.unregister((TaskResult, GroupResult))
 @admin.register(CatalogueCheck)
 class CatalogueCheckAdmin(CatalogueAdmin):
     above = (Patient,)  # a file without a row may lie in the folder of a patient's ID
-    list_display = ("started_at", "ended_at", "instance_count", "violation_count")
+    list_display = ("started_at", "ended_at", "instance_count", "violation_count", "older_count")
     list_filter = ("started_at",)
-    fields = ("started_at", "ended_at", "instance_count", "violation_count", "found")
+    fields = ("started_at", "ended_at", "instance_count", "violation_count", "found", "older")
     readonly_fields = fields
 
     @admin.display(description="what was found")
@@ -26,6 +28,12 @@ class CatalogueCheckAdmin(CatalogueAdmin):
         if not check.violations:
             return "Nothing is wrong." if check.ended_at else "The check has not ended."
         return format_html_join("", "<div>{}</div>", ((line,) for line in check.violations))
+
+    @admin.display(description="read by an older version")
+    def older(self, check: CatalogueCheck) -> str:
+        if not check.older_count:
+            return "Nothing."
+        return sentence("read_by_older", objects=counted(check.older_count, "object"))
 
 
 @admin.register(TaskResult)

@@ -96,6 +96,7 @@ def check_catalogue() -> CatalogueCheck:
     check.violations = [violation.sentence for violation in islice(violations, LOG_LINES)]
     check.violation_count = len(check.violations) + sum(1 for _ in violations)
     check.instance_count = sum(checked)
+    check.older_count = DICOMInstance.objects.read_by_older().count()
     check.ended_at = timezone.now()
     check.save()
     older = CatalogueCheck.objects.values_list("pk", flat=True)[CHECKS_KEPT:]

@@ -1,6 +1,5 @@
-"""A catalogue of the first migration, with an import under way, goes on with today's code."""
+"""A catalogue of the first migration goes on with today's code: also an import under way."""
 
-import hashlib
 from datetime import timedelta
 
 import pytest
@@ -8,57 +7,22 @@ from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.urls import reverse
 from django.utils import timezone
 
 from app import tasks
 from app.catalogue.filing import STAGING
-from app.dicom.headers import read_header
+from app.health.reread import older_count
 from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Patient, Status
-from app.storage.paths import instance_path
 from app.uploads import ingest
 from tests.conftest import default_database
+from tests.making import faults
+from tests.making.catalogued import catalogued
+from tests.making.first import file_as_first, first_upload
 from tests.making.objects import ct_image, rt_structure_set, uid, zip_of
 
-FIRST = "0001_initial"
 MEMBERS = [ct_image(SOPInstanceUID=uid(2, 1, number)) for number in range(4)]
-
-
-@pytest.fixture
-def first_catalogue(either_url, transactional_db):
-    """The tables of the first migration, and their models."""
-    with default_database(either_url, FIRST):
-        yield MigrationExecutor(connection).loader.project_state(("app", FIRST)).apps
-
-
-def filed(models, upload, number: int):
-    """A row as the first code wrote it, of an object with these bytes."""
-    data = MEMBERS[number]
-    header = read_header(data)
-    known = header.patient.unique_patient_id
-    patient, _ = models.get_model("app", "Patient").objects.get_or_create(
-        folder=known, unique_patient_id=known, patient_name=header.patient.patient_name
-    )
-    study, _ = models.get_model("app", "DICOMStudy").objects.get_or_create(
-        patient=patient, study_instance_uid=header.study.study_instance_uid
-    )
-    series, _ = models.get_model("app", "DICOMSeries").objects.get_or_create(
-        dicom_study=study, series_instance_uid=header.series.series_instance_uid, modality="CT"
-    )
-    sha256, sop = hashlib.sha256(data).hexdigest(), header.instance.sop_instance_uid
-    path = instance_path(known, study.study_instance_uid, series.series_instance_uid, sop)
-    instance = models.get_model("app", "DICOMInstance").objects.create(
-        dicom_series=series, sop_instance_uid=sop, modality="CT", size=len(data), sha256=sha256,
-        path=path, upload=upload,
-    )  # fmt: skip
-    models.get_model("app", "ArchiveMember").objects.create(
-        upload=upload, index=number, name=f"{number}.dcm", size=len(data), sha256=sha256,
-        outcome="imported", instance=instance,
-    )  # fmt: skip
-    return instance
 
 
 @pytest.fixture
@@ -75,10 +39,10 @@ def begun(first_catalogue, processed_root, media_root, tmp_path) -> int:
         processing_log_data=[{"at": "2026-11-01T00:00:00+00:00", "level": "warning",
                               "stage": "process", "message": "Something. (1 file)"}],
     )  # fmt: skip
-    place = processed_root / filed(first_catalogue, upload, 0).path
+    place = processed_root / file_as_first(first_catalogue, upload, 0, MEMBERS[0]).path
     place.parent.mkdir(parents=True)
     place.write_bytes(MEMBERS[0])
-    filed(first_catalogue, upload, 1)
+    file_as_first(first_catalogue, upload, 1, MEMBERS[1])
     staging = processed_root / STAGING / str(upload.pk)
     staging.mkdir(parents=True)
     (staging / "1-0.dcm").write_bytes(MEMBERS[1])
@@ -128,3 +92,34 @@ def test_what_the_first_code_catalogued_can_be_looked_at_and_added_to(
     for name in ("dicomfile", "patient", "dicomstudy", "dicomseries", "dicominstance"):
         assert client.get(reverse(f"admin:app_{name}_changelist")).status_code == 200
     assert client.get(reverse("upload_result", args=[begun])).status_code == 200
+
+
+FORMER = {
+    "patient_name": "M\u00c3\u00bcller",
+    "study_description": "?",
+    "series_number": 99,
+    "rows": None,
+    "slice_thickness": 9.0,
+    "structure_set_label": "?",
+    "number_of_roi": 0,
+    "roi_name": "?",
+    "contour_count": 0,
+}
+
+
+def test_what_the_first_code_read_is_read_again_as_an_import_would_read_it(
+    first_catalogue, processed_root, media_root, upload_zip
+):
+    other = ct_image(PatientID="B", StudyInstanceUID=uid(3), StudyDescription="Own")
+    uploads = [[*MEMBERS, rt_structure_set()], [other]]
+    for members in uploads:
+        first_upload(first_catalogue, processed_root, media_root, *members, **FORMER)
+    call_command("migrate", verbosity=0)
+    assert (older_count(), list(verify())) == (6, [])
+    call_command("reread")
+    assert (older_count(), list(verify())) == (0, [])
+    read_again = catalogued()
+    faults.clear(processed_root)
+    for members in uploads:
+        assert ingest.run_upload(upload_zip(*members).pk)
+    assert read_again == catalogued()

@@ -11,6 +11,9 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,6 +22,9 @@ from django.db import connection
 from django.urls import reverse
 
 from app import tasks
+from app.catalogue import removal
+from app.catalogue.rereading import Reread, write_again
+from app.dicom.headers import read_header
 from app.health.verify import verify
 from app.models import (
     ArchiveMember,
@@ -144,6 +150,55 @@ def test_the_processes_of_a_worker_over_shared_objects_are_exact(
             faults.wait_for(upload, Status.COMPLETED, seconds=300)
         assert deadlocks() == before
         assert_all_is_exact(uploads)
+
+
+@pytest.mark.database
+def test_reading_again_beside_imports_and_deletions_tells_no_old_tale(
+    upload_zip, import_zip, settings, monkeypatch, processed_root
+):
+    settings.ICON_EXTRACTORS, settings.ICON_ON_CONFLICT = 1, "replace"
+    monkeypatch.setattr(batches, "MOST_MEMBERS", 10)
+    import_zip(*SHARED)
+    renewed = [
+        image(0, study, 0, number, InstanceNumber=str(version), Rows=version)
+        for version in range(100, 103)
+        for study in range(STUDIES)
+        for number in range(IMAGES)
+    ]
+    uploads = [upload_zip(*renewed) for _ in range(2)]
+    over, before = threading.Event(), deadlocks()
+    with ThreadPoolExecutor(4) as threads:
+        reading = [threads.submit(read_again, processed_root, over) for _ in range(2)]
+        runs = [threads.submit(run, upload.pk) for upload in uploads]
+        removal.delete(Patient.objects.get(unique_patient_id="P2"))
+        assert all(one.result() for one in runs)
+        over.set()
+        assert all(one.result() for one in reading)
+    assert deadlocks() == before
+    assert [violation.sentence for violation in verify()] == []
+    for row in DICOMInstance.objects.select_related("image_information"):
+        header = read_header((processed_root / row.path).read_bytes())
+        told = row.instance_number, row.rows, row.image_information.instance_number
+        assert told == (header.instance.instance_number, header.instance.rows, told[0])
+    assert DICOMInstance.objects.filter(rows__gte=100).count() == STUDIES * IMAGES
+
+
+def read_again(root: Path, over: threading.Event) -> int:
+    """Read all that is filed again and again; how many objects were read."""
+    count = 0
+    try:
+        while not over.is_set():
+            batch = []
+            for row in DICOMInstance.objects.order_by("pk"):
+                with suppress(FileNotFoundError):
+                    data = (root / row.path).read_bytes()
+                    sha256 = hashlib.sha256(data).hexdigest()
+                    batch.append(Reread(row.pk, sha256, row.created_at, read_header(data)))
+            claims.patiently(partial(write_again, batch, in_order=True))
+            count += len(batch)
+        return count
+    finally:
+        connection.close()
 
 
 # Process Now

@@ -9,6 +9,8 @@ from tqdm import tqdm
 
 from app.health.verify import verify
 from app.models import DICOMInstance
+from app.reasons import sentence
+from app.wording import counted
 
 
 class Command(BaseCommand):
@@ -40,6 +42,9 @@ class Command(BaseCommand):
                     if options["json"]
                     else violation.sentence
                 )
+        older = DICOMInstance.objects.read_by_older().count()
+        if older and not options["json"]:
+            self.stdout.write(sentence("read_by_older", objects=counted(older, "object")))
         if left:
             raise CommandError(f"{left:,} violation(s) of the catalogue.", returncode=1)
         if not options["json"]:
