@@ -24,7 +24,8 @@ def while_used(
 
     def respond(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        if _is_old(request) and _is_from_a_person(request):
+        # After a failure of the server, the database may be away, and nothing would be saved.
+        if response.status_code < 500 and _is_from_a_person(request) and _is_old(request):
             request.session[PROLONGED] = int(time.time())
         if _signs_out(request):
             # Pictures may be kept by the browser. Not "cookies": they would go for the neighbours

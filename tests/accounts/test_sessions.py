@@ -59,7 +59,7 @@ def test_a_button_that_a_script_presses_is_somebody_at_work(used_before):
 
 
 def test_page_after_page_writes_the_session_once_in_five_minutes(used_before):
-    client = used_before(299)
+    client = used_before(200)
     with CaptureQueriesContext(connection) as queries:
         for _ in range(3):
             client.get("/admin/")

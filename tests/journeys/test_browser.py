@@ -164,7 +164,7 @@ def test_the_list_of_uploads_keeps_itself_current(signed_in, live, start_worker,
     good, bad = upload_zip(*images(2)), upload_zip(("notes.txt", b"hello"))
     tasks.start([good.pk, bad.pk])
     page.goto(f"{live.url}/admin/app/dicomfile/")
-    rows = [page.get_by_role("row").filter(has_text=str(one)) for one in (good, bad)]
+    rows = [page.get_by_role("row").filter(has_text=one.name) for one in (good, bad)]
     for row in rows:
         expect(row.locator(".status")).to_have_text("Queued")
         expect(row.get_by_role("button", name=re.compile("Cancel"))).to_be_visible()
@@ -180,8 +180,8 @@ def test_the_list_of_uploads_keeps_itself_current(signed_in, live, start_worker,
         expect(row.get_by_role("button", name=re.compile("Cancel"))).to_be_hidden()
     page.get_by_role("link", name="Needs attention (1)").click()
     expect(page.get_by_role("link", name="Show counts")).to_be_visible()
-    expect(page.get_by_role("row").filter(has_text=str(bad))).to_be_visible()
-    expect(page.get_by_role("row").filter(has_text=str(good))).to_have_count(0)
+    expect(page.get_by_role("row").filter(has_text=bad.name)).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text=good.name)).to_have_count(0)
 
 
 def test_who_is_signed_out_meanwhile_is_told_and_offered_the_way_back(signed_in, live, upload_zip):
