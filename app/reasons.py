@@ -147,6 +147,10 @@ FAILED = {
         "Reading this file took longer than is allowed, twice. It may be damaged: "
         "export it again from the system it came from."
     ),
+    "answer_impossible": (
+        "Reading this file gave an answer that cannot be true, twice. It may be made to do harm: "
+        "ask the administrator to look at it."
+    ),
     "nested_refused": "An archive inside the ZIP that could not be read. {why}",
     "not_stored": "The database refused this object. Ask the administrator to look at the log.",
 }
@@ -282,6 +286,8 @@ COMPARED = {
     "catalogued_gone": "What was catalogued has been deleted since.",
     "comparing_took_long": "Comparing took too long.",
     "comparing_failed": "One of the two could not be read.",
+    "comparing_busy": "Another comparison is under way. Load this page again in a moment.",
+    "too_complex_to_compare": "One of the two holds too many sequence items to be compared.",
     "header_compared": "The object is large: only what precedes the pixel data was compared.",
     "same_content": "Both say the same; they differ only in how they are written.",
 }
@@ -316,8 +322,20 @@ REREAD = {
     "no_such_kind": "ICON knows no such kind of object. Name one of these: {kinds}.",
 }
 
+# What the programs that read uploaded files go without on this machine.
+UNLOCKED = {
+    "no_landlock": (
+        "This system does not offer Landlock to ICON: a program that reads an uploaded file made "
+        "to do harm could be led to open other files of this server."
+    ),
+    "no_seccomp": (
+        "This system does not offer seccomp filters to ICON: a program that reads an uploaded file "
+        "made to do harm could be led to reach the network and other programs of this server."
+    ),
+}
+
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
-SENTENCES |= REFUSED | HELD_UP | COMPARED | VIOLATIONS | REREAD
+SENTENCES |= REFUSED | HELD_UP | COMPARED | VIOLATIONS | REREAD | UNLOCKED
 
 
 # Between the words of an attribute's keyword: Study|Instance|UID, ROI|Number.

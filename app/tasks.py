@@ -17,6 +17,8 @@ from kombu.exceptions import OperationalError as BrokerAway
 from .accounts import throttle
 from .catalogue import filing
 from .health.verify import check_catalogue
+from .reasons import sentence
+from .sandbox.confine import lacking
 from .uploads import claims, ingest, removal
 
 SWEEP = 10.0  # seconds
@@ -148,6 +150,8 @@ def _begin_shutdown(**kwargs: Any) -> None:
 
 @worker_ready.connect
 def _start_sweeping(**kwargs: Any) -> None:
+    for code in lacking():
+        logger.warning(sentence(code))
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
 
 

@@ -14,7 +14,7 @@ from app.models import ArchiveMember, DICOMFile
 APP = Path(reasons.__file__).parent
 GROUPS = (
     *("ARCHIVE", "SKIPPED", "FAILED", "KNOWN", "WARNINGS", "STORAGE", "ENDS"),
-    *("REFUSED", "HELD_UP", "COMPARED", "VIOLATIONS", "REREAD"),
+    *("REFUSED", "HELD_UP", "COMPARED", "VIOLATIONS", "REREAD", "UNLOCKED"),
 )
 BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.CANCEL, reasons.USE_VERSIONS)
 TAKES_A_CODE = {

@@ -16,8 +16,7 @@ from django.db import transaction
 from app.errors import StorageFailed
 from app.limits import processed_root
 from app.models import ArchiveMember, DICOMFile, DICOMInstance, FileToDelete, Outcome
-from app.sandbox.wire import staged_name
-from app.storage.staging import STAGING, Busy, Staging
+from app.storage.staging import STAGING, Busy, Staging, staged_of
 from app.storage.tree import remove_empty_folders, unlink
 
 from .entries import Entry
@@ -71,21 +70,23 @@ def place(staging: Staging, name: str, version: Version) -> bool:
 
 
 def settle(staging: Staging, upload: int) -> None:
-    """Publish the staged files whose rows are committed, and delete the others."""
-    names = staging.names()
-    committed = _committed(upload, names)
+    """Publish the staged files whose rows are committed, and delete the others.
+
+    An extractor that died may have left a file of the same member in its tray, and one that was
+    taken over of any: only the bytes tell the one that was committed.
+    """
     placed: dict[int, tuple[str, str]] = {}
-    for name in names:
-        member = committed.get(name)
-        instance = member.instance if member else None
-        if member and instance and member.sha256 == instance.sha256:
+    for name, member in _committed(upload, staging.names()):
+        instance = member.instance
+        if instance is None or staging.sha256(name) != member.sha256:
+            continue
+        if member.sha256 == instance.sha256:
             superseded = instance.superseded
             place(staging, name, Version(instance.pk, instance.path, member.sha256, superseded))
             placed[instance.pk] = instance.path, instance.sop_instance_uid
-        elif member and instance and member.sha256 in instance.superseded:
+        elif member.sha256 in instance.superseded:
             staging.keep_superseded(name, member.sha256)
-        else:
-            staging.discard(name)
+    staging.clear()
     forget_deleted(placed)
 
 
@@ -116,16 +117,17 @@ def roll_forward_abandoned() -> None:
             logger.warning("Upload %s: its staging stays for now: %s", pk, failure.code)
 
 
-def _committed(upload: int, names: Iterable[str]) -> dict[str, ArchiveMember]:
-    """The ledger's rows of imported members, by the names of their staged files."""
-    indexes = {int(number) for name in names if (number := name.partition("-")[0]).isdecimal()}
+def _committed(upload: int, names: Iterable[str]) -> list[tuple[str, ArchiveMember]]:
+    """The staged files of imported members, each with its row of the ledger."""
+    files = list(filter(None, map(staged_of, names)))
     members = ArchiveMember.objects.filter(
-        upload=upload, index__in=indexes, outcome=Outcome.IMPORTED, instance__isnull=False
+        upload=upload,
+        index__in={file.member[0] for file in files},
+        outcome=Outcome.IMPORTED,
+        instance__isnull=False,
     )
-    return {
-        staged_name(member.index, member.inner): member
-        for member in members.select_related("instance")
-    }
+    rows = {(row.index, row.inner): row for row in members.select_related("instance")}
+    return [(file.name, rows[file.member]) for file in files if file.member in rows]
 
 
 # --- deleted rows lose their files -----------------------------------------------------------

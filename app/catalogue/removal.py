@@ -14,7 +14,7 @@ from app.models import (
     FileToDelete,
     Patient,
 )
-from app.storage.staging import superseded_path
+from app.storage.staging import is_hash, superseded_path
 
 from . import filing
 
@@ -97,7 +97,7 @@ def _delete_chunk(row: models.Model) -> int:
 
 def _lines(instance: DICOMInstance) -> Iterator[FileToDelete]:
     yield FileToDelete(path=instance.path, sop_instance_uid=instance.sop_instance_uid)
-    for sha256 in instance.superseded:
+    for sha256 in filter(is_hash, instance.superseded):
         yield FileToDelete(path=superseded_path(sha256))
 
 

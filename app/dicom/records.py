@@ -1,11 +1,32 @@
 """What ICON keeps of one DICOM object: plain values, named as the models' fields are.
 
-An absent text is "", an absent number, date or vector is None.
+An absent text is "", an absent number, date or vector is None. How long a text and how large a
+number may be is checked where a record arrives from a process that reads other people's bytes.
 """
 
 from datetime import date, time
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Text16 = Annotated[str, Meta(max_length=16)]
+Text64 = Annotated[str, Meta(max_length=64)]
+Text256 = Annotated[str, Meta(max_length=256)]
+Text1024 = Annotated[str, Meta(max_length=1024)]
+UID = Annotated[str, Meta(max_length=128)]
+Count = Annotated[int, Meta(ge=0, lt=2**31)]
+Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+# Neither infinite nor NaN, which compares with nothing.
+Decimal = Annotated[float, Meta(ge=-1.7976931348623157e308, le=1.7976931348623157e308)]
+Pair = Annotated[list[Decimal], Meta(min_length=2, max_length=2)]
+Point = Annotated[list[Decimal], Meta(min_length=3, max_length=3)]
+Cosines = Annotated[list[Decimal], Meta(min_length=6, max_length=6)]
+Shade = Annotated[int, Meta(ge=0, le=255)]
+Color = Annotated[list[Shade], Meta(min_length=3, max_length=3)]
+Facts = Annotated[dict[str, str | Number], Meta(max_length=8)]
+MOST_ITEMS = 1_000_000  # of any one object; a short text may stand for many of them
+Readings = Annotated[list[Text256], Meta(max_length=100)]
+UIDs = Annotated[list[UID], Meta(max_length=MOST_ITEMS)]
 
 # The reading that rows stand by. Raise it whenever ICON reads better or keeps another attribute:
 # `manage.py reread` then reads what was filed before. Rows of code that knew of none have 0.
@@ -20,33 +41,33 @@ class Record(Struct, frozen=True, array_like=True, gc=False):
 class PatientRecord(Record, frozen=True):
     """Patient Module, PS3.3 C.7.1.1."""
 
-    unique_patient_id: str  # without leading and trailing spaces; may be empty (Type 2)
-    patient_name: str  # as in the file, with carets
+    unique_patient_id: Text256  # without leading and trailing spaces; may be empty (Type 2)
+    patient_name: Text1024  # as in the file, with carets
     patient_dob: date | None
-    patient_sex: str
+    patient_sex: Text16
 
 
 class StudyRecord(Record, frozen=True):
     """General Study Module, PS3.3 C.7.2.1."""
 
-    study_instance_uid: str
+    study_instance_uid: UID
     study_date: date | None
     study_time: time | None
-    study_description: str
-    accession_number: str
-    study_id: str
+    study_description: Text1024
+    accession_number: Text64
+    study_id: Text64
 
 
 class SeriesRecord(Record, frozen=True):
     """General Series Module, PS3.3 C.7.3.1, and Frame of Reference Module, C.7.4.1."""
 
-    series_instance_uid: str
-    modality: str
-    series_number: int | None
-    series_description: str
+    series_instance_uid: UID
+    modality: Text16
+    series_number: Number | None
+    series_description: Text1024
     series_date: date | None
-    body_part_examined: str
-    frame_of_reference_uid: str
+    body_part_examined: Text64
+    frame_of_reference_uid: UID
 
 
 class Lineage(Record, frozen=True):
@@ -55,65 +76,65 @@ class Lineage(Record, frozen=True):
     patient: PatientRecord
     study: StudyRecord
     series: SeriesRecord
-    former_ids: list[str] = []  # as ICON may have read the Patient ID's bytes earlier
+    former_ids: Readings = []  # as ICON may have read the Patient ID's bytes earlier
 
 
 class InstanceRecord(Record, frozen=True):
     """SOP Common Module, PS3.3 C.12.1, with the sizes of the Image Pixel Module, C.7.6.3."""
 
-    sop_instance_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    modality: str
-    instance_number: int | None
-    rows: int | None  # pixels
-    columns: int | None  # pixels
-    number_of_frames: int | None
+    sop_instance_uid: UID
+    sop_class_uid: UID
+    transfer_syntax_uid: UID
+    modality: Text16
+    instance_number: Number | None
+    rows: Count | None  # pixels
+    columns: Count | None  # pixels
+    number_of_frames: Count | None
 
 
 class ImageRecord(Record, frozen=True):
     """Image Plane Module, PS3.3 C.7.6.2, or the functional groups of C.7.6.16.2."""
 
-    instance_number: int | None
-    slice_location: float | None  # mm
-    slice_thickness: float | None  # mm
-    pixel_spacing: list[float] | None  # [between rows, between columns], mm
-    patient_position: str
-    image_position_patient: list[float] | None  # [x, y, z], mm
-    image_orientation_patient: list[float] | None  # six direction cosines
+    instance_number: Number | None
+    slice_location: Decimal | None  # mm
+    slice_thickness: Decimal | None  # mm
+    pixel_spacing: Pair | None  # [between rows, between columns], mm
+    patient_position: Text16
+    image_position_patient: Point | None  # [x, y, z], mm
+    image_orientation_patient: Cosines | None  # six direction cosines
 
 
 class ROIRecord(Record, frozen=True):
     """One item of the Structure Set ROI Sequence, joined by ROI Number: PS3.3 C.8.8.5, C.8.8.6."""
 
-    roi_number: int | None
-    roi_name: str
-    rt_roi_interpreted_type: str
-    roi_generation_algorithm: str
-    roi_display_color: list[int] | None  # [red, green, blue], 0 to 255
-    contour_count: int
+    roi_number: Number | None
+    roi_name: Text1024
+    rt_roi_interpreted_type: Text64
+    roi_generation_algorithm: Text64
+    roi_display_color: Color | None  # [red, green, blue], 0 to 255
+    contour_count: Count
     roi_contour_data: bytes  # JSON text: [{"type", "points": [x, y, z, ..] in mm, "sop"}, ..]
 
 
 class StructureSetRecord(Record, frozen=True):
     """Structure Set Module, PS3.3 C.8.8.5, with its ROIs in file order."""
 
-    structure_set_label: str = ""
-    structure_set_name: str = ""
+    structure_set_label: Text64 = ""
+    structure_set_name: Text1024 = ""
     structure_set_date: date | None = None
-    approval_status: str = ""
-    number_of_roi: int = 0
-    referenced_frame_of_reference_uid: list[str] = []  # each once, in file order
-    referenced_series_instance_uid: list[str] = []  # each once, in file order
-    referenced_sop_count: int = 0  # distinct objects in the references' Contour Image Sequences
-    rois: list[ROIRecord] = []
+    approval_status: Text16 = ""
+    number_of_roi: Count = 0
+    referenced_frame_of_reference_uid: UIDs = []  # each once, in file order
+    referenced_series_instance_uid: UIDs = []  # each once, in file order
+    referenced_sop_count: Count = 0  # distinct objects in the references' Contour Image Sequences
+    rois: Annotated[list[ROIRecord], Meta(max_length=MOST_ITEMS)] = []
 
 
 class ReadWarning(Record, frozen=True):
     """A code of reasons.WARNINGS with the facts of its sentence."""
 
     code: str
-    facts: dict[str, str | int] = {}
+    facts: Facts = {}
 
 
 class Header(Record, frozen=True):

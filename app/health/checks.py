@@ -10,6 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from app.reasons import sentence
+from app.sandbox.confine import lacking
+
 
 @register()
 def runs_on_linux(**kwargs: Any) -> Sequence[CheckMessage]:
@@ -83,6 +86,20 @@ def is_open_to_others(folder: Path) -> bool:
     """Whether any user may enter a folder, and each of those that it lies in."""
     paths = (folder, *folder.parents)
     return folder.is_dir() and all(path.stat().st_mode & stat.S_IXOTH for path in paths)
+
+
+IDS = {"no_landlock": "icon.W003", "no_seccomp": "icon.W004"}
+HINTS = {
+    "no_landlock": "Linux 5.13 and later have it, where the boot option lsm= does not leave it "
+    "out and a container's profile does not refuse it.",
+    "no_seccomp": "Linux on x86_64 and aarch64 has them, where a container's profile does not "
+    "refuse it.",
+}
+
+
+@register()
+def readers_are_locked_in(**kwargs: Any) -> Sequence[CheckMessage]:
+    return [Warning(sentence(code), hint=HINTS[code], id=IDS[code]) for code in lacking()]
 
 
 def tells_case_apart(folder: Path) -> bool:

@@ -43,7 +43,7 @@ from app.models import (
 from app.reasons import sentence
 from app.sandbox.wire import staged_name
 from app.storage.paths import instance_path
-from app.storage.staging import FOUND, STAGING, Busy, superseded_path
+from app.storage.staging import FOUND, STAGING, Busy, is_hash, superseded_path
 from app.storage.tree import folder_of, holds, move, name_of, open_object
 from app.uploads import removal
 from app.uploads.restore import restore
@@ -218,7 +218,8 @@ def _check_instance(row: DICOMInstance, checked: Checked, repair: bool) -> Itera
     if checked != (row.size, row.sha256) and (code := _wrong_at_second_look(row)):
         yield _mend(code, subject, repair, partial(_restore, row))
     for sha256 in row.superseded:
-        if not holds(settings.ICON_PROCESSED_ROOT, superseded_path(sha256)):
+        root = settings.ICON_PROCESSED_ROOT
+        if not (is_hash(sha256) and holds(root, superseded_path(sha256))):
             yield Violation("superseded_missing", subject)
 
 
@@ -243,11 +244,10 @@ def _is_on_its_way(row: DICOMInstance) -> bool:
         instance=row, sha256=row.sha256, upload__processing_status=Status.IN_PROGRESS
     )
     staging = settings.ICON_PROCESSED_ROOT / STAGING
-    staged = (
-        staging / str(member.upload_id) / staged_name(member.index, member.inner)
+    return any(
+        any((staging / str(member.upload_id)).rglob(staged_name(member.index, member.inner)))
         for member in members
     )
-    return any(file.is_file() for file in staged)
 
 
 def _restore(row: DICOMInstance) -> bool:

@@ -1,10 +1,11 @@
-"""How a child process begins: what its parent gives it, and the limits that it sets itself.
+"""How a child process begins: what its parent gives it, and how it locks itself in.
 
-Every program that looks into other people's bytes is started here, and begins by confining itself:
-the extractors, which a pool keeps busy, and whatever `once` asks a single question.
+Every program that looks into other people's bytes is started here: the extractors, which a pool
+keeps busy, and whatever `once` asks a single question. Before it sees the first of those bytes it
+limits itself (`confine`) and gives up, for good, whatever it will not need (`lock`). All of this
+works without root, in a container, and on kernels that can do a part of it: see `lacking`.
 """
 
-import ctypes
 import os
 import resource
 import signal
@@ -12,36 +13,54 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from . import landlock, seccomp
+from .calls import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl
+
 if TYPE_CHECKING:
     import subprocess
 
+# All that a child has of its parent's environment, which holds keys and passwords: what Python
+# may need to start, where the site has set it.
+KEPT = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
-    # Where Python may not keep what it compiled, each child takes 25 ms more to start.
-    "PYTHONDONTWRITEBYTECODE": "",
     # glibc gives a member's memory back to the system and fetches it again for the next one,
     # page fault by page fault: 0.15 s of 1 s on CT images. Let it keep up to 64 MB.
     "MALLOC_MMAP_THRESHOLD_": "33554432",
     "MALLOC_TRIM_THRESHOLD_": "67108864",
 }
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+NICE = 10
+FILES = 64  # that are open at once
+APP = __file__.rpartition("/sandbox/")[0]
+PROJECT = APP.rpartition("/")[0]
+# Where else a module that is imported later finds the system's libraries.
+LIBRARIES = (
+    *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", f"{sys.base_prefix}/lib"),
+    *("/etc/ld.so.cache", "/dev/null", "/dev/urandom"),
+)
+LAYERS = {"no_landlock": landlock.abi, "no_seccomp": seccomp.is_known}
 
 
 def start_program(module: str, descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
     """Start a module as a program, with pipes to and from it and these open descriptors."""
-    # Here, since every child imports this module, and has no use for those: 2 MB in each.
+    # Here, since every child imports this module, and has no use for it: 2 MB in each.
     import subprocess
-    from pathlib import Path
 
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return subprocess.Popen(
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what libraries say there may quote a patient
         pass_fds=descriptors,
-        cwd=Path(__file__).resolve().parents[2],
-        env=os.environ | ENVIRONMENT,
+        cwd=PROJECT,
+        env=kept | ENVIRONMENT,
     )
+
+
+def lacking() -> list[str]:
+    """The codes of the layers that a child goes without, since the kernel here lacks them."""
+    return [code for code, is_there in LAYERS.items() if not is_there()]
 
 
 # --- in the child ----------------------------------------------------------------------------
@@ -54,17 +73,61 @@ def take_stdout() -> int:
     return answers
 
 
-def confine(memory: int, parent: int) -> None:
+def confine(memory: int, parent: int, processor: int = 0) -> None:
     """Limit this process, and let it end with its parent.
 
     Parameters
     ----------
     memory
         Bytes of address space.
+    processor
+        Seconds of processor time after which it is ended (SIGXCPU); 0 for any number.
     """
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_AS, memory)
+    if processor:
+        _limit(resource.RLIMIT_CPU, processor, at_last=processor + 1)  # SIGKILL then
+    _limit(resource.RLIMIT_CORE, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit()
+    # Its parent, the only one that files and commits, goes first, and so does the web server.
+    os.nice(NICE)
+
+
+def lock(
+    read: Sequence[int] = (), write: Sequence[int] = (), largest: int = 0, files: int = FILES
+) -> None:
+    """Give up, for good, all but open descriptors, Python's modules and these folders.
+
+    A layer that the kernel lacks is left out. What maps shared memory does so before.
+
+    Parameters
+    ----------
+    read, write
+        Descriptors of folders whose files may be read, and in which new ones may be made.
+    largest
+        Bytes that a file may have.
+    files
+        How many may be open.
+    """
+    _limit(resource.RLIMIT_NOFILE, files)
+    _limit(resource.RLIMIT_FSIZE, largest)
+    _limit(resource.RLIMIT_NPROC, 0)
+    if prctl(PR_SET_NO_NEW_PRIVS, 1):
+        landlock.restrict([*_modules(), *LIBRARIES, *read], write)
+        seccomp.restrict()
+
+
+def _limit(which: int, most: int, at_last: int | None = None) -> None:
+    """Set both of a limit's values, of which the second, for good, may be less already."""
+    _, hard = resource.getrlimit(which)
+    at_last = most if at_last is None else at_last
+    if hard != resource.RLIM_INFINITY:
+        at_last = min(at_last, hard)
+    resource.setrlimit(which, (min(most, at_last), at_last))
+
+
+def _modules() -> list[str]:
+    """Where modules are found; of the project's own folder, which may hold all data, only `app`."""
+    return [APP, *(path for path in sys.path if path and not f"{PROJECT}/".startswith(f"{path}/"))]

@@ -1,18 +1,20 @@
 """What differs between two versions of a DICOM object: one in an archive, one in the tree.
 
 Both are parsed in a child process, which is asked once for all pairs, and answers in their order.
+It is given descriptors, and can open nothing itself.
 """
 
 import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import msgpack
+from msgspec import Meta, msgpack
 
+from app import reasons
 from app.archives.directory import Limits, Member, open_archive
+from app.archives.entries import read_at
 from app.archives.inflate import member_chunks
 from app.dicom.attributes import (
     DATA_SET_TRAILING_PADDING,
@@ -20,17 +22,24 @@ from app.dicom.attributes import (
     FLOAT_PIXEL_DATA,
     PIXEL_DATA,
 )
-from app.dicom.records import Record
+from app.dicom.records import Record, Text16, Text256
 from app.errors import Expected
 
 from .inside import open_inside, opens
 from .once import answer, ask
+from .wire import Unbelievable, believed
 
 PROGRAM = "app.sandbox.differences"
-COMPARING_SECONDS = 15.0  # for all pairs together; those that are done by then count
-MEMORY = 1_000_000_000  # bytes of address space
+# For all pairs together; those that are done by then count.
+COMPARING_SECONDS = 15.0
+PROCESSOR_SECONDS = 5
+MEMORY = 384_000_000  # bytes of address space
 WHOLE = 32_000_000  # bytes; of a larger object only the header is compared
 VALUE_SHOWN = 80  # characters of a value
+MOST_DIFFERENCES = 20_000
+# pydicom takes some 40 us for each in either object.
+MOST_ITEMS = 40_000
+ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
 
 PIXELS = {FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA}
 # How an object is written, not what it says; so are the lengths of groups.
@@ -42,7 +51,7 @@ class Pair(Record, frozen=True):
 
     index: int
     inner: int
-    path: str
+    file: int  # descriptor of the catalogued one
 
 
 class Pairs(Record, frozen=True):
@@ -56,10 +65,10 @@ class Pairs(Record, frozen=True):
 class Difference(Record, frozen=True):
     """One attribute; a value is None where there is none, and "" where it is no text."""
 
-    name: str  # as people write it: Series Description
-    vr: str
-    catalogued: str | None
-    new: str | None
+    name: Text256  # as people write it: Series Description
+    vr: Text16
+    catalogued: Text256 | None
+    new: Text256 | None
 
 
 class Comparison(Record, frozen=True):
@@ -69,13 +78,14 @@ class Comparison(Record, frozen=True):
     was, or their headers alone.
     """
 
-    differences: list[Difference] = []
+    differences: Annotated[list[Difference], Meta(max_length=MOST_DIFFERENCES)] = []
     whole: bool = True
     why_not: str = ""
 
 
 TOO_LONG = Comparison(why_not="comparing_took_long")
 NOT_READ = Comparison(why_not="comparing_failed")
+TOO_COMPLEX = Comparison(why_not="too_complex_to_compare")
 
 _comparison = msgpack.Decoder(Comparison).decode
 
@@ -89,10 +99,27 @@ def compare(archive: int, limits: Limits, pairs: Sequence[Pair]) -> list[Compari
         A descriptor of the archive.
     """
     orders = Pairs(archive, limits, list(pairs))
-    answers = ask(PROGRAM, orders, (archive,), seconds=COMPARING_SECONDS, memory=MEMORY)
-    found = [_comparison(one) for one in answers.frames[: len(pairs)]]
+    descriptors = (archive, *(pair.file for pair in pairs))
+    answers = ask(
+        PROGRAM,
+        orders,
+        descriptors,
+        seconds=COMPARING_SECONDS,
+        processor=PROCESSOR_SECONDS,
+        memory=MEMORY,
+    )
+    found = [comparison_of(one) for one in answers.frames[: len(pairs)]]
     rest = NOT_READ if answers.in_time else TOO_LONG
     return found + [rest] * (len(pairs) - len(found))
+
+
+def comparison_of(body: bytes) -> Comparison:
+    """An answer of the child, as far as it can be one."""
+    try:
+        comparison = believed(_comparison, body)
+    except Unbelievable:
+        return NOT_READ
+    return comparison if comparison.why_not in ("", *reasons.COMPARED) else NOT_READ
 
 
 # --- the child -------------------------------------------------------------------------------
@@ -106,14 +133,20 @@ def _compared(orders: Pairs, pair: Pair) -> Comparison:
     # pydicom promises no one exception for damage; whatever it is, these two are not compared.
     try:
         new = _member(orders, pair)
-        with Path(pair.path).open("rb") as file:
-            catalogued = file.read(WHOLE)
+        catalogued = read_at(pair.file, WHOLE, 0)
+        if any(_items(data) > MOST_ITEMS for data in (catalogued, new)):
+            return TOO_COMPLEX
         whole = len(new) < WHOLE and len(catalogued) < WHOLE
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values
             return Comparison(_differences(catalogued, new, whole), whole)
     except Exception:
         return NOT_READ
+
+
+def _items(data: bytes) -> int:
+    """How many sequence items there are, at most; asked of the bytes, not of pydicom."""
+    return sum(map(data.count, ITEM_TAGS))
 
 
 def _member(orders: Pairs, pair: Pair) -> bytes:
@@ -200,9 +233,10 @@ def _value(dataset: Any, tag: Any) -> str | None:
     if isinstance(element.value, bytes):
         return ""
     if element.VR == "UI" and element.VM == 1:
-        return str(element.value.name)
-    values = element.value if element.VM > 1 else [element.value]
-    text = ", ".join(str(value) for value in values if value is not None)
+        text = str(element.value.name)
+    else:
+        values = element.value if element.VM > 1 else [element.value]
+        text = ", ".join(str(value) for value in values if value is not None)
     return text if len(text) <= VALUE_SHOWN else f"{text[:VALUE_SHOWN]}…"
 
 

@@ -1,7 +1,8 @@
 """The child process: members in, messages out.
 
-Only here are the contents of members inflated and parsed. It runs without Django, under limits
-of its own, and ends at the end of its input or with its parent.
+Only here are the contents of members inflated and parsed. It runs without Django, locked in as
+`confine` says, and ends at the end of its input or with its parent. It can make files in its own
+folder, and alter none that it has closed.
 
     stdin    one frame of `wire` with its orders, then one for each chunk of jobs
     stdout   one frame for each member; for an archive in the ZIP, its members' first
@@ -16,7 +17,6 @@ import os
 import select
 import struct
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from app.archives.directory import Limits, Member
@@ -34,14 +34,16 @@ from app.errors import (
     disk_failure,
 )
 
-from .confine import confine, take_stdout
+from .confine import FILES, confine, lock, take_stdout
 from .inside import HEAD, ZIP_SIGNATURE, no_dicom, open_inside, opens
 from .wire import (
+    STOPS_THE_RUN,
     Extracted,
     Job,
     Orders,
     Outbox,
     Sender,
+    Verdict,
     frames,
     staged_name,
     unpack_jobs,
@@ -58,8 +60,8 @@ SENT_AT_ONCE = 1 << 18  # bytes of messages
 # host. To fetch those again took a third of an import of CT images there.
 WRITTEN = 1 << 16  # bytes that are written at once
 UNSENT = 16_000_000  # bytes of messages that may wait for the parent while the next are made
-NICE = 10
-STOPS_THE_RUN = "storage"  # the outcome that stops the run
+NO_FILE = -1
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # the lock allows no other way to write
 
 SYSTEM_FOLDERS = ("__macosx",)
 SYSTEM_NAMES = (".ds_store", "thumbs.db", "desktop.ini", "autorun.inf", "ehthumbs.db")
@@ -74,9 +76,10 @@ def main() -> None:
     messages = _messages(outbox)
     orders = unpack_orders(next(messages))
     confine(orders.memory, orders.parent)
-    # Its parent, the only one that files and commits, goes first, and so does the web server.
-    os.nice(NICE)
     reader, sender = Reader(orders), Sender()
+    # An archive in the ZIP takes three descriptors: to write, to read, and its head's.
+    files = FILES + 3 * orders.limits.nesting
+    lock(write=[orders.tray], largest=orders.limits.member, files=files)
     # What is imported stays, and the fast path makes no cycles: collect seldom.
     gc.freeze()
     gc.set_threshold(50_000)
@@ -111,11 +114,11 @@ def _received(outbox: Outbox) -> bytes:
 
 
 class Reader:
-    """Reads members of one archive into one staging folder."""
+    """Reads members of one archive into the extractor's own folder."""
 
     def __init__(self, orders: Orders) -> None:
         self.archive = orders.archive
-        self.staging = orders.staging
+        self.tray = orders.tray
         self.mark = mmap.mmap(orders.mark, MARK.size)
         self.limits = self.left = orders.limits
         self.taken = 0, 0  # members and bytes; see Job
@@ -215,7 +218,7 @@ class Reader:
                 if not member.modulus or failure.code != "size_mismatch":
                     raise
             else:
-                return Content(self.staging, name, hashlib.sha256(data).hexdigest(), data)
+                return Content(self.tray, name, hashlib.sha256(data).hexdigest(), data)
         return self._inflate_large(source, member, name, limits)
 
     def _inflate_large(self, source: int, member: Member, name: str, limits: Limits) -> "Content":
@@ -225,20 +228,21 @@ class Reader:
             looks_like_dicom(head) or head.startswith(ZIP_SIGNATURE) or opens(head, member.name)
         ):
             raise no_dicom(head)
-        part, digest = _part(name), hashlib.sha256()
+        file, digest = _new_file(name, self.tray), hashlib.sha256()
+        content = Content(self.tray, name, "", head, file=file)
         try:
-            with _new_file(part, self.staging) as fd:
-                for chunk in itertools.chain([head], chunks):
-                    _write(fd, chunk)
-                    digest.update(chunk)
-                    self.inflated += len(chunk)
-                    self._sign_on()
-        except Expected:
-            _unlink(part, self.staging)
+            for chunk in itertools.chain([head], chunks):
+                _write(file, chunk)
+                digest.update(chunk)
+                self.inflated += len(chunk)
+                self._sign_on()
+            content.head = _map_head(name, self.tray, self.header_limits.header)
+        except BaseException:
+            content.drop()
             raise
-        mapped = _map_head(part, self.staging, self.header_limits.header)
-        truncated = len(mapped) < self.inflated
-        return Content(self.staging, name, digest.hexdigest(), mapped, truncated, part)
+        content.truncated = len(content.head) < self.inflated
+        content.sha256 = digest.hexdigest()
+        return content
 
     def _header(self, content: "Content") -> Header:
         return read_header(
@@ -258,6 +262,8 @@ class Reader:
         result: Header | Expected,
     ) -> Extracted:
         sha256 = content.sha256 if content else ""
+        if content and isinstance(result, Expected) and result.code == "not_dicom":
+            result = no_dicom(content.head)
         try:
             if isinstance(result, Header) and content:
                 content.keep()
@@ -267,11 +273,10 @@ class Reader:
         except StorageFailed as failure:
             result = failure
         assert isinstance(result, Expected)
-        if content and result.code == "not_dicom":
-            result = no_dicom(content.head)
         result = _system_file(name, result)
         outcome = _outcome(result)
-        return Extracted(index, number, name, size, sha256, outcome, result.code, result.facts)
+        facts = {} if outcome == STOPS_THE_RUN else result.facts
+        return Extracted(index, number, name, size, sha256, outcome, result.code, facts)
 
     def _sign(self, index: int, inner: int) -> None:
         self.counter += 1
@@ -282,7 +287,7 @@ class Reader:
         self._sign(index, inner)
 
 
-def _outcome(reason: Expected) -> str:
+def _outcome(reason: Expected) -> Verdict:
     if isinstance(reason, StorageFailed):
         return STOPS_THE_RUN
     return "skipped" if isinstance(reason, MemberSkipped) else "failed"
@@ -290,68 +295,59 @@ def _outcome(reason: Expected) -> str:
 
 @dataclass(slots=True)
 class Content:
-    """A member's bytes: in memory, or, where they are many, in its `.part` file."""
+    """A member's bytes: in memory, or, where they are many, in its file."""
 
-    staging: int
+    tray: int
     name: str
     sha256: str
     head: bytes | mmap.mmap  # the whole, or as much as a header may take
     truncated: bool = False
-    part: str = ""
+    file: int = NO_FILE  # open for writing
 
     def keep(self) -> None:
-        """Leave it in staging under its name.
+        """Leave it under its name, and let go of it.
 
         What is whole and checked in memory gets its name at once; only a committed row will
         tell a whole file from one that a crash cut short.
         """
+        if self.file != NO_FILE:
+            os.close(self.file)
+            return
+        file = _new_file(self.name, self.tray)
         try:
-            if self.part:
-                os.rename(self.part, self.name, src_dir_fd=self.staging, dst_dir_fd=self.staging)
-            else:
-                with _new_file(self.name, self.staging) as fd:
-                    _write(fd, self.head)
-        except OSError as error:
-            raise disk_failure(error) from error
+            _write(file, self.head)
+        finally:
+            os.close(file)
 
     def drop(self) -> None:
-        if self.part:
-            _unlink(self.part, self.staging)
+        """Give back its room; its name stays, which only the parent can take away."""
+        if self.file != NO_FILE:
+            os.ftruncate(self.file, 0)
+            os.close(self.file)
 
     def open(self) -> int:
         """A descriptor to read it from."""
-        if self.part:
-            return os.open(self.part, os.O_RDONLY, dir_fd=self.staging)
-        fd = os.memfd_create("member")
-        _write(fd, self.head)
-        return fd
+        if self.file != NO_FILE:
+            return os.open(self.name, os.O_RDONLY, dir_fd=self.tray)
+        file = os.memfd_create("member")
+        _write(file, self.head)
+        return file
 
 
-def _part(name: str) -> str:
-    return name.removesuffix(".dcm") + ".part"
-
-
-@contextmanager
-def _new_file(name: str, folder: int) -> Iterator[int]:
+def _new_file(name: str, folder: int) -> int:
     try:
-        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640, dir_fd=folder)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+        return os.open(name, NEW_FILE, 0o640, dir_fd=folder)
     except OSError as error:
         raise disk_failure(error) from error
 
 
-def _write(fd: int, data: bytes | mmap.mmap) -> None:
+def _write(file: int, data: bytes | mmap.mmap) -> None:
     view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view[:WRITTEN]) :]
-
-
-def _unlink(name: str, folder: int) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=folder)
+    try:
+        while view:
+            view = view[os.write(file, view[:WRITTEN]) :]
+    except OSError as error:
+        raise disk_failure(error) from error
 
 
 def _at_least(size: int, chunks: Iterator[bytes]) -> bytes:
@@ -362,11 +358,13 @@ def _at_least(size: int, chunks: Iterator[bytes]) -> bytes:
 
 
 def _map_head(name: str, folder: int, limit: int) -> mmap.mmap:
-    fd = os.open(name, os.O_RDONLY, dir_fd=folder)
+    file = os.open(name, os.O_RDONLY, dir_fd=folder)
     try:
-        return mmap.mmap(fd, min(os.fstat(fd).st_size, limit), access=mmap.ACCESS_READ)
+        size = min(os.fstat(file).st_size, limit)
+        # Private: a locked process gets no memory that it shares with a file.
+        return mmap.mmap(file, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
     finally:
-        os.close(fd)
+        os.close(file)
 
 
 def _system_file(name: str, result: Expected) -> Expected:

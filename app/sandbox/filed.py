@@ -6,23 +6,29 @@ It is asked once for some hundreds of files, of which it has descriptors and no 
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from io import FileIO
-from typing import TYPE_CHECKING
+from math import ceil
+from typing import TYPE_CHECKING, Annotated
 
-from msgspec import MsgspecError, msgpack
+from msgspec import Meta, msgpack
 
+from app import reasons
 from app.dicom.headers import HeaderLimits, read_header
-from app.dicom.records import Header, Record
+from app.dicom.records import Facts, Header, Record
 from app.errors import Expected
 
 from .once import Answers, answer, ask
+from .wire import Unbelievable, believed, check_reason
 
 if TYPE_CHECKING:
     from .pool import PoolSettings  # of which a child has no use
 
 PROGRAM = "app.sandbox.filed"
 PIECE = 1 << 18  # bytes that are read at once
-NICE = 10  # as the extractors: imports' parents, and the web server, go first
+ANSWERED = 128_000_000  # bytes; a text may be longer as MessagePack than in its file
+REASONS = reasons.SKIPPED | reasons.FAILED
+REASONS |= {"file_unreadable": reasons.VIOLATIONS["file_unreadable"]}
 
 
 class Files(Record, frozen=True):
@@ -36,10 +42,10 @@ class Files(Record, frozen=True):
 class Reading(Record, frozen=True):
     """One file as it was read; `reason` says why it has no header."""
 
-    sha256: str = ""  # of the whole file
+    sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""  # of the whole file
     header: Header | None = None
     reason: str = ""  # a code
-    facts: dict[str, str | int] = {}
+    facts: Facts = {}
 
 
 _reading = msgpack.Decoder(Reading).decode
@@ -71,23 +77,31 @@ def _read_alone(descriptor: int, settings: "PoolSettings", seconds: float) -> Re
 
 
 def _ask(descriptors: Sequence[int], settings: "PoolSettings", seconds: float) -> Answers:
-    files = Files(list(descriptors), settings.header_limits, settings.assumed_charset)
-    return ask(PROGRAM, files, descriptors, seconds=seconds, memory=settings.memory)
+    return ask(
+        PROGRAM,
+        Files(list(descriptors), settings.header_limits, settings.assumed_charset),
+        descriptors,
+        seconds=seconds,
+        processor=ceil(seconds),
+        memory=settings.memory,
+        most=ANSWERED,
+    )
 
 
 def _readings_in(frames: Iterable[bytes]) -> Iterator[Reading]:
     """The answers, up to one that is none: its reader is not itself any more."""
-    try:
-        yield from map(_reading, frames)
-    except (MsgspecError, UnicodeDecodeError):
-        return
+    with suppress(Unbelievable):
+        for frame in frames:
+            reading = believed(_reading, frame)
+            if reading.header is None:
+                check_reason(REASONS, reading.reason, reading.facts)
+            yield reading
 
 
 # --- the child -------------------------------------------------------------------------------
 
 
 def _readings(files: Files) -> Iterator[Reading]:
-    os.nice(NICE)
     for number, descriptor in enumerate(files.descriptors):
         with FileIO(descriptor, closefd=False) as file:
             reading = _read(file, files)

@@ -5,8 +5,11 @@ stdout   one frame for each answer, as soon as it is known
 """
 
 import os
+import selectors
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -14,10 +17,13 @@ from msgspec import Struct, msgpack
 
 from app.dicom.records import Record
 
-from .confine import confine, start_program, take_stdout
-from .wire import frame, frames
+from .confine import FILES, confine, lock, start_program, take_stdout
+from .wire import Outbox, Unbelievable, frame, frames
 
 Asked = TypeVar("Asked", bound=Struct)
+
+ANSWER_BYTES = 16_000_000  # of all answers together, unless more is asked for
+READ_BYTES = 1 << 20
 
 
 class Terms(Record, frozen=True):
@@ -25,6 +31,8 @@ class Terms(Record, frozen=True):
 
     parent: int  # process
     memory: int  # bytes of address space
+    processor: int  # seconds of it
+    files: int  # that may be open at once
 
 
 class Answers(NamedTuple):
@@ -33,29 +41,45 @@ class Answers(NamedTuple):
 
 
 def ask(
-    module: str, orders: Struct, descriptors: Sequence[int], *, seconds: float, memory: int
+    module: str,
+    orders: Struct,
+    descriptors: Sequence[int],
+    *,
+    seconds: float,
+    processor: int,
+    memory: int,
+    most: int = ANSWER_BYTES,
 ) -> Answers:
     """What a program answers.
 
     Parameters
     ----------
     descriptors
-        Those that the orders name; the program has no others.
+        Those that the orders name; the program has no others, and can open nothing.
     seconds
-        After which it is ended.
+        After which it is ended, as on a machine that has no time for it.
+    processor
+        Seconds of processor time after which it is ended.
     memory
         Bytes of address space that it may use.
+    most
+        Bytes that it may answer, after which it is ended, too.
     """
-    terms = Terms(os.getpid(), memory)
+    terms = Terms(os.getpid(), memory, processor, FILES + len(descriptors))
     child = start_program(module, descriptors)
-    in_time = True
     try:
-        output, _ = child.communicate(frame(terms) + frame(orders), seconds)
-    except subprocess.TimeoutExpired:
+        output, in_time = _talk(child, frame(terms) + frame(orders), seconds, most)
+        if not in_time or len(output) > most:
+            child.kill()
+    except BaseException:
         child.kill()
-        output, _ = child.communicate()
-        in_time = False
-    return Answers([bytes(body) for body in frames(bytearray(output))], in_time)
+        raise
+    finally:
+        ended_by = -child.wait()
+        for pipe in (child.stdin, child.stdout):
+            assert pipe
+            pipe.close()
+    return Answers(_bodies(output, most), in_time and ended_by != signal.SIGXCPU)
 
 
 def answer(kind: type[Asked], work: Callable[[Asked], Iterator[Struct]]) -> None:
@@ -63,7 +87,48 @@ def answer(kind: type[Asked], work: Callable[[Asked], Iterator[Struct]]) -> None
     with os.fdopen(take_stdout(), "wb") as answers:
         first, second = map(bytes, frames(bytearray(sys.stdin.buffer.read())))
         terms = msgpack.decode(first, type=Terms)
-        confine(terms.memory, terms.parent)
+        confine(terms.memory, terms.parent, terms.processor)
+        lock(files=terms.files)
         for one in work(msgpack.decode(second, type=kind)):
             answers.write(frame(one))
             answers.flush()
+
+
+def _talk(
+    child: "subprocess.Popen[bytes]", question: bytes, seconds: float, most: int
+) -> tuple[bytearray, bool]:
+    """What the child says until it ends, or has said too much; and whether it ended in time."""
+    assert child.stdin
+    assert child.stdout
+    deadline = time.monotonic() + seconds
+    outbox, output = Outbox(child.stdin.fileno()), bytearray()
+    outbox.put(question)
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        selector.register(child.stdin, selectors.EVENT_WRITE)
+        while len(output) <= most:
+            ready = selector.select(max(deadline - time.monotonic(), 0))
+            if not ready:
+                return output, False
+            for key, _ in ready:
+                if key.fileobj is child.stdin:
+                    outbox.send()
+                    if not outbox.size:
+                        selector.unregister(child.stdin)
+                        child.stdin.close()
+                    continue
+                data = os.read(child.stdout.fileno(), READ_BYTES)
+                if not data:
+                    return output, True
+                output += data
+    return output, True
+
+
+def _bodies(output: bytearray, most: int) -> list[bytes]:
+    """The whole frames of an output, up to one that cannot be."""
+    bodies: list[bytes] = []
+    try:
+        bodies.extend(map(bytes, frames(output, most)))
+    except Unbelievable:
+        return bodies
+    return bodies

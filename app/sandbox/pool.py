@@ -3,29 +3,38 @@
 The order makes the catalogue independent of which extractor was faster. A member whose
 extractor died or hung is read once more, alone, by a fresh one; if that ends too, the member
 fails. So killing an extractor from outside changes nothing.
+
+An extractor may have been taken over by what it reads. What it says is checked, and one that says
+what cannot be true is ended as if it had died. It leaves its files in a folder of its own, its
+tray, and can open none of them again for writing (see `seccomp`): once it has let go of a file,
+which `seal` sees to, it cannot alter it.
 """
 
 import fcntl
+import itertools
+import logging
 import mmap
 import os
 import selectors
+import stat
 import subprocess
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import IO
 
 from app.archives.directory import Archive, Limits, Member
 from app.dicom.headers import HeaderLimits
-from app.errors import StorageFailed
+from app.errors import StorageFailed, disk_failure
+from app.storage.staging import Staging
 
 from .confine import start_program
-from .extractor import MARK, NOTHING, STOPS_THE_RUN
-from .wire import Extracted, Job, Orders, Outbox, Receiver, frame
+from .extractor import MARK, NOTHING
+from .wire import STOPS_THE_RUN, Extracted, Job, Orders, Outbox, Receiver, Unbelievable, frame
 
 CHUNK_MEMBERS, CHUNK_BYTES = 32, 4_000_000  # of jobs that are sent at once
 # What an extractor has to do while its parent syncs and commits.
@@ -39,6 +48,9 @@ BYTES_PER_SECOND = 5_000_000  # a member may take a second more for each of thes
 DEATHS = 2  # after which a member is given up
 IDLE_DEATHS = 20  # extractors in a row that end before they read anything
 EXTRACTOR = "app.sandbox.extractor"
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+logger = logging.getLogger(__name__)
 
 
 class ExtractorsFail(RuntimeError):
@@ -57,13 +69,24 @@ class PoolSettings:
     memory: int = 384_000_000  # bytes of address space for each
 
 
+def new_mark() -> int:
+    """A descriptor of the memory that an extractor shares with its parent.
+
+    It is sealed: cut, it would end a parent that looks there.
+    """
+    mark = os.memfd_create("mark", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(mark, MARK.size)
+    fcntl.fcntl(mark, fcntl.F_ADD_SEALS, SEALS)
+    return mark
+
+
 @dataclass(slots=True)
 class Child:
     process: "subprocess.Popen[bytes]"
     mark: mmap.mmap
     outbox: Outbox
-    jobs: dict[int, Member] = field(default_factory=dict)  # sent and unanswered, in order
-    receiver: Receiver = field(default_factory=Receiver)
+    receiver: Receiver
+    jobs: dict[int, Member]  # sent and unanswered, in order
     last_mark: bytes = b""
     job_bytes: int = 0  # of all jobs
     silent: float = 0.0  # seconds without a sign
@@ -71,7 +94,7 @@ class Child:
 
     @property
     def reading(self) -> tuple[int, int]:
-        """Index and inner number of the member it is at."""
+        """Index and inner number of the member it is at, as it says."""
         index, inner, _ = MARK.unpack(self.mark)
         return index, inner
 
@@ -81,13 +104,24 @@ class Child:
 
     def finish(self, index: int) -> int:
         """A member is answered; the bytes, unpacked, that it declares."""
-        member = self.jobs.pop(index, None)
-        self.job_bytes -= _weight(member) if member else 0
+        member = self.jobs.pop(index)
+        self.job_bytes -= _weight(member)
         self.alone = False
-        return member.size if member else 0
+        return member.size
 
     def show_sign(self) -> None:
         self.last_mark, self.silent = bytes(self.mark), 0.0
+
+    def writes_to(self, staged: set[str]) -> bool:
+        """Whether it has one of these files of its tray open for writing."""
+        folder = Path(f"/proc/{self.process.pid}")
+        with suppress(OSError):  # it has died: then it has nothing open
+            for descriptor in (folder / "fd").iterdir():
+                if f"{self.receiver.tray}/{descriptor.readlink().name}" in staged:
+                    lines = (folder / "fdinfo" / descriptor.name).read_text()
+                    flags = int(lines.partition("flags:")[2].split()[0], 8)
+                    return flags & os.O_ACCMODE != os.O_RDONLY
+        return False
 
     def is_on_disk(self) -> bool:
         """It waits for the disk, in a sleep that cannot be interrupted: slow, not hung."""
@@ -103,12 +137,13 @@ class Pool:
 
     Parameters
     ----------
-    archive, staging
-        Descriptors of the archive and of the staging folder.
+    archive
+        A descriptor of the archive.
     """
 
-    def __init__(self, archive: int, staging: int, settings: PoolSettings) -> None:
+    def __init__(self, archive: int, staging: Staging, settings: PoolSettings) -> None:
         self.archive, self.staging, self.settings = archive, staging, settings
+        self.trays = itertools.count()
         self.known_inside: defaultdict[int, set[int]] = defaultdict(set)
         self.given_up: defaultdict[int, dict[int, str]] = defaultdict(dict)
         self.deaths: Counter[tuple[int, int]] = Counter()
@@ -162,6 +197,13 @@ class Pool:
                 yield from self._in_order()
             else:
                 yield None
+
+    def seal(self, members: Iterable[Extracted]) -> None:
+        """See that no extractor can alter what these have staged: who still could is ended."""
+        staged = {extracted.staged for extracted in members if extracted.header}
+        for child in list(self.children):
+            if child.writes_to(staged):
+                self._replace(child, "answer_impossible")
 
     def _feed(self, source: Iterator[Member]) -> None:
         for child in self.children:
@@ -252,22 +294,47 @@ class Pool:
             return
         child.show_sign()
         child.receiver.buffer += data
-        self._take(child)
+        if not self._take(child):
+            self._replace(child, "answer_impossible")
 
-    def _take(self, child: Child) -> None:
-        for extracted in child.receiver.members():
-            if extracted.outcome == STOPS_THE_RUN:
-                raise StorageFailed(extracted.reason, **extracted.facts)
-            self.idle_deaths = 0
-            self.arrived[extracted.index].append(extracted)
-            self.held += extracted.weight
-            if extracted.inner:
-                self.known_inside[extracted.index].add(extracted.inner)
-                self.members += 1
-                self.total += extracted.size
-            else:
-                # Where the declared size is not exact, it may have become more.
-                self.total += max(extracted.size - child.finish(extracted.index), 0)
+    def _take(self, child: Child) -> bool:
+        """Take what has arrived; False where something of it cannot be true."""
+        try:
+            for extracted in child.receiver.members():
+                self._take_one(child, extracted)
+        except Unbelievable:
+            child.receiver.buffer = bytearray()
+            return False
+        return True
+
+    def _take_one(self, child: Child, extracted: Extracted) -> None:
+        if extracted.outcome == STOPS_THE_RUN:
+            raise StorageFailed(extracted.reason)
+        if extracted.header and not self._is_staged(extracted):
+            raise Unbelievable
+        if extracted.inner:
+            known = self.known_inside[extracted.index]
+            if extracted.inner in known or extracted.inner > self.settings.limits.members:
+                raise Unbelievable
+            known.add(extracted.inner)
+            self.members += 1
+            self.total += extracted.size
+        else:
+            # Where the declared size is not exact, it may have become more.
+            self.total += max(extracted.size - child.finish(extracted.index), 0)
+        self.idle_deaths = 0
+        self.arrived[extracted.index].append(extracted)
+        self.held += extracted.weight
+
+    def _is_staged(self, extracted: Extracted) -> bool:
+        """Whether a member's file is there, and whole: then it was made before it is sealed."""
+        try:
+            status = os.stat(extracted.staged, dir_fd=self.staging.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise disk_failure(error) from error
+        return stat.S_ISREG(status.st_mode) and status.st_size == extracted.size
 
     @property
     def _has_next(self) -> bool:
@@ -297,22 +364,50 @@ class Pool:
 
     def _replace(self, child: Child, code: str) -> None:
         """Bury an extractor, see to its jobs, and start a fresh one."""
+        if code == "answer_impossible":
+            logger.warning("An extractor is ended: what it says or does is none of its business")
         child.process.kill()
         self._take(child)
         index, inner = child.reading
+        if code == "answer_impossible" and index not in child.jobs:
+            index = next(iter(child.jobs), NOTHING)  # they are read in this order
+        self.children.remove(child)
+        self._part_with(child)
+        self._clear_tray(child)
         culprit = child.jobs.pop(index, None)
         if culprit:
-            self._suspect(culprit, inner, code)
+            self._suspect(culprit, self._plausible(index, inner), code)
         else:
             self._count_idle_death()
         self.again.extendleft(reversed(child.jobs.values()))
-        self.children.remove(child)
-        self._part_with(child)
         self.children.append(self._spawn())
 
+    def _clear_tray(self, child: Child) -> None:
+        """Delete what a dead extractor has staged of the members that will be read once more."""
+        for (index, inner), name in self.staging.staged_in(child.receiver.tray):
+            if index in child.jobs and inner not in self.known_inside.get(index, ()):
+                self.staging.discard(name)
+
+    def _plausible(self, index: int, inner: int) -> int:
+        """The number of a member inside that may be read next, which is not much beyond the last.
+
+        One that dies again and again must not seem to die of another member each time.
+        """
+        known = max(self.known_inside.get(index, ()), default=0)
+        return inner if 0 <= inner <= known + self.settings.limits.nesting + 1 else 0
+
     def _suspect(self, member: Member, inner: int, code: str) -> None:
+        """Have a member read once more, without what in it has ended two extractors.
+
+        Where even that ends one, nothing more is asked of it.
+        """
         self.deaths[member.index, inner] += 1
-        if self.deaths[member.index, inner] >= DEATHS:
+        if self.deaths[member.index, inner] > DEATHS:
+            failed = Extracted(member.index, 0, member.name, member.size, "", "failed", code)
+            self.arrived[member.index].append(failed)
+            self.held += failed.weight
+            return
+        if self.deaths[member.index, inner] == DEATHS:
             self.given_up[member.index][inner] = code
         self.suspects.append(member)
 
@@ -322,29 +417,33 @@ class Pool:
             raise ExtractorsFail
 
     def _spawn(self) -> Child:
-        mark_fd = os.memfd_create("mark")
-        try:
-            os.ftruncate(mark_fd, MARK.size)
+        number = next(self.trays)
+        with ExitStack() as opened:
+            tray = self.staging.open_tray(number)
+            opened.callback(os.close, tray)
+            mark_fd = new_mark()
+            opened.callback(os.close, mark_fd)
             mark = mmap.mmap(mark_fd, MARK.size)
             mark[:] = MARK.pack(NOTHING, 0, 0)
-            process = start_program(EXTRACTOR, (self.archive, self.staging, mark_fd))
-        except OSError:
-            os.close(mark_fd)
-            raise
+            # The staging folder is held as long as one of them lives; they can open nothing by it.
+            descriptors = (self.archive, self.staging.fd, tray, mark_fd)
+            process = start_program(EXTRACTOR, descriptors)
         assert process.stdin
         assert process.stdout
         with suppress(PermissionError):  # a user has only so much memory for pipes
             fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        child = Child(process, mark, Outbox(process.stdin.fileno()))
-        self._write(child, self._orders(mark_fd))
-        os.close(mark_fd)
+        jobs: dict[int, Member] = {}
+        # What is sent is packed from what is read: both are in its memory then.
+        receiver = Receiver(number, jobs, longest=self.settings.memory // 2)
+        child = Child(process, mark, Outbox(process.stdin.fileno()), receiver, jobs)
+        self._write(child, self._orders(tray, mark_fd))
         child.show_sign()
         return child
 
-    def _orders(self, mark: int) -> Orders:
+    def _orders(self, tray: int, mark: int) -> Orders:
         return Orders(
             archive=self.archive,
-            staging=self.staging,
+            tray=tray,
             mark=mark,
             parent=os.getpid(),
             memory=self.settings.memory,

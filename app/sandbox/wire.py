@@ -1,21 +1,29 @@
 """What a pool and its extractors send each other, in frames of MessagePack.
 
-The child parses hostile bytes, so nothing it sends is ever executed, and what is not of these
-types is refused. A series' members repeat what they hang under: it is sent when it changes.
+The child parses hostile bytes, which may have taken it over: nothing it sends is ever executed,
+and its parent believes nothing that it can check (`Unbelievable`). What the parent knows itself,
+such as a member's name, is not sent. Nor is what a series' members repeat: what they hang under is
+sent when it changes.
 """
 
 import os
+import re
 import select
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
+from typing import Annotated, Literal, TypeVar
 
-from msgspec import Struct, msgpack
+from msgspec import Meta, MsgspecError, Struct, msgpack
 
-from app.archives.directory import Limits, Member
+from app import reasons
+from app.archives.directory import NOT_ONE_LINE, Limits, Member
 from app.dicom.headers import HeaderLimits
 from app.dicom.records import (
+    Count,
+    Facts,
     Header,
     ImageRecord,
     InstanceRecord,
@@ -23,17 +31,33 @@ from app.dicom.records import (
     ReadWarning,
     Record,
     StructureSetRecord,
+    Text1024,
 )
 
+Kind = TypeVar("Kind")
+
 LENGTH = struct.Struct("<I")  # bytes of the frame that follows
+MAX_LENGTH = 2**32 - 1
 PIECES = 1_024  # the most that one call writes (IOV_MAX)
+HASH_BYTES = 32
+LONGEST_NAME = 1_024  # characters
+MOST_WARNINGS = 1_000
+FACT = re.compile(r"\{(\w+)\}")  # named in a sentence
+LONGEST_FACT = 300  # characters: the sentence that says why an archive was refused
+STOPS_THE_RUN: Literal["storage"] = "storage"
+Verdict = Literal["", "skipped", "failed", "storage"]  # "" where the catalogue decides
+REASONS = {"skipped": reasons.SKIPPED, "failed": reasons.FAILED, STOPS_THE_RUN: reasons.STORAGE}
+
+
+class Unbelievable(Exception):
+    """A child says what cannot be true: it is broken, or not itself any more."""
 
 
 class Orders(Record, frozen=True):
     """An extractor's settings, sent once; see `pool.PoolSettings`."""
 
     archive: int  # file descriptor
-    staging: int  # file descriptor of the folder
+    tray: int  # file descriptor of the folder that is its own
     mark: int  # file descriptor of shared memory
     parent: int  # process
     memory: int  # bytes of address space
@@ -60,15 +84,16 @@ class Extracted(Record, frozen=True):
     name: str
     size: int  # bytes, unpacked
     sha256: str  # "" where it was not read to its end
-    outcome: str  # "" where the catalogue decides; else "skipped" or "failed"
+    outcome: Verdict
     reason: str
-    facts: dict[str, str | int] = {}
+    facts: Facts = {}
     header: Header | None = None
+    tray: int = 0  # the number of the extractor's own folder
 
     @property
     def staged(self) -> str:
-        """Its file in the upload's staging folder."""
-        return staged_name(self.index, self.inner)
+        """Its file, below the upload's staging folder."""
+        return f"{self.tray}/{staged_name(self.index, self.inner)}"
 
     @property
     def weight(self) -> int:
@@ -82,22 +107,36 @@ class _Message(Record, frozen=True):
     """An extracted member, as it is sent."""
 
     index: int
-    inner: int
-    name: str
-    size: int
-    sha256: str
-    outcome: str
+    inner: Count
+    name: Text1024  # "" of a member itself, whose name the parent knows
+    size: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    sha256: Annotated[bytes, Meta(max_length=HASH_BYTES)]
+    outcome: Verdict
     reason: str
-    facts: dict[str, str | int]
+    facts: Facts
     lineage: Lineage | None  # None where it is that of the message before
     instance: InstanceRecord | None
     image: ImageRecord | None
     structure_set: StructureSetRecord | None
-    warnings: list[ReadWarning]
+    warnings: Annotated[list[ReadWarning], Meta(max_length=MOST_WARNINGS)]
 
 
 def staged_name(index: int, inner: int) -> str:
     return f"{index}-{inner}.dcm"
+
+
+def believed(decode: Callable[[bytes | memoryview], Kind], body: bytes | memoryview) -> Kind:
+    """The body of a frame that a child has sent, by the decoder of a type that says what may be.
+
+    Raises
+    ------
+    Unbelievable
+        It is none of that type.
+    """
+    try:
+        return decode(body)
+    except (MsgspecError, UnicodeDecodeError, RecursionError):
+        raise Unbelievable from None
 
 
 _pack = msgpack.Encoder().encode
@@ -111,12 +150,20 @@ def frame(value: Struct | list[Job]) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-def frames(arrived: bytearray) -> Iterator[memoryview]:
-    """The bodies of those frames that have wholly arrived, which are then taken away."""
+def frames(arrived: bytearray, longest: int = MAX_LENGTH) -> Iterator[memoryview]:
+    """The bodies of those frames that have wholly arrived, which are then taken away.
+
+    Raises
+    ------
+    Unbelievable
+        One is to come that is longer than `longest`.
+    """
     start = 0
     with memoryview(arrived) as view:
         while len(view) - start >= LENGTH.size:
             (length,) = LENGTH.unpack_from(view, start)
+            if length > longest:
+                raise Unbelievable
             body = start + LENGTH.size
             if len(view) < body + length:
                 break
@@ -183,9 +230,9 @@ class Sender:
             _Message(
                 extracted.index,
                 extracted.inner,
-                extracted.name,
+                extracted.name[:LONGEST_NAME] if extracted.inner else "",
                 extracted.size,
-                extracted.sha256,
+                bytes.fromhex(extracted.sha256),
                 extracted.outcome,
                 extracted.reason,
                 extracted.facts,
@@ -203,32 +250,60 @@ class Receiver:
     """Frames of one sender into members; those of one lineage in a row share its one object.
 
     `catalogue.entries.branches_of` tells branches apart by that object.
+
+    Parameters
+    ----------
+    tray
+        The number of the folder in which the sender leaves its files.
+    jobs
+        The members it was sent and has not answered, by their indexes.
+    longest
+        Bytes that a frame may have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tray: int, jobs: Mapping[int, Member], longest: int) -> None:
+        self.tray, self.jobs, self.longest = tray, jobs, longest
         self.buffer = bytearray()
         self.lineage: Lineage | None = None
 
     def members(self) -> Iterator[Extracted]:
-        """Those that have wholly arrived."""
-        for body in frames(self.buffer):
-            message = _unpack_message(body)
+        """Those that have wholly arrived.
+
+        Raises
+        ------
+        Unbelievable
+            The next is none that this sender can have read.
+        """
+        for body in frames(self.buffer, self.longest):
+            message = believed(_unpack_message, body)
             self.lineage = message.lineage or self.lineage
+            job = self.jobs.get(message.index)
+            if job is None or not (message.inner or _is_size(message.size, job)):
+                raise Unbelievable
             yield Extracted(
                 message.index,
                 message.inner,
-                message.name,
+                _line(message.name) if message.inner else job.name,
                 message.size,
-                message.sha256,
+                message.sha256.hex(),
                 message.outcome,
                 message.reason,
                 message.facts,
                 self._header(message),
+                self.tray,
             )
 
     def _header(self, message: _Message) -> Header | None:
-        if message.instance is None or self.lineage is None:
+        """The header of what is to be catalogued; of anything else the reason is looked at."""
+        if message.outcome:
+            check_reason(REASONS[message.outcome], message.reason, message.facts)
             return None
+        if self.lineage is None or message.instance is None:
+            raise Unbelievable
+        if message.reason or len(message.sha256) != HASH_BYTES:
+            raise Unbelievable
+        for warning in message.warnings:
+            check_reason(reasons.WARNINGS, warning.code, warning.facts)
         return Header(
             self.lineage,
             message.instance,
@@ -236,3 +311,35 @@ class Receiver:
             message.structure_set,
             message.warnings,
         )
+
+
+def _is_size(size: int, job: Member) -> bool:
+    """Whether a member can have become so large; it declares its size, mostly exactly."""
+    return size == job.size or (job.modulus > 0 and size > job.size)
+
+
+def check_reason(known: Mapping[str, str], code: str, facts: Mapping[str, str | int]) -> None:
+    """See that a reason is one of those known, with the facts that its sentence names.
+
+    Raises
+    ------
+    Unbelievable
+        It is not.
+    """
+    if code not in known or facts.keys() != _facts_of(known[code]):
+        raise Unbelievable
+    for fact in facts.values():
+        if isinstance(fact, str) and len(_line(fact)) > LONGEST_FACT:
+            raise Unbelievable
+
+
+@lru_cache
+def _facts_of(sentence: str) -> set[str]:
+    return {*FACT.findall(sentence)} - {"needed"}  # how much room, is for the parent to know
+
+
+def _line(text: str) -> str:
+    """A text that is one line."""
+    if NOT_ONE_LINE.search(text):
+        raise Unbelievable
+    return text

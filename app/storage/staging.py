@@ -2,6 +2,12 @@
 
 Staging is the redo log: a staged file whose row is committed is published, any other is
 rubbish. It lies below the processed root, so that publishing is a link, never a copy.
+
+    <upload>/           held by the run
+        <tray>/         one extractor's own: no other can reach it
+            12-0.dcm    member 12; 12-1 and so on, where it is a ZIP, its members
+
+A staged file's name is its path below the upload's folder.
 """
 
 import ctypes
@@ -9,25 +15,46 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
+import shutil
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from app.errors import disk_failure
 
-from .tree import folder_name, folder_of, name_of, open_file, open_folder, open_root
+from .tree import (
+    NO_FOLDER_OR_FILE,
+    folder_name,
+    folder_of,
+    name_of,
+    open_file,
+    open_folder,
+    open_root,
+)
 
 STAGING, FOUND, SUPERSEDED = ".staging", ".found", ".superseded"
 LOCK_SECONDS = 60
 FOLDERS_KEPT = 64  # open at a time
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
+SHA256 = re.compile("[0-9a-f]{64}")
+STAGED = re.compile(r"([0-9]{1,9})-([0-9]{1,9})\.dcm")
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Busy(Exception):
     """Another run holds this upload's staging folder."""
+
+
+class Staged(NamedTuple):
+    """A staged file, and the member that it is named after."""
+
+    member: tuple[int, int]  # index, and inner number
+    name: str
 
 
 class Staging:
@@ -73,13 +100,26 @@ class Staging:
         os.close(self.fd)
         os.close(self.root_fd)
 
-    def names(self) -> list[str]:
+    def open_tray(self, number: int) -> int:
+        """A descriptor of a new folder, for one extractor alone."""
         try:
-            return [entry.name for entry in self.folder.iterdir()]
+            os.mkdir(str(number), 0o700, dir_fd=self.fd)
+            return os.open(str(number), os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.fd)
+        except OSError as error:
+            raise disk_failure(error) from error
+
+    def names(self, below: str = "") -> list[str]:
+        """Every staged file, and whatever else is there that is no folder."""
+        try:
+            return list(_files_below(self.folder, below))
         except FileNotFoundError:
             return []
         except OSError as error:
             raise disk_failure(error) from error
+
+    def staged_in(self, tray: int) -> list[Staged]:
+        """The members' files that one extractor has made."""
+        return list(filter(None, map(staged_of, self.names(f"{tray}/"))))
 
     def sync(self, mode: str, names: Iterable[str]) -> None:
         """Make staged bytes durable before their rows are committed.
@@ -91,8 +131,11 @@ class Staging:
             if mode == "batch" and _libc.syncfs(self.fd):
                 raise OSError(ctypes.get_errno(), "syncfs")
             if mode == "file":
+                names = list(names)
                 for name in names:
                     self._sync_file(name)
+                for tray in {name.partition("/")[0] for name in names}:
+                    self._sync_file(tray)
                 os.fsync(self.fd)
         except OSError as error:
             raise disk_failure(error) from error
@@ -124,7 +167,7 @@ class Staging:
     def set_aside(self, path: str, sha256: str) -> None:
         """Keep a file that stands in an object's place, and is unknown, under `.found`."""
         try:
-            self._keep(path, f"{FOUND}/{sha256}")
+            self._keep(path, _kept_path(FOUND, sha256))
             os.unlink(name_of(path), dir_fd=self._folder_of(path))
         except OSError as error:
             raise disk_failure(error) from error
@@ -145,10 +188,32 @@ class Staging:
         except OSError as error:
             raise disk_failure(error) from error
 
+    def sha256(self, name: str) -> str:
+        """The hash of a staged file; "" of what is none, such as a link."""
+        try:
+            with folder_of(self.fd, name) as folder:
+                return _sha256_of(open_file(folder, name_of(name)))
+        except OSError as error:
+            if error.errno in NO_FOLDER_OR_FILE:
+                return ""
+            raise disk_failure(error) from error
+
+    def clear(self) -> None:
+        """Delete what is left in the folder."""
+        try:
+            for entry in self.folder.iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise disk_failure(error) from error
+
     def remove(self) -> None:
         """Delete what is left, and the folder."""
-        for name in self.names():
-            self.discard(name)
+        self.clear()
         try:
             self.folder.rmdir()
         except FileNotFoundError:
@@ -229,11 +294,9 @@ class Staging:
 
     def _sha256_at(self, path: str) -> str:
         try:
-            file = open_file(self._folder_of(path), name_of(path))
+            return _sha256_of(open_file(self._folder_of(path), name_of(path)))
         except FileNotFoundError:
             return ""
-        with os.fdopen(file, "rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
 
     def _keep(self, path: str, kept: str) -> None:
         self._link_kept(name_of(path), self._folder_of(path), kept)
@@ -261,6 +324,11 @@ class Staging:
             os.close(self._folders.pop(folder))
 
 
+def _sha256_of(file: int) -> str:
+    with os.fdopen(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def _link_into(target: int, new: str, name: str, folder: int) -> None:
     # Of a link the link itself, not what it leads to.
     os.link(name, new, src_dir_fd=folder, dst_dir_fd=target, follow_symlinks=False)
@@ -281,8 +349,32 @@ def is_held(root: Path, upload: int) -> bool:
     return False
 
 
+def staged_of(name: str) -> Staged | None:
+    """A staged file's member; None where it is not named as one's."""
+    found = STAGED.fullmatch(name.rpartition("/")[2])
+    return Staged((int(found[1]), int(found[2])), name) if found else None
+
+
+def is_hash(text: str) -> bool:
+    return SHA256.fullmatch(text) is not None
+
+
 def superseded_path(sha256: str) -> str:
-    return f"{SUPERSEDED}/{sha256}.dcm"
+    return f"{_kept_path(SUPERSEDED, sha256)}.dcm"
+
+
+def _kept_path(folder: str, sha256: str) -> str:
+    if not is_hash(sha256):
+        raise ValueError("A SHA-256 is 64 hexadecimal digits.")
+    return f"{folder}/{sha256}"
+
+
+def _files_below(folder: Path, below: str) -> Iterator[str]:
+    for entry in os.scandir(folder / below):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files_below(folder, f"{below}{entry.name}/")
+        else:
+            yield below + entry.name
 
 
 def free_bytes(folder: Path) -> int:

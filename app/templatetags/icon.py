@@ -8,6 +8,8 @@ from django.utils.dateparse import parse_datetime
 
 from app.catalogue.names import person_name, plain, row_name
 from app.models import Outcome
+from app.reasons import sentence
+from app.sandbox.confine import lacking
 from app.wording import human_size
 
 register = template.Library()
@@ -28,6 +30,12 @@ OUTCOME_ICONS = {
 @register.simple_tag
 def from_cdn() -> bool:
     return bool(settings.ICON_CDN)
+
+
+@register.simple_tag
+def unlocked() -> list[str]:
+    """What the programs that read uploaded files go without on this machine, in sentences."""
+    return [sentence(code) for code in lacking()]
 
 
 @register.filter

@@ -19,7 +19,7 @@ What can come between:
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -86,11 +86,13 @@ class Storing:
     run: Run
     source: Source
     staging: Staging
+    seal: Callable[[list[Extracted]], None]  # so that no extractor can alter what they staged
     progress: Progress
     keeps_bytes: bool  # also of what looks like a duplicate
     repeats: bool = True  # the last batch held duplicates; of the first it is to be seen
 
     def store(self, members: list[Extracted]) -> None:
+        self.seal(members)
         batch = Batch(self, members)
         batch.empty_duplicates()
         batch.sync()

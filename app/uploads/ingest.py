@@ -126,14 +126,14 @@ def _import(run: Run, progress: Progress, keeps_bytes: bool) -> None:
     progress.show("Reading the ZIP's list of contents")
     with opened(upload) as file, _staging(run) as staging:
         # The extractors start while the archive's list of contents is read.
-        with Pool(file.fileno(), staging.fd, pool_settings()) as pool:
+        with Pool(file.fileno(), staging, pool_settings()) as pool:
             archive = open_archive(file, archive_limits())
             done, done_inside = _ledger(upload)
             _initialize(run, progress, archive, done, done_inside)
             waiting = (member for member in archive.members() if member.index not in done)
             replaces = settings.ICON_ON_CONFLICT == "replace"
             source = Source(upload.pk, run.started, replaces, upload.use_versions)
-            storing = Storing(run, source, staging, progress, keeps_bytes)
+            storing = Storing(run, source, staging, pool.seal, progress, keeps_bytes)
             for members in gather(pool.results(archive, waiting, done_inside), run, progress):
                 storing.store(members)
                 del members  # they may hold many megabytes of contours, as the next ones will

@@ -3,12 +3,11 @@
 from itertools import islice
 
 from app.archives.directory import open_archive
-from app.catalogue.filing import Version, place
+from app.catalogue.filing import Version, place, settle
 from app.errors import Expected
 from app.limits import archive_limits, pool_settings, processed_root
 from app.models import ArchiveMember, DICOMInstance
 from app.sandbox.pool import Pool
-from app.sandbox.wire import staged_name
 from app.storage.staging import Busy, Staging
 
 from .ingest import opened
@@ -27,22 +26,21 @@ def _restore_from(member: ArchiveMember, instance: DICOMInstance) -> bool:
     upload = member.upload
     try:
         with opened(upload) as file, Staging(processed_root(), upload.pk, wait=0) as staging:
+            settle(staging, upload.pk)
             archive = open_archive(file, archive_limits())
             wanted = islice(archive.members(member.index), 1)
-            with Pool(file.fileno(), staging.fd, pool_settings()) as pool:
-                read = list(pool.results(archive, wanted, {}))
-            found = any(
-                extracted
-                and extracted.header
-                and extracted.sha256 == instance.sha256
-                and extracted.inner == member.inner
+            with Pool(file.fileno(), staging, pool_settings()) as pool:
+                read = [one for one in pool.results(archive, wanted, {}) if one and one.header]
+                pool.seal(read)
+            found = [
+                extracted.staged
                 for extracted in read
-            )
-            if found:
-                name = staged_name(member.index, member.inner)
+                if extracted.sha256 == instance.sha256 and extracted.inner == member.inner
+            ]
+            for name in found:
                 version = Version(instance.pk, instance.path, instance.sha256, instance.superseded)
                 place(staging, name, version)
             staging.remove()
-            return found
+            return bool(found)
     except (Expected, Busy):
         return False

@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
+from app.catalogue import removal
 from app.health.verify import verify
 from app.models import ArchiveMember, DICOMFile, DICOMInstance, DICOMSeries, FileToDelete, Patient
 from tests.making.objects import ct_image, uid
@@ -205,7 +206,7 @@ def told(lines: list[dict]) -> list[tuple[str, str]]:
 
 def test_a_file_that_a_live_run_has_yet_to_publish_is_not_missing(upload, file, processed_root):
     member = ArchiveMember.objects.get(instance=first_pk())
-    staging = processed_root / ".staging" / str(upload.pk)
+    staging = processed_root / ".staging" / str(upload.pk) / "0"
     staging.mkdir(parents=True)
     file.rename(staging / f"{member.index}-0.dcm")
     DICOMFile.objects.update(processing_status="in_progress")
@@ -265,6 +266,17 @@ def test_a_superseded_file_that_is_gone_is_found(import_zip, settings, processed
     for kept in (processed_root / ".superseded").iterdir():
         kept.unlink()
     assert codes() == [("superseded_missing", False)]
+
+
+def test_what_is_no_hash_leads_to_no_file(import_zip, processed_root):
+    import_zip(ct_image())
+    victim = processed_root.parent / "victim.dcm"
+    victim.touch()
+    (processed_root / ".superseded").mkdir()
+    DICOMInstance.objects.update(superseded=["../../victim"])
+    assert codes() == [("superseded_missing", False)]
+    removal.delete(DICOMInstance.objects.get())
+    assert victim.exists()
 
 
 def test_the_command_ends_with_status_1_and_a_line_for_each(upload, file, capsys):

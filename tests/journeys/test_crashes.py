@@ -45,8 +45,8 @@ WANTED = {hashlib.sha256(data).hexdigest() for data in (*IMAGES, rt_structure_se
 OUTCOMES = {"imported": 42, "duplicate": 1, "conflict": 0, "skipped": 1, "failed": 0}
 
 # What an import changes the disk with, and `sendto`, with which it speaks to PostgreSQL.
-ERRORS = ("openat", "write", "renameat", "linkat", "unlinkat", "mkdir", "mkdirat", "rmdir",
-          "pwrite64", "fdatasync", "syncfs")  # fmt: skip
+ERRORS = ("openat", "write", "linkat", "unlinkat", "mkdir", "mkdirat", "rmdir", "pwrite64",
+          "fdatasync", "syncfs")  # fmt: skip
 KILLS = (*ERRORS, "sendto")
 STAGED_ONLY = ("openat", "write")  # what else does these has nothing to do with the import
 # The last, where every extractor was killed at its first call: no member could be read.
@@ -87,12 +87,11 @@ def run_with(environment, tmp_path):
 def staged_only(root: str, upload: int) -> list[str]:
     """Options that narrow strace to calls about what an upload stages."""
     folder = f"{root}/.staging/{upload}"
-    names = [
-        *(staged_name(index, 0) for index in range(len(MEMBERS))),
-        f"{len(MEMBERS) - 1}-0.part",
-    ]
+    trays = [f"{folder}/{tray}" for tray in range(2)]  # of the extractor, and of the next
+    names = [staged_name(index, 0) for index in range(len(MEMBERS))]
     # The folder above, from which that of the upload is opened, by its descriptor.
-    paths = (f"{root}/.staging", folder, *(f"{folder}/{name}" for name in names))
+    paths = (f"{root}/.staging", folder, *trays)
+    paths += tuple(f"{tray}/{name}" for tray in trays for name in names)
     return [option for path in paths for option in ("-P", path)]
 
 
@@ -277,7 +276,7 @@ def lose_links(upload: DICOMFile, root, chance: random.Random) -> None:
     """Of what the last batches published: a link with its unlink, or the unlink alone."""
     staging = root / ".staging" / str(upload.pk)
     for member in upload.members.filter(outcome="imported").select_related("instance"):
-        staged, final = staging / f"{member.index}-0.dcm", root / member.instance.path
+        staged, final = staging / "0" / f"{member.index}-0.dcm", root / member.instance.path
         lost = chance.choice(("nothing", "link", "unlink"))
         if lost != "nothing":
             os.link(final, staged)
@@ -291,7 +290,7 @@ def lose_links(upload: DICOMFile, root, chance: random.Random) -> None:
 def lose_unsynced(upload: DICOMFile, root, chance: random.Random) -> None:
     """Of staged files without a row: their names, their ends, or their bytes."""
     known = {f"{index}-0.dcm" for index in upload.members.values_list("index", flat=True)}
-    for staged in (root / ".staging" / str(upload.pk)).iterdir():
+    for staged in (root / ".staging" / str(upload.pk)).rglob("*.dcm"):
         if staged.name not in known:
             lost = chance.choice(("nothing", "name", "end", "bytes", "rename"))
             if lost == "name":
@@ -358,6 +357,24 @@ def test_a_power_loss_while_a_version_is_replaced_keeps_both(
     assert list(verify()) == []
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_staged_files_of_a_member_the_one_that_was_committed_is_published(
+    order, import_zip, processed_root
+):
+    """Of an extractor that died, and of the next; or of one that was taken over."""
+    upload = import_zip(IMAGES[0])
+    file = processed_root / DICOMInstance.objects.get().path
+    trays = [processed_root / ".staging" / str(upload.pk) / str(tray) for tray in order]
+    for tray in trays:
+        tray.mkdir(parents=True)
+    file.rename(trays[0] / "0-0.dcm")
+    (trays[1] / "0-0.dcm").write_bytes(IMAGES[1])
+    filing.roll_forward(upload.pk)
+    assert file.read_bytes() == IMAGES[0]
+    assert not list((processed_root / ".staging").iterdir())
+    assert list(verify()) == []
+
+
 TRACED = "write,writev,pwrite64,linkat,unlinkat,syncfs,fdatasync,rmdir"
 
 
@@ -377,9 +394,9 @@ def test_nothing_is_unlinked_before_it_is_safe_elsewhere(environment, upload_zip
     )
     calls = log.read_text().splitlines()
     syncs, commits = places(calls, r" syncfs\("), places(calls, r" fdatasync\(.*-wal>")
-    links = places(calls, r' linkat\(.*?"(\d+)-0\.dcm"')
-    written = places(calls, r" write\(.*/\.staging/\d+/(\d+)-0\.")
-    unlinked = places(calls, r' unlinkat\(.*"(\d+)-0\.dcm"')
+    links = places(calls, r' linkat\(.*?"\d+/(\d+)-0\.dcm"')
+    written = places(calls, r" write\(.*/\.staging/\d+/\d+/(\d+)-0\.")
+    unlinked = places(calls, r' unlinkat\(.*"\d+/(\d+)-0\.dcm"')
     assert len(links) == len(WANTED)
     for member, link in links.items():
         synced = next(at for at in syncs.values() if at > written[member])

@@ -265,6 +265,8 @@ def checkout(tmp_path) -> Path:
     (tmp_path / "requirements-dev.txt").write_text("# nothing\n")
     for name in ("manage.py", "pytest.py"):
         (tmp_path / name).write_text("import sys; print(sys.prefix, *sys.argv[1:])\n")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "reader.py").touch()
     return tmp_path
 
 
@@ -287,6 +289,11 @@ def test_run_installs_once_and_hands_over(checkout):
     assert "Installing" in run(checkout).stdout
     assert "Installing" in run(checkout, "test").stdout
     assert run(checkout, "test", "-x").stdout == f"{checkout}/.venv -x\n"
+
+
+def test_what_a_locked_program_imports_is_compiled_beforehand(checkout):
+    run(checkout)
+    assert len(list((checkout / "app").rglob("reader.*.pyc"))) == 1
 
 
 def small_wheel(folder: Path) -> Path:

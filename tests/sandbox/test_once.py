@@ -15,10 +15,16 @@ def question(tmp_path):
     file.write_bytes(b"what is in the file")
     descriptor = os.open(file, os.O_RDONLY)
 
-    def put(*words: str, seconds: float = 30) -> tuple[list[str], bool]:
+    def put(*words: str, seconds: float = 30, processor: int = 30) -> tuple[list[str], bool]:
         orders = Words(list(words), descriptor)
         answers: Answers = ask(
-            "tests.making.program", orders, [descriptor], seconds=seconds, memory=500_000_000
+            "tests.making.program",
+            orders,
+            [descriptor],
+            seconds=seconds,
+            processor=processor,
+            memory=500_000_000,
+            most=100_000,
         )
         replies = [msgpack.decode(frame, type=Reply).text for frame in answers.frames]
         return replies, answers.in_time
@@ -47,3 +53,21 @@ def test_a_program_that_takes_too_long_is_ended_and_what_it_said_counts(question
 
 def test_of_a_program_that_dies_what_it_said_counts(question):
     assert question("one", "die", "two") == (["one"], True)
+
+
+def test_a_program_that_takes_too_much_processor_time_is_ended(question):
+    assert question("one", "work", "two", processor=1) == (["one"], False)
+
+
+def test_a_program_that_says_too_much_is_ended_and_whole_answers_count(question):
+    begun = time.monotonic()
+    assert question("one", "for ever", "two") == (["one"], True)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_frame_that_announces_too_much_is_not_waited_for(question):
+    assert question("one", "announce", "two") == (["one"], True)
+
+
+def test_a_program_is_locked_in(question):
+    assert question("open") == (["PermissionError"], True)

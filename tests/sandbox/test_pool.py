@@ -15,6 +15,7 @@ import pytest
 
 from app.archives.directory import Limits, open_archive
 from app.dicom.headers import HeaderLimits
+from app.sandbox import confine
 from app.sandbox import pool as pools
 from app.sandbox.pool import Pool, PoolSettings
 from app.storage.staging import Staging
@@ -48,7 +49,7 @@ def read(tmp_path):
         path = zip_of(tmp_path / "a.zip", *members)
         with path.open("rb") as file, Staging(tmp_path / "processed", 1) as staging:
             archive = open_archive(file, Limits())
-            with Pool(file.fileno(), staging.fd, settings) as pool:
+            with Pool(file.fileno(), staging, settings) as pool:
                 thread = threading.Thread(target=meddle, args=(pool,))
                 thread.start()
                 results = [
@@ -116,12 +117,12 @@ def grown(path: Path, limits: Limits, *members: tuple[str, bytes]) -> list[tuple
         archive_utility.finish()
         file.flush()
         archive = open_archive(file, limits, 1 << 20)
-        with Pool(file.fileno(), staging.fd, settings) as pool:
+        with Pool(file.fileno(), staging, settings) as pool:
             read = [one for one in pool.results(archive, archive.members(), {}) if one]
         assert pool.total == sum(one.size for one in read)
         for one in read:
             staged = path / "processed" / ".staging" / "1" / one.staged
-            assert staged.exists() == bool(one.header)
+            assert (staged.exists() and staged.stat().st_size > 0) == bool(one.header)
             assert not one.header or hashlib.sha256(staged.read_bytes()).hexdigest() == one.sha256
     return [(one.size, one.reason) for one in read]
 
@@ -217,7 +218,7 @@ def test_a_slow_disk_is_not_taken_for_a_hung_extractor(own_disk, read, monkeypat
     stood = []
 
     def stand_still(pool):
-        wait_until(lambda: list(own_disk.rglob("1-0.part")), "the large member")
+        wait_until(lambda: list(own_disk.rglob("1-0.dcm")), "the large member")
         subprocess.run(["fsfreeze", "--freeze", own_disk], check=True)
         time.sleep(4)  # three seconds longer than an extractor may be silent
         subprocess.run(["fsfreeze", "--unfreeze", own_disk], check=True)
@@ -249,3 +250,73 @@ def test_no_extractor_outlives_its_pool(read):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+# Extractors that were taken over
+
+
+@pytest.fixture
+def liars(monkeypatch):
+    monkeypatch.setattr(pools, "EXTRACTOR", "tests.making.liar")
+
+
+@pytest.mark.parametrize(
+    "lie",
+    ["a path for a hash", "another's index", "a frame without end", "no file", "half a file"],
+)
+def test_a_member_that_makes_its_extractor_lie_fails_alone(lie, liars, read):
+    results = read(image(1), (lie, image(2)), image(3), settings=replace(SETTINGS, extractors=1))
+    assert [(result.outcome, result.reason) for result in results] == [
+        ("", ""),
+        ("failed", "answer_impossible"),
+        ("", ""),
+    ]
+
+
+def test_who_still_holds_a_file_is_ended_before_it_is_filed(liars, tmp_path):
+    path = zip_of(tmp_path / "a.zip", ("a file that it holds", image(1)), image(2))
+    settings = replace(SETTINGS, extractors=1)
+    with path.open("rb") as file, Staging(tmp_path / "processed", 1) as staging:
+        archive = open_archive(file, Limits())
+        with Pool(file.fileno(), staging, settings) as pool:
+            results = list(filter(None, pool.results(archive, archive.members(), {})))
+            (holder,) = pool.children
+            pool.seal(results[1:])
+            assert pool.children == [holder]  # nobody holds that one
+            pool.seal(results)
+            assert holder.process.poll() == -signal.SIGKILL
+
+
+def test_an_extractor_is_locked_in_and_has_nothing_of_its_parents_environment(read, monkeypatch):
+    monkeypatch.setenv("ICON_SECRET_KEY", "secret")
+    status: dict[str, str | int] = {}
+    environment: set[str] = set()
+
+    def look(pool):
+        wait_until(lambda: any(child.reading[0] == 0 for child in pool.children), "a first member")
+        (busy,) = (child for child in pool.children if child.reading[0] == 0)
+        process = Path(f"/proc/{busy.process.pid}")
+        status.update(line.split(":\t") for line in (process / "status").read_text().splitlines())
+        status["nice"] = os.getpriority(os.PRIO_PROCESS, busy.process.pid)
+        words = (process / "environ").read_text().split("\0")
+        environment.update(word.partition("=")[0] for word in words if word)
+
+    read(large_image(1), meddle=look)
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert status["nice"] == min(os.nice(0) + confine.NICE, 19)
+    assert environment - {*confine.KEPT} == {*confine.ENVIRONMENT}
+
+
+def test_what_a_dead_extractor_left_of_a_member_is_deleted_at_once(read, tmp_path):
+    left = []
+
+    def meddle(pool):
+        staging = tmp_path / "processed" / ".staging"
+        wait_until(lambda: list(staging.rglob("0-0.dcm")), "the first bytes of the member")
+        (file,) = staging.rglob("0-0.dcm")
+        strike(pool, 0, signal.SIGKILL)
+        left.append(file.exists())
+
+    (result,) = read(large_image(1), meddle=meddle)
+    assert result.header
+    assert left == [False]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import StorageFailed
-from app.storage.staging import FOUND, Busy, Staging, superseded_path
+from app.storage.staging import FOUND, Busy, Staging, staged_of, superseded_path
 
 NEW, OLD = b"new bytes", b"old bytes"
 PLACE = "P1/1.2/1.2.3/1.2.3.4.dcm"
@@ -157,6 +157,33 @@ def test_a_removed_folder_can_be_taken_again(root):
         first.remove()
         with Staging(root, 7, wait=0) as second:
             assert second.names() == []
+
+
+def test_files_of_all_depths_are_staged_and_cleared(staging):
+    os.close(staging.open_tray(0))
+    (staging.folder / "0" / "1-0.dcm").write_bytes(OLD)
+    (staging.folder / "0" / "link").symlink_to("/")
+    assert sorted(staging.names()) == ["0-0.dcm", "0/1-0.dcm", "0/link"]
+    assert staging.staged_in(0) == [((1, 0), "0/1-0.dcm")]
+    assert (staging.sha256("0/1-0.dcm"), staging.sha256("0/link")) == (sha256(OLD), "")
+    staging.clear()
+    assert list(staging.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["1.dcm", "1-0.part", "-1-0.dcm", "1-0.dcm.dcm", "9999999999-0.dcm", "\u0661-0.dcm", "0/../x"],
+)
+def test_a_name_that_is_no_members_is_none(name):
+    assert staged_of(name) is None
+
+
+@pytest.mark.parametrize("sha256", ["", "../../victim", "a" * 63, "A" * 64, "a" * 64 + "\n"])
+def test_no_path_is_made_of_what_is_no_hash(sha256, staging):
+    with pytest.raises(ValueError, match="64 hexadecimal digits"):
+        superseded_path(sha256)
+    with pytest.raises(ValueError, match="64 hexadecimal digits"):
+        staging.set_aside("x", sha256)
 
 
 @pytest.mark.parametrize("mode", ["batch", "file", "off"])
