@@ -4,6 +4,7 @@ from icon.server import ServerLogger, give_up_the_idle
 
 worker_class = "gthread"
 workers = 2
+preload_app = True  # read once, by the process that starts them: it ends where ICON cannot work
 # A slow client holds a thread for as long as it likes, and each costs 0.1 MB. On PostgreSQL every
 # thread may hold a connection: workers * threads must be fewer than its max_connections.
 threads = 64

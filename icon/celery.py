@@ -10,6 +10,7 @@ from celery.signals import beat_embedded_init, setup_logging, worker_init, worke
 from kombu.transport.redis import Channel, QoS
 
 from icon.processes import child_of_this, collect_seldom
+from icon.startup import look_before_serving
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "icon.settings")
 
@@ -55,6 +56,11 @@ def log_like_the_web_process(loglevel: int | None = None, **kwargs: Any) -> None
     logging.config.dictConfig(settings.LOGGING)
     if loglevel is not None:
         logging.getLogger().setLevel(loglevel)
+
+
+@worker_init.connect
+def look_before_ready(**kwargs: Any) -> None:
+    look_before_serving()
 
 
 @worker_init.connect

@@ -7,6 +7,8 @@ import secrets
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dj_database_url
 from celery.schedules import crontab
@@ -17,6 +19,7 @@ from icon.logs import FORMAT
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+SQLITE, POSTGRESQL = ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
 SHORTEST_KEY = 32  # characters
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -58,12 +61,28 @@ def env_choice(name: str, choices: tuple[str, ...]) -> str:
 
 def env_folder(name: str, default: Path) -> Path:
     """An absolute path, whose folder exists and only this user and group may enter."""
-    folder = Path(os.getenv(name) or default).expanduser().absolute()
+    return made(Path(os.getenv(name) or default).expanduser().absolute(), name)
+
+
+def made(folder: Path, name: str) -> Path:
+    """The folder, which exists from now on; the variable `name` says where it is."""
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
         raise ImproperlyConfigured(f"{name}: cannot make the folder {folder}.") from error
     return folder
+
+
+def env_zone(name: str, default: str) -> str:
+    """A name of the tz database."""
+    value = os.getenv(name, default)
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ImproperlyConfigured(
+            f"{name} is {value!r}; use a name of the tz database, like Europe/Amsterdam."
+        ) from error
+    return value
 
 
 def secret_key(kept_in: Path) -> str:
@@ -86,8 +105,16 @@ def secret_key(kept_in: Path) -> str:
 
 
 def database(url: str) -> dict[str, Any]:
-    config: dict[str, Any] = {**dj_database_url.parse(url)}
-    if config["ENGINE"] == "django.db.backends.sqlite3":
+    try:
+        config: dict[str, Any] = {**dj_database_url.parse(url)}
+    except ValueError:  # whose text could hold the password
+        config = {}
+    if not config.get("NAME") or config["ENGINE"] not in ENGINES:
+        raise ImproperlyConfigured(
+            "ICON_DATABASE_URL cannot be understood; use postgres://user:password@host:5432/name. "
+            "In the password, write % as %25, # as %23, / as %2F, ? as %3F, @ as %40, : as %3A."
+        )
+    if config["ENGINE"] == SQLITE:
         config["OPTIONS"] = {
             **config.get("OPTIONS", {}),
             "transaction_mode": "IMMEDIATE",
@@ -104,6 +131,14 @@ def database(url: str) -> dict[str, Any]:
 def broker_url(kept_in: Path) -> str:
     """The broker of ICON_BROKER_URL, else that of a running `manage.py up`, else Redis here."""
     if url := os.getenv("ICON_BROKER_URL"):
+        try:
+            understood = "://" in url and urlsplit(url.partition(";")[0]).port != 0
+        except ValueError:  # whose text could hold the password
+            understood = False
+        if not understood:
+            raise ImproperlyConfigured(
+                "ICON_BROKER_URL cannot be understood; use redis://host:6379/0."
+            )
         return url
     if kept_in.exists():
         url = kept_in.read_text()
@@ -207,7 +242,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 
 LANGUAGE_CODE = "en"
 FORMAT_MODULE_PATH = "icon.formats"
-TIME_ZONE = os.getenv("ICON_TIME_ZONE", "UTC")
+TIME_ZONE = env_zone("ICON_TIME_ZONE", "UTC")
 USE_TZ = True
 
 # Static files and uploads
@@ -220,8 +255,7 @@ WHITENOISE_USE_FINDERS = True
 FILE_UPLOAD_HANDLERS = ["app.uploads.receiving.ReceivingHandler"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # of any form, and of what an upload holds besides files
 # On the file system of MEDIA_ROOT: an upload is then moved into place, not copied.
-FILE_UPLOAD_TEMP_DIR = MEDIA_ROOT / "tmp"
-FILE_UPLOAD_TEMP_DIR.mkdir(mode=0o750, exist_ok=True)
+FILE_UPLOAD_TEMP_DIR = made(MEDIA_ROOT / "tmp", "ICON_MEDIA_ROOT")
 FILE_UPLOAD_PERMISSIONS = 0o640
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o750
 

@@ -82,6 +82,29 @@ def test_a_value_out_of_place_stops_icon_and_names_its_variable(
         function("ICON_ODD", *arguments)
 
 
+def test_a_time_zone_that_is_none_is_named(monkeypatch):
+    monkeypatch.setenv("ICON_TIME_ZONE", "Mars/Olympus")
+    with pytest.raises(ImproperlyConfigured, match="ICON_TIME_ZONE is 'Mars/Olympus'"):
+        read.env_zone("ICON_TIME_ZONE", "UTC")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgres://icon:sec#ret@h/n", "postgres://h", "mysql://h/n", "sqlite", "h:5432/n"]
+)
+def test_a_database_s_url_that_cannot_be_understood_is_not_quoted(url):
+    with pytest.raises(ImproperlyConfigured, match="ICON_DATABASE_URL") as raised:
+        read.database(url)
+    assert url not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["redis://:sec/ret@h/0", "redis://h:port/0", "h:6379"])
+def test_a_broker_s_url_that_cannot_be_understood_is_not_quoted(monkeypatch, tmp_path, url):
+    monkeypatch.setenv("ICON_BROKER_URL", url)
+    with pytest.raises(ImproperlyConfigured, match="ICON_BROKER_URL") as raised:
+        read.broker_url(tmp_path / "broker.url")
+    assert url not in str(raised.value)
+
+
 def test_a_list_is_separated_by_commas(monkeypatch):
     monkeypatch.setenv("ICON_ALLOWED_HOSTS", " icon.example ,, [::1] ")
     assert read.env_list("ICON_ALLOWED_HOSTS", "localhost") == ["icon.example", "[::1]"]

@@ -1,5 +1,6 @@
 """`manage.py import_archive`: the same import, from the terminal."""
 
+import contextlib
 import json
 import os
 import random
@@ -14,11 +15,12 @@ from pathlib import Path
 import pytest
 from django.conf import settings as project
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 
 from app.catalogue import filing
 from app.health.verify import verify
+from app.management.commands.import_archive import keep_copy
 from app.models import DICOMFile, DICOMInstance, Status
 from app.storage.staging import Staging
 from app.uploads import abandoned, batches, claims, ingest
@@ -62,6 +64,28 @@ def test_it_keeps_a_copy_like_an_upload(tmp_path, media_root):
     with upload.file.open() as kept:
         assert kept.read() == path.read_bytes()
     assert DICOMInstance.objects.count() == 1
+
+
+@contextlib.contextmanager
+def without_tables():
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE app_dicomfile RENAME TO away")
+        yield
+        cursor.execute("ALTER TABLE away RENAME TO app_dicomfile")
+
+
+def test_it_leaves_no_copy_where_the_row_cannot_be_written(tmp_path, media_root):
+    path = zip_of(tmp_path / "a.zip", ct_image())
+    with without_tables(), pytest.raises(DatabaseError):
+        keep_copy(path)
+    assert list((media_root / "archives").iterdir()) == []
+
+
+def test_it_leaves_no_copy_where_copying_fails(media_root):
+    broken = Path("/proc/self/mem")  # which can be opened, and not read at its start
+    with pytest.raises(OSError, match="Input/output error"):
+        keep_copy(broken)
+    assert list((media_root / "archives").iterdir()) == []
 
 
 def test_it_ends_well_where_every_archive_completed(tmp_path, capsys):

@@ -4,6 +4,7 @@ import fcntl
 import json
 import shutil
 from argparse import ArgumentParser
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -64,18 +65,24 @@ class Command(BaseCommand):
 
 
 def keep_copy(path: Path) -> DICOMFile:
-    """Copy an archive into the media root, sharing its blocks where the file system can."""
+    """Copy an archive into the media root, sharing its blocks where the file system can.
+
+    Where that or its row fails, no copy is left.
+    """
     upload = DICOMFile(original_name=path.name[:255], size=path.stat().st_size)
     upload.file.name = random_archive_name(upload, path.name)
     target = Path(settings.MEDIA_ROOT) / upload.file.name
     target.parent.mkdir(
         parents=True, exist_ok=True, mode=settings.FILE_UPLOAD_DIRECTORY_PERMISSIONS
     )
-    with path.open("rb") as source, target.open("xb") as copy:
-        _copy(source, copy)
-    target.chmod(settings.FILE_UPLOAD_PERMISSIONS)
-    upload.sync_archive()
-    upload.save()
+    with ExitStack() as failed:
+        failed.callback(target.unlink, missing_ok=True)
+        with path.open("rb") as source, target.open("xb") as copy:
+            _copy(source, copy)
+        target.chmod(settings.FILE_UPLOAD_PERMISSIONS)
+        upload.sync_archive()
+        upload.save()
+        failed.pop_all()
     return upload
 
 

