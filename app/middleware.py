@@ -11,8 +11,10 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 
+from .health.views import healthz, readyz
 from .uploads import receiving
 
+PROBES = {"/healthz": healthz, "/readyz": readyz}
 ZONE_COOKIE = "time_zone"  # which static/app/shared/times.js sets to the browser's
 
 
@@ -39,6 +41,18 @@ def policies(
         for name, value in POLICIES.items():
             response.headers.setdefault(name, value)
         return response
+
+    return respond
+
+
+def probes_first(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Answer a probe whatever name it calls this host by, and without HTTPS: it asks from here."""
+
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        probe = PROBES.get(request.path_info)
+        return probe(request) if probe else get_response(request)
 
     return respond
 

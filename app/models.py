@@ -494,6 +494,15 @@ class SignInTries(models.Model):
         return f"Failed sign-ins {self.pk}"
 
 
+class WorkerSeen(models.Model):
+    """When a worker was last there: one row, which each of them keeps writing."""
+
+    seen_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return "Worker seen"
+
+
 class CatalogueCheck(models.Model):
     """One run of the catalogue's check, and what it found."""
 

@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 
 from .accounts import throttle
 from .catalogue import filing
+from .health import probes
 from .health.verify import check_catalogue
 from .reasons import sentence
 from .sandbox.confine import lacking
@@ -158,6 +159,7 @@ def _start_sweeping(**kwargs: Any) -> None:
 def _sweep_for_ever() -> None:
     while True:
         try:
+            probes.worker_is_here()
             sweep()
         except (DatabaseError, InterfaceError) as error:
             # Leases ran on while the database was away: let their owners renew them first.

@@ -176,10 +176,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # The first four add to every answer: also to static files, and to Django's own words.
+    # The first three and the fifth add to every answer: also to static files and Django's own.
     "app.middleware.policies",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "app.middleware.probes_first",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "app.middleware.no_store",

@@ -25,6 +25,8 @@ STAFF = VISITORS[2:]
 PUBLIC = {
     "/": (302, 302, 302, 302),
     "/favicon.ico": (302, 302, 302, 302),
+    "/healthz": (200, 200, 200, 200),
+    "/readyz": (503, 503, 503, 503),  # the tests have no worker
     "/admin/login/": (200, 302, 302, 302),
 }
 ADMIN = {
