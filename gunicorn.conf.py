@@ -5,8 +5,8 @@ from icon.server import ServerLogger, give_up_the_idle
 worker_class = "gthread"
 workers = 2
 preload_app = True  # read once, by the process that starts them: it ends where ICON cannot work
-# A slow client holds a thread for as long as it likes, and each costs 0.1 MB. On PostgreSQL every
-# thread may hold a connection: workers * threads must be fewer than its max_connections.
+# A slow client holds a thread for as long as it likes, and each costs 0.1 MB. On PostgreSQL the
+# threads of a process share a few connections: see icon/wsgi.py.
 threads = 64
 timeout = 120  # seconds without a sign of life, after which a worker is replaced
 graceful_timeout = 5  # seconds that a stopping worker gives to requests under way

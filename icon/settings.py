@@ -125,6 +125,16 @@ def database(url: str) -> dict[str, Any]:
             # What was deleted is overwritten; builds of SQLite differ in whether it is.
             " PRAGMA secure_delete=ON;",
         }
+    else:
+        # A server whose machine is gone is noticed within a minute, not a quarter of an hour.
+        config["OPTIONS"] = {
+            "connect_timeout": 10,  # seconds, as are the next two
+            "keepalives_idle": 20,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,  # milliseconds
+            **config.get("OPTIONS", {}),
+        }
     return config
 
 
@@ -314,7 +324,10 @@ LOGGING: dict[str, Any] = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "psycopg.pool": {"level": "ERROR"},  # the rest is two lines a page, or an error's text
+    },
 }
 
 # Celery: it delivers at least once, and the upload's row is the truth

@@ -245,11 +245,10 @@ def test_a_client_that_says_nothing_does_not_hold_its_connection_for_ever():
                 assert struct.unpack("ll", longest) == (IDLE_SECONDS, 0)
 
 
-def test_postgresql_in_compose_has_a_connection_for_every_thread():
+def test_a_web_server_leaves_most_of_postgresql_s_connections_to_others():
     served = runpy.run_path(str(project.BASE_DIR / "gunicorn.conf.py"))
-    compose = (project.BASE_DIR / "docker-compose.yml").read_text()
-    most = int(re.search(r"max_connections=(\d+)", compose)[1])
-    assert served["workers"] * served["threads"] < most
+    most = int(re.search(r'"max_size": (\d+)', (project.BASE_DIR / "icon/wsgi.py").read_text())[1])
+    assert served["workers"] * most <= 40  # of the 100 that PostgreSQL has by default
 
 
 # Words in the logs
