@@ -512,6 +512,13 @@ class CatalogueCheck(models.Model):
     violation_count = models.PositiveIntegerField("violations", default=0)
     older_count = models.PositiveIntegerField("read by an older version", default=0, db_default=0)
     violations = models.JSONField(default=list)  # sentences, at most LOG_LINES
+    # How far it came, and who is at it: see app.health.nightly.
+    part = models.CharField(max_length=16, default="", db_default="", blank=True, editable=False)
+    reached = models.CharField(
+        max_length=512, default="", db_default="", blank=True, editable=False
+    )
+    run_id = models.CharField(max_length=32, default="", db_default="", blank=True, editable=False)
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = "catalogue check"

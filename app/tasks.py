@@ -16,8 +16,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 
 from .accounts import throttle
 from .catalogue import filing
-from .health import probes
-from .health.verify import check_catalogue
+from .health import nightly, probes
 from .reasons import sentence
 from .sandbox.confine import lacking
 from .uploads import claims, ingest, removal
@@ -73,8 +72,11 @@ def remove_stale_uploads() -> int:
 
 @shared_task
 def verify_catalogue() -> int:
-    """Check the catalogue, for staff to see in the admin; how many violations there are."""
-    return check_catalogue().violation_count
+    """Begin the night's check, for staff to see in the admin; its primary key.
+
+    A worker starts a process for it as it sweeps: it takes no place of an import.
+    """
+    return nightly.begin()
 
 
 @dataclass(slots=True)
@@ -157,10 +159,12 @@ def _start_sweeping(**kwargs: Any) -> None:
 
 
 def _sweep_for_ever() -> None:
+    check = None
     while True:
         try:
             probes.worker_is_here()
             sweep()
+            check = nightly.tend(check)
         except (DatabaseError, InterfaceError) as error:
             # Leases ran on while the database was away: let their owners renew them first.
             logger.warning("Sweep missed: %s", type(error).__name__)

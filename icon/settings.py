@@ -31,10 +31,13 @@ def env_bool(name: str, default: bool) -> bool:
     return value == "1"
 
 
-def env_int(name: str, default: int, minimum: int = 0) -> int:
+def env_int(name: str, default: int, minimum: int = 0, maximum: int = 10**18) -> int:
     value = os.getenv(name, str(default))
-    if not re.fullmatch(r"[0-9]{1,18}", value) or int(value) < minimum:
-        raise ImproperlyConfigured(f"{name} is {value!r}; use a whole number from {minimum} up.")
+    if not re.fullmatch(r"[0-9]{1,18}", value) or not minimum <= int(value) <= maximum:
+        most = f"to {maximum}" if maximum < 10**18 else "up"
+        raise ImproperlyConfigured(
+            f"{name} is {value!r}; use a whole number from {minimum} {most}."
+        )
     return int(value)
 
 
@@ -330,6 +333,11 @@ LOGGING: dict[str, Any] = {
     },
 }
 
+# The check of every night
+
+ICON_VERIFY_HOUR = env_int("ICON_VERIFY_HOUR", 2, maximum=23)
+ICON_VERIFY_PACE = env_size("ICON_VERIFY_PACE", "100MB")  # a second
+
 # Celery: it delivers at least once, and the upload's row is the truth
 
 CELERY_BROKER_URL = broker_url(ICON_VAR / "broker.url")
@@ -378,7 +386,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "verify_catalogue": {
         "task": "app.tasks.verify_catalogue",
-        "schedule": crontab(hour=2, minute=0),
+        "schedule": crontab(hour=ICON_VERIFY_HOUR, minute=0),
     },
 }
 

@@ -1,7 +1,8 @@
 """Does the catalogue tell the truth: rows against files, ledgers against their sums.
 
-It streams: the rows in the order of their paths are merged with the tree, walked in that same
-order, so that memory does not grow with the catalogue.
+It goes through rows by their primary keys and through the tree folder by folder, some hundreds at
+a time: neither memory nor the database's temporary files grow with the catalogue, and it can be
+stopped and go on anywhere.
 """
 
 import hashlib
@@ -10,27 +11,23 @@ import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from itertools import chain, islice
+from pathlib import Path, PurePath
+from typing import IO, Any, TypeVar
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import Count, F, Model, QuerySet
-from django.db.models.functions import Collate
-from django.utils import timezone
+from django.db import transaction
+from django.db.models import Count, Model, QuerySet
 
 from app.catalogue import filing
 from app.errors import StorageFailed
 from app.models import (
     ARCHIVES,
-    LOG_LINES,
     ArchiveMember,
-    CatalogueCheck,
     DICOMFile,
     DICOMInstance,
     DICOMSeries,
@@ -48,15 +45,17 @@ from app.storage.tree import folder_of, holds, move, name_of, open_object
 from app.uploads import removal
 from app.uploads.restore import restore
 
-HASHED_AT_ONCE = 64  # files that wait for the threads
-FETCHED_AT_ONCE = 2_000  # rows fetched at a time
+AT_ONCE = 500  # rows or files
+READ_AT_ONCE = 1 << 20  # bytes
 ARRIVING_SECONDS = 3_600  # that a ZIP may be there before its row is
-
-CHECKS_KEPT = 60
 
 UNREADABLE = -1, ""
 
+Row = TypeVar("Row", bound=Model)
+
 Step = Callable[[int], None]
+Pace = Callable[[int], None]  # told of bytes that were read; takes its time
+Reached = Callable[[str, str], None]  # a part, and the last thing in it that was checked
 Checked = tuple[int, str] | None  # size and SHA-256; UNREADABLE; None where there is no file
 
 
@@ -71,7 +70,13 @@ class Violation:
         return f"{self.subject}: {sentence(self.code)}" + (" Repaired." * self.repaired)
 
 
-def verify(repair: bool = False, step: Step = lambda count: None) -> Iterator[Violation]:
+def verify(
+    repair: bool = False,
+    step: Step = lambda count: None,
+    pace: Pace | None = None,
+    begin: tuple[str, str] = ("", ""),
+    reached: Reached = lambda part, last: None,
+) -> Iterator[Violation]:
     """Check everything; each violation as it is found.
 
     Parameters
@@ -80,114 +85,147 @@ def verify(repair: bool = False, step: Step = lambda count: None) -> Iterator[Vi
         Mend what can be mended without losing anything.
     step
         Called with the number of instances that were checked since the last call.
+    pace
+        Called with the bytes that were read since the last call; files are then read one by one.
+        Without it they are read as fast as the machine can.
+    begin
+        What `reached` was last told of by a check that was stopped: this one goes on there.
+    reached
+        Called with a part of the check, and what in it was checked last.
     """
-    yield from _check_staging(repair)
-    yield from _check_files(repair, step)
-    yield from _check_ledgers(repair)
-    yield from _check_childless(repair)
-    yield from _check_archives(repair)
-
-
-def check_catalogue() -> CatalogueCheck:
-    """Verify the catalogue and keep what was found, for staff to see in the admin."""
-    check = CatalogueCheck.objects.create()
-    checked: list[int] = []
-    violations = verify(step=checked.append)
-    check.violations = [violation.sentence for violation in islice(violations, LOG_LINES)]
-    check.violation_count = len(check.violations) + sum(1 for _ in violations)
-    check.instance_count = sum(checked)
-    check.older_count = DICOMInstance.objects.read_by_older().count()
-    check.ended_at = timezone.now()
-    check.save()
-    older = CatalogueCheck.objects.values_list("pk", flat=True)[CHECKS_KEPT:]
-    CatalogueCheck.objects.filter(pk__in=list(older)).delete()
-    return check
+    wait = pace or (lambda count: None)
+    parts: dict[str, Callable[[str], Iterator[Violation]]] = {
+        "staging": lambda last: _check_staging(repair),
+        # Before the next: a stranger, or a link, may stand in the way of a row's file.
+        "tree": lambda last: _check_tree(last, repair, wait, reached),
+        "instances": lambda last: _check_instances(last, repair, step, pace, reached),
+        "ledgers": lambda last: _check_ledgers(repair, wait),
+        "childless": lambda last: _check_childless(repair, wait),
+        "archives": lambda last: _check_archives(repair),
+    }
+    names, (first, last) = list(parts), begin
+    for name in names[names.index(first) if first else 0 :]:
+        after = last if name == first else ""
+        reached(name, after)
+        yield from parts[name](after)
 
 
 # --- files -----------------------------------------------------------------------------------
 
 
-def _check_files(repair: bool, step: Step) -> Iterator[Violation]:
-    unreadable: list[str] = []  # folders
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        for path, row, checked in _hashed(threads, _merged(unreadable)):
-            if row is None:
-                yield from _check_unknown(path, repair)
-                continue
-            step(1)
-            yield from _check_instance(row, checked, repair)
-    yield from (Violation("folder_unreadable", _one_line(folder)) for folder in unreadable)
-
-
-def _merged(unreadable: list[str]) -> Iterator[tuple[str, DICOMInstance | None]]:
-    """Every path in order, with its row where there is one."""
-    files, rows = _tree(settings.ICON_PROCESSED_ROOT, unreadable), _instances()
-    path, row = next(files, None), next(rows, None)
-    while path is not None or row is not None:
-        if row is None or (path is not None and path < row.path):
-            assert path is not None
-            yield path, None
-            path = next(files, None)
-            continue
-        yield row.path, row
-        if path == row.path:
-            path = next(files, None)
-        row = next(rows, None)
-
-
-def _instances() -> Iterator[DICOMInstance]:
+def _check_instances(
+    last: str, repair: bool, step: Step, pace: Pace | None, reached: Reached
+) -> Iterator[Violation]:
     rows: QuerySet[DICOMInstance] = DICOMInstance.objects.select_related(
         "dicom_series__dicom_study__patient"
     )
-    binary = "C" if connection.vendor == "postgresql" else "BINARY"
-    return rows.order_by(Collate(F("path"), binary)).iterator(chunk_size=FETCHED_AT_ONCE)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        look = partial(_look_at, pace=pace)
+        for page in _pages(rows, int(last or 0)):
+            paths = [row.path for row in page]
+            looks = map(look, paths) if pace else threads.map(look, paths)
+            for row, checked in zip(page, looks, strict=True):
+                step(1)
+                yield from _check_instance(row, checked, repair)
+            reached("instances", str(page[-1].pk))
 
 
-def _tree(root: Path, unreadable: list[str], below: str = "") -> Iterator[str]:
-    """The files below a folder in the order of their paths; ICON's own folders begin with "."."""
+def _pages(rows: QuerySet[Row], after: int = 0) -> Iterator[list[Row]]:
+    """Rows in the order of their primary keys, some at a time."""
+    while page := list(rows.filter(pk__gt=after).order_by("pk")[:AT_ONCE]):
+        yield page
+        after = page[-1].pk
+
+
+def _check_tree(last: str, repair: bool, pace: Pace, reached: Reached) -> Iterator[Violation]:
+    """Files that no row knows, patient by patient."""
+    unreadable: list[str] = []  # folders
+    for top in _entries(settings.ICON_PROCESSED_ROOT, "", unreadable):
+        if top <= last:
+            continue
+        files = _files(settings.ICON_PROCESSED_ROOT, top, unreadable)
+        while paths := list(islice(files, AT_ONCE)):
+            pace(0)
+            for path in _unknown(paths):
+                yield from _check_unknown(path, repair)
+        yield from (Violation("folder_unreadable", _one_line(folder)) for folder in unreadable)
+        unreadable.clear()
+        if top.isascii():  # as are all that ICON makes
+            reached("tree", top)
+
+
+def _files(root: Path, path: str, unreadable: list[str]) -> Iterator[str]:
+    """The files at or below a path, in order."""
+    if not path.endswith("/"):
+        yield path
+        return
+    for below in _entries(root, path, unreadable):
+        yield from _files(root, below, unreadable)
+
+
+def _entries(root: Path, folder: str, unreadable: list[str]) -> list[str]:
+    """What is in a folder, in order; folders end with "/", and at the top ICON's own are left out.
+
+    They begin with ".".
+    """
     try:
-        entries = {
-            entry.name + "/" * entry.is_dir(follow_symlinks=False): entry.name
-            for entry in os.scandir(root / below)
-            if below or not entry.name.startswith(".")
-        }
+        return sorted(
+            folder + entry.name + "/" * entry.is_dir(follow_symlinks=False)
+            for entry in os.scandir(root / folder)
+            if folder or not entry.name.startswith(".")
+        )
     except FileNotFoundError:  # deleted meanwhile
-        return
+        return []
     except OSError:
-        unreadable.append(below)
-        return
-    for key in sorted(entries):
-        if key.endswith("/"):
-            yield from _tree(root, unreadable, below + key)
-        else:
-            yield below + key
+        unreadable.append(folder)
+        return []
 
 
-def _hashed(
-    threads: ThreadPoolExecutor, merged: Iterator[tuple[str, DICOMInstance | None]]
-) -> Iterator[tuple[str, DICOMInstance | None, Checked]]:
-    """Sizes and SHA-256, read a little ahead by threads."""
-    waiting: list[tuple[str, DICOMInstance | None, Future[Checked]]] = []
-    while True:
-        for path, row in islice(merged, HASHED_AT_ONCE - len(waiting)):
-            waiting.append((path, row, threads.submit(_look_at, path if row else "")))
-        if not waiting:
-            return
-        path, row, future = waiting.pop(0)
-        yield path, row, future.result()
+def _unknown(paths: list[str]) -> list[str]:
+    """Those that no row knows. The rows are read after the files, so none came in between."""
+    known = _found_by_index(paths)
+    left = [path for path in paths if path not in known]
+    asked = [path for path in left if path.isascii()]
+    if asked:  # hardly ever: this reads the whole table
+        known |= set(DICOMInstance.objects.filter(path__in=asked).values_list("path", flat=True))
+    return [path for path in left if path not in known]
 
 
-def _look_at(path: str) -> Checked:
-    if not path:
-        return None
+def _found_by_index(paths: list[str]) -> set[str]:
+    """The paths whose rows an index finds, by the UID or the patient's folder in the path."""
+    asked = [path for path in paths if path.isascii()]  # a database may not even take others
+    uids = {PurePath(path).stem for path in asked}
+    rows = DICOMInstance.objects.filter(sop_instance_uid__in=uids, path__in=asked)
+    known = {*rows.values_list("path", flat=True)}
+    odd = [path for path in asked if path not in known]
+    if odd:  # a UID that breaks the standard's rule is written otherwise in a path
+        folders = {PurePath(path).parts[0] for path in odd}
+        rows = DICOMInstance.objects.filter(
+            dicom_series__dicom_study__patient__folder__in=folders, path__in=odd
+        )
+        known |= {*rows.values_list("path", flat=True)}
+    return known | {*FileToDelete.objects.filter(path__in=odd).values_list("path", flat=True)}
+
+
+def _look_at(path: str, pace: Pace | None = None) -> Checked:
     try:
-        with os.fdopen(open_object(settings.ICON_PROCESSED_ROOT, path), "rb") as file:
+        with os.fdopen(open_object(settings.ICON_PROCESSED_ROOT, path), "rb", 0) as file:
             size = os.fstat(file.fileno()).st_size
-            return size, hashlib.file_digest(file, "sha256").hexdigest()
+            if pace is None:
+                return size, hashlib.file_digest(file, "sha256").hexdigest()
+            return size, _sha256(file, pace)
     except FileNotFoundError:
         return None
     except OSError:
         return UNREADABLE
+
+
+def _sha256(file: IO[bytes], pace: Pace) -> str:
+    digest = hashlib.sha256()
+    while piece := file.read(READ_AT_ONCE):
+        digest.update(piece)
+        pace(len(piece))
+    return digest.hexdigest()
 
 
 def _kind(path: str) -> int | None:
@@ -256,19 +294,11 @@ def _restore(row: DICOMInstance) -> bool:
 
 
 def _check_unknown(path: str, repair: bool) -> Iterator[Violation]:
-    """A file without a row, unless it got one, or was deleted, since the rows were read."""
-    if _is_known(path) or (kind := _kind(path)) is None:
+    """A file without a row, unless it got one, or was deleted, since it was looked for."""
+    if path in _found_by_index([path]) or (kind := _kind(path)) is None:
         return
     code = "link_unknown" if stat.S_ISLNK(kind) else "file_unknown"
     yield _mend(code, _one_line(path), repair, partial(_keep_found, path))
-
-
-def _is_known(path: str) -> bool:
-    if not path.isascii():  # no path that ICON makes; a database may not even take it
-        return False
-    return any(
-        rows.filter(path=path).exists() for rows in (DICOMInstance.objects, FileToDelete.objects)
-    )
 
 
 def _keep_found(path: str) -> bool:
@@ -317,9 +347,10 @@ def _roll_forward(pk: int) -> bool:
     return False
 
 
-def _check_ledgers(repair: bool) -> Iterator[Violation]:
+def _check_ledgers(repair: bool, pace: Pace) -> Iterator[Violation]:
     ended = DICOMFile.objects.exclude(processing_status=Status.IN_PROGRESS)
-    for upload in ended.without_log().order_by("pk").iterator(chunk_size=FETCHED_AT_ONCE):
+    for upload in chain.from_iterable(_pages(ended.without_log())):
+        pace(0)
         rows = ArchiveMember.objects.filter(upload=upload).values_list("outcome")
         counts = dict(rows.annotate(Count("pk")).order_by())
         true = {outcome.value: counts.get(outcome.value, 0) for outcome in Outcome}
@@ -336,23 +367,26 @@ def _recount(upload: DICOMFile, true: dict[str, int], whole: bool) -> bool:
     return bool(DICOMFile.objects.filter(pk=upload.pk).update(**values))
 
 
-def _check_childless(repair: bool) -> Iterator[Violation]:
+def _check_childless(repair: bool, pace: Pace) -> Iterator[Violation]:
     parents: tuple[tuple[type[Model], str], ...] = (
         (DICOMSeries, "instances"),
         (DICOMStudy, "series"),
         (Patient, "studies"),
     )
     for model, children in parents:
-        rows = model._default_manager.filter(**{f"{children}__isnull": True}).order_by("pk")
-        for row in rows.iterator(chunk_size=FETCHED_AT_ONCE):
-            name = str(model._meta.verbose_name)
-            yield _mend("childless", f"{name} {row.pk}", repair, partial(_delete, row, children))
+        rows = model._default_manager.all()
+        for page in _pages(rows.only("pk")):
+            pace(0)
+            here = rows.filter(pk__in=[row.pk for row in page])
+            for row in here.filter(**{f"{children}__isnull": True}).order_by("pk"):
+                name = f"{model._meta.verbose_name} {row.pk}"
+                yield _mend("childless", name, repair, partial(_delete, row, children))
 
 
 def _check_archives(repair: bool) -> Iterator[Violation]:
     """Kept ZIPs without an upload, as a kill may leave them between the file and its row."""
     arrived = filter(_has_arrived, (Path(settings.MEDIA_ROOT) / ARCHIVES).glob("*"))
-    while files := {f"{ARCHIVES}/{file.name}": file for file in islice(arrived, FETCHED_AT_ONCE)}:
+    while files := {f"{ARCHIVES}/{file.name}": file for file in islice(arrived, AT_ONCE)}:
         listed = set(DICOMFile.objects.filter(file__in=files).values_list("file", flat=True))
         for name in sorted(files.keys() - listed):
             yield _mend("archive_unknown", name, repair, partial(_set_archive_aside, files[name]))

@@ -20,9 +20,10 @@ from app.catalogue.rereading import Reread, write_again
 from app.dicom.headers import read_header
 from app.dicom.kinds import Kind
 from app.dicom.records import READ_VERSION
+from app.health import nightly
 from app.health import reread as rereading
 from app.health.reread import older_count, reread
-from app.health.verify import check_catalogue, verify
+from app.health.verify import verify
 from app.models import (
     ArchiveMember,
     DICOMFile,
@@ -367,7 +368,8 @@ def test_the_check_counts_what_an_older_version_read_and_finds_nothing_wrong_wit
     call_command("verify_catalogue")
     sentence = "Read by an older version of ICON: 3 objects. `manage.py reread` reads them again."
     assert sentence in capsys.readouterr().out.splitlines()
-    check = check_catalogue()
+    nightly.begin()
+    check = nightly.go_on()
     assert (check.older_count, check.violation_count) == (3, 0)
     page = staff_client.get(reverse("admin:app_cataloguecheck_change", args=[check.pk]))
     assert sentence in page.content.decode().replace("&#x60;", "`")

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
 from django_celery_results.models import GroupResult, TaskResult
 
-from app.health.verify import check_catalogue
+from app.health import nightly
 from app.models import DICOMFile, SignInTries
 from tests.making.objects import ct_image, rt_structure_set
 
@@ -74,7 +74,8 @@ FILLED_BY_IMPORTS = ("patient", "dicomstudy", "dicomseries", "dicominstance", *R
 def upload(import_zip, django_user_model) -> DICOMFile:
     """An upload, and at least one row in every table of the admin."""
     upload = import_zip(ct_image(), rt_structure_set())
-    check_catalogue()
+    nightly.begin()
+    nightly.go_on()
     Group.objects.create(name="A group")
     TaskResult.objects.create(task_id="task")
     GroupResult.objects.create(group_id="group")

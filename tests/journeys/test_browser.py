@@ -11,7 +11,7 @@ from django.contrib import admin
 from playwright.sync_api import expect
 
 from app import tasks
-from app.health.verify import check_catalogue
+from app.health import nightly
 from app.models import DICOMFile, Patient, Stage, Status
 from icon.settings import CDN_SCRIPTS, CDN_STYLES
 from tests.conftest import lacking, wait_until
@@ -438,7 +438,8 @@ def every_page(imported: DICOMFile) -> list[str]:
 def a_bit_of_everything(import_zip) -> DICOMFile:
     """An upload with every outcome, and rows in every table of the catalogue."""
     import_zip(ct_image(), rt_structure_set())
-    check_catalogue()
+    nightly.begin()
+    nightly.go_on()
     return import_zip(
         ct_image(PatientPosition="FFS"),
         rt_structure_set(),

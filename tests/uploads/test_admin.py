@@ -14,7 +14,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from app.health.verify import check_catalogue, verify
+from app.health import nightly
+from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Patient, RTStructureROI, Status
 from app.reasons import sentence
 from app.uploads import claims
@@ -432,7 +433,8 @@ def test_a_list_takes_the_same_queries_for_every_number_of_rows(
             *(ct_image(SeriesInstanceUID=uid(6, n)) for n in range(count)),
             rt_structure_set([f"ROI {n}" for n in range(count)], SOPInstanceUID=uid(7, count)),
         )
-        check_catalogue()
+        nightly.begin()
+        nightly.go_on()
         with django_assert_num_queries(QUERIES[table]):
             page = staff_client.get(reverse(f"admin:app_{table}_changelist"))
         assert page.context["cl"].result_count
@@ -532,11 +534,13 @@ def test_hostile_text_is_shown_escaped(table, staff_client, import_zip):
 
 def test_the_nightly_check_is_there_to_read(staff_client, import_zip, processed_root):
     import_zip(ct_image())
-    check = check_catalogue()
+    nightly.begin()
+    check = nightly.go_on()
     url = reverse("admin:app_cataloguecheck_change", args=[check.pk])
     assert "Nothing is wrong." in staff_client.get(url).content.decode()
     (processed_root / DICOMInstance.objects.get().path).unlink()
-    check = check_catalogue()
+    nightly.begin()
+    check = nightly.go_on()
     assert check.violation_count == 1
     url = reverse("admin:app_cataloguecheck_change", args=[check.pk])
     assert "Its file is missing." in staff_client.get(url).content.decode()

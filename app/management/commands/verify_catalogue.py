@@ -1,12 +1,14 @@
 """`manage.py verify_catalogue`: does every row have its file, and every file its row?"""
 
 import json
+import os
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from app.health import nightly
 from app.health.verify import verify
 from app.models import DICOMInstance
 from app.reasons import sentence
@@ -24,7 +26,17 @@ class Command(BaseCommand):
             help="mend what can be mended without losing anything",
         )
 
+        parser.add_argument(
+            "--nightly",
+            action="store_true",
+            help="go on with the check that the schedule began, at its pace and behind all imports",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["nightly"]:
+            os.nice(10)
+            nightly.go_on()
+            return
         left = 0
         total = DICOMInstance.objects.count()
         with tqdm(total=total, desc="Instances", disable=None, leave=False) as bar:
