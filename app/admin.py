@@ -46,11 +46,11 @@ from .models import (
     Status,
 )
 from .reasons import PROCESS_NOW, sentence
-from .uploads import removal
+from .uploads import ledger, removal
 from .uploads.forms import DICOMFileForm
 from .uploads.receiving import from_script, too_large
 from .uploads.status import attention_words, outcome_words, state_of
-from .views import announce_start, progress_url
+from .views import announce_start, is_id, progress_url
 from .wording import counted, human_size
 
 admin.site.site_header = "ICON"
@@ -395,11 +395,29 @@ def _row_buttons(upload: DICOMFile, may_process: bool) -> str:
     return render_to_string("admin/app/dicomfile/_row_buttons.html", context)
 
 
+class OlderFilter(admin.SimpleListFilter):
+    """Takes from an address where a search goes on; it offers nothing itself."""
+
+    title = parameter_name = "before"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset
+
+
+def _before(request: HttpRequest) -> int | None:
+    given = request.GET.get(OlderFilter.parameter_name, "")
+    return int(given) if is_id(given) else None
+
+
 @admin.register(ArchiveMember)
 class ArchiveMemberAdmin(CatalogueAdmin):
     above = (DICOMFile,)
     list_display = ("name_in_zip", "from_upload", "size_in_words", "outcome", "detail", "object")
-    list_filter = ("outcome",)
+    sortable_by = ()  # as many rows as all ZIPs together have files
+    list_filter = ("outcome", OlderFilter)
     search_fields = ("name", "upload__original_name", "sha256__exact")
     search_help_text = "Search by the file's name, the ZIP's name or a whole SHA-256"
     fields = (
@@ -411,6 +429,24 @@ class ArchiveMemberAdmin(CatalogueAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ArchiveMember]:
         members = cast(BroughtQuerySet, super().get_queryset(request))
         return members.with_upload().select_related("instance")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ArchiveMember], search_term: str
+    ) -> tuple[QuerySet[ArchiveMember], bool]:
+        """The newest that are found, and a link to look through older ones."""
+        if not search_term:
+            return queryset, False
+        found = ledger.find(queryset, search_term, _before(request))
+        if found.before:
+            address = request.GET.copy()
+            address["before"] = str(found.before)
+            address.pop("p", None)
+            words = (
+                "ICON looked through {} files, newest first. <a href='?{}'>Look further back</a>"
+            )
+            looked = f"{found.looked_through:,}"
+            messages.info(request, format_html(words, looked, address.urlencode()))
+        return queryset.filter(pk__in=found.pks), False
 
     @admin.display(description="upload", ordering="upload")
     def from_upload(self, member: ArchiveMember) -> SafeString:

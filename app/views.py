@@ -205,7 +205,7 @@ def _conflicts(request: HttpRequest, upload: DICOMFile) -> QuerySet[ArchiveMembe
     """The members in conflict, or the one asked for."""
     members = ArchiveMember.objects.filter(upload=upload, outcome=Outcome.CONFLICT)
     asked = request.GET.get("member", "")
-    if _is_id(asked):
+    if is_id(asked):
         members = members.filter(pk=int(asked))
     members = members.select_related("instance__upload").order_by("index", "inner")
     return members.defer(f"instance__upload__{LOG}")
@@ -240,10 +240,10 @@ def _with_uploads(name: str, pks: list[int]) -> str:
 def _asked_uploads(request: HttpRequest) -> list[int]:
     """The ids in the address, each once, in order; what is no id is left out."""
     given = request.GET.getlist("upload")
-    return list(dict.fromkeys(int(text) for text in given if _is_id(text)))[:CARDS]
+    return list(dict.fromkeys(int(text) for text in given if is_id(text)))[:CARDS]
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
     # Longer than 18 digits is no id of ours, and more than the database's integers hold.
     return text.isascii() and text.isdigit() and len(text) < 19
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Fills the catalogue that ICON_VAR or ICON_DATABASE_URL names with rows alone.
 
-The shape is an import's: patients with 500 images in five series, uploads with their ledgers.
-There are no files, so this is for an empty catalogue that is thrown away afterwards.
+The shape is an import's: patients with 500 images in five series and a structure set of 30 ROIs,
+uploads with their ledgers. There are no files, so this is for an empty catalogue that is thrown
+away afterwards.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from django.db import connection, models, transaction
 
 SERIES = 5  # for each patient, in one study
 IMAGES = 100  # in each series
+ROIS = 30  # in each structure set, of which each patient has one
 LEDGER = 100_000  # members of each upload
 NOW = datetime(2024, 1, 1, 12, tzinfo=UTC)
 CHUNK = 10_000  # rows
@@ -35,7 +37,7 @@ def fill(instances: int) -> None:
     from django.apps import apps
 
     with transaction.atomic():
-        for name, rows in TABLES.items():
+        for name, rows in TABLES:
             insert(apps.get_model("app", name), rows(instances))
     with connection.cursor() as cursor:
         for sql in connection.ops.sequence_reset_sql(no_style(), list(apps.get_models())):
@@ -99,6 +101,67 @@ def series(instances: int) -> Iterator[Row]:
         }
 
 
+def structure_series(instances: int) -> Iterator[Row]:
+    for number, row in enumerate(studies(instances)):
+        yield {
+            "id": -(-instances // IMAGES) + number + 1,
+            "dicom_study_id": row["id"],
+            "series_instance_uid": f"{row['study_instance_uid']}.{SERIES + 1}",
+            "modality": "RTSTRUCT",
+            "series_number": SERIES + 1,
+            "series_description": "Structures of the phantom",
+            "series_date": NOW.date(),
+        }
+
+
+def structure_objects(instances: int) -> Iterator[Row]:
+    for number, series in enumerate(structure_series(instances)):
+        uid = f"{series['series_instance_uid']}.1"
+        study = series["series_instance_uid"].rpartition(".")[0]
+        yield {
+            "id": instances + number + 1,
+            "dicom_series_id": series["id"],
+            "sop_instance_uid": uid,
+            "sop_class_uid": "1.2.840.10008.5.1.4.1.1.481.3",
+            "transfer_syntax_uid": "1.2.840.10008.1.2.1",
+            "modality": "RTSTRUCT",
+            "path": f"GROWN{number:07}/{study}/{series['series_instance_uid']}/{uid}.dcm",
+            "size": 600_000,
+            "sha256": sha256(instances + number),
+            "upload_id": min(number * SERIES * IMAGES, instances - 1) // LEDGER + 1,
+        }
+
+
+def structure_sets(instances: int) -> Iterator[Row]:
+    for number, row in enumerate(structure_objects(instances)):
+        yield {
+            "id": number + 1,
+            "dicom_instance_id": row["id"],
+            "structure_set_label": f"Plan {number}",
+            "structure_set_name": f"Structures {number}",
+            "structure_set_date": NOW.date(),
+            "approval_status": "UNAPPROVED",
+            "number_of_roi": ROIS,
+        }
+
+
+def rois(instances: int) -> Iterator[Row]:
+    points = ", ".join(f"{place}.25" for place in range(150))
+    contours = f'[{{"type": "CLOSED_PLANAR", "points": [{points}], "sop": "1.2"}}]'
+    for structure_set in structure_sets(instances):
+        for number in range(ROIS):
+            yield {
+                "id": (structure_set["id"] - 1) * ROIS + number + 1,
+                "rt_structure_set_id": structure_set["id"],
+                "roi_number": number + 1,
+                "roi_name": f"Organ {number} of {structure_set['id']}",
+                "rt_roi_interpreted_type": "ORGAN",
+                "roi_generation_algorithm": "MANUAL",
+                "contour_count": 1,
+                "roi_contour_data": contours,
+            }
+
+
 def objects(instances: int) -> Iterator[Row]:
     for number in range(instances):
         uid, patient = object_uid(number), number // (SERIES * IMAGES)
@@ -150,15 +213,19 @@ def members(instances: int) -> Iterator[Row]:
         }
 
 
-TABLES: dict[str, Rows] = {
-    "dicomfile": uploads,
-    "patient": patients,
-    "dicomstudy": studies,
-    "dicomseries": series,
-    "dicominstance": objects,
-    "imageinformation": images,
-    "archivemember": members,
-}
+TABLES: tuple[tuple[str, Rows], ...] = (
+    ("dicomfile", uploads),
+    ("patient", patients),
+    ("dicomstudy", studies),
+    ("dicomseries", series),
+    ("dicomseries", structure_series),
+    ("dicominstance", objects),
+    ("dicominstance", structure_objects),
+    ("imageinformation", images),
+    ("rtstructuresetinformation", structure_sets),
+    ("rtstructureroi", rois),
+    ("archivemember", members),
+)
 
 
 @lru_cache

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename
 from django.db.models import Count, Field, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -77,6 +78,13 @@ SHA256 = re.compile("[0-9a-f]{64}", re.IGNORECASE)
 FILED: tuple[type[Model], ...] = (Patient, DICOMStudy, DICOMSeries, DICOMInstance)
 
 
+class SortedList(ChangeList):
+    """A list that sorts by nothing but what its headings offer, whatever the address asks for."""
+
+    def get_ordering_field(self, field_name: Any) -> Any:
+        return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
+
+
 class CatalogueAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     """A table that only imports write: to look at, not to type in."""
 
@@ -85,6 +93,9 @@ class CatalogueAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
     show_full_result_count = False
     list_per_page = 50
     ordering = ("-pk",)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SortedList
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -245,6 +256,11 @@ class DICOMSeriesAdmin(FiledAdmin):
         "patient_name", "modality", "series_number", "series_description", "series_date",
         "instances", "series_instance_uid",
     )  # fmt: skip
+    # Not by their instances, which all would have to be counted.
+    sortable_by = (
+        "patient_name", "modality", "series_number", "series_description", "series_date",
+        "series_instance_uid",
+    )  # fmt: skip
     list_filter = (("modality", ValuesFilter), "series_date", "created_at")
     list_select_related = ("dicom_study__patient",)
     search_fields = (
@@ -279,7 +295,9 @@ def _instances_named(term: str) -> Q:
     if not term:
         return Q()
     if SHA256.fullmatch(term):
-        return Q(sha256=term.lower())
+        # Looked for here, and once: it has no index, and a list asks for its number, too.
+        bytes_alike = DICOMInstance.objects.filter(sha256=term.lower())
+        return Q(pk__in=[*bytes_alike.values_list("pk", flat=True)])
     series = [*DICOMSeries.objects.filter(series_instance_uid=term).values_list("pk", flat=True)]
     return Q(sop_instance_uid=term) | Q(dicom_series__in=series)
 
@@ -292,6 +310,7 @@ class DICOMInstanceAdmin(FiledAdmin):
         "sop_instance_uid", "modality", "instance_number", "rows", "columns",
         "number_of_frames", "size_in_words", "from_upload",
     )  # fmt: skip
+    sortable_by = ("sop_instance_uid",)  # which has an index; the others would sort a million rows
     list_filter = (("modality", InstanceModalityFilter), "created_at")
     search_fields = ("sop_instance_uid",)  # see get_search_results
     search_help_text = "Search by a whole UID or SHA-256"
@@ -335,6 +354,7 @@ class ImageInformationAdmin(CatalogueAdmin):
         "patient_position", "position", "orientation",
     )  # fmt: skip
     readonly_fields = fields
+    sortable_by = ()  # as in the list above, and no column has an index
     list_filter = (("patient_position", PatientPositionFilter),)
     list_select_related = ("dicom_instance",)
     search_fields = ("dicom_instance__sop_instance_uid",)  # see get_search_results
