@@ -116,7 +116,7 @@ def lock(
     _limit(resource.RLIMIT_NPROC, 0)
     if prctl(PR_SET_NO_NEW_PRIVS, 1):
         landlock.restrict([*_modules(), *LIBRARIES, *read], write)
-        seccomp.restrict()
+        seccomp.restrict(makes_files=bool(write))
 
 
 def _limit(which: int, most: int, at_last: int | None = None) -> None:

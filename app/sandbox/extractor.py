@@ -34,6 +34,7 @@ from app.errors import (
     disk_failure,
 )
 
+from .calls import map_file
 from .confine import FILES, confine, lock, take_stdout
 from .inside import HEAD, ZIP_SIGNATURE, no_dicom, open_inside, opens
 from .wire import (
@@ -77,8 +78,8 @@ def main() -> None:
     orders = unpack_orders(next(messages))
     confine(orders.memory, orders.parent)
     reader, sender = Reader(orders), Sender()
-    # An archive in the ZIP takes three descriptors: to write, to read, and its head's.
-    files = FILES + 3 * orders.limits.nesting
+    # An archive in the ZIP takes two descriptors: one to write by, one to read.
+    files = FILES + 2 * orders.limits.nesting
     lock(write=[orders.tray], largest=orders.limits.member, files=files)
     # What is imported stays, and the fast path makes no cycles: collect seldom.
     gc.freeze()
@@ -360,9 +361,7 @@ def _at_least(size: int, chunks: Iterator[bytes]) -> bytes:
 def _map_head(name: str, folder: int, limit: int) -> mmap.mmap:
     file = os.open(name, os.O_RDONLY, dir_fd=folder)
     try:
-        size = min(os.fstat(file).st_size, limit)
-        # Private: a locked process gets no memory that it shares with a file.
-        return mmap.mmap(file, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+        return map_file(file, min(os.fstat(file).st_size, limit))
     finally:
         os.close(file)
 

@@ -114,13 +114,15 @@ class Child:
 
     def writes_to(self, staged: set[str]) -> bool:
         """Whether it has one of these files of its tray open for writing."""
-        folder = Path(f"/proc/{self.process.pid}")
+        process = Path(f"/proc/{self.process.pid}")
         with suppress(OSError):  # it has died: then it has nothing open
-            for descriptor in (folder / "fd").iterdir():
-                if f"{self.receiver.tray}/{descriptor.readlink().name}" in staged:
-                    lines = (folder / "fdinfo" / descriptor.name).read_text()
-                    flags = int(lines.partition("flags:")[2].split()[0], 8)
-                    return flags & os.O_ACCMODE != os.O_RDONLY
+            for descriptor in list((process / "fd").iterdir()):
+                with suppress(FileNotFoundError):  # closed meanwhile; it cannot have moved
+                    if f"{self.receiver.tray}/{descriptor.readlink().name}" in staged:
+                        lines = (process / "fdinfo" / descriptor.name).read_text()
+                        flags = int(lines.partition("flags:")[2].split()[0], 8)
+                        if flags & os.O_ACCMODE != os.O_RDONLY:
+                            return True
         return False
 
     def is_on_disk(self) -> bool:

@@ -3,7 +3,8 @@
 Besides what would lead out of the process, it refuses what would let a file be altered once it is
 written: a file can be opened for writing only by who makes it, there is no second thread, no
 memory that is shared with a file, and no way to hand a descriptor on. So a file of which a locked
-process has no descriptor is out of its reach.
+process has no descriptor is out of its reach; and where it may make files, a descriptor keeps its
+number, so that nobody who looks for one can miss it.
 
 The numbers are those of x86_64 and aarch64 (asm/unistd.h), the filter's language is classic BPF
 (linux/filter.h, linux/seccomp.h).
@@ -31,10 +32,10 @@ NUMBER, ARCHITECTURE_MARK, ARGUMENTS = 0, 4, 16
 X32 = 0x40000000  # begins the numbers of x86_64's second set of calls
 
 LOAD, AND, RETURN = 0x20, 0x54, 0x06
-EQUAL, GREATER, AT_LEAST, ANY_BIT = 0x15, 0x25, 0x35, 0x45
+EQUAL, AT_LEAST, ANY_BIT = 0x15, 0x35, 0x45
 
 TCGETS = 0x5401
-F_SETFL, F_DUPFD_CLOEXEC = 4, 1030
+F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC = 0, 1, 2, 3, 4, 1030
 PR_SET_NAME, PR_SET_VMA = 15, 0x53564D41
 MAP_TYPE = 0x0F
 O_TMPFILE = 0o20000000  # without O_DIRECTORY
@@ -62,7 +63,7 @@ ARCHITECTURES = {
 ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66),
     "pread64": (17, 67), "pwrite64": (18, 68), "close": (3, 57), "lseek": (8, 62),
-    "ftruncate": (77, 46), "dup": (32, 23), "memfd_create": (319, 279),
+    "ftruncate": (77, 46), "memfd_create": (319, 279),
     "fstat": (5, 80), "newfstatat": (262, 79), "stat": (4, None), "lstat": (6, None),
     "statx": (332, 291), "access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439),
     "readlink": (89, None), "readlinkat": (267, 78), "getdents64": (217, 61), "getcwd": (79, 17),
@@ -107,7 +108,7 @@ def is_known() -> bool:
     return call(this.seccomp, GET_ACTION_AVAIL, 0, ctypes.byref(action)) == 0
 
 
-def restrict() -> bool:
+def restrict(makes_files: bool) -> bool:
     """Leave this process the calls above, for good; False where the kernel cannot.
 
     It must be a process without a second thread that can gain no privileges.
@@ -115,7 +116,7 @@ def restrict() -> bool:
     this = ARCHITECTURES.get(machine())
     if this is None:
         return False
-    return load(this, program(this, os.getpid()))
+    return load(this, program(this, os.getpid(), makes_files))
 
 
 def load(this: Architecture, steps: Program) -> bool:
@@ -127,7 +128,7 @@ def load(this: Architecture, steps: Program) -> bool:
     )
 
 
-def program(this: Architecture, pid: int) -> Program:
+def program(this: Architecture, pid: int, makes_files: bool) -> Program:
     """The filter for a process: a call's number, then maybe its arguments, to an action."""
     steps: Program = [
         (LOAD, 0, 0, ARCHITECTURE_MARK),
@@ -137,7 +138,7 @@ def program(this: Architecture, pid: int) -> Program:
         (AT_LEAST, 0, 1, X32),
         (RETURN, 0, 0, KILL_PROCESS),
     ]
-    for numbers, then in _looked_at(pid):
+    for numbers, then in _looked_at(pid, makes_files):
         steps += only_for(numbers[this.column], then)
     for numbers in ALLOWED.values():
         steps += only_for(numbers[this.column], [allow()])
@@ -146,14 +147,15 @@ def program(this: Architecture, pid: int) -> Program:
     return [*steps, fail(errno.ENOSYS)]
 
 
-def _looked_at(pid: int) -> Iterable[tuple[Sequence[int | None], Program]]:
+def _looked_at(pid: int, makes_files: bool) -> Iterable[tuple[Sequence[int | None], Program]]:
     """The calls that depend on their arguments, with what decides."""
     yield (2, None), _open(flags=1)
     yield (257, 56), _open(flags=2)  # openat
     yield (9, 222), _mmap()
     yield (10, 226), [_low(2), (ANY_BIT, 0, 1, mmap.PROT_EXEC), fail(errno.EACCES), allow()]
     yield (16, 29), _only([TCGETS], argument=1, error=errno.ENOTTY)  # ioctl
-    yield (72, 25), _fcntl()
+    yield (72, 25), _fcntl(moves=not makes_files)
+    yield (32, 23), [fail(errno.EMFILE) if makes_files else allow()]  # dup
     yield (157, 167), _only([PR_SET_NAME, PR_SET_VMA], argument=0, error=errno.EINVAL)  # prctl
     yield (302, 261), _prlimit()
     yield (234, 131), _only([pid], argument=0, error=errno.EPERM)  # tgkill
@@ -180,13 +182,11 @@ def _mmap() -> Program:
     ]
 
 
-def _fcntl() -> Program:
-    """To duplicate a descriptor, and to read and set its flags."""
-    return [
-        *(_low(1), (GREATER, 1, 0, F_SETFL), allow()),
-        *((EQUAL, 0, 1, F_DUPFD_CLOEXEC), allow()),
-        fail(errno.EINVAL),
-    ]
+def _fcntl(moves: bool) -> Program:
+    """To read and set a descriptor's flags, and maybe to duplicate it."""
+    commands = [F_GETFD, F_SETFD, F_GETFL, F_SETFL]
+    duplicates = [F_DUPFD, F_DUPFD_CLOEXEC] if moves else []
+    return _only([*commands, *duplicates], argument=1, error=errno.EINVAL)
 
 
 def _prlimit() -> Program:

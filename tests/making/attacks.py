@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pydicom
 
-from app.sandbox.calls import PR_SET_PDEATHSIG, call, machine
+from app.sandbox.calls import PR_SET_PDEATHSIG, call, machine, map_file
 from app.sandbox.confine import confine, lock, take_stdout
 
 HERE = 0 if machine() == "x86_64" else 1  # which of two numbers of a system call is this machine's
@@ -149,7 +149,8 @@ def _memory_of(pid: int, call_: Callable[..., int]) -> None:
 
 
 def _map(file: int, flags: int, prot: int) -> None:
-    mmap.mmap(file, 4096, flags=flags, prot=prot)
+    # Python's own way would duplicate the descriptor first.
+    system(9, 222)(None, 4096, prot, flags, file, 0)
 
 
 def _make_code() -> None:
@@ -171,7 +172,7 @@ def _many_files(world: World) -> None:
     taken = []
     try:
         for _ in range(100):
-            taken.append(os.dup(world.archive))
+            taken.append(world.at("0-0.dcm", os.O_RDONLY))
     finally:
         for file in taken:
             os.close(file)
@@ -216,6 +217,8 @@ ATTACKS: dict[str, Callable[[World], object]] = {
     "write into the archive": lambda world: os.write(world.archive, b"x"),
     "cut the shared memory": lambda world: os.ftruncate(world.mark, 0),
     "let go of the upload": lambda world: flock(world.folder, fcntl.LOCK_UN),
+    "move a descriptor": lambda world: os.dup(world.own),
+    "move a descriptor by another call": lambda world: fcntl.fcntl(world.own, fcntl.F_DUPFD, 50),
     "lease a file": lambda world: fcntl.fcntl(world.own, F_SETLEASE_OF_OTHERS, fcntl.F_RDLCK),
     "write a file that is too large": _large_file,
     "open too many files": _many_files,
@@ -300,14 +303,13 @@ def _make_file(world: World) -> None:
     os.ftruncate(file, 3)
     os.close(file)
     file = world.at("7-0.dcm", os.O_RDONLY)
-    mapped = mmap.mmap(file, 3, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
-    assert mapped[:] == b"who"
+    assert map_file(file, 3)[:] == b"who"
 
 
 def _memory_file() -> None:
     file = os.memfd_create("member")
     os.write(file, b"x")
-    assert os.pread(os.dup(file), 1, 0) == b"x"
+    assert os.pread(file, 1, 0) == b"x"
 
 
 def _read_archive(world: World) -> None:

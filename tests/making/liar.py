@@ -117,8 +117,12 @@ def _leave_half(content: Content) -> None:
 
 
 def _hold(content: Content) -> None:
+    """Keep it open for writing, behind a descriptor that only reads."""
+    lower = os.memfd_create("lower")
     file = os.open(content.name, extractor.NEW_FILE, 0o640, dir_fd=content.tray)
     os.write(file, content.head)
+    os.close(lower)
+    assert os.open(content.name, os.O_RDONLY, dir_fd=content.tray) == lower
 
 
 FILES: dict[str, Callable[[Content], object]] = {

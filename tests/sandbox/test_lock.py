@@ -20,7 +20,7 @@ from django.conf import settings as project
 from app.sandbox import confine, seccomp
 from app.sandbox.confine import start_program
 from app.sandbox.pool import new_mark
-from tests.conftest import lacking, outside
+from tests.conftest import lacking, outside, wait_until
 from tests.making import attacks
 from tests.making.attacks import ATTACKS, FATAL, WORKS
 from tests.making.objects import ct_image, uid
@@ -151,16 +151,21 @@ def test_a_locked_child_ends_when_it_tries_to(name, prison):
 # The filter, on a machine that runs it as the kernel does
 
 
-def verdict(machine: str, number: int, *arguments: int, mark: int | None = None) -> int | str:
+def verdict(
+    machine: str,
+    number: int,
+    *arguments: int,
+    mark: int | None = None,
+    makes_files: bool = True,
+) -> int | str:
     """What the filter says of a call: "allow", "kill", or the number of an error."""
     this = seccomp.ARCHITECTURES[machine]
     words = {0: number, 4: this.mark if mark is None else mark}
     for at, argument in enumerate((*arguments, *[0] * (6 - len(arguments)))):
         words[16 + 8 * at], words[20 + 8 * at] = argument & 0xFFFFFFFF, argument >> 32 & 0xFFFFFFFF
-    steps, at, held = seccomp.program(this, pid=77), 0, 0
+    steps, at, held = seccomp.program(this, 77, makes_files), 0, 0
     jumps = {
         seccomp.EQUAL: lambda k: held == k,
-        seccomp.GREATER: lambda k: held > k,
         seccomp.AT_LEAST: lambda k: held >= k,
         seccomp.ANY_BIT: lambda k: bool(held & k),
     }
@@ -206,7 +211,8 @@ NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         *((X86, (302, 0, 7, 0), "allow"), (ARM, (261, 0, 7, 0), "allow")),  # prlimit64
         *((X86, (302, 0, 7, 1 << 40), errno.EPERM), (ARM, (261, 1, 7, 0), errno.EPERM)),
         *((X86, (234, 77), "allow"), (ARM, (131, 78), errno.EPERM)),  # tgkill
-        *((X86, (72, 3, 1030), "allow"), (ARM, (25, 3, 4), "allow")),  # fcntl
+        *((X86, (72, 3, 1), "allow"), (ARM, (25, 3, 4), "allow")),  # fcntl
+        *((X86, (72, 3, 0), errno.EINVAL), (ARM, (25, 3, 1030), errno.EINVAL)),
         *((X86, (72, 3, 1024), errno.EINVAL), (ARM, (25, 3, 5), errno.EINVAL)),
         *((X86, (16, 0, 0x5401), "allow"), (ARM, (29, 0, 0x5412), errno.ENOTTY)),  # ioctl
         (X86, (0x40000000,), "kill"),
@@ -214,6 +220,12 @@ NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 )
 def test_the_filter_says_of_a_call(machine, call, expected):
     assert verdict(machine, *call) == expected
+
+
+@pytest.mark.parametrize("call", [(32,), (72, 3, 0), (72, 3, 1030)])
+def test_who_makes_no_file_may_duplicate_descriptors(call):
+    assert verdict(X86, *call, makes_files=False) == "allow"
+    assert verdict(X86, *call) in (errno.EMFILE, errno.EINVAL)
 
 
 @pytest.mark.parametrize("machine", seccomp.ARCHITECTURES)
@@ -268,3 +280,10 @@ def test_an_older_kernel_imports_all_the_same_and_it_is_said(upload_zip, environ
     assert ids == "['icon.W003', 'icon.W004']"
     assert "does not offer Landlock" in page
     assert "does not offer seccomp" in page
+
+
+def test_a_worker_says_in_its_log_what_its_kernel_lacks(start_worker):
+    older = [sys.executable, "-m", "tests.making.older_kernel", "landlock"]
+    worker = start_worker("-c", "1", under=older)
+    wait_until(lambda: worker.says("does not offer Landlock"), "the warning")
+    assert "does not offer seccomp" not in worker.output
