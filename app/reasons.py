@@ -178,6 +178,7 @@ WARNINGS = {
     ),
     "sop_class_missing": "SOP Class UID is missing, so ICON cannot tell what kind of object it is.",
     "header_cut": "The file ends in the middle of its header; what is there was read.",
+    "not_deflated": "The file says that it is deflated, and is not; it was read as it is.",
     "charset_guessed": "The text's character set is missing or wrong; it was guessed.",
     "patient_differs": (
         "{attribute} differs from what the catalogue has for this patient's ID, which was kept. "
@@ -193,6 +194,14 @@ WARNINGS = {
     "roi_number_repeated": "ROIs that share their number with another: {count}.",
     "contours_without_roi": "ROIs with contours that the structure set does not define: {count}.",
     "contour_unreadable": "Contours with numbers that cannot be read, left out: {count}.",
+    "contour_decimal_commas": "Contours with decimal commas, left out: {count}.",
+    "contour_separator_last": (
+        "Contours that end in a separator without a number, kept up to there: {count}."
+    ),
+    "contour_points_differ": (
+        "Contours with fewer or more points than the file says they have: {count}. "
+        "Some systems cut contours longer than 64 kB."
+    ),
     "structures_unreadable": "The structures could not be read; the object itself was stored.",
 }
 

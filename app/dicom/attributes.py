@@ -118,4 +118,5 @@ RT_ROI_INTERPRETED_TYPE = Attribute(0x300600A4, "RTROIInterpretedType", "CS", 64
 ROI_DISPLAY_COLOR = Attribute(0x3006002A, "ROIDisplayColor", "IS", values=3, within=range(256))
 CONTOUR_SEQUENCE = 0x30060040
 CONTOUR_GEOMETRIC_TYPE = Attribute(0x30060042, "ContourGeometricType", "CS", 64)
+NUMBER_OF_CONTOUR_POINTS = Attribute(0x30060046, "NumberOfContourPoints", "IS")
 CONTOUR_DATA = Attribute(0x30060050, "ContourData", "DS")

@@ -112,6 +112,7 @@ class RawHeader(NamedTuple):
     media_storage_class: str
     media_storage_instance: str
     transfer_syntax_uid: str
+    undeflated: bool  # its transfer syntax says that it is deflated
     cut: bool = False  # the file ends within its header
     error: MemberFailed | None = None  # why only what precedes structures could be read
 
@@ -180,11 +181,13 @@ def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> RawHeader:
     vr, _ = dataset.get(SPECIFIC_CHARACTER_SET.tag) or (b"", b"")
     if vr not in (b"", b"CS"):
         raise Unusual  # pydicom uses this one element while it reads, and may fail
+    syntax = meta.uid(TRANSFER_SYNTAX_UID.tag)
     return RawHeader(
         dataset,
         meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag),
         meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
-        meta.uid(TRANSFER_SYNTAX_UID.tag),
+        syntax,
+        syntax in DEFLATED and scanner.is_plain(buffer, meta.end),
     )
 
 
@@ -196,8 +199,9 @@ def _walked(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> ScannedHea
     if syntax in DEFLATED:
         data, truncated = _inflated(buffer, start, limits, truncated)
         start = 0
-    implicit = scanner.is_implicit(data, start, syntax)
-    walk = scanner.scan(data, start, implicit, WANTED, limits.items)
+    order = scanner.byte_order(data, start, syntax)
+    implicit = scanner.is_implicit(data, start, syntax, order)
+    walk = scanner.scan(data, start, implicit, WANTED, limits.items, order)
     if truncated and walk.end > len(data) - scanner.LONGEST_FRAMING:
         raise _too_large(limits)
     if syntax and data is buffer:
@@ -208,7 +212,9 @@ def _walked(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> ScannedHea
 def _inflated(
     buffer: Buffer, start: int, limits: HeaderLimits, truncated: bool
 ) -> tuple[bytes, bool]:
-    """A deflated dataset (PS3.5 A.5), and whether there is more of it."""
+    """A dataset that should be deflated (PS3.5 A.5), and whether there is more of it."""
+    if scanner.is_plain(buffer, start):
+        return buffer[start:], truncated
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         data = inflater.decompress(buffer[start:], limits.header)
@@ -230,11 +236,7 @@ def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) ->
         if buffer.find(DEFLATED_UID) >= 0:
             raise MemberFailed("header_damaged") from None
         meta = None
-    if meta and meta.uid(TRANSFER_SYNTAX_UID.tag) in DEFLATED:
-        data, truncated = _inflated(buffer, meta.end, limits, truncated)
-        data = PREFIX + EXPLICIT_META + data
-    else:
-        data = bytes(buffer)
+    data, truncated = _for_pydicom(buffer, meta, limits, truncated)
     error: MemberFailed | None = None
     try:
         found = pydicom_reader.read(data, WANTED, limits.items)
@@ -244,14 +246,29 @@ def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) ->
     if truncated and not found.stopped and found.dataset.cut < BULK:
         raise _too_large(limits)
     file_meta = meta or found.file_meta
+    syntax = file_meta.uid(TRANSFER_SYNTAX_UID.tag)
     return RawHeader(
         found.dataset,
         file_meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag),
         file_meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
-        file_meta.uid(TRANSFER_SYNTAX_UID.tag),
+        syntax,
+        undeflated=meta is not None and syntax in DEFLATED and scanner.is_plain(buffer, meta.end),
         cut=found.dataset.cut > 0 and not truncated,
         error=error,
     )
+
+
+def _for_pydicom(
+    buffer: Buffer, meta: scanner.Meta | None, limits: HeaderLimits, truncated: bool
+) -> tuple[bytes, bool]:
+    """A file of the dataset, inflated, and its Transfer Syntax UID; whether there is more of it."""
+    if meta is None:
+        return bytes(buffer), truncated
+    if meta.uid(TRANSFER_SYNTAX_UID.tag) in DEFLATED:
+        data, truncated = _inflated(buffer, meta.end, limits, truncated)
+        return PREFIX + EXPLICIT_META + data, truncated
+    start, stop = meta.spans.get(TRANSFER_SYNTAX_UID.tag, (8, 0))
+    return b"".join((PREFIX, buffer[start - 8 : stop], memoryview(buffer)[meta.end :])), truncated
 
 
 def _too_large(limits: HeaderLimits) -> MemberFailed:
@@ -314,6 +331,8 @@ def _instance(values: Values, sop_class_uid: str, modality: str, raw: RawHeader)
         values.warn("sop_class_missing")
     if raw.media_storage_instance not in ("", sop_instance_uid):
         values.warn("uid_meta_differs")
+    if raw.undeflated:
+        values.warn("not_deflated")
     if raw.cut:
         values.warn("header_cut")
     return InstanceRecord(

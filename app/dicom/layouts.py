@@ -28,7 +28,7 @@ class Layout:
     def __init__(self, buffer: Buffer, meta: Meta, syntax: Span, walk: Walk) -> None:
         dataset, scan = walk.dataset, walk.dataset.scan
         self.meta_spans, self.meta_end = meta.spans, meta.end
-        self.implicit, self.item_limit = scan.implicit, scan.item_limit
+        self.implicit, self.order, self.item_limit = scan.implicit, scan.order, scan.item_limit
         self.item_count = scan.item_count
         self.values = [(tag, vr, *scan.spans[tag]) for tag, (vr, _) in dataset.elements.items()]
         self.sequences = dataset.sequences
@@ -51,7 +51,7 @@ class Layout:
 
     def read(self, buffer: Buffer) -> ScannedHeader:
         meta = {tag: buffer[start:stop] for tag, (start, stop) in self.meta_spans.items()}
-        scan = Scan(buffer, self.implicit, self.item_limit)
+        scan = Scan(buffer, self.implicit, self.item_limit, self.order)
         scan.item_count = self.item_count
         dataset = ScannedDataset(scan)
         dataset.sequences = self.sequences

@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
 CHARACTER_SET_TAGS = (b"\x08\x00\x05\x00", b"\x00\x08\x00\x05")
 MOST_ITEMS = 200_000  # each takes pydicom some 1.6 kB and more than ten times the scanner's time
+NUMBERS = b"0123456789+-.eE\\ "
 UNPRINTABLE = re.compile(rb"[^ -~]")
 
 # pydicom's messages quote values, and a value can identify a patient.
@@ -118,6 +119,12 @@ class PydicomDataset:
     def uid(self, tag: int) -> str:
         element = self.get(tag)
         return uid_of(element[1]) if element else ""
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether written numbers go on where elements should begin."""
+        elements = self.dataset.keys()
+        return not all(tag.to_bytes(4, "big").strip(NUMBERS) for tag in elements)
 
     @property
     def cut(self) -> int:

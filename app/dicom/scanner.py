@@ -1,8 +1,9 @@
 """The wanted elements of a DICOM header, found by walking over its bytes.
 
-pydicom reads a header in about 0.7 ms, this in about 0.03. It knows explicit and implicit VR
-little endian, and raises `Unusual` at anything else, which pydicom then reads. What it returns
-is what pydicom returns, for any bytes whatever.
+pydicom reads a header in about 0.7 ms, this in about 0.03. It raises `Unusual` at what it does
+not know, which pydicom then reads. What it returns is what pydicom returns, for any bytes
+whatever, unless the scan says that it `mended` something: pydicom loses what follows an element
+of unknown VR, a UN of undefined length in big endian, or a delimiter that is missing.
 
 An element with a short VR, Modality (0008,0060) with the value "CT", takes ten bytes:
 
@@ -11,7 +12,7 @@ An element with a short VR, Modality (0008,0060) with the value "CT", takes ten 
               tag          "CS"   2      "CT"
               |------ framing -------|  |value|
 
-`_explicit` takes the framing in one go: tag 0x00600008 (see `_as_read`), VR b"CS", length 2. So
+`_explicit` takes the framing in one go: tag 0x00600008 (see `as_read`), VR b"CS", length 2. So
 the value begins at 8, and the next element at 8 + 2. A long VR, as SQ or OB, has no length at 6:
 it stands in four more bytes at 8, and the value begins at 12. In implicit VR there is no VR, and
 the length takes all four bytes at 4.
@@ -29,7 +30,7 @@ from functools import cache
 from mmap import mmap
 from struct import Struct
 from struct import error as StructError
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.errors import MemberFailed
 
@@ -45,7 +46,8 @@ Wanted = Mapping[int, tuple[int, int]]  # made by `wanted_from`
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 UNDEFINED = 0xFFFFFFFF
-ITEM_BYTES = b"\xfe\xff\x00\xe0"
+ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # in little and big endian
+ITEM_GROUPS = (b"\xfe\xff", b"\xff\xfe")
 SEQUENCE_DELIMITER_BYTES = b"\xfe\xff\xdd\xe0"
 LONGEST_FRAMING = 12  # bytes: tag, VR, two that are reserved, a length of 32 bits
 META_GROUP = 0x0002
@@ -57,6 +59,7 @@ MOST_PIECES = 4_000  # of framing; a header of more is walked over each time
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 SEQUENCE_VRS = (b"SQ", b"UN")
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+KNOWN_VRS = SHORT_VRS | LONG_VRS
 CAPITALS = re.compile(rb"[A-Z]{2}")
 FILE_META_INFORMATION_GROUP_LENGTH = 0x00020000
 META_VRS = {
@@ -66,26 +69,54 @@ META_VRS = {
     0x00020010: b"UI",  # TransferSyntaxUID
 }
 
-# Each takes a tag as one number: see `_as_read`.
+# Each takes a tag as one number: see `as_read`.
 _explicit = Struct("<I2sH").unpack_from
 _implicit = Struct("<II").unpack_from
 _length = Struct("<I").unpack_from
 _forget: Callable[[int], None] = deque[int](maxlen=0).append
 
 
-def _as_read(tag: int) -> int:
+def as_read(tag: int) -> int:
     """A tag as its four bytes are read: one little-endian number, whose low half is the group."""
     return tag >> 16 | (tag & 0xFFFF) << 16
 
 
+Unpack = Callable[[Buffer, int], tuple[Any, ...]]
+
+
+def _as_in_little_endian(unpack: Unpack) -> Unpack:
+    def unpacked(buffer: Buffer, position: int) -> tuple[Any, ...]:
+        tag, *rest = unpack(buffer, position)
+        return as_read(tag), *rest
+
+    return unpacked
+
+
+class ByteOrder(NamedTuple):
+    """How framings are read."""
+
+    explicit: Unpack  # a tag, a VR, and a length of 16 bits
+    implicit: Unpack  # a tag, and a length of 32 bits
+    length: Unpack  # of 32 bits
+
+
+LITTLE_ENDIAN = ByteOrder(_explicit, _implicit, _length)
+BIG_ENDIAN = ByteOrder(
+    _as_in_little_endian(Struct(">I2sH").unpack_from),
+    _as_in_little_endian(Struct(">II").unpack_from),
+    Struct(">I").unpack_from,
+)
+
+
 def wanted_from(actions: Mapping[int, int]) -> Wanted:
     """The tags to look for, from these tags and what is done at each (WHOLE, ELEMENT ..)."""
-    return {_as_read(tag): (action, tag) for tag, action in actions.items()}
+    return {as_read(tag): (action, tag) for tag, action in actions.items()}
 
 
-ITEM = _as_read(0xFFFEE000)
-ITEM_DELIMITER = _as_read(0xFFFEE00D)
-SEQUENCE_DELIMITER = _as_read(0xFFFEE0DD)
+ITEMS_GROUP = 0xFFFE
+ITEM = as_read(0xFFFEE000)
+ITEM_DELIMITER = as_read(0xFFFEE00D)
+SEQUENCE_DELIMITER = as_read(0xFFFEE0DD)
 
 # Public sequences that implicit VR files commonly hold with undefined length and with sequences
 # nested in them. In implicit VR only a dictionary says which values are sequences, and pydicom
@@ -118,7 +149,7 @@ SEQUENCE_KEYWORDS = {
     0x300C0060: "ReferencedStructureSetSequence", 0x52009229: "SharedFunctionalGroupsSequence",
     0x52009230: "PerFrameFunctionalGroupsSequence",
 }  # fmt: skip
-SEQUENCES = frozenset(map(_as_read, SEQUENCE_KEYWORDS))
+SEQUENCES = frozenset(map(as_read, SEQUENCE_KEYWORDS))
 
 
 class Unusual(Exception):
@@ -157,13 +188,17 @@ class ScannedDataset:
 
     __slots__ = ("elements", "get", "scan", "sequences")
 
-    little_endian = True
+    overflowed = False  # see PydicomDataset
 
     def __init__(self, scan: "Scan") -> None:
         self.scan = scan
         self.elements: dict[int, Element] = {}
         self.sequences: dict[int, Span] = {}  # where their items begin and end
         self.get = self.elements.get
+
+    @property
+    def little_endian(self) -> bool:
+        return self.scan.order is LITTLE_ENDIAN
 
     def __contains__(self, tag: int) -> bool:
         return tag in self.elements or tag in self.sequences
@@ -189,16 +224,22 @@ class ScannedDataset:
 class Scan:
     """A walk over a header, and later over its items; it counts the items it meets."""
 
-    def __init__(self, buffer: Buffer, implicit: bool, item_limit: int) -> None:
+    searched = False  # see Walk
+    mended = False  # whether it read on as pydicom does not
+
+    def __init__(
+        self, buffer: Buffer, implicit: bool, item_limit: int, order: ByteOrder = LITTLE_ENDIAN
+    ) -> None:
         self.buffer = buffer
         self.implicit = implicit
+        self.order = order
         self.item_limit = item_limit
         self.item_count = 0
         self.ends: dict[int, tuple[int, int]] = {}  # a sequence's start -> its end; its items
-        self.in_implicit: set[int] = set()  # where sequences in implicit VR begin in explicit VR
+        self.unended: set[int] = set()  # where sequences end without a delimiter
+        self.in_un: dict[int, tuple[bool, ByteOrder]] = {}  # one's start -> if implicit; its order
         self.spans: dict[int, Span] = {}  # of the header's wanted values
         self.add_start = self.add_long_length = _forget  # see Walk
-        self.searched = False  # see Walk
 
     @property
     def walk(self) -> "Callable[[ScannedDataset, int, int, Wanted, int], int]":
@@ -208,9 +249,9 @@ class Scan:
 
     def items(self, position: int, end: int, wanted: Wanted) -> Iterator[ScannedDataset]:
         scan = self
-        if position in self.in_implicit:
+        if position in self.in_un:
             scan = copy(self)
-            scan.implicit = True
+            scan.implicit, scan.order = self.in_un[position]
         walk = scan.walk
         while position < end:
             tag, position, stop = scan._item(position)
@@ -223,7 +264,7 @@ class Scan:
             yield item
 
     def skip(self, position: int, depth: int) -> int:
-        """The end of an undefined-length sequence, where its delimiter stands.
+        """The end of an undefined-length sequence, where its delimiter stands, if it has one.
 
         Items of defined length are walked through, too, since pydicom does so: where the
         length is wrong, it goes on elsewhere or fails. A sequence nested in another is met
@@ -239,7 +280,7 @@ class Scan:
         walk, nothing = self.walk, ScannedDataset(self)
         while True:
             tag, value, stop = self._item(position)
-            if tag == SEQUENCE_DELIMITER:
+            if tag == SEQUENCE_DELIMITER or (tag != ITEM and self._lacks_delimiter(position)):
                 if len(self.ends) < MOST_ENDS:
                     self.ends[start] = position, self.item_count - before
                 return position
@@ -247,12 +288,22 @@ class Scan:
                 raise Unusual
             position = walk(nothing, value, stop, {}, depth)
 
+    def _lacks_delimiter(self, position: int) -> bool:
+        """Whether an element stands where a sequence in explicit VR should go on or end."""
+        if self.implicit or self.buffer[position + 4 : position + 6] not in KNOWN_VRS:
+            return False
+        self.mended = True
+        self.unended.add(position)
+        return True
+
     def _item(self, position: int) -> tuple[int, int, int]:
         """An item's or delimiter's tag, its value's start, and its end (-1: undefined length)."""
-        tag, length = _implicit(self.buffer, position)
+        tag, length = self.order.implicit(self.buffer, position)
         self.add_start(position)
         if tag == ITEM:
-            self._count(1)
+            self.item_count += 1
+            if self.item_count > self.item_limit:
+                raise MemberFailed("too_many_items", limit=self.item_limit)
         position += 8
         return tag, position, -1 if length == UNDEFINED else position + length
 
@@ -270,41 +321,58 @@ class Scan:
         (depth 0) it may also end at the Pixel Data, or with less than an element left.
         """
         buffer, elements, add_start = self.buffer, dataset.elements, self.add_start
+        explicit = self.order.explicit
         last = (len(buffer) if end < 0 else end) - 8
         while position <= last:
-            tag, vr, length = _explicit(buffer, position)
+            tag, vr, length = explicit(buffer, position)
             add_start(position)
             if vr in SHORT_VRS:
                 position += 8
-            elif vr in LONG_VRS:
+            elif vr in LONG_VRS and (
+                not length or unknown_vr(buffer, position, self.order)[0] > position + 8
+            ):
                 position += 8
-                (length,) = _length(buffer, position)
+                (length,) = self.order.length(buffer, position)
                 self.add_long_length(position)
                 position += 4
-                if length == UNDEFINED or (vr == b"SQ" and tag in wanted):
+                is_wanted = tag in wanted and wanted[tag][0] == SEQUENCE and vr in SEQUENCE_VRS
+                if is_wanted or length == UNDEFINED:
                     if tag in wanted and wanted[tag][0] == STOP:
                         return position
-                    if tag in wanted and (vr not in SEQUENCE_VRS or wanted[tag][0] != SEQUENCE):
+                    if tag in wanted and not is_wanted:
                         raise Unusual
-                    over = self._over_sequence if vr == b"SQ" else self._over_undefined
+                    over = self._over_sequence if vr == b"SQ" else self._over_no_sequence
                     position = over(dataset, tag, position, length, wanted, depth)
                     continue
             elif tag == ITEM_DELIMITER and end < 0:
                 return position + 8
+            elif tag & 0xFFFF == ITEMS_GROUP:
+                position = self._at_wrong_delimiter(tag, position, end)
+                if end < 0:
+                    return position
+                continue
             else:
-                raise Unusual
+                self.mended, vr = True, b""
+                position, length = unknown_vr(buffer, position, self.order)
+                if length == tag == UNDEFINED:
+                    break  # these bytes fill a file's last block
+                if length == UNDEFINED:
+                    raise Unusual
             if tag in wanted:
                 action, true_tag = wanted[tag]
                 if action == STOP:
                     return position
                 if action == SEQUENCE:
-                    raise Unusual
+                    if vr:
+                        raise Unusual
+                    position = self._over_sequence(dataset, tag, position, length, wanted, depth)
+                    continue
                 size = LONGEST_VALUE if length > LONGEST_VALUE and action == ELEMENT else length
                 elements[true_tag] = vr, buffer[position : position + size]
                 if not depth:
                     self.spans[true_tag] = position, position + size
             position += length
-        return self._ended(position, end, depth)
+        return position if position == end else self._ended(position, end, depth)
 
     def _walk_implicit(
         self, dataset: ScannedDataset, position: int, end: int, wanted: Wanted, depth: int
@@ -316,10 +384,13 @@ class Scan:
             tag, length = _implicit(buffer, position)
             add_start(position)
             position += 8
-            if tag & 0xFFFF == 0xFFFE:  # the group of items and delimiters
+            if tag & 0xFFFF == ITEMS_GROUP:
                 if tag == ITEM_DELIMITER and end < 0:
                     return position
-                raise Unusual
+                position = self._at_wrong_delimiter(tag, position - 8, end)
+                if end < 0:
+                    return position
+                continue
             action = None
             if tag in wanted:
                 action, true_tag = wanted[tag]
@@ -332,6 +403,9 @@ class Scan:
                     elements[true_tag] = b"", buffer[position : position + size]
                     if not depth:
                         self.spans[true_tag] = position, position + size
+            if length == tag == UNDEFINED:
+                self.mended = True
+                break
             if length == UNDEFINED or action == SEQUENCE:
                 start = position
                 position = self._over_sequence(dataset, tag, start, length, wanted, depth)
@@ -339,7 +413,19 @@ class Scan:
                     raise Unusual
             else:
                 position += length
-        return self._ended(position, end, depth)
+        return position if position == end else self._ended(position, end, depth)
+
+    def _at_wrong_delimiter(self, tag: int, position: int, end: int) -> int:
+        """Where to go on at a sequence's delimiter within one of its items.
+
+        As a rule the item's own is missing, and this one ends both. It stands in that one's place
+        where another item follows, and is one too many where no item is open.
+        """
+        if tag != SEQUENCE_DELIMITER or not (end < 0 or self.mended):
+            raise Unusual
+        self.mended = True
+        after = position + 8
+        return after if end >= 0 or self.buffer[after : after + 4] in ITEM_TAGS else position
 
     def _over_sequence(
         self, into: ScannedDataset, tag: int, position: int, length: int, wanted: Wanted, depth: int
@@ -349,34 +435,39 @@ class Scan:
             stop = after = position + length
         else:
             stop = self.skip(position, depth + 1)
-            after = stop + 8
+            after = stop if stop in self.unended else stop + 8
         if tag in wanted:
             into.sequences[wanted[tag][1]] = position, stop
         return after
 
-    def _over_undefined(
+    def _over_no_sequence(
         self, into: ScannedDataset, tag: int, position: int, length: int, wanted: Wanted, depth: int
     ) -> int:
-        """As _over_sequence, of a value of undefined length that is no SQ, in explicit VR.
+        """As _over_sequence, of a value of another VR that has undefined length or is wanted.
 
-        In UN it is a sequence in implicit VR (PS3.5 6.2.2); some writers leave it in explicit VR.
+        In UN it is a sequence in implicit VR little endian, whatever the dataset is in (PS3.5
+        6.2.2); some writers leave it in explicit VR.
         """
-        self.searched = True
-        if _explicit(self.buffer, position - 12)[1] != b"UN":
+        self.searched, order = True, self.order
+        if self.buffer[position - 8 : position - 6] != b"UN":
             return self._over_fragments(position)
-        if not CAPITALS.fullmatch(self.buffer[position + 12 : position + 14]):
-            self.implicit = True
-            if tag in wanted:
-                self.in_implicit.add(position)
+        self.implicit = not CAPITALS.fullmatch(self.buffer[position + 12 : position + 14])
+        if self.buffer[position : position + 2] == ITEM_GROUPS[0]:
+            self.order = LITTLE_ENDIAN
+        self.mended = self.mended or self.order is not order
+        if tag in wanted:
+            self.in_un[position] = self.implicit, self.order
         try:
             return self._over_sequence(into, tag, position, length, wanted, depth)
         finally:
-            self.implicit = False
+            self.implicit, self.order = False, order
 
     def _over_fragments(self, position: int) -> int:
         """Pass over encapsulated data (PS3.5 A.4) or, as pydicom, up to the first delimiter."""
+        if self.order is BIG_ENDIAN:
+            raise Unusual
         end, framing = position, self.buffer[position : position + 8]
-        while len(framing) == 8 and framing.startswith(ITEM_BYTES):
+        while len(framing) == 8 and framing.startswith(ITEM_TAGS[0]):
             end += 8 + _length(framing, 4)[0]
             framing = self.buffer[end : end + 8]
         if not framing.startswith(SEQUENCE_DELIMITER_BYTES):
@@ -397,7 +488,7 @@ class Scan:
         return self.buffer.find(SEQUENCE_DELIMITER_BYTES, position, stop) < 0 or _is_sequence(tag)
 
     def _ended(self, position: int, end: int, depth: int) -> int:
-        if position != end and (depth or position > end):
+        if depth or position > end:
             raise Unusual
         return position
 
@@ -407,7 +498,7 @@ def _is_sequence(tag: int) -> bool:
     # Imported here: it costs 0.1 s, and most extractors never need it.
     from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
-    true_tag = _as_read(tag)
+    true_tag = as_read(tag)
     return dictionary_has_tag(true_tag) and dictionary_VR(true_tag) == "SQ"
 
 
@@ -418,11 +509,41 @@ class Walk(NamedTuple):
     end: int  # where it ends, or its Pixel Data begin
     starts: Sequence[int]  # of elements and items, where the first eight bytes were read
     long_lengths: Sequence[int]  # where four more bytes, a long VR's length, were read
-    searched: bool  # values were searched for a delimiter, so more than the framing counts
+    searched: bool  # values were searched, as for a delimiter, so more than the framing counts
+
+
+def unknown_vr(buffer: Buffer, position: int, order: ByteOrder) -> Span:
+    """Where the value of an element begins whose VR is unknown, and its length.
+
+    As for dcmtk the length has 16 bits, but behind two capital letters 32, as behind all future
+    VRs. What follows may show otherwise: there are 16 behind capitals, too, or 32 bits of length
+    stand where the VR was left out.
+    """
+    _, vr, length = order.explicit(buffer, position)
+    capitals = CAPITALS.fullmatch(vr) is not None
+    at = position + 8 if capitals else position + 4
+    (longer,) = order.length(buffer, at)
+    short, long = (position + 8, length), (at + 4, longer)
+    is_short, is_long = (begins_an_element(buffer, sum(span), vr) for span in (short, long))
+    if is_short == is_long:
+        known = vr in LONG_VRS or longer == UNDEFINED
+        is_long = known or (not length and (capitals or vr[1:] < b" "))
+    return long if is_long else short
+
+
+def begins_an_element(buffer: Buffer, position: int, vr: bytes = b"SQ") -> bool:
+    """Whether an element of known or this VR, an item or a delimiter begins, or the bytes end."""
+    start = buffer[position : position + 6]
+    if len(start) < 6:
+        return position == len(buffer)
+    return start[4:] == vr or start[4:] in KNOWN_VRS or start[:2] in ITEM_GROUPS
 
 
 def read_meta(buffer: Buffer, position: int) -> Meta:
-    """The file meta group, which begins at `position`."""
+    """The file meta group, which begins at `position`.
+
+    Where a second one follows, the first of two elements with the same tag counts.
+    """
     elements: dict[int, bytes] = {}
     spans: dict[int, Span] = {}
     framing: list[Span] = []
@@ -436,10 +557,10 @@ def read_meta(buffer: Buffer, position: int) -> Meta:
             if vr in LONG_VRS:
                 (length,) = _length(buffer, position)
                 position += 4
-            elif vr not in SHORT_VRS:
-                raise Unusual
+            elif vr not in SHORT_VRS and not length and vr[1:] < b" ":
+                (length,) = _length(buffer, start + 4)  # in implicit VR, as a second group may be
             framing.append((start, position))
-            if true_tag in META_VRS:
+            if true_tag in META_VRS and true_tag not in elements:
                 # pydicom converts these while it reads, and may fail.
                 is_group_length = true_tag == FILE_META_INFORMATION_GROUP_LENGTH
                 if vr != META_VRS[true_tag] or (is_group_length and length != 4):
@@ -451,26 +572,63 @@ def read_meta(buffer: Buffer, position: int) -> Meta:
         raise Unusual from None
 
 
-def is_implicit(buffer: Buffer, position: int, syntax: str) -> bool:
+def byte_order(buffer: Buffer, position: int, syntax: str) -> ByteOrder:
+    """By the transfer syntax or, where there is none, by the group with which a dataset begins."""
+    in_big = syntax == EXPLICIT_BIG_ENDIAN
+    if in_big or (not syntax and buffer[position : position + 2] == b"\0\x08"):
+        return BIG_ENDIAN
+    return LITTLE_ENDIAN
+
+
+def is_implicit(
+    buffer: Buffer, position: int, syntax: str, order: ByteOrder = LITTLE_ENDIAN
+) -> bool:
     """Whether a dataset is in implicit VR, by its transfer syntax and by how it begins.
 
     Raises
     ------
     Unusual
-        The two differ, it is in big endian, or it begins with a command set (PS3.7).
+        The two differ, or it begins with a command set (PS3.7).
     """
-    first = buffer[position : position + 6]
-    implicit = not (len(first) == 6 and first[4:].isalpha() and first[4:].isupper())
-    if syntax == EXPLICIT_BIG_ENDIAN or "\\" in syntax or first[:2] == b"\0\0":
+    tag, vr, _ = order.explicit(buffer, position)
+    group = tag & 0xFFFF
+    implicit = not CAPITALS.fullmatch(vr)
+    if implicit and syntax != IMPLICIT_LITTLE_ENDIAN:
+        implicit = not _is_unknown_vr(buffer, position, order)
+    if "\\" in syntax or group == 0:
         raise Unusual
     if syntax and implicit != (syntax == IMPLICIT_LITTLE_ENDIAN):
         raise Unusual
-    if not syntax and first[:2] != b"\x08\0":
+    if not syntax and group != 8:
         raise Unusual
     return implicit
 
 
-def scan(buffer: Buffer, position: int, implicit: bool, wanted: Wanted, item_limit: int) -> Walk:
+def _is_unknown_vr(buffer: Buffer, position: int, order: ByteOrder) -> bool:
+    """Whether the first element has an unknown VR, or none, and the others are in explicit VR."""
+    _, vr, _ = order.explicit(buffer, position)
+    end = sum(unknown_vr(buffer, position, order))
+    following = buffer[end + 4 : end + 6]
+    return order is BIG_ENDIAN or following in KNOWN_VRS or (following == vr and vr[1:] >= b" ")
+
+
+def is_plain(buffer: Buffer, position: int) -> bool:
+    """Whether the dataset begins with an element of group 8, as no deflated one can.
+
+    Deflated, these bytes would begin with the length of a block and, inverted, again that length.
+    """
+    first = buffer[position : position + 4]
+    return first[:2] == b"\x08\0" and first[3:] != b"\xff"
+
+
+def scan(
+    buffer: Buffer,
+    position: int,
+    implicit: bool,
+    wanted: Wanted,
+    item_limit: int,
+    order: ByteOrder = LITTLE_ENDIAN,
+) -> Walk:
     """The wanted elements of the dataset that begins at `position`.
 
     Raises
@@ -480,7 +638,7 @@ def scan(buffer: Buffer, position: int, implicit: bool, wanted: Wanted, item_lim
     MemberFailed
         too_many_items; also later.
     """
-    scan = Scan(buffer, implicit, item_limit)
+    scan = Scan(buffer, implicit, item_limit, order)
     dataset = ScannedDataset(scan)
     # Bounded, since the framing of more elements than a layout takes would fill the memory.
     starts: deque[int] = deque(maxlen=MOST_PIECES + 1)
@@ -488,4 +646,4 @@ def scan(buffer: Buffer, position: int, implicit: bool, wanted: Wanted, item_lim
     scan.add_start, scan.add_long_length = starts.append, long_lengths.append
     end = scan.walk(dataset, position, len(buffer), wanted, 0)
     scan.add_start = scan.add_long_length = _forget  # a layout has no part in what is read later
-    return Walk(dataset, end, starts, long_lengths, scan.searched)
+    return Walk(dataset, end, starts, long_lengths, scan.searched or scan.mended)

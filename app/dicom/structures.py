@@ -7,7 +7,7 @@ a structure set of 5 MB takes some ten milliseconds instead of a second.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,6 +24,7 @@ from .attributes import (
     CONTOUR_IMAGE_SEQUENCE,
     CONTOUR_SEQUENCE,
     FRAME_OF_REFERENCE_UID,
+    NUMBER_OF_CONTOUR_POINTS,
     REFERENCED_FRAME_OF_REFERENCE_SEQUENCE,
     REFERENCED_FRAME_OF_REFERENCE_UID,
     REFERENCED_ROI_NUMBER,
@@ -70,8 +71,11 @@ OBSERVATION_WANTED = wanted_from({
 ROI_CONTOUR_WANTED = wanted_from({
     REFERENCED_ROI_NUMBER.tag: ELEMENT, ROI_DISPLAY_COLOR.tag: ELEMENT, CONTOUR_SEQUENCE: SEQUENCE,
 })  # fmt: skip
+GEOMETRIC_TYPE, NUMBER_OF_POINTS = CONTOUR_GEOMETRIC_TYPE.tag, NUMBER_OF_CONTOUR_POINTS.tag
+DATA = CONTOUR_DATA.tag
 CONTOUR_WANTED = wanted_from({
-    CONTOUR_GEOMETRIC_TYPE.tag: ELEMENT, CONTOUR_DATA.tag: WHOLE, CONTOUR_IMAGE_SEQUENCE: SEQUENCE,
+    GEOMETRIC_TYPE: ELEMENT, NUMBER_OF_POINTS: ELEMENT, DATA: WHOLE,
+    CONTOUR_IMAGE_SEQUENCE: SEQUENCE,
 })  # fmt: skip
 
 NUMBERS_PIECE = 1 << 18  # bytes of written numbers that are converted at a time
@@ -86,8 +90,10 @@ NOT_PLAIN = (b'"', b"[", b"{", b"n", b"e", b"E", b",")
 LONGEST_NUMBER = 300  # characters
 LONGEST_TYPE = CONTOUR_GEOMETRIC_TYPE.longest
 SHORT_NUMBERS = re.compile(rb"(?s:.{0,%d}\\){1,1000}" % LONGEST_NUMBER)
-NO_DATA = b"", b""
+DECIMAL_COMMA = re.compile(rb"[0-9],[0-9]")
+NO_VALUE = b"", b""
 check_json = msgspec.json.Decoder(msgspec.Raw).decode
+integers_of_json = msgspec.json.Decoder(list[int]).decode
 
 
 @dataclass(slots=True)
@@ -96,7 +102,7 @@ class Contours:
 
     color: list[int] | None = None
     count: int = 0
-    unreadable: int = 0
+    odd: Counter[str] = field(default_factory=Counter)  # how many, by their warning's code
     parts: list[bytes] = field(default_factory=list)  # of JSON text
 
 
@@ -224,8 +230,9 @@ def _contours(elements: Elements, parent: Values, batch_size: int) -> ByROI:
         contours = by_roi.setdefault(values.integer(REFERENCED_ROI_NUMBER), Contours())
         contours.color = contours.color or values.integers(ROI_DISPLAY_COLOR)
         for batch in _batches(item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED), batch_size):
-            for contour, numbers in zip(batch, _numbers_of_each(batch), strict=True):
-                _add(contours, contour, numbers, images)
+            for contour, numbers in zip(batch, _numbers_of_each(batch, contours.odd), strict=True):
+                if numbers is not None:
+                    _add(contours, contour, numbers, images)
     return by_roi
 
 
@@ -235,7 +242,7 @@ def _batches(contours: Iterator[Elements], batch_size: int) -> Iterator[list[Ele
     size = 0
     for contour in contours:
         batch.append(contour)
-        element = contour.get(CONTOUR_DATA.tag)
+        element = contour.get(DATA)
         size += len(element[1]) if element else 0
         if len(batch) == batch_size or size > BATCH_BYTES:
             yield batch
@@ -243,40 +250,76 @@ def _batches(contours: Iterator[Elements], batch_size: int) -> Iterator[list[Ele
     yield batch
 
 
-def _numbers_of_each(contours: Sequence[Elements]) -> Sequence[bytes | None]:
+def _numbers_of_each(batch: Sequence[Elements], odd: Counter[str]) -> Sequence[bytes | None]:
     """Each Contour Data as JSON's numbers between commas; None where it is not whole points."""
-    elements = [contour.get(CONTOUR_DATA.tag) or NO_DATA for contour in contours]
-    return _plain_numbers(elements) or [
-        _json_numbers(element, contour.little_endian)
-        for element, contour in zip(elements, contours, strict=True)
-    ]
+    elements = [contour.get(DATA) or NO_VALUE for contour in batch]
+    plain = _plain_numbers(elements)
+    if plain and _are_as_many_as_said(plain, batch):
+        return plain
+    numbers: Iterable[bytes | None] = plain or map(_json_numbers, elements, batch)
+    return [_whole_points(*each, odd) for each in zip(numbers, elements, batch, strict=True)]
 
 
-def _add(
-    contours: Contours, contour: Elements, numbers: bytes | None, images: dict[bytes, bytes]
-) -> None:
-    if numbers is None:
-        contours.unreadable += 1
-        return
-    geometric_type = contour.get(CONTOUR_GEOMETRIC_TYPE.tag)
+def _are_as_many_as_said(numbers: Sequence[bytes], batch: Sequence[Elements]) -> bool:
+    """Whether each contour has as many points as its Number of Contour Points says."""
+    said = [(contour.get(NUMBER_OF_POINTS) or NO_VALUE)[1] for contour in batch]
+    try:
+        commas = [3 * points - 1 for points in integers_of_json(b"[%b]" % b",".join(said))]
+    except msgspec.DecodeError:
+        return False
+    return commas == [written.count(b",") for written in numbers]
+
+
+def _whole_points(
+    numbers: bytes | None, element: Element, contour: Elements, odd: Counter[str]
+) -> bytes | None:
+    """The numbers, if they are whole points; what is odd about them is counted."""
+    count = numbers.count(b",") + 1 if numbers else 0
+    is_text = element[0] not in BINARY
+    if numbers is None or count % 3:
+        with_commas = is_text and DECIMAL_COMMA.search(element[1])
+        odd["contour_decimal_commas" if with_commas else "contour_unreadable"] += 1
+        return None
+    odd["contour_separator_last"] += is_text and _ends_in_separator(element[1])
+    as_said = _points_said(contour) in (None, count // 3) and not contour.overflowed
+    odd["contour_points_differ"] += not as_said
+    return numbers
+
+
+def _points_said(contour: Elements) -> int | float | None:
+    element = contour.get(NUMBER_OF_POINTS) or NO_VALUE
+    with suppress(ValueError):
+        numbers = numbers_of(element, NUMBER_OF_CONTOUR_POINTS.vr, contour.little_endian)
+        return numbers[0] if len(numbers) == 1 else None
+    return None
+
+
+def _ends_in_separator(written: bytes) -> bool:
+    return written[-8:].rstrip(WHITESPACE).endswith(b"\\")
+
+
+def _add(contours: Contours, contour: Elements, numbers: bytes, images: dict[bytes, bytes]) -> None:
+    geometric_type = (contour.get(GEOMETRIC_TYPE) or NO_VALUE)[1][:LONGEST_TYPE]
     contours.count += 1
     contours.parts += (
-        b',{"type":' if contours.parts else b'{"type":',
-        _json_string(geometric_type[1][:LONGEST_TYPE] if geometric_type else b""),
-        b',"points":[',
+        _before_numbers(geometric_type, b"," if contours.parts else b""),
         numbers,
-        b'],"sop":',
-        _image_uid(contour, images),
-        b"}",
+        _behind_numbers(contour, images),
     )
 
 
-def _image_uid(contour: Elements, images: dict[bytes, bytes]) -> bytes:
-    """The UID of a contour's image, as JSON text; read once for all that refer to it alike."""
+@lru_cache(maxsize=1024)
+def _before_numbers(geometric_type: bytes, comma: bytes) -> bytes:
+    return b'%b{"type":%b,"points":[' % (comma, _json_string(geometric_type))
+
+
+def _behind_numbers(contour: Elements, images: dict[bytes, bytes]) -> bytes:
+    """JSON with the UID of a contour's image, read once for all that refer to it alike."""
     reference = contour.raw(CONTOUR_IMAGE_SEQUENCE)
     image = images.get(reference)
     if image is None:
-        image = _json_string(next(_referenced_objects(contour), b"")[:LONGEST_UID])
+        uid = next(_referenced_objects(contour), b"")[:LONGEST_UID]
+        image = b'],"sop":%b}' % _json_string(uid)
         if reference:
             images[reference] = image
     return image
@@ -288,30 +331,29 @@ def _plain_numbers(elements: Sequence[Element]) -> list[bytes] | None:
     Numbers are plain together exactly where each is: so many contours are checked in one go.
     """
     stripped = [value.strip(WHITESPACE) for _, value in elements]
-    data = [value for value in stripped if value]
-    if not all(value.count(b"\\") % 3 == 2 for value in data):
-        return None
     written = [value.translate(TO_COMMAS) for value in stripped]
-    if _is_plain(b"\\".join(data)) and _is_json(b",".join(filter(None, written))):
+    if _is_plain(b"\\".join(filter(None, stripped))) and _is_json(b",".join(filter(None, written))):
         return written
     return None
 
 
-def _json_numbers(element: Element, little_endian: bool) -> bytes | None:
-    """Contour Data as JSON's numbers between commas; None where it is not whole points."""
+def _json_numbers(element: Element, contour: Elements) -> bytes | None:
+    """Contour Data as JSON's numbers between commas; None where it cannot be read."""
     if plain := _plain_numbers([element]):
         return plain[0]
-    data = element[1].strip(WHITESPACE)
+    vr, data = element
+    if vr not in BINARY:
+        data = data.strip(WHITESPACE)
+        data = data[:-1] if _ends_in_separator(data) else data
     # DS (PS3.5 6.2) allows +1.5, .5, 5. and 01.5, which JSON does not.
-    count, converted = 0, []
+    converted = []
     try:
-        for piece in _pieces(element[0], data):
-            numbers = numbers_of((element[0], piece), "DS", little_endian)
-            count += len(numbers)
+        for piece in _pieces(vr, data):
+            numbers = numbers_of((vr, piece), "DS", contour.little_endian)
             converted.append(",".join(map(repr, map(float, numbers))).encode())
     except ValueError:
         return None
-    return None if count % 3 else b",".join(converted)
+    return b",".join(converted)
 
 
 def _pieces(vr: bytes, data: bytes) -> Iterator[bytes]:
@@ -347,7 +389,6 @@ def _is_json(written: bytes) -> bool:
     return True
 
 
-@lru_cache(maxsize=1024)
 def _json_string(value: bytes) -> bytes:
     return json.dumps(text.clean(value.rstrip(b"\0 ").decode("latin-1"))).encode()
 
@@ -388,7 +429,7 @@ def _warn_of_losses(
             n for number, n in numbers.items() if number is not None and n > 1
         ),
         "contours_without_roi": sum(number not in numbers for number in contours),
-        "contour_unreadable": sum(found.unreadable for found in contours.values()),
+        **sum((found.odd for found in contours.values()), Counter()),
     }
     for code, count in counts.items():
         if count:

@@ -186,8 +186,21 @@ def _decode_japanese(
     except UnicodeDecodeError as error:
         separators = (found.start() for found in reset.finditer(fragment, size, error.start + 1))
         stop = max((place for place in separators if (place - size) % 2 == 0), default=0)
-    before = _decode_with(fragment[:stop] if stop else fragment, codec, charset)
-    return _joined(before, fragment[stop:] if stop else b"", codec, charset)
+    part = fragment[:stop] if stop else fragment
+    before = _decode_with(part, codec, charset)
+    if before.guessed and codec == "iso2022_jp":
+        with suppress(ValueError):
+            before = DecodedText(_in_code_page_932(part[size:]), True)
+    return _joined(before, fragment[len(part) :], codec, charset)
+
+
+def _in_code_page_932(pairs: bytes) -> str:
+    """Characters of JIS X 0208 and those that manufacturers added to it, each of two bytes."""
+    moved = bytearray()
+    for first, second in zip(pairs[::2], pairs[1::2], strict=True):
+        moved.append((first + 1) // 2 + (0x70 if first < 0x5F else 0xB0))
+        moved.append(second + (0x7E if first % 2 == 0 else 0x20 if second > 0x5F else 0x1F))
+    return moved.decode("cp932")
 
 
 def _joined(before: DecodedText, rest: bytes, codec: str, charset: Charset) -> DecodedText:

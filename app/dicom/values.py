@@ -22,7 +22,9 @@ STANDARD_UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
 LONGEST_UID = 128  # characters that are kept
 # Printable ASCII but the backslash, which separates values.
 STORABLE_UID = re.compile(rf"[ -\[\]-~]{{1,{LONGEST_UID}}}")
-DATE = re.compile(rb"([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})")  # with dots: ACR-NEMA
+DATE = re.compile(  # with dots: ACR-NEMA; with a time: what should be a DT
+    rb"([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})(?:[0-9]{6}(?:\.[0-9]*)?)?"
+)
 TIME = re.compile(rb"([0-9]{2})(?:(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]*))?)?)?")
 INTEGER = re.compile(rb"[+-]?[0-9]{1,20}")
 DECIMAL = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -42,8 +44,10 @@ Numbers = tuple[int, ...] | tuple[float, ...]
 class Elements(Protocol):
     """The elements of a dataset or an item as they stand in the file, by whichever reader."""
 
-    little_endian: bool
-
+    @property
+    def little_endian(self) -> bool: ...
+    @property
+    def overflowed(self) -> bool: ...
     def __contains__(self, tag: int) -> bool: ...
     def get(self, tag: int, /) -> Element | None: ...
     def raw(self, tag: int) -> bytes: ...

@@ -20,6 +20,7 @@ WAYS: tuple[dict[str, Any], ...] = (
     {"undefined_lengths": True},
     {"transfer_syntax": objects.IMPLICIT},
     {"transfer_syntax": objects.IMPLICIT, "undefined_lengths": True},
+    {"transfer_syntax": objects.BIG_ENDIAN},
 )
 CASES = [
     *((objects.ct_image, way) for way in WAYS),
@@ -37,8 +38,9 @@ def walked(data: bytes, layouts: Layouts) -> ScannedHeader | None:
     try:
         meta = scanner.read_meta(data, len(PREFIX))
         syntax = meta.uid(TRANSFER_SYNTAX_UID.tag)
-        implicit = scanner.is_implicit(data, meta.end, syntax)
-        walk = scanner.scan(data, meta.end, implicit, WANTED, ITEMS)
+        order = scanner.byte_order(data, meta.end, syntax)
+        implicit = scanner.is_implicit(data, meta.end, syntax, order)
+        walk = scanner.scan(data, meta.end, implicit, WANTED, ITEMS, order)
     except (Unusual, Expected, struct.error):
         return None
     layouts.learn(data, meta, meta.spans[TRANSFER_SYNTAX_UID.tag], walk)
@@ -51,7 +53,7 @@ def found(laid: ScannedHeader | None) -> tuple[Any, ...] | None:
     meta, dataset = laid
     return (
         *(meta.elements, meta.end, dataset.elements, dataset.sequences),
-        *(dataset.scan.implicit, dataset.scan.item_count),
+        *(dataset.scan.implicit, dataset.scan.item_count, dataset.little_endian),
     )
 
 

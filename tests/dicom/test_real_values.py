@@ -1,5 +1,6 @@
 """pydicom's own files through the whole import: what pydicom reads is catalogued."""
 
+import gzip
 import hashlib
 import json
 import warnings
@@ -123,7 +124,8 @@ def test_each_object_has_the_values_that_pydicom_reads(archive, upload_zip, proc
     with zipfile.ZipFile(archive) as real:
         members = [info for info in real.infolist() if not info.is_dir()]
         bytes_of = {number: real.read(info) for number, info in enumerate(members)}
-    assert upload.member_count == len(members) == sum(upload.outcomes.values())
+    assert upload.members.filter(inner=0).count() == len(members)
+    assert upload.member_count == sum(upload.outcomes.values())
     imported = upload.members.filter(outcome="imported").select_related(
         "instance__dicom_series__dicom_study__patient", "instance__image_information"
     )
@@ -131,8 +133,11 @@ def test_each_object_has_the_values_that_pydicom_reads(archive, upload_zip, proc
     found = []
     for member in imported:
         file = processed_root / member.instance.path
-        assert file.read_bytes() == bytes_of[member.index]
-        assert member.instance.sha256 == hashlib.sha256(bytes_of[member.index]).hexdigest()
+        data = bytes_of[member.index]
+        if member.inner:  # the object that was packed with gzip
+            data = gzip.decompress(data)
+        assert file.read_bytes() == data
+        assert member.instance.sha256 == hashlib.sha256(data).hexdigest()
         found += [f"{member.name}: {line}" for line in compared(member.instance, file)]
     assert found == []
 

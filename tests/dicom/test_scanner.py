@@ -1,4 +1,9 @@
-"""The scanner and pydicom give the very same records, for whole files and for damaged ones."""
+"""The scanner and pydicom give the very same records, for whole files and for damaged ones.
+
+But where the scanner mended something, it read on behind what pydicom cannot pass: an element of
+unknown VR, or an item that its sequence's delimiter ends. There pydicom loses what follows, dcmtk
+does not, and the tests of these kinds (in test_headers) say what is right.
+"""
 
 import json
 import struct
@@ -52,11 +57,16 @@ def slow(data: bytes) -> Header:
 
 
 def assert_same_or_unusual(data: bytes) -> bool:
-    """Whether the scanner read it; then pydicom gives the same."""
+    """Whether the scanner read it and mended nothing; then pydicom gives the same."""
     try:
-        quick = outcome(lambda: fast(data))
+        raw = headers._scan(data, LIMITS, False)
+        quick = outcome(lambda: headers._records(raw, "ISO_IR 100"))
+        if raw.elements.scan.mended:
+            return False
     except (Unusual, struct.error):
         return False
+    except Expected as error:
+        quick = error.code, error.facts
     assert quick == outcome(lambda: slow(data))
     return True
 
@@ -75,7 +85,6 @@ def test_the_scanner_reads_generated_files_as_pydicom_does(make, way):
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_the_scanner_leaves_what_it_does_not_know(make):
     assert not assert_same_or_unusual(make(**objects.LEFT_TO_PYDICOM))
-    assert not assert_same_or_unusual(make(transfer_syntax=objects.BIG_ENDIAN))
 
 
 def delimited(tag: int, vr: str, value: bytes) -> bytes:
@@ -316,7 +325,7 @@ def test_every_value_of_pydicoms_own_files_equals_pydicoms_attribute(path):
     assert_equals_pydicom(header, dataset)
 
 
-@pytest.mark.parametrize("way", [*SCANNED, {"transfer_syntax": objects.BIG_ENDIAN}], ids=str)
+@pytest.mark.parametrize("way", SCANNED, ids=str)
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_every_value_of_generated_files_equals_pydicoms_attribute(make, way):
     data = make(**way)

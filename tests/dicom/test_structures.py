@@ -114,7 +114,7 @@ def test_every_way_to_write_a_decimal_becomes_json(written):
             "1\\2\\3\\4",
             "1-2\\3\\4",
         ),
-        *("--1\\2\\3", "1.2.3\\4\\5", "\\1\\2\\3", "1\\2\\3\\", "1\\\\2", "-\\1\\2", "1,5\\2\\3"),
+        *("--1\\2\\3", "1.2.3\\4\\5", "\\1\\2\\3", "1\\2\\3\\\\", "1\\\\2", "-\\1\\2", "1\\2\\"),
         *(b"\xff\\1\\2", "9" * 400 + "\\1\\2", "1\\2\\" * 99 + "9" * 400 + ".5\\1\\2"),
         *('"1"\\2\\3', "[1]\\2\\3", "{}\\2\\3", "null\\2\\3", "true\\2\\3", "1],[2\\3\\4"),
     ],
@@ -125,6 +125,81 @@ def test_a_broken_contour_is_left_out_and_the_others_stay(broken, way):
     data = rt_structure_set([roi(1, "A", contour() | {"ContourData": broken}, good)], **way)
     assert [found["points"] for found in contours(structures(data))] == [[1, 2, 3]]
     assert warned(data) == {"contour_unreadable": 1}
+
+
+@pytest.mark.parametrize("written", ["1\\2\\3\\", "1\\2\\3\\ ", "+1\\2.\\3\\", b"1\\2\\3 \\\0"])
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_a_contour_that_ends_in_a_separator_is_kept_with_a_warning(written, way):
+    item = contour(1, 2, 3) | {"ContourData": written}
+    data = rt_structure_set([roi(1, "A", contour(4, 5, 6), item, contour(7, 8, 9))], **way)
+    points = [found["points"] for found in contours(structures(data))]
+    assert points == [[4, 5, 6], [1, 2, 3], [7, 8, 9]]
+    assert warned(data) == {"contour_separator_last": 1}
+
+
+def test_binary_numbers_end_in_any_byte():
+    numbers = struct.pack("<3f", 1, 2, struct.unpack("<f", b"\0\0\0\x5c")[0])
+    data = rt_structure_set([roi(1, "A", contour(1, 2, 3) | {"ContourData": Raw("FL", numbers)})])
+    assert warned(data) == {}
+
+
+@pytest.mark.parametrize("written", ["1,5\\2,5\\3,5", "-0,5\\1\\2", "1,5\\2\\3\\", "1,2\\3,4"])
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_contours_with_decimal_commas_are_left_out_and_counted(written, way):
+    item = contour(1, 2, 3) | {"ContourData": written}
+    data = rt_structure_set([roi(1, "A", item, contour(4, 5, 6), item)], **way)
+    assert [found["points"] for found in contours(structures(data))] == [[4, 5, 6]]
+    assert warned(data) == {"contour_decimal_commas": 2}
+
+
+@pytest.mark.parametrize(
+    ("said", "differ"),
+    [
+        *(("2", 0), (" +2 ", 0), (None, 0), ("", 0), ("x", 0)),
+        *(("1", 1), ("3", 1), ("3222", 1), ("0", 1)),
+    ],
+)
+@pytest.mark.parametrize("points", [["1", "2", "3"], ["+1", ".5", "3."]], ids=str)
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_the_points_of_a_contour_are_counted_against_what_the_file_says(said, differ, points, way):
+    item = contour(*points * 2) | {"NumberOfContourPoints": said}
+    data = rt_structure_set([roi(1, "A", contour(1, 2, 3), item), roi(2, "B", item)], **way)
+    assert len(contours(structures(data))) == 2
+    assert warned(data) == {"contour_points_differ": 2 * differ} if differ else not warned(data)
+
+
+def test_an_empty_contour_that_should_have_points_is_counted():
+    data = rt_structure_set([roi(1, "A", contour(1, 2, 3) | {"ContourData": ""})])
+    assert warned(data) == {"contour_points_differ": 1}
+
+
+def test_differences_in_both_directions_do_not_cancel_out():
+    short = contour(1, 2, 3) | {"NumberOfContourPoints": "2"}
+    long = contour(1, 2, 3, 4, 5, 6) | {"NumberOfContourPoints": "1"}
+    data = rt_structure_set([roi(1, "A", short, long, contour(7, 8, 9))])
+    assert warned(data) == {"contour_points_differ": 2}
+    assert len(contours(structures(data))) == 3
+
+
+@pytest.mark.parametrize("said", ["as it was", "3", None])
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize("points", [4_400, 5_200, 6_001, 7_003, 12_000])
+def test_a_contour_whose_length_overflowed_its_16_bits_says_so(points, undefined, said):
+    """What is read of it may be whole points; the rest passes for elements, or for damage."""
+    chance = random.Random(points)
+    written = b"\\".join(b"%.1f" % chance.uniform(-900, 900) for _ in range(3 * points))
+    written += b" " * (len(written) % 2)
+    said = str(points) if said == "as it was" else said
+    item = contour(1, 2, 3) | {"NumberOfContourPoints": said, "ContourData": Raw("UT", written)}
+    rois = [roi(1, "A", contour(4, 5, 6), item), roi(2, "B", contour(7, 8, 9))]
+    data = rt_structure_set(rois, undefined_lengths=undefined)
+    at = data.index(b"UT\0\0" + struct.pack("<I", len(written)))
+    # A length of 16 bits takes four bytes less, which stand behind the value instead.
+    length = struct.pack("<H", len(written) % 2**16)
+    data = data[:at] + b"DS" + length + written + b"    " + data[at + 8 + len(written) :]
+    assert read_header(data).instance.sop_instance_uid == uid(2, 5, 1)
+    told = {"contour_points_differ", "contour_unreadable", "structures_unreadable"}
+    assert told & {*warned(data)}
 
 
 WRITTEN = (
@@ -153,7 +228,8 @@ def test_many_contours_are_read_as_each_of_them_alone(way):
     """Also where the one beside it, or most, or none of them are plain numbers."""
     chance = random.Random(1)
     plain = contour(1, 2, 3, sop=uid(2, 1, 1))
-    strange = [contour() | {"ContourData": written} for written in WRITTEN]
+    uncounted = contour() | {"NumberOfContourPoints": None}
+    strange = [uncounted | {"ContourData": written} for written in WRITTEN]
     strange += [
         {},
         contour(kind=None) | {"ContourData": None},
@@ -169,7 +245,11 @@ def test_many_contours_are_read_as_each_of_them_alone(way):
     [found] = structures(data).rois
     assert found.roi_contour_data == b"[%b]" % b",".join(filter(None, alone))
     assert found.contour_count == len(list(filter(None, alone)))
-    assert warned(data) == {"contour_unreadable": alone.count(b"")}
+    with_commas = some.count(uncounted | {"ContourData": "1,2\\3\\4\\5"})
+    assert warned(data) == {
+        "contour_unreadable": alone.count(b"") - with_commas,
+        "contour_decimal_commas": with_commas,
+    }
 
 
 @pytest.mark.parametrize("way", WAYS[:4], ids=str)
@@ -191,8 +271,8 @@ def with_a_reference_for_pydicom_alone() -> bytes:
     """A set whose first contour refers to an image by an element that the scanner cannot read."""
     some = [contour(1, 2, 3, sop="1.2.3.4"), *[contour(1, 2, 3)] * 50]
     data = rt_structure_set([roi(1, "A", *some)])
-    at = data.index(b"1.2.3.4") - 4
-    return data[:at] + b"ZZ" + data[at + 2 :]
+    at = data.index(b"1.2.3.4") - 8
+    return data[:at] + struct.pack("<HHI", 0xFFFE, 0xE000, 8) + data[at + 8 :]
 
 
 def test_what_is_wrong_first_counts_though_later_contours_are_walked_through_before():
@@ -244,7 +324,9 @@ def test_contours_are_read_again_where_one_of_a_batch_is_wrong():
         assert second_readings(headers._scan(lying, HeaderLimits(), False)) == 1
 
 
-@pytest.mark.parametrize(("end", "kept"), [("", 1), ("\\", 0), ("\\1", 0), ("\\x\\1\\2", 0)])
+@pytest.mark.parametrize(
+    ("end", "kept"), [("", 1), ("\\", 1), ("\\\\", 0), ("\\1", 0), ("\\x\\1\\2", 0)]
+)
 def test_a_contour_of_megabytes_is_read_as_a_short_one_is(end, kept):
     item = contour() | {"ContourData": "\\".join(["+1.5", "2", "-.5"] * 150_000) + end}
     data = rt_structure_set([roi(1, "A", item)], transfer_syntax=objects.IMPLICIT)

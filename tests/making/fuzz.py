@@ -47,10 +47,11 @@ SCANNED: tuple[dict[str, Any], ...] = (
     {"transfer_syntax": None},
     {"prefix": False},
     {"prefix": False, "transfer_syntax": objects.IMPLICIT},
+    {"transfer_syntax": objects.BIG_ENDIAN},
+    {"transfer_syntax": objects.BIG_ENDIAN, "undefined_lengths": True},
 )
 WAYS = (
     *SCANNED,
-    {"transfer_syntax": objects.BIG_ENDIAN},
     {"transfer_syntax": objects.DEFLATED},
     objects.LEFT_TO_PYDICOM,
 )

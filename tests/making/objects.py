@@ -174,9 +174,9 @@ def dicom_file(
     return bytes(128) + b"DICM" + length + written + dataset + after
 
 
-# How to write an object that the scanner leaves to pydicom: a private element of no known VR.
-ODD_VR = struct.pack("<HH2sH", 0x0029, 0x1001, b"ZZ", 4) + b"abcd"
-LEFT_TO_PYDICOM: dict[str, Any] = {"PixelData": None, "after": ODD_VR}
+# How to write an object that the scanner leaves to pydicom: with an item that is in no sequence.
+ODD_ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 4) + b"abcd"
+LEFT_TO_PYDICOM: dict[str, Any] = {"PixelData": None, "after": ODD_ITEM}
 
 
 PATIENT: Attributes = {
