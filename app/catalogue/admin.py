@@ -82,7 +82,8 @@ class SortedList(ChangeList):
     """A list that sorts by nothing but what its headings offer, whatever the address asks for."""
 
     def get_ordering_field(self, field_name: Any) -> Any:
-        return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
+        is_offered = field_name in (self.sortable_by or ())
+        return super().get_ordering_field(field_name) if is_offered else None
 
 
 class CatalogueAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]

@@ -47,7 +47,8 @@ def tend(process: "subprocess.Popen[bytes] | None") -> "subprocess.Popen[bytes] 
         return process
     if not _waiting().exists():
         return None
-    command = [sys.executable, settings.BASE_DIR / "manage.py", "verify_catalogue", "--nightly"]
+    program = str(settings.BASE_DIR / "manage.py")
+    command = [sys.executable, program, "verify_catalogue", "--nightly"]
     prepare = child_of_this(signal.SIGTERM)
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=prepare)
 
