@@ -193,14 +193,19 @@ WARNINGS = {
     "roi_without_contours": "ROIs without contours: {count}.",
     "roi_number_repeated": "ROIs that share their number with another: {count}.",
     "contours_without_roi": "ROIs with contours that the structure set does not define: {count}.",
-    "contour_unreadable": "Contours with numbers that cannot be read, left out: {count}.",
-    "contour_decimal_commas": "Contours with decimal commas, left out: {count}.",
+    "contour_unreadable": (
+        "Contours with numbers that cannot be read, left out: {count} (ROI Number {rois})."
+    ),
+    "contour_decimal_commas": (
+        "Contours with decimal commas, left out: {count} (ROI Number {rois})."
+    ),
     "contour_separator_last": (
-        "Contours that end in a separator without a number, kept up to there: {count}."
+        "Contours that end in a separator without a number, kept up to there: {count} "
+        "(ROI Number {rois})."
     ),
     "contour_points_differ": (
-        "Contours with fewer or more points than the file says they have: {count}. "
-        "Some systems cut contours longer than 64 kB."
+        "Contours with fewer or more points than the file says they have: {count} "
+        "(ROI Number {rois}). Some systems cut contours longer than 64 kB."
     ),
     "structures_unreadable": "The structures could not be read; the object itself was stored.",
 }

@@ -68,11 +68,9 @@ def member_bytes(file: int | IO[bytes], member: Member, limits: Limits) -> bytes
     StorageFailed
         The disk could not be read.
     """
-    if member.modulus:
-        member = member._replace(modulus=0)
     in_one = member.method == DEFLATE and member.size > 0
     if not in_one or member.packed_size > member.size + PACKED_CHUNK:
-        return b"".join(member_chunks(file, member, limits))
+        return b"".join(member_chunks(file, member._replace(modulus=0), limits))
     _check_readable(member, limits)
     guess = LOCAL.size + LOCAL_EXTRA + member.packed_size
     raw = read_at(file, guess, member.offset)
@@ -86,7 +84,7 @@ def member_bytes(file: int | IO[bytes], member: Member, limits: Limits) -> bytes
         data = bytes(deflate_decompress(packed, member.size))
     except DeflateError:
         # Damaged, or larger than declared: reading it in chunks finds out which.
-        return b"".join(member_chunks(file, member, limits))
+        return b"".join(member_chunks(file, member._replace(modulus=0), limits))
     _check_end(len(data), crc32(data), True, member)
     return data
 

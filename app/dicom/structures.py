@@ -88,6 +88,7 @@ TO_COMMAS = bytes.maketrans(b"\\", b",")
 # four of these, or holds an "e". An exponent may make a number infinite, and so may 309 digits.
 NOT_PLAIN = (b'"', b"[", b"{", b"n", b"e", b"E", b",")
 LONGEST_NUMBER = 300  # characters
+ROIS_NAMED = 5
 LONGEST_TYPE = CONTOUR_GEOMETRIC_TYPE.longest
 SHORT_NUMBERS = re.compile(rb"(?s:.{0,%d}\\){1,1000}" % LONGEST_NUMBER)
 DECIMAL_COMMA = re.compile(rb"[0-9],[0-9]")
@@ -429,8 +430,17 @@ def _warn_of_losses(
             n for number, n in numbers.items() if number is not None and n > 1
         ),
         "contours_without_roi": sum(number not in numbers for number in contours),
-        **sum((found.odd for found in contours.values()), Counter()),
     }
     for code, count in counts.items():
         if count:
             values.warn(code, count=count)
+    odd: Counter[str] = sum((found.odd for found in contours.values()), Counter())
+    for code, count in odd.items():
+        if count:
+            values.warn(code, count=count, rois=_numbers_with(code, contours))
+
+
+def _numbers_with(code: str, contours: ByROI) -> str:
+    """The numbers of the ROIs of which contours are odd, as far as they are few."""
+    numbers = ["none" if n is None else str(n) for n, found in contours.items() if found.odd[code]]
+    return ", ".join([*numbers[:ROIS_NAMED], *["…"] * (len(numbers) > ROIS_NAMED)])

@@ -152,6 +152,16 @@ def test_contours_with_decimal_commas_are_left_out_and_counted(written, way):
     assert warned(data) == {"contour_decimal_commas": 2}
 
 
+def test_warnings_of_contours_name_the_rois_that_they_are_of():
+    item = contour(1, 2, 3) | {"ContourData": "1,5\\2,5\\3,5"}
+    rois = [roi(number, str(number), item) for number in (4, 2, 9, 1, 7, 8)]
+    warnings = read_header(rt_structure_set([roi(3, "C", contour(1, 2, 3)), *rois])).warnings
+    assert {warning.code: warning.facts for warning in warnings} == {
+        "roi_without_contours": {"count": 6},
+        "contour_decimal_commas": {"count": 6, "rois": "4, 2, 9, 1, 7, …"},
+    }
+
+
 @pytest.mark.parametrize(
     ("said", "differ"),
     [
