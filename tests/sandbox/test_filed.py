@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.dicom.headers import HeaderLimits
+from app.sandbox import filed
 from app.sandbox.filed import Reading, read_filed
 from tests.making.objects import ct_image, uid
 from tests.sandbox.test_pool import SETTINGS
@@ -56,6 +57,7 @@ def test_a_file_that_ends_its_reader_costs_only_itself(read):
     assert [one.reason for one in found] == ["", "reader_crashed", ""]
 
 
-def test_readers_that_cannot_start_are_said_of_each_file(read):
-    found = read(image(1), image(2), memory=1_000_000)
+def test_readers_that_cannot_start_are_said_of_each_file(read, monkeypatch):
+    monkeypatch.setattr(filed, "PROGRAM", "tests.no_such_program")
+    found = read(image(1), image(2))
     assert [one.reason for one in found] == ["reader_crashed"] * 2
