@@ -12,7 +12,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, Permission, User
 from django.db.models import Field, ManyToManyField, Q, QuerySet
 from django.forms import CheckboxSelectMultiple
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from app.catalogue.admin import local_time
 from app.catalogue.lookups import OfferedLookups
@@ -73,6 +73,13 @@ class SignInTriesAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-a
     list_display_links = None
     list_select_related = ("user",)
     actions = ("unlock",)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(
+            request, {"title": "Failed sign-ins", **(extra_context or {})}
+        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SignInTries]:
         return throttle.current().select_related("user")

@@ -256,6 +256,7 @@ def test_the_terminal_knows_no_user_of_that_name(locked):
 def test_a_superuser_sees_and_unlocks(locked, staff_client):
     fail(5, name="a password?", address=THERE)
     page = staff_client.get(TABLE).content.decode()
+    assert "<h1>Failed sign-ins</h1>" in page
     assert "a name that nobody has" in page
     assert "a password?" not in page
     assert page.count(THERE) >= 2
