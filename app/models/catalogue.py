@@ -1,0 +1,181 @@
+"""What is filed: patients, studies, series, instances, and where images lie."""
+
+from typing import Self
+
+from django.db import models
+from django.db.models import Q, Value
+from django.db.models.functions import Now
+
+from app.dicom.records import READ_VERSION
+
+from .uploads import BroughtQuerySet, DICOMFile
+
+
+class InstanceQuerySet(BroughtQuerySet):
+    def read_by_older(self) -> Self:
+        """Those that an older version of ICON read: see `manage.py reread`."""
+        return self.filter(read_version__lt=READ_VERSION)
+
+
+class Patient(models.Model):
+    """One patient: a Patient ID, or one study that came without any."""
+
+    unique_patient_id = models.CharField("patient ID", max_length=256, blank=True)
+    folder = models.CharField(max_length=96, unique=True, editable=False)
+    patient_name = models.CharField("name", max_length=1024, blank=True)
+    patient_dob = models.DateField("birth date", null=True, blank=True)
+    patient_sex = models.CharField("sex", max_length=16, blank=True)
+    identity_differs = models.BooleanField(
+        "two people?",
+        default=False,
+        help_text="An upload gave another name, birth date or sex for this ID.",
+    )
+    # attribute -> the read version that gave it; see DICOMInstance.
+    read_versions = models.JSONField(
+        default=dict, db_default=Value({}, models.JSONField()), editable=False
+    )
+    created_at = models.DateTimeField("first seen", auto_now_add=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("unique_patient_id",),
+                condition=~Q(unique_patient_id=""),
+                name="patient_id_unique_where_given",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Patient {self.pk}"
+
+
+class DICOMStudy(models.Model):
+    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="studies")
+    study_instance_uid = models.CharField("study instance UID", max_length=128, db_index=True)
+    study_date = models.DateField(null=True, blank=True)
+    study_time = models.TimeField(null=True, blank=True)
+    study_description = models.CharField(max_length=1024, blank=True)
+    accession_number = models.CharField(max_length=64, blank=True, db_index=True)
+    study_id = models.CharField("study ID", max_length=64, blank=True)
+    uid_shared = models.BooleanField(
+        "under two patients",
+        default=False,
+        help_text="The same study UID is catalogued under another patient, too.",
+    )
+    # attribute -> when the upload that gave it was started, and the read version: the
+    # later-started upload wins; see `catalogue.parents.mark`.
+    described = models.JSONField(default=dict, editable=False)
+    created_at = models.DateTimeField("first seen", auto_now_add=True)
+
+    class Meta:
+        verbose_name = "DICOM study"
+        verbose_name_plural = "DICOM studies"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("patient", "study_instance_uid"), name="study_unique_in_patient"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Study {self.study_instance_uid}"
+
+
+class DICOMSeries(models.Model):
+    dicom_study = models.ForeignKey(DICOMStudy, on_delete=models.CASCADE, related_name="series")
+    series_instance_uid = models.CharField("series instance UID", max_length=128, db_index=True)
+    modality = models.CharField(max_length=16, blank=True)
+    series_number = models.BigIntegerField(null=True, blank=True)
+    series_description = models.CharField(max_length=1024, blank=True)
+    series_date = models.DateField(null=True, blank=True)
+    body_part_examined = models.CharField(max_length=64, blank=True)
+    frame_of_reference_uid = models.CharField("frame of reference UID", max_length=128, blank=True)
+    described = models.JSONField(default=dict, editable=False)  # as in DICOMStudy
+    created_at = models.DateTimeField("first seen", auto_now_add=True)
+
+    class Meta:
+        verbose_name = "DICOM series"
+        verbose_name_plural = "DICOM series"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("dicom_study", "series_instance_uid"), name="series_unique_in_study"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Series {self.series_instance_uid}"
+
+
+class DICOMInstance(models.Model):
+    """One DICOM object, filed under the processed root at `path`."""
+
+    dicom_series = models.ForeignKey(
+        DICOMSeries, on_delete=models.CASCADE, related_name="instances"
+    )
+    sop_instance_uid = models.CharField("SOP instance UID", max_length=128)
+    sop_class_uid = models.CharField("SOP class UID", max_length=128, blank=True)
+    transfer_syntax_uid = models.CharField("transfer syntax UID", max_length=128, blank=True)
+    modality = models.CharField(max_length=16, blank=True)
+    instance_number = models.BigIntegerField(null=True, blank=True)
+    rows = models.PositiveIntegerField(null=True, blank=True)  # pixels
+    columns = models.PositiveIntegerField(null=True, blank=True)  # pixels
+    number_of_frames = models.PositiveIntegerField(null=True, blank=True)
+    path = models.CharField(max_length=512)  # relative to the processed root
+    size = models.PositiveBigIntegerField()  # bytes
+    sha256 = models.CharField("SHA-256", max_length=64)
+    # SHA-256 of the versions that were replaced; their files are kept under .superseded.
+    superseded = models.JSONField(
+        default=list, db_default=Value([], models.JSONField()), editable=False
+    )
+    # `app.dicom.records.READ_VERSION` of the code whose reading the row is.
+    read_version = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
+    upload = models.ForeignKey(
+        DICOMFile, on_delete=models.SET_NULL, null=True, blank=True, related_name="instances"
+    )
+    created_at = models.DateTimeField("filed", auto_now_add=True, db_default=Now())
+
+    objects = InstanceQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "DICOM instance"
+        constraints = (
+            # The UID first: the same index then also finds an instance by its UID alone.
+            models.UniqueConstraint(
+                fields=("sop_instance_uid", "dicom_series"), name="instance_unique_in_series"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Instance {self.sop_instance_uid}"
+
+
+class ImageInformation(models.Model):
+    """Where and how a CT, MR or PET image lies: PS3.3 C.7.6.2 and C.7.6.16."""
+
+    dicom_instance = models.OneToOneField(
+        DICOMInstance, on_delete=models.CASCADE, related_name="image_information"
+    )
+    instance_number = models.BigIntegerField(null=True, blank=True)
+    slice_location = models.FloatField(null=True, blank=True)  # mm
+    slice_thickness = models.FloatField(null=True, blank=True)  # mm
+    pixel_spacing = models.JSONField(null=True, blank=True)  # [between rows, between columns], mm
+    patient_position = models.CharField(max_length=16, blank=True)
+    image_position_patient = models.JSONField(null=True, blank=True)  # [x, y, z], mm
+    image_orientation_patient = models.JSONField(null=True, blank=True)  # six direction cosines
+
+    class Meta:
+        verbose_name = "image information"
+        verbose_name_plural = "image information"
+
+    def __str__(self) -> str:
+        return f"Image {self.dicom_instance_id}"
+
+
+class FileToDelete(models.Model):
+    """A file whose row was deleted, until it is unlinked."""
+
+    # Below the processed root; a kept archive's is absolute.
+    path = models.CharField(max_length=512, unique=True)
+    sop_instance_uid = models.CharField(max_length=128, blank=True)  # "" for superseded versions
+
+    def __str__(self) -> str:
+        return f"File to delete {self.pk}"
