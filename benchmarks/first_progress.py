@@ -9,27 +9,17 @@ Chromium and the packages of requirements-dev.txt must be installed.
 """
 
 import argparse
-import os
-import secrets
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 import corpora
-from measure import ROOT, machine, migrate, python
-from playwright.sync_api import Page, sync_playwright
+from measure import machine
+from playwright.sync_api import Page
+from served import running
 
 RUNS = 10
-USER, PORT_WAIT = "benchmark", 60  # seconds
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SHOWN = "() => Number(document.querySelector('[data-field=percent]')?.textContent) > 0"
 
 
@@ -46,39 +36,6 @@ def main() -> None:
     print(f"median {median(seconds):.2f} s, {min(seconds):.2f} to {max(seconds):.2f} s")
 
 
-@contextmanager
-def running(var: Path) -> Iterator[Page]:
-    """A page of a browser that is signed in to an ICON of its own."""
-    migrate(var)
-    password, url = secrets.token_urlsafe(), f"http://127.0.0.1:{free_port()}"
-    os.environ |= {"DJANGO_SUPERUSER_PASSWORD": password}
-    named = ["--username", USER, "--email", "benchmark@localhost"]
-    python(var, ROOT / "manage.py", "createsuperuser", "--noinput", *named)
-    command = [sys.executable, ROOT / "manage.py", "up", "--port", url.rpartition(":")[2]]
-    icon = subprocess.Popen(
-        command, env=os.environ | {"ICON_VAR": str(var)}, stdout=subprocess.DEVNULL
-    )
-    try:
-        wait_for(url)
-        with sync_playwright() as playwright:
-            binary = next(filter(None, map(shutil.which, BROWSERS)))
-            arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-            browser = playwright.chromium.launch(executable_path=binary, args=arguments)
-            yield sign_in(browser.new_page(base_url=url), password)
-            browser.close()
-    finally:
-        icon.send_signal(signal.SIGINT)
-        icon.wait()
-
-
-def sign_in(page: Page, password: str) -> Page:
-    page.goto("/admin/")
-    page.fill("#id_username", USER)
-    page.fill("#id_password", password)
-    page.click("[type=submit]")
-    return page
-
-
 def until_shown(page: Page, archive: Path) -> float:
     """Upload an archive, and time the button; the import is then left to end."""
     page.goto("/admin/app/dicomfile/add/")
@@ -92,25 +49,6 @@ def until_shown(page: Page, archive: Path) -> float:
     seconds = time.monotonic() - begun
     page.get_by_role("link", name="Open result").wait_for()
     return seconds
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def wait_for(url: str) -> None:
-    host, port = url.removeprefix("http://").split(":")
-    end = time.monotonic() + PORT_WAIT
-    while True:
-        try:
-            socket.create_connection((host, int(port)), 1).close()
-            return
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.1)
 
 
 if __name__ == "__main__":
