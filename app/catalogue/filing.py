@@ -1,6 +1,8 @@
 """What makes rows and files agree: a committed row gets its file, a deleted one loses it.
 
-The commit is the commit point, and staging the log from which files follow. Paths of deleted rows
+The commit is the commit point, and staging the log from which files follow. Two processes may
+settle one folder at once, or one settle what the other is publishing: each step can be taken twice,
+and a file that is gone was seen to. Paths of deleted rows
 are kept in a table, in the transaction that deletes the rows; each file is unlinked while its line
 there is locked, and an import that catalogues the same path takes the line out in its own
 transaction.
@@ -11,12 +13,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db import transaction
 
 from app.errors import StorageFailed
 from app.limits import processed_root
 from app.models import ArchiveMember, DICOMFile, DICOMInstance, FileToDelete, Outcome
-from app.storage.staging import STAGING, Busy, Staging, staged_of
+from app.storage.staging import (
+    RESTORING,
+    Staging,
+    is_held,
+    staged_of,
+    staged_runs,
+    staged_uploads,
+)
 from app.storage.tree import remove_empty_folders, unlink
 
 from .entries import Entry
@@ -58,61 +68,102 @@ def publish(staging: Staging, entries: Sequence[Entry]) -> int:
 def place(staging: Staging, name: str, version: Version) -> bool:
     """Publish a staged file; True where an unknown file had to make way."""
     there = staging.publish(name, version.path, version.sha256, version.superseded)
-    if not there:
-        return False
-    if DICOMInstance.objects.filter(pk=version.instance, sha256=there).exists():
+    return bool(there) and _make_way(staging, name, version)
+
+
+@transaction.atomic
+def _make_way(staging: Staging, name: str, version: Version) -> bool:
+    """Publish a staged file where another stands; True where that was an unknown one.
+
+    The row is locked meanwhile: nobody else puts aside what stands there, nor replaces it.
+    """
+    rows = DICOMInstance.objects.select_for_update().filter(pk=version.instance)
+    row = rows.first()
+    if row and row.sha256 != version.sha256:
         # Another run has replaced this version, and was faster with its file.
         staging.keep_superseded(name, version.sha256)
         return False
-    staging.set_aside(version.path, there)
-    staging.publish(name, version.path, version.sha256, version.superseded)
-    return True
+    superseded = row.superseded if row else version.superseded
+    there = staging.publish(name, version.path, version.sha256, superseded)
+    if there:
+        staging.set_aside(version.path, there)
+        staging.publish(name, version.path, version.sha256, superseded)
+    return bool(there)
 
 
 def settle(staging: Staging, upload: int) -> None:
     """Publish the staged files whose rows are committed, and delete the others.
 
-    An extractor that died may have left a file of the same member in its tray, and one that was
-    taken over of any: only the bytes tell the one that was committed.
+    An extractor that died may have left a file of the same member in its tray, one that was taken
+    over of any, and a run that another followed of what that one committed: only the bytes tell.
+
+    Raises
+    ------
+    StorageFailed
+        A file cannot be read, or not be given its place.
     """
+    names = staging.names()
+    committed = [
+        (name, member)
+        for name, member in (_committed(upload, names) if names else ())
+        if staging.sha256(name) == member.sha256
+    ]
+    if committed:
+        staging.sync(settings.ICON_FSYNC, [name for name, _ in committed])
     placed: dict[int, tuple[str, str]] = {}
-    for name, member in _committed(upload, staging.names()):
-        instance = member.instance
-        if instance is None or staging.sha256(name) != member.sha256:
-            continue
-        if member.sha256 == instance.sha256:
-            superseded = instance.superseded
-            place(staging, name, Version(instance.pk, instance.path, member.sha256, superseded))
-            placed[instance.pk] = instance.path, instance.sop_instance_uid
-        elif member.sha256 in instance.superseded:
-            staging.keep_superseded(name, member.sha256)
+    for name, member in committed:
+        try:
+            if instance := _settle_one(staging, name, member):
+                placed[instance.pk] = instance.path, instance.sop_instance_uid
+        except StorageFailed:
+            if name in staging.names():
+                raise
     staging.clear()
     forget_deleted(placed)
 
 
-def roll_forward(upload: int) -> None:
-    """Publish what a dead run of an upload had committed, and clear its staging folder.
+def _settle_one(staging: Staging, name: str, member: ArchiveMember) -> DICOMInstance | None:
+    """Do with a committed file what the rows say; the instance whose file it became."""
+    instance = member.instance
+    if instance and member.sha256 == instance.sha256:
+        version = Version(instance.pk, instance.path, member.sha256, instance.superseded)
+        place(staging, name, version)
+        return instance
+    if instance and member.sha256 in instance.superseded:
+        staging.keep_superseded(name, member.sha256)
+    return None
 
-    Raises
-    ------
-    Busy
-        A run is at work there.
+
+def roll_forward(upload: int, mine: str | None = None) -> None:
+    """Publish what dead runs of an upload had committed, and clear their staging folders.
+
+    Parameters
+    ----------
+    mine
+        The run that asks, whose own folder is left alone.
     """
-    with Staging(processed_root(), upload, wait=0) as staging:
-        settle(staging, upload)
-        staging.remove()
+    root = processed_root()
+    # First the folders, then who holds the row: a run makes its folder once it has the row, and
+    # one that has lost the row never has it again. So whoever is not named now is over for good.
+    runs = staged_runs(root, upload)
+    holders = DICOMFile.objects.filter(pk=upload).values_list("run_id", flat=True)
+    holder = holders.first() or None
+    spared = {holder, mine}
+    if holder not in (None, mine):
+        spared.add("")  # where a run of an earlier version works
+    for run in runs - spared:
+        if run.startswith(RESTORING) and is_held(root, upload, run):
+            continue
+        with Staging(root, upload, run) as staging:
+            settle(staging, upload)
+            staging.remove()
 
 
 def roll_forward_abandoned() -> None:
-    """Do so for every staging folder whose upload has no live run."""
-    folder = processed_root() / STAGING
-    pks = [int(entry.name) for entry in folder.glob("*") if entry.name.isdecimal()]
-    running = DICOMFile.objects.in_progress().filter(pk__in=pks)
-    for pk in set(pks) - set(running.values_list("pk", flat=True)):
+    """Do so for every upload that has staging folders."""
+    for pk in staged_uploads(processed_root()):
         try:
             roll_forward(pk)
-        except Busy:
-            continue
         except StorageFailed as failure:
             logger.warning("Upload %s: its staging stays for now: %s", pk, failure.code)
 

@@ -30,7 +30,6 @@ from app.models import ArchiveMember, DICOMFile, DICOMFileQuerySet, DICOMInstanc
 from app.reasons import sentence
 from app.sandbox.filed import Reading, read_filed
 from app.sandbox.pool import BYTES_PER_SECOND, PoolSettings
-from app.storage.staging import Busy
 from app.storage.tree import open_object, open_root
 from app.uploads.claims import EXPIRED, patiently
 
@@ -40,6 +39,10 @@ MOST_READERS = 4  # at once: each has its chunk's files open
 LOOK = 1.0  # seconds between two looks at whether imports have ended
 
 Report = Callable[[int], None]
+
+
+class Busy(Exception):
+    """Somebody rereads already."""
 
 
 class Filed(NamedTuple):

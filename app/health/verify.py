@@ -40,7 +40,14 @@ from app.models import (
 from app.reasons import sentence
 from app.sandbox.wire import staged_name
 from app.storage.paths import instance_path
-from app.storage.staging import FOUND, STAGING, Busy, is_hash, superseded_path
+from app.storage.staging import (
+    FOUND,
+    STAGING,
+    is_hash,
+    staged_upload,
+    staged_uploads,
+    superseded_path,
+)
 from app.storage.tree import folder_of, holds, move, name_of, open_object
 from app.uploads import removal
 from app.uploads.restore import restore
@@ -326,7 +333,7 @@ def _one_line(path: str) -> str:
 def _check_staging(repair: bool) -> Iterator[Violation]:
     folder = settings.ICON_PROCESSED_ROOT / STAGING
     for entry in sorted(folder.glob("*")):
-        pk = _upload_of(entry)
+        pk = staged_upload(entry)
         if pk is None:
             path = f"{STAGING}/{entry.name}"
             yield _mend("staging_unknown", _one_line(path), repair, partial(_keep_found, path))
@@ -334,17 +341,10 @@ def _check_staging(repair: bool) -> Iterator[Violation]:
             yield _mend("staging_left", f"upload {entry.name}", repair, partial(_roll_forward, pk))
 
 
-def _upload_of(staging: Path) -> int | None:
-    name = staging.name
-    number = int(name) if name.isdecimal() and len(name) < 19 else -1
-    return number if name == str(number) and staging.is_dir() else None
-
-
 def _roll_forward(pk: int) -> bool:
-    with suppress(Busy, StorageFailed):
+    with suppress(StorageFailed):
         filing.roll_forward(pk)
-        return True
-    return False
+    return pk not in staged_uploads(settings.ICON_PROCESSED_ROOT)
 
 
 def _check_ledgers(repair: bool, pace: Pace) -> Iterator[Violation]:

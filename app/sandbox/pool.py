@@ -427,9 +427,7 @@ class Pool:
             opened.callback(os.close, mark_fd)
             mark = mmap.mmap(mark_fd, MARK.size)
             mark[:] = MARK.pack(NOTHING, 0, 0)
-            # The staging folder is held as long as one of them lives; they can open nothing by it.
-            descriptors = (self.archive, self.staging.fd, tray, mark_fd)
-            process = start_program(EXTRACTOR, descriptors)
+            process = start_program(EXTRACTOR, (self.archive, tray, mark_fd))
         assert process.stdin
         assert process.stdout
         with suppress(PermissionError):  # a user has only so much memory for pipes

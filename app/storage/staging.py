@@ -1,13 +1,17 @@
-"""One upload's staging folder: where members wait, and the way from there into the tree.
+"""A run's staging folder: where members wait, and the way from there into the tree.
 
 Staging is the redo log: a staged file whose row is committed is published, any other is
 rubbish. It lies below the processed root, so that publishing is a link, never a copy.
 
-    <upload>/           held by the run
-        <tray>/         one extractor's own: no other can reach it
-            12-0.dcm    member 12; 12-1 and so on, where it is a ZIP, its members
+    <upload>/
+        <run>/              one run's own: no other works in it
+            <tray>/         one extractor's own: no other can reach it
+                12-0.dcm    member 12; 12-1 and so on, where it is a ZIP, its members
 
-A staged file's name is its path below the upload's folder.
+A staged file's name is its path below the run's folder.
+
+A run that has lost its upload, and may not know it yet, so writes and clears what is its own. No
+lock keeps runs apart: on a file system that hosts share, one host may not see another's.
 """
 
 import ctypes
@@ -17,9 +21,8 @@ import hashlib
 import os
 import re
 import shutil
-import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,18 +39,15 @@ from .tree import (
 )
 
 STAGING, FOUND, SUPERSEDED = ".staging", ".found", ".superseded"
-LOCK_SECONDS = 60
+RESTORING = "restoring-"  # begins the name of a folder in which no run works, but `restore`
 FOLDERS_KEPT = 64  # open at a time
+NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 SHA256 = re.compile("[0-9a-f]{64}")
 STAGED = re.compile(r"([0-9]{1,9})-([0-9]{1,9})\.dcm")
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Busy(Exception):
-    """Another run holds this upload's staging folder."""
 
 
 class Staged(NamedTuple):
@@ -58,35 +58,36 @@ class Staged(NamedTuple):
 
 
 class Staging:
-    """The staging folder of one upload, held by one process at a time.
+    """The staging folder of one run of an upload.
 
     Parameters
     ----------
     root
         The processed root.
     upload
-        The upload's primary key, which names the folder.
-    wait
-        How many seconds to wait for a run that still holds it.
+        The upload's primary key.
+    run
+        The run's id, which names the folder; "" for the files that lie in the upload's own
+        folder, where earlier versions staged them.
 
     Raises
     ------
-    Busy
-        Another run still holds it.
     StorageFailed
         The folder cannot be made.
     """
 
-    def __init__(self, root: Path, upload: int, wait: float = LOCK_SECONDS) -> None:
+    def __init__(self, root: Path, upload: int, run: str) -> None:
         self.root = root
+        self.run = run
         self._folders: dict[str, int] = {}  # of published files, and their descriptors
-        self.folder = root / STAGING / str(upload)
+        self.above = root / STAGING / str(upload)
+        self.folder = self.above / run
         with ExitStack() as opened:
             try:
                 root.mkdir(parents=True, exist_ok=True, mode=0o750)
                 self.root_fd = open_root(root)
                 opened.callback(os.close, self.root_fd)
-                self.fd = self._lock(wait)
+                self.fd = self._make()
             except OSError as error:
                 raise disk_failure(error) from error
             opened.pop_all()
@@ -100,6 +101,11 @@ class Staging:
         os.close(self.fd)
         os.close(self.root_fd)
 
+    def show_life(self) -> None:
+        """Let this host's other processes see that the run is alive: see `is_held`."""
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(self.fd, fcntl.LOCK_EX)
+
     def open_tray(self, number: int) -> int:
         """A descriptor of a new folder, for one extractor alone."""
         try:
@@ -111,7 +117,7 @@ class Staging:
     def names(self, below: str = "") -> list[str]:
         """Every staged file, and whatever else is there that is no folder."""
         try:
-            return list(_files_below(self.folder, below))
+            return list(_files_below(self.folder, below, deep=bool(self.run)))
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -136,7 +142,7 @@ class Staging:
                     self._sync_file(name)
                 for tray in {name.partition("/")[0] for name in names}:
                     self._sync_file(tray)
-                os.fsync(self.fd)
+                self._sync_folders()
         except OSError as error:
             raise disk_failure(error) from error
 
@@ -189,10 +195,12 @@ class Staging:
             raise disk_failure(error) from error
 
     def sha256(self, name: str) -> str:
-        """The hash of a staged file; "" of what is none, such as a link."""
+        """The hash of a staged file; "" where it is gone, or is none, such as a link."""
         try:
             with folder_of(self.fd, name) as folder:
                 return _sha256_of(open_file(folder, name_of(name)))
+        except FileNotFoundError:
+            return ""
         except OSError as error:
             if error.errno in NO_FOLDER_OR_FILE:
                 return ""
@@ -200,46 +208,47 @@ class Staging:
 
     def clear(self) -> None:
         """Delete what is left in the folder."""
-        try:
+        with self._amid_others():
             for entry in self.folder.iterdir():
-                if entry.is_dir() and not entry.is_symlink():
+                if entry.is_symlink() or not entry.is_dir():
+                    entry.unlink(missing_ok=True)
+                elif self.run:
                     shutil.rmtree(entry)
-                else:
-                    entry.unlink()
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise disk_failure(error) from error
 
     def remove(self) -> None:
-        """Delete what is left, and the folder."""
+        """Delete what is left, and the folders, but those in which another run works."""
         self.clear()
+        with self._amid_others():
+            for folder in (self.folder, self.above):
+                folder.rmdir()
+
+    @contextmanager
+    def _amid_others(self) -> Iterator[None]:
+        """Leave alone what somebody else has deleted, or still fills: the sweep comes again."""
         try:
-            self.folder.rmdir()
+            yield
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise disk_failure(error) from error
+            if error.errno not in NOT_EMPTY:
+                raise disk_failure(error) from error
 
-    def _lock(self, wait: float) -> int:
-        deadline = time.monotonic() + wait
+    def _make(self) -> int:
         while True:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd = open_folder(self.root_fd, f"{STAGING}/{self.folder.name}")
-            if self._try_lock(fd):
-                return fd
-            os.close(fd)
-            if time.monotonic() >= deadline:
-                raise Busy
-            time.sleep(0.1)
+            with suppress(FileNotFoundError):  # another run has just removed the upload's folder
+                self.above.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self.folder.mkdir(exist_ok=True, mode=0o700)
+                return open_folder(self.root_fd, str(self.folder.relative_to(self.root)))
 
-    def _try_lock(self, fd: int) -> bool:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The run that held it may have removed the folder: then this is a lock on nothing.
-            return os.path.samestat(os.fstat(fd), self.folder.stat())
-        except (BlockingIOError, FileNotFoundError):
-            return False
+    def _sync_folders(self) -> None:
+        """Make its name durable, too, and those of the folders above it."""
+        os.fsync(self.fd)
+        for folder in (self.above, self.above.parent, self.root):
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
     def _sync_file(self, name: str) -> None:
         fd = os.open(name, os.O_RDONLY, dir_fd=self.fd)
@@ -334,16 +343,46 @@ def _link_into(target: int, new: str, name: str, folder: int) -> None:
     os.link(name, new, src_dir_fd=folder, dst_dir_fd=target, follow_symlinks=False)
 
 
-def is_held(root: Path, upload: int) -> bool:
-    """Whether a process holds an upload's staging folder, as a live run does."""
+def staged_uploads(root: Path) -> list[int]:
+    """The uploads that have a staging folder."""
+    return [pk for entry in (root / STAGING).glob("*") if (pk := staged_upload(entry)) is not None]
+
+
+def staged_upload(folder: Path) -> int | None:
+    """The upload whose staging folder this is; None of what is no such folder."""
+    name = folder.name
+    number = int(name) if name.isdecimal() and len(name) < 19 else -1
+    return number if name == str(number) and folder.is_dir() else None
+
+
+def staged_runs(root: Path, upload: int) -> set[str]:
+    """The runs that have a folder in an upload's staging.
+
+    "" is among them where files lie in the upload's own folder, or nothing does.
+    """
     try:
-        fd = os.open(root / STAGING / str(upload), os.O_RDONLY | os.O_DIRECTORY)
+        entries = list(os.scandir(root / STAGING / str(upload)))
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise disk_failure(error) from error
+    runs = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
+    has_files = len(entries) > len(runs)
+    return runs | {""} if has_files or not runs else runs
+
+
+def is_held(root: Path, upload: int, run: str) -> bool:
+    """Whether a run on this host shows that it is alive; of other hosts' runs nothing is said."""
+    try:
+        fd = os.open(root / STAGING / str(upload) / run, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError:  # a file system without locks
+        return False
     finally:
         os.close(fd)
     return False
@@ -369,12 +408,12 @@ def _kept_path(folder: str, sha256: str) -> str:
     return f"{folder}/{sha256}"
 
 
-def _files_below(folder: Path, below: str) -> Iterator[str]:
+def _files_below(folder: Path, below: str, deep: bool) -> Iterator[str]:
     for entry in os.scandir(folder / below):
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files_below(folder, f"{below}{entry.name}/")
-        else:
+        if not entry.is_dir(follow_symlinks=False):
             yield below + entry.name
+        elif deep:
+            yield from _files_below(folder, f"{below}{entry.name}/", deep)
 
 
 def free_bytes(folder: Path) -> int:

@@ -1,19 +1,18 @@
 """What dead runs left: every worker's sweep looks after it, and so does the terminal.
 
 A run that is killed leaves its row in progress until its lease runs out, and maybe objects whose
-rows are committed and whose files still lie in its staging folder. A live run holds the lock of
-that folder; where nobody does, its lease is waited for.
+rows are committed and whose files still lie in its staging folder. A live run of this host shows
+itself; where none does, its lease is waited for.
 """
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 
 from app.catalogue import filing
 from app.catalogue.entries import Entry
 from app.limits import processed_root
 from app.models import DICOMFile, DICOMInstance
-from app.storage.staging import STAGING, Busy, is_held
+from app.storage.staging import is_held, staged_uploads
 from app.storage.tree import holds
 
 from . import claims
@@ -39,28 +38,21 @@ def wait_for_files(pk: int, duplicates: Sequence[Entry]) -> None:
     No run waits here with something committed that it has not yet published.
     """
     deadline = time.monotonic() + LONGEST_WAIT
-    for other in _others_with_staging(pk):
-        while _unfiled(duplicates) and time.monotonic() < deadline:
+    for other in staged_uploads(processed_root()):
+        while other != pk and _unfiled(duplicates) and time.monotonic() < deadline:
             claims.release_expired()
-            if not DICOMFile.objects.in_progress().filter(pk=other).exists():
-                with suppress(Busy):  # somebody else is at it
-                    filing.roll_forward(other)
+            filing.roll_forward(other)
             time.sleep(LOOK)
 
 
 def _wait_for_lease(pk: int) -> None:
     """Return when the run is known to be alive, its lease has run out, or it has ended."""
     running = DICOMFile.objects.in_progress().filter(pk=pk).exclude(claims.EXPIRED)
-    leases = running.values_list("lease_until", flat=True)
+    leases = running.values_list("lease_until", "run_id")
     lease = leases.first()
-    # A lease that is renewed tells of life, too: on another host the lock may not be seen.
-    while lease and not is_held(processed_root(), pk) and leases.first() == lease:
+    # A lease that is renewed tells of life, too, also on another host.
+    while lease and not is_held(processed_root(), pk, lease[1]) and leases.first() == lease:
         time.sleep(LOOK)
-
-
-def _others_with_staging(pk: int) -> list[int]:
-    names = (entry.name for entry in (processed_root() / STAGING).glob("*"))
-    return [int(name) for name in names if name.isdecimal() and int(name) != pk]
 
 
 def _unfiled(duplicates: Sequence[Entry]) -> bool:

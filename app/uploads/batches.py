@@ -6,8 +6,8 @@ What can come between:
   (`claims.patiently`). It may have been lost before the commit or after it, which only the next
   try can tell.
 - **A unique key is taken.** Either this very batch was committed, and only the answer was lost:
-  its first member is in the ledger. Then what the last try wrote is what is there (no other run
-  writes while this one holds the staging folder), and is published and noted as ever. Or another
+  its first member is in the ledger. Then what the last try wrote is what is there (the row is
+  still this run's, so no other run wrote it), and is published and noted as ever. Or another
   upload wrote one of the objects since they were looked up, which PostgreSQL allows: the next try
   finds that object.
 - **A value is refused**, or keys collide still. The batch is halved until a member is alone, and
@@ -38,7 +38,7 @@ from app.sandbox.wire import Extracted
 from app.storage.staging import Staging
 
 from .abandoned import wait_for_files
-from .claims import LEASE, LostRun, Run, patiently
+from .claims import LEASE, LostRun, Run, end_with_lease, patiently
 from .log import Log
 from .progress import Progress
 
@@ -140,6 +140,7 @@ class Batch:
         except (DataError, IntegrityError) as error:
             number, kind = len(self.members), type(error).__name__
             logger.warning("Upload %s: batch of %d: %s", self.storing.run.upload, number, kind)
+            patiently(self.storing.run.confirm)
             if not self._is_committed():
                 self._commit_in_parts()
                 return
@@ -156,6 +157,7 @@ class Batch:
         run, progress = self.storing.run, self.storing.progress
         log = run.log.copy()
         with transaction.atomic():
+            end_with_lease()
             entries = writing.write(self.storing.source, self.members, self.emptied)
             log.note_entries(progress.stage, entries)
             outcomes = Counter(entry.outcome for entry in entries)

@@ -21,7 +21,7 @@ from app.limits import archive_limits, pool_settings, processed_root
 from app.models import DICOMFile, Outcome, Stage, Status
 from app.reasons import sentence
 from app.sandbox.pool import Pool
-from app.storage.staging import Busy, Staging, free_bytes
+from app.storage.staging import Staging, free_bytes
 from app.wording import human_size
 
 from . import changes, claims
@@ -93,8 +93,6 @@ def _run(run: Run, progress: Progress) -> None:
         _import_through_outages(run, progress)
     except Stopped as stop:
         _hand_back(run, stop.handed_on)
-    except Busy:
-        _hand_back(run, handed_on=True)
     except Expected as reason:
         _fail(run, reason.code, _why(reason, progress))
     except (OperationalError, InterfaceError) as error:
@@ -162,8 +160,10 @@ def opened(upload: DICOMFile) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _staging(run: Run) -> Iterator[Staging]:
-    """The upload's staging folder: settled before, and settled after whatever ends the run."""
-    with Staging(processed_root(), run.upload) as staging:
+    """The run's staging folder, settled before and after, once what dead runs left is settled."""
+    filing.roll_forward(run.upload, run.run_id)
+    with Staging(processed_root(), run.upload, run.run_id) as staging:
+        staging.show_life()
         filing.settle(staging, run.upload)
         try:
             yield staging
@@ -273,9 +273,9 @@ def _why_nothing(upload: DICOMFile) -> tuple[str, str]:
 
 
 def _fail(run: Run, code: str, why: str) -> None:
-    logger.warning("Upload %s failed: %s", run.upload, code)
     run.note(why, level="error")
     _give_back(run, Status.FAILED, _ended(code, why))
+    logger.warning("Upload %s failed: %s", run.upload, code)
 
 
 def _ended(code: str, why: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from django.db import transaction
 
 from app.catalogue import filing
 from app.models import DICOMFile, FileToDelete, Status
-from app.storage.staging import Busy
 
 UNLISTED = "unlisted"  # the folder of kept archives whose uploads were deleted
 STALE_UPLOAD = 600  # seconds; a transfer locks its file as soon as it is there
@@ -19,11 +18,8 @@ STALE_UPLOAD = 600  # seconds; a transfer locks its file as soon as it is there
 
 def delete_upload(upload: DICOMFile, with_archive: bool) -> bool:
     """Delete an upload's row; False while it is in progress. Catalogued objects stay."""
-    try:
-        # What its last run committed has only its ledger to tell where it belongs.
-        filing.roll_forward(upload.pk)
-    except Busy:
-        return False
+    # What its last run committed has only its ledger to tell where it belongs.
+    filing.roll_forward(upload.pk)
     with transaction.atomic():
         idle = DICOMFile.objects.exclude(processing_status=Status.IN_PROGRESS)
         row = idle.select_for_update().filter(pk=upload.pk).first()

@@ -1,14 +1,15 @@
 """A filed object's bytes, read again from an upload's kept archive."""
 
+import uuid
 from itertools import islice
 
 from app.archives.directory import open_archive
-from app.catalogue.filing import Version, place, settle
+from app.catalogue.filing import Version, place
 from app.errors import Expected
 from app.limits import archive_limits, pool_settings, processed_root
 from app.models import ArchiveMember, DICOMInstance
 from app.sandbox.pool import Pool
-from app.storage.staging import Busy, Staging
+from app.storage.staging import RESTORING, Staging
 
 from .ingest import opened
 
@@ -25,8 +26,9 @@ def restore(instance: DICOMInstance) -> bool:
 def _restore_from(member: ArchiveMember, instance: DICOMInstance) -> bool:
     upload = member.upload
     try:
-        with opened(upload) as file, Staging(processed_root(), upload.pk, wait=0) as staging:
-            settle(staging, upload.pk)
+        run = f"{RESTORING}{uuid.uuid4().hex}"
+        with opened(upload) as file, Staging(processed_root(), upload.pk, run) as staging:
+            staging.show_life()
             archive = open_archive(file, archive_limits())
             wanted = islice(archive.members(member.index), 1)
             with Pool(file.fileno(), staging, pool_settings()) as pool:
@@ -42,5 +44,5 @@ def _restore_from(member: ArchiveMember, instance: DICOMInstance) -> bool:
                 place(staging, name, version)
             staging.remove()
             return bool(found)
-    except (Expected, Busy):
+    except Expected:
         return False

@@ -31,12 +31,14 @@ from tests.conftest import lacking, process
 from tests.making.objects import ct_image, rt_structure_set, uid, zip_of
 
 RUN = """
-import sys, django
+import sys, uuid, django
 django.setup()
 from app.uploads import batches, ingest
 batches.MOST_MEMBERS = 15
+uuid.uuid4 = lambda: uuid.UUID(int=7)
 ingest.run_upload(int(sys.argv[1]))
 """
+RUN_ID = f"{7:032x}"
 IMAGES = [ct_image(SOPInstanceUID=uid(2, 1, number)) for number in range(40)]
 LARGE = ct_image(SOPInstanceUID=uid(2, 1, 40), after=bytes(9_000_000))  # it streams, in chunks
 OTHERS = (IMAGES[0], ("README.txt", b"hello"))
@@ -86,11 +88,11 @@ def run_with(environment, tmp_path):
 
 def staged_only(root: str, upload: int) -> list[str]:
     """Options that narrow strace to calls about what an upload stages."""
-    folder = f"{root}/.staging/{upload}"
+    folder = f"{root}/.staging/{upload}/{RUN_ID}"
     trays = [f"{folder}/{tray}" for tray in range(2)]  # of the extractor, and of the next
     names = [staged_name(index, 0) for index in range(len(MEMBERS))]
-    # The folder above, from which that of the upload is opened, by its descriptor.
-    paths = (f"{root}/.staging", folder, *trays)
+    # The folder above, from which that of the run is opened, by its descriptor.
+    paths = (f"{root}/.staging/{upload}", folder, *trays)
     paths += tuple(f"{tray}/{name}" for tray in trays for name in names)
     return [option for path in paths for option in ("-P", path)]
 
@@ -269,12 +271,13 @@ def half_done(upload_zip, monkeypatch) -> DICOMFile:
 
     assert ingest.run_upload(upload.pk, report=cut)
     assert 20 <= DICOMInstance.objects.count() < len(WANTED)
+    upload.refresh_from_db()
     return upload
 
 
 def lose_links(upload: DICOMFile, root, chance: random.Random) -> None:
     """Of what the last batches published: a link with its unlink, or the unlink alone."""
-    staging = root / ".staging" / str(upload.pk)
+    staging = root / ".staging" / str(upload.pk) / upload.run_id
     for member in upload.members.filter(outcome="imported").select_related("instance"):
         staged, final = staging / "0" / f"{member.index}-0.dcm", root / member.instance.path
         lost = chance.choice(("nothing", "link", "unlink"))
@@ -364,7 +367,8 @@ def test_of_two_staged_files_of_a_member_the_one_that_was_committed_is_published
     """Of an extractor that died, and of the next; or of one that was taken over."""
     upload = import_zip(IMAGES[0])
     file = processed_root / DICOMInstance.objects.get().path
-    trays = [processed_root / ".staging" / str(upload.pk) / str(tray) for tray in order]
+    staging = processed_root / ".staging" / str(upload.pk) / "run"
+    trays = [staging / str(tray) for tray in order]
     for tray in trays:
         tray.mkdir(parents=True)
     file.rename(trays[0] / "0-0.dcm")
@@ -395,14 +399,14 @@ def test_nothing_is_unlinked_before_it_is_safe_elsewhere(environment, upload_zip
     calls = log.read_text().splitlines()
     syncs, commits = places(calls, r" syncfs\("), places(calls, r" fdatasync\(.*-wal>")
     links = places(calls, r' linkat\(.*?"\d+/(\d+)-0\.dcm"')
-    written = places(calls, r" write\(.*/\.staging/\d+/\d+/(\d+)-0\.")
+    written = places(calls, r" write\(.*/\.staging/\d+/\w+/\d+/(\d+)-0\.")
     unlinked = places(calls, r' unlinkat\(.*"\d+/(\d+)-0\.dcm"')
     assert len(links) == len(WANTED)
     for member, link in links.items():
         synced = next(at for at in syncs.values() if at > written[member])
         assert synced < next(at for at in commits.values() if at > synced) < link
         assert link < unlinked[member]
-    removed = places(calls, r" rmdir\(.*/\.staging/(\d+)")
+    removed = places(calls, r" rmdir\(.*/\.staging/(\d+)/")
     assert max(links.values()) < max(syncs.values()) < min(removed.values())
 
 

@@ -11,10 +11,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from app import tasks
-from app.catalogue.filing import STAGING
 from app.health.reread import older_count
 from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Patient, Status
+from app.storage.staging import STAGING
 from app.uploads import ingest
 from tests.conftest import default_database
 from tests.making import faults

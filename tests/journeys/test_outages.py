@@ -11,11 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 
 from app import tasks
 from app.models import DICOMFile, Status
@@ -149,6 +150,30 @@ def test_an_import_comes_through_an_outage_of_the_database(
         faults.wait_for(upload, Status.COMPLETED, seconds=BACK_SECONDS)
         faults.assert_came_through(upload, processed_root)
         assert worker.process.poll() is None
+
+
+def test_a_row_that_a_silent_host_holds_is_free_when_its_lease_is_over(
+    postgres, upload_zip, monkeypatch
+):
+    """It fell asleep between two statements of a transaction, and its connection stays open."""
+    monkeypatch.setattr(claims, "LEASE", timedelta(seconds=1))
+    with default_database(postgres):
+        upload = upload_zip(ct_image())
+        run = claims.claim(upload.pk)
+
+        @transaction.atomic
+        def write() -> None:
+            claims.end_with_lease()
+            run.write(percent=20)
+            with psycopg.connect(connection.connection.info.dsn) as other:
+                other.execute("SET lock_timeout = '10s'")
+                other.execute("UPDATE app_dicomfile SET run_id = 'next'")
+            run.write(percent=30)
+
+        with pytest.raises(claims.LostRun):
+            claims.patiently(write)
+        upload.refresh_from_db()
+        assert (upload.run_id, upload.percent) == ("next", 0)
 
 
 STEPS = ("Reading the ZIP", "0 of 2 files", "1 of 2 files", "Making the files", "Writing")

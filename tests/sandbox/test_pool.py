@@ -47,7 +47,7 @@ def read(tmp_path):
 
     def run(*members, meddle=lambda pool: None, settings=SETTINGS):
         path = zip_of(tmp_path / "a.zip", *members)
-        with path.open("rb") as file, Staging(tmp_path / "processed", 1) as staging:
+        with path.open("rb") as file, Staging(tmp_path / "processed", 1, "run") as staging:
             archive = open_archive(file, Limits())
             with Pool(file.fileno(), staging, settings) as pool:
                 thread = threading.Thread(target=meddle, args=(pool,))
@@ -110,7 +110,7 @@ def test_a_zip_inside_is_told_of_while_it_is_read(read, tmp_path):
 def grown(path: Path, limits: Limits, *members: tuple[str, bytes]) -> list[tuple[int, str]]:
     """Size and reason of each, from an archive whose numbers are told modulo 2^20."""
     settings = replace(SETTINGS, limits=limits, extractors=1)
-    with (path / "a.zip").open("w+b") as file, Staging(path / "processed", 1) as staging:
+    with (path / "a.zip").open("w+b") as file, Staging(path / "processed", 1, "run") as staging:
         archive_utility = ArchiveUtility(file, 1 << 20)
         for member in members:
             archive_utility.add(*member)
@@ -121,7 +121,7 @@ def grown(path: Path, limits: Limits, *members: tuple[str, bytes]) -> list[tuple
             read = [one for one in pool.results(archive, archive.members(), {}) if one]
         assert pool.total == sum(one.size for one in read)
         for one in read:
-            staged = path / "processed" / ".staging" / "1" / one.staged
+            staged = path / "processed" / ".staging/1/run" / one.staged
             assert (staged.exists() and staged.stat().st_size > 0) == bool(one.header)
             assert not one.header or hashlib.sha256(staged.read_bytes()).hexdigest() == one.sha256
     return [(one.size, one.reason) for one in read]
@@ -238,7 +238,7 @@ def test_extractors_that_cannot_start_end_the_run(read):
 def test_a_large_member_streams_in_little_memory(read, tmp_path):
     data = large_image(1)
     (result,) = read(data, settings=replace(SETTINGS, memory=200_000_000))
-    staged = tmp_path / "processed" / ".staging" / "1" / result.staged
+    staged = tmp_path / "processed" / ".staging/1/run" / result.staged
     assert staged.stat().st_size == result.size == len(data)
     assert zlib.crc32(staged.read_bytes()) == zlib.crc32(data)
 
@@ -276,7 +276,7 @@ def test_a_member_that_makes_its_extractor_lie_fails_alone(lie, liars, read):
 def test_who_still_holds_a_file_is_ended_before_it_is_filed(liars, tmp_path):
     path = zip_of(tmp_path / "a.zip", ("a file that it holds", image(1)), image(2))
     settings = replace(SETTINGS, extractors=1)
-    with path.open("rb") as file, Staging(tmp_path / "processed", 1) as staging:
+    with path.open("rb") as file, Staging(tmp_path / "processed", 1, "run") as staging:
         archive = open_archive(file, Limits())
         with Pool(file.fileno(), staging, settings) as pool:
             results = list(filter(None, pool.results(archive, archive.members(), {})))

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from app.errors import StorageFailed
-from app.storage.staging import FOUND, Busy, Staging, staged_of, superseded_path
+from app.storage.staging import (
+    FOUND,
+    Staging,
+    is_held,
+    staged_of,
+    staged_runs,
+    staged_uploads,
+    superseded_path,
+)
 
 NEW, OLD = b"new bytes", b"old bytes"
 PLACE = "P1/1.2/1.2.3/1.2.3.4.dcm"
@@ -24,9 +32,9 @@ def root(tmp_path):
 
 @pytest.fixture
 def staging(root):
-    with Staging(root, 7) as held:
-        (held.folder / "0-0.dcm").write_bytes(NEW)
-        yield held
+    with Staging(root, 7, "run") as opened:
+        (opened.folder / "0-0.dcm").write_bytes(NEW)
+        yield opened
 
 
 def stands_there(root, data: bytes) -> None:
@@ -96,7 +104,7 @@ def test_staging_behind_a_link_is_refused(root, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (root / ".staging").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StorageFailed, match="no_folder_or_file"):
-        Staging(root, 7)
+        Staging(root, 7, "run")
 
 
 def test_kept_versions_are_not_kept_behind_a_link(root, staging, tmp_path):
@@ -145,18 +153,43 @@ def test_a_staged_file_that_vanished_is_an_error_and_no_endless_loop(staging):
         staging.publish("1-0.dcm", PLACE, sha256(NEW))
 
 
-def test_a_folder_is_held_by_one_run_at_a_time(root, staging):
-    with pytest.raises(Busy):
-        Staging(root, 7, wait=0)
-    with Staging(root, 8, wait=0):
-        pass
+def test_every_run_has_a_folder_of_its_own(root, staging):
+    with Staging(root, 7, "next") as other:
+        assert other.names() == []
+        (other.folder / "0-0.dcm").write_bytes(OLD)
+        staging.remove()
+        assert staged_runs(root, 7) == {"next"}
+        assert other.sha256("0-0.dcm") == sha256(OLD)
+        other.remove()
+    assert staged_uploads(root) == []
 
 
-def test_a_removed_folder_can_be_taken_again(root):
-    with Staging(root, 7) as first:
-        first.remove()
-        with Staging(root, 7, wait=0) as second:
-            assert second.names() == []
+def test_files_in_an_upload_s_own_folder_are_those_of_an_earlier_version(root, staging):
+    (root / ".staging/7/1-0.dcm").write_bytes(OLD)
+    assert staged_runs(root, 7) == {"", "run"}
+    with Staging(root, 7, "") as flat:
+        assert flat.names() == ["1-0.dcm"]
+        flat.remove()
+    assert staging.names() == ["0-0.dcm"]
+    assert staged_runs(root, 7) == {"run"}
+
+
+def test_a_folder_that_somebody_else_has_cleared_holds_nothing(root, staging):
+    with Staging(root, 7, "run") as other:
+        other.remove()
+    assert staging.names() == []
+    assert staging.sha256("0-0.dcm") == ""
+    staging.discard("0-0.dcm")
+    staging.remove()
+
+
+def test_a_run_that_shows_itself_is_seen_until_it_is_gone(root, staging):
+    assert not is_held(root, 7, "run")
+    with Staging(root, 7, "run") as alive:
+        alive.show_life()
+        assert is_held(root, 7, "run")
+    assert not is_held(root, 7, "run")
+    assert not is_held(root, 8, "run")
 
 
 def test_files_of_all_depths_are_staged_and_cleared(staging):
@@ -194,4 +227,4 @@ def test_every_mode_of_syncing_works(staging, mode):
 def test_a_root_that_cannot_be_made_is_a_failure_of_the_disk(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageFailed):
-        Staging(tmp_path / "file" / "processed", 1)
+        Staging(tmp_path / "file" / "processed", 1, "run")

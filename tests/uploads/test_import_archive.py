@@ -142,8 +142,9 @@ def test_what_is_here_already_is_filed_before_an_import_says_so(died, upload_zip
 
 def test_a_live_run_is_left_alone(upload_zip, tmp_path, processed_root):
     upload = upload_zip(ct_image(SOPInstanceUID=uid(8, 1)))
-    claims.claim(upload.pk)
-    with Staging(processed_root, upload.pk):
+    run = claims.claim(upload.pk)
+    with Staging(processed_root, upload.pk, run.run_id) as staging:
+        staging.show_life()
         call_command("import_archive", zip_of(tmp_path / "b.zip", ct_image()))
     upload.refresh_from_db()
     assert upload.processing_status == Status.IN_PROGRESS

@@ -9,9 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from app.dicom.kinds import Kind
-from app.health.reread import older_count, reread
+from app.health.reread import Busy, older_count, reread
 from app.reasons import sentence
-from app.storage.staging import Busy
 from app.wording import counted, duration, listed
 
 KINDS = {kind.word: kind for kind in Kind}
