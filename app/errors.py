@@ -4,6 +4,7 @@ Expected
 ├── ArchiveRefused    the upload ends Failed; no member was read
 ├── MemberSkipped     one member is not something to store; the rest goes on
 ├── MemberFailed      one member should have been stored and could not be; the rest goes on
+├── OtherVersion      another ICON is installed than this process runs; the upload is handed on
 └── StorageFailed     the disk is full, read-only or broken; the run stops and can be resumed
 """
 
@@ -37,6 +38,10 @@ class MemberSkipped(Expected):
 
 
 class MemberFailed(Expected):
+    pass
+
+
+class OtherVersion(Expected):
     pass
 
 

@@ -294,6 +294,14 @@ HELD_UP = {
     "cannot_be_read": "Your browser cannot read this. Is it a folder? Pack it into a ZIP first.",
 }
 
+# Why an upload is handed on to another worker.
+HANDED_ON = {
+    "other_version": (
+        "Another version of ICON was installed since this worker was started. "
+        "It hands the upload on, and ends; one that runs the new version goes on."
+    ),
+}
+
 # Of two versions of an object: why they were not compared, or not wholly.
 COMPARED = {
     "zip_gone": "The ZIP is no longer on the server, so the two cannot be compared.",
@@ -349,7 +357,7 @@ UNLOCKED = {
 }
 
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
-SENTENCES |= REFUSED | HELD_UP | COMPARED | VIOLATIONS | REREAD | UNLOCKED
+SENTENCES |= REFUSED | HELD_UP | HANDED_ON | COMPARED | VIOLATIONS | REREAD | UNLOCKED
 
 
 # Between the words of an attribute's keyword: Study|Instance|UID, ROI|Number.

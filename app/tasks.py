@@ -2,6 +2,8 @@
 
 import logging
 import mmap
+import os
+import signal
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 
 from .accounts import throttle
 from .catalogue import filing
+from .errors import OtherVersion
 from .health import nightly, probes
 from .reasons import sentence
 from .sandbox.confine import lacking
@@ -38,7 +41,11 @@ def process_dicom_file_task(self: "Task[[int], bool]", dicom_file_id: int) -> bo
             # The run waits for its database by itself; a missed report is only that.
             logger.warning("Progress not reported: %s", type(error).__name__)
 
-    return ingest.run_upload(dicom_file_id, self.request.id or "", report, shutting_down)
+    try:
+        return ingest.run_upload(dicom_file_id, self.request.id or "", report, shutting_down)
+    except OtherVersion:
+        _end_worker()
+        return False
 
 
 @shared_task
@@ -135,6 +142,7 @@ def _lost() -> list[int]:
 
 # Shared with the pool's processes, which are forked from the worker's main one.
 _shutdown = mmap.mmap(-1, 1)
+_worker = 0  # the process of the worker's main one
 
 
 def shutting_down() -> bool:
@@ -143,7 +151,16 @@ def shutting_down() -> bool:
 
 @worker_init.connect
 def _begin(**kwargs: Any) -> None:
+    global _worker
+    _worker = os.getpid()
     _shutdown[0] = 0
+
+
+def _end_worker() -> None:
+    """Stop this worker as somebody would by hand; what looks after it starts the new version."""
+    logger.warning("Another version of ICON is installed. This worker ends; start it again.")
+    if _worker:
+        os.kill(_worker, signal.SIGTERM)
 
 
 @worker_shutting_down.connect

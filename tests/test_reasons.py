@@ -14,7 +14,7 @@ from app.models import ArchiveMember, DICOMFile
 APP = Path(reasons.__file__).parent
 GROUPS = (
     *("ARCHIVE", "SKIPPED", "FAILED", "KNOWN", "WARNINGS", "STORAGE", "ENDS"),
-    *("REFUSED", "HELD_UP", "COMPARED", "VIOLATIONS", "REREAD", "UNLOCKED"),
+    *("REFUSED", "HELD_UP", "HANDED_ON", "COMPARED", "VIOLATIONS", "REREAD", "UNLOCKED"),
 )
 BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.CANCEL, reasons.USE_VERSIONS)
 TAKES_A_CODE = {
@@ -24,6 +24,7 @@ TAKES_A_CODE = {
     "ReadWarning": "WARNINGS",
     "warn": "WARNINGS",
     "StorageFailed": "STORAGE",
+    "OtherVersion": "HANDED_ON",
     "sentence": "SENTENCES",
     "Violation": "VIOLATIONS",
     "_mend": "VIOLATIONS",

@@ -41,14 +41,16 @@ LIBRARIES = (
 LAYERS = {"no_landlock": landlock.abi, "no_seccomp": seccomp.is_known}
 
 
-def start_program(module: str, descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
+def start_program(
+    module: str, descriptors: Sequence[int], *arguments: str
+) -> "subprocess.Popen[bytes]":
     """Start a module as a program, with pipes to and from it and these open descriptors."""
     # Here, since every child imports this module, and has no use for it: 2 MB in each.
     import subprocess
 
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return subprocess.Popen(
-        [sys.executable, "-m", module],
+        [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what libraries say there may quote a patient

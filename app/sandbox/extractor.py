@@ -4,6 +4,7 @@ Only here are the contents of members inflated and parsed. It runs without Djang
 `confine` says, and ends at the end of its input or with its parent. It can make files in its own
 folder, and alter none that it has closed.
 
+    argument the version of `wire` that the parent speaks
     stdin    one frame of `wire` with its orders, then one for each chunk of jobs
     stdout   one frame for each member; for an archive in the ZIP, its members' first
     mark     shared memory: which member is being read, and a counter that moves while it is
@@ -16,6 +17,7 @@ import mmap
 import os
 import select
 import struct
+import sys
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
@@ -49,6 +51,7 @@ from .wire import (
     staged_name,
     unpack_jobs,
     unpack_orders,
+    version,
 )
 
 MARK = struct.Struct("<qqq")  # index, inner, counter
@@ -73,6 +76,8 @@ SYSTEM_SUFFIXES = (
 
 
 def main() -> None:
+    if sys.argv[1:] != [version()]:
+        sys.exit("The parent speaks another version.")
     outbox = Outbox(take_stdout())
     messages = _messages(outbox)
     orders = unpack_orders(next(messages))

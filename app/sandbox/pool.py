@@ -29,12 +29,22 @@ from typing import IO
 
 from app.archives.directory import Archive, Limits, Member
 from app.dicom.headers import HeaderLimits
-from app.errors import StorageFailed, disk_failure
+from app.errors import OtherVersion, StorageFailed, disk_failure
 from app.storage.staging import Staging
 
 from .confine import start_program
 from .extractor import MARK, NOTHING
-from .wire import STOPS_THE_RUN, Extracted, Job, Orders, Outbox, Receiver, Unbelievable, frame
+from .wire import (
+    STOPS_THE_RUN,
+    Extracted,
+    Job,
+    Orders,
+    Outbox,
+    Receiver,
+    Unbelievable,
+    frame,
+    version,
+)
 
 CHUNK_MEMBERS, CHUNK_BYTES = 32, 4_000_000  # of jobs that are sent at once
 # What an extractor has to do while its parent syncs and commits.
@@ -49,6 +59,7 @@ DEATHS = 2  # after which a member is given up
 IDLE_DEATHS = 20  # extractors in a row that end before they read anything
 EXTRACTOR = "app.sandbox.extractor"
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+VERSION = version()  # of the code that this process runs
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +147,9 @@ class Child:
 
 class Pool:
     """Extractors for one archive.
+
+    Where code of another version was installed since this process was started, entering it and
+    its results raise OtherVersion.
 
     Parameters
     ----------
@@ -419,6 +433,9 @@ class Pool:
             raise ExtractorsFail
 
     def _spawn(self) -> Child:
+        # An extractor that finds itself of another version ends; that is seen here then.
+        if version() != VERSION:
+            raise OtherVersion("other_version")
         number = next(self.trays)
         with ExitStack() as opened:
             tray = self.staging.open_tray(number)
@@ -427,7 +444,7 @@ class Pool:
             opened.callback(os.close, mark_fd)
             mark = mmap.mmap(mark_fd, MARK.size)
             mark[:] = MARK.pack(NOTHING, 0, 0)
-            process = start_program(EXTRACTOR, (self.archive, tray, mark_fd))
+            process = start_program(EXTRACTOR, (self.archive, tray, mark_fd), VERSION)
         assert process.stdin
         assert process.stdout
         with suppress(PermissionError):  # a user has only so much memory for pipes

@@ -6,12 +6,15 @@ such as a member's name, is not sent. Nor is what a series' members repeat: what
 sent when it changes.
 """
 
+import hashlib
 import os
 import re
 import select
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from typing import Annotated, Literal, TypeVar
@@ -20,6 +23,7 @@ from msgspec import Meta, MsgspecError, Struct, msgpack
 
 from app import reasons
 from app.archives.directory import NOT_ONE_LINE, Limits, Member
+from app.dicom import records
 from app.dicom.headers import HeaderLimits
 from app.dicom.records import (
     Count,
@@ -119,6 +123,18 @@ class _Message(Record, frozen=True):
     image: ImageRecord | None
     structure_set: StructureSetRecord | None
     warnings: Annotated[list[ReadWarning], Meta(max_length=MOST_WARNINGS)]
+
+
+def version() -> str:
+    """A digest of what a pool and its extractors must agree on, as it lies on the disk now."""
+    passed = {passed.__module__ for passed in (Limits, Member, HeaderLimits)}
+    digest = hashlib.sha256()
+    for name in sorted(passed | {__name__, records.__name__, reasons.__name__}):
+        path = str(sys.modules[name].__file__)
+        # An extractor has no other use for pathlib, which takes 1 MB.
+        with suppress(FileNotFoundError), open(path, "rb") as source:  # noqa: PTH123
+            digest.update(source.read())
+    return digest.hexdigest()
 
 
 def staged_name(index: int, inner: int) -> str:

@@ -16,7 +16,7 @@ from app.archives.directory import Archive, open_archive
 from app.catalogue import filing
 from app.catalogue.entries import Source
 from app.catalogue.writing import Vanished
-from app.errors import ArchiveRefused, Expected, StorageFailed
+from app.errors import ArchiveRefused, Expected, OtherVersion, StorageFailed
 from app.limits import archive_limits, pool_settings, processed_root
 from app.models import DICOMFile, Outcome, Stage, Status
 from app.reasons import sentence
@@ -30,6 +30,7 @@ from .claims import LostRun, Run, Stopped, patiently
 from .progress import Progress, Report
 
 OUTAGES = 10  # of the database that one run sits out
+SHUTS_DOWN = "Stopped: the worker shuts down"
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ def run_upload(
 
     Raises
     ------
+    OtherVersion
+        This process cannot run it; the upload is queued again for one that can.
     UnexpectedFailure
         A bug, and the upload is Failed by then; or the database was away too long to claim it.
     """
@@ -69,6 +72,8 @@ def run_upload(
             _run(run, Progress(report))
         except LostRun:
             logger.warning("Upload %s: another run has taken over", pk)
+        except OtherVersion:
+            raise
         # A bug must be seen, but the row not stay in progress for ever.
         except Exception as error:
             with suppress(LostRun):
@@ -92,7 +97,10 @@ def _run(run: Run, progress: Progress) -> None:
     try:
         _import_through_outages(run, progress)
     except Stopped as stop:
-        _hand_back(run, stop.handed_on)
+        _hand_back(run, stop.handed_on, SHUTS_DOWN if stop.handed_on else "Stopped")
+    except OtherVersion as reason:
+        _hand_back(run, handed_on=True, why=reason.sentence)
+        raise
     except Expected as reason:
         _fail(run, reason.code, _why(reason, progress))
     except (OperationalError, InterfaceError) as error:
@@ -302,9 +310,9 @@ def _why(reason: Expected, progress: Progress) -> str:
     return sentence("disk_full", needed=needed)
 
 
-def _hand_back(run: Run, handed_on: bool) -> None:
+def _hand_back(run: Run, handed_on: bool, why: str) -> None:
     """Pending again: stopped by somebody, or queued for another worker."""
-    run.note("Stopped: the worker shuts down" if handed_on else "Stopped")
+    run.note(why)
     values = {
         "attempts": 0,
         "stopped": not handed_on,

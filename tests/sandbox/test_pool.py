@@ -15,6 +15,7 @@ import pytest
 
 from app.archives.directory import Limits, open_archive
 from app.dicom.headers import HeaderLimits
+from app.errors import OtherVersion
 from app.sandbox import confine
 from app.sandbox import pool as pools
 from app.sandbox.pool import Pool, PoolSettings
@@ -233,6 +234,24 @@ def test_a_slow_disk_is_not_taken_for_a_hung_extractor(own_disk, read, monkeypat
 def test_extractors_that_cannot_start_end_the_run(read):
     with pytest.raises(pools.ExtractorsFail):
         read(image(1), settings=replace(SETTINGS, memory=1_000_000))
+
+
+def test_a_pool_of_another_version_than_its_extractors_ends_the_run(read, monkeypatch):
+    """Whether that is seen when they are started, or only by themselves."""
+    monkeypatch.setattr(pools, "VERSION", "another")
+    with pytest.raises(OtherVersion):
+        read(image(1))
+    started, speaks = [], pools.version
+
+    def version() -> str:
+        """It changes when the first two have been started."""
+        started.append(1)
+        return "another" if len(started) <= 2 else speaks()
+
+    monkeypatch.setattr(pools, "version", version)
+    with pytest.raises(OtherVersion):
+        read(image(1))
+    assert len(started) == 3
 
 
 def test_a_large_member_streams_in_little_memory(read, tmp_path):

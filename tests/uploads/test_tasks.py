@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from celery import current_app
+from django.conf import settings as project
 from django.db.models.functions import Now
 
 from app import tasks
@@ -159,6 +161,27 @@ def test_a_worker_that_shuts_down_hands_its_upload_on(slow_upload, start_worker)
     wait_for(upload, Status.COMPLETED)
     assert upload.outcomes["imported"] == 150
     assert is_sound()
+
+
+def test_a_worker_hands_on_what_it_cannot_run_since_another_version_was_installed(
+    upload_zip, start_worker, tmp_path
+):
+    installed = tmp_path / "installed"
+    for name in ("app", "icon"):
+        shutil.copytree(project.BASE_DIR / name, installed / name)
+    upload = upload_zip(*images(3))
+    old = start_worker(under=["env", "-C", str(installed)])
+    with (installed / "app/sandbox/wire.py").open("a") as wire:
+        wire.write("# another version\n")
+    tasks.start([upload.pk])
+    assert old.process.wait(30) == 0
+    assert "Another version of ICON is installed" in old.output
+    upload.refresh_from_db()
+    assert upload.status_label == "Queued"
+    assert "Another version" in upload.processing_log_data[-1]["message"]
+    start_worker(under=["env", "-C", str(installed)])
+    wait_for(upload, Status.COMPLETED)
+    assert upload.imported_count == 3
 
 
 def test_an_upload_survives_the_death_of_its_worker(slow_upload, start_worker, processed_root):

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from app.errors import OtherVersion
 from app.models import DICOMFile, Status, random_archive_name
 from app.reasons import sentence
 from app.uploads import abandoned, ingest
@@ -29,9 +30,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         collect_seldom()  # as a worker's process does
-        self._finish_what_was_begun()
-        completed = [self._import(path, options["json"]) for path in options["paths"]]
-        self._finish_what_was_begun()
+        try:
+            self._finish_what_was_begun()
+            completed = [self._import(path, options["json"]) for path in options["paths"]]
+            self._finish_what_was_begun()
+        except OtherVersion as reason:
+            raise CommandError(reason.sentence) from None
         if not all(completed):
             raise CommandError("Not every archive was completed.", returncode=1)
 
