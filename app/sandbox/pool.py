@@ -172,9 +172,10 @@ class Pool:
         self.suspects: deque[Member] = deque()  # to be sent once more, alone
         self.selector = selectors.DefaultSelector()
         self.children: list[Child] = []
+        self.wanted = settings.extractors  # of children that get jobs
 
     def __enter__(self) -> "Pool":
-        self.children = [self._spawn() for _ in range(self.settings.extractors)]
+        self._fill()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -183,6 +184,10 @@ class Pool:
         for child in self.children:
             self._part_with(child)
         self.selector.close()
+
+    def resize(self, extractors: int) -> None:
+        """Have so many extractors from the next jobs on; one too many ends without any."""
+        self.wanted = extractors
 
     def results(
         self, archive: Archive, members: Iterable[Member], known_inside: dict[int, set[int]]
@@ -221,8 +226,22 @@ class Pool:
             if child.writes_to(staged):
                 self._replace(child, "answer_impossible")
 
+    def _fill(self) -> None:
+        while len(self.children) < self.wanted:
+            self.children.append(self._spawn())
+
+    def _let_go(self) -> None:
+        """End extractors that are too many, once they have read what they were sent."""
+        for child in self.children[self.wanted :]:
+            if not child.jobs:
+                child.process.kill()
+                self.children.remove(child)
+                self._part_with(child)
+
     def _feed(self, source: Iterator[Member]) -> None:
-        for child in self.children:
+        self._fill()
+        self._let_go()
+        for child in self.children[: self.wanted]:
             if child.alone:
                 continue
             if self.suspects:
@@ -387,16 +406,16 @@ class Pool:
         index, inner = child.reading
         if code == "answer_impossible" and index not in child.jobs:
             index = next(iter(child.jobs), NOTHING)  # they are read in this order
-        self.children.remove(child)
         self._part_with(child)
         self._clear_tray(child)
+        self.children.remove(child)
         culprit = child.jobs.pop(index, None)
         if culprit:
             self._suspect(culprit, self._plausible(index, inner), code)
         else:
             self._count_idle_death()
         self.again.extendleft(reversed(child.jobs.values()))
-        self.children.append(self._spawn())
+        self._fill()
 
     def _clear_tray(self, child: Child) -> None:
         """Delete what a dead extractor has staged of the members that will be read once more."""

@@ -388,6 +388,15 @@ def is_held(root: Path, upload: int, run: str) -> bool:
     return False
 
 
+def live_runs(root: Path) -> int:
+    """How many runs on this host show that they are alive."""
+    return sum(
+        is_held(root, upload, run)
+        for upload in staged_uploads(root)
+        for run in staged_runs(root, upload)
+    )
+
+
 def staged_of(name: str) -> Staged | None:
     """A staged file's member; None where it is not named as one's."""
     found = STAGED.fullmatch(name.rpartition("/")[2])

@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +29,7 @@ from . import changes, claims
 from .batches import Storing, gather
 from .claims import LostRun, Run, Stopped, patiently
 from .progress import Progress, Report
+from .shares import Share
 
 OUTAGES = 10  # of the database that one run sits out
 SHUTS_DOWN = "Stopped: the worker shuts down"
@@ -132,7 +134,9 @@ def _import(run: Run, progress: Progress, keeps_bytes: bool) -> None:
     progress.show("Reading the ZIP's list of contents")
     with opened(upload) as file, _staging(run) as staging:
         # The extractors start while the archive's list of contents is read.
-        with Pool(file.fileno(), staging, pool_settings()) as pool:
+        share = Share()
+        shared = replace(pool_settings(), extractors=share.extractors)
+        with Pool(file.fileno(), staging, shared) as pool:
             archive = open_archive(file, archive_limits())
             done, done_inside = _ledger(upload)
             _initialize(run, progress, archive, done, done_inside)
@@ -141,6 +145,7 @@ def _import(run: Run, progress: Progress, keeps_bytes: bool) -> None:
             source = Source(upload.pk, run.started, replaces, upload.use_versions)
             storing = Storing(run, source, staging, pool.seal, progress, keeps_bytes)
             for members in gather(pool.results(archive, waiting, done_inside), run, progress):
+                pool.resize(share.look())
                 storing.store(members)
                 del members  # they may hold many megabytes of contours, as the next ones will
         _clean_up(run, staging, progress)

@@ -236,6 +236,19 @@ def test_extractors_that_cannot_start_end_the_run(read):
         read(image(1), settings=replace(SETTINGS, memory=1_000_000))
 
 
+@pytest.mark.parametrize("extractors", [1, 3])
+def test_a_pool_that_is_resized_loses_nothing(extractors, tmp_path):
+    path = zip_of(tmp_path / "a.zip", *map(image, range(100)))
+    folder = Staging(tmp_path / "processed", 1, "run")
+    with path.open("rb") as file, folder, Pool(file.fileno(), folder, SETTINGS) as pool:
+        archive, read = open_archive(file, Limits()), []
+        for result in filter(None, pool.results(archive, archive.members(), {})):
+            pool.resize(extractors)
+            read.append(result.index)
+        assert len(pool.children) == extractors
+    assert read == list(range(100))
+
+
 def test_a_pool_of_another_version_than_its_extractors_ends_the_run(read, monkeypatch):
     """Whether that is seen when they are started, or only by themselves."""
     monkeypatch.setattr(pools, "VERSION", "another")
