@@ -294,8 +294,9 @@ HELD_UP = {
     "cannot_be_read": "Your browser cannot read this. Is it a folder? Pack it into a ZIP first.",
 }
 
-# Why an upload is handed on to another worker.
+# Why a run ends early, and goes on by itself later.
 HANDED_ON = {
+    "gives_way": "It gives way to a smaller ZIP that waits, and goes on after it.",
     "other_version": (
         "Another version of ICON was installed since this worker was started. "
         "It hands the upload on, and ends; one that runs the new version goes on."

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @shared_task(bind=True)
 def process_dicom_file_task(self: "Task[[int], bool]", dicom_file_id: int) -> bool:
-    """Run one upload; False where there was nothing to do, as for a message that came twice."""
+    """Run this upload, or the one whose turn it is; False where there is nothing to do."""
     recorder = ProgressRecorder(self)
 
     def report(percent: int, step: str) -> None:
@@ -42,10 +42,13 @@ def process_dicom_file_task(self: "Task[[int], bool]", dicom_file_id: int) -> bo
             logger.warning("Progress not reported: %s", type(error).__name__)
 
     try:
-        return ingest.run_upload(dicom_file_id, self.request.id or "", report, shutting_down)
+        ran = ingest.run_next(dicom_file_id, self.request.id or "", report, shutting_down)
     except OtherVersion:
         _end_worker()
         return False
+    if ran:
+        _send_unsent()  # it may have been handed on
+    return ran
 
 
 @shared_task
@@ -121,6 +124,13 @@ def _send(pks: list[int]) -> bool:
     if sent:
         claims.mark_sent(sent)
     return len(sent) == len(pks)
+
+
+def _send_unsent() -> None:
+    try:
+        _send(claims.unsent())
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("The sweep will send what waits: %s", type(error).__name__)
 
 
 def _lost() -> list[int]:

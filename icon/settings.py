@@ -358,7 +358,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_TRACK_STARTED = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# An import uses every core itself; the second one lets a small archive pass a large one.
+# Two imports share the cores. A small archive that waits takes the place of one of two large ones.
 CELERY_WORKER_CONCURRENCY = 2
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_ACCEPT_CONTENT = ["json"]

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -38,6 +38,10 @@ LOOK = 0.5  # seconds between looks at whether somebody pressed Cancel
 MAX_ATTEMPTS = 5
 RESEND = timedelta(seconds=60)  # after which a queued upload's message may be lost
 PATIENCE = 300.0  # seconds that a run waits for its database
+LARGE = 200_000_000  # bytes of a ZIP, which others need not wait for
+# That a smaller one waits, as it does where no worker is free, before a large one gives way.
+SMALL_WAITS = timedelta(seconds=1)
+SHUTS_DOWN = "Stopped: the worker shuts down"
 
 # How SQLite's error names and PostgreSQL's SQLSTATEs begin where the disk is to blame.
 DATABASE_DISK_ERRORS = (
@@ -59,10 +63,11 @@ class LostRun(Exception):
 
 
 class Stopped(Exception):
-    """Somebody pressed Cancel, or the worker shuts down; `handed_on` in the latter case."""
+    """A run is to end early, and why; `handed_on` where it is to go on by itself later."""
 
-    def __init__(self, handed_on: bool) -> None:
-        super().__init__()
+    def __init__(self, why: str, handed_on: bool) -> None:
+        super().__init__(why)
+        self.why = why
         self.handed_on = handed_on
 
 
@@ -75,8 +80,10 @@ class Run:
     started: datetime
     log: Log
     shutting_down: Callable[[], bool] = bool  # whether the worker is asked to stop
+    may_give_way: bool = False  # a large one, in a worker
     stage: Stage = Stage.INITIALIZE
     cancelled: threading.Event = field(default_factory=threading.Event)
+    gives_way: threading.Event = field(default_factory=threading.Event)
     lost: threading.Event = field(default_factory=threading.Event)
 
     def write(self, stage: Stage | None = None, message: str = "", **values: Any) -> None:
@@ -113,8 +120,12 @@ class Run:
         """Raise what ends a run from outside: LostRun or Stopped."""
         if self.lost.is_set():
             raise LostRun
-        if self.cancelled.is_set() or self.shutting_down():
-            raise Stopped(handed_on=not self.cancelled.is_set())
+        if self.cancelled.is_set():
+            raise Stopped("Stopped", handed_on=False)
+        if self.shutting_down():
+            raise Stopped(SHUTS_DOWN, handed_on=True)
+        if self.gives_way.is_set():
+            raise Stopped(sentence("gives_way"), handed_on=True)
 
     def renew(self) -> None:
         if not self._rows().update(lease_until=Now() + LEASE):
@@ -138,6 +149,16 @@ class Run:
             self.lost.set()
         elif asked:
             self.cancelled.set()
+        if self.may_give_way and self._is_in_the_way():
+            self.gives_way.set()
+
+    def _is_in_the_way(self) -> bool:
+        """Whether a small upload waits, and of several large ones this was the last to start."""
+        long_ago = Now() - SMALL_WAITS
+        if not DICOMFile.objects.queued().filter(size__lt=LARGE, queued_at__lt=long_ago).exists():
+            return False
+        running = _large_in_workers().order_by("run_started_at", "pk").values_list("pk", flat=True)
+        return len(running) > 1 and list(running)[-1] == self.upload
 
     def _rows(self) -> QuerySet[DICOMFile]:
         return DICOMFile.objects.filter(pk=self.upload, run_id=self.run_id)
@@ -224,6 +245,44 @@ def cancel(pks: Iterable[int]) -> list[int]:
 # --- by a worker -----------------------------------------------------------------------------
 
 
+def turns() -> list[int]:
+    """Queued uploads in the order in which they start: the one that waits longest first.
+
+    But of large ones only one goes before the small ones that wait, be it in progress already.
+    """
+    uploads = (DICOMFile.objects.queued() | _large_in_workers()).in_turn()
+    rows = list(uploads.values_list("pk", "size", "processing_status"))
+    goes_first = all(status == Status.PENDING for _, _, status in rows)
+    first, later = [], []
+    for pk, size, status in rows:
+        if status == Status.PENDING and (size < LARGE or goes_first):
+            first.append(pk)
+            goes_first = goes_first and size < LARGE
+        elif status == Status.PENDING:
+            later.append(pk)
+    return first + later
+
+
+def whose_turn(pk: int) -> Iterator[int]:
+    """What to run when told of this upload: those to be tried, until one can be claimed.
+
+    A message says that there is something to do, not what. One whose upload is not queued may be
+    about an upload that nobody has queued, or whose run has died.
+    """
+    queued = DICOMFile.objects.queued().filter(pk=pk)
+    if not patiently(queued.exists):
+        yield pk
+    tried: set[int] = set()
+    while left := [one for one in patiently(turns) if one not in tried]:
+        tried.add(left[0])
+        yield left[0]
+
+
+def _large_in_workers() -> DICOMFileQuerySet:
+    """Large uploads that a worker runs, and not a command."""
+    return DICOMFile.objects.in_progress().filter(size__gte=LARGE).exclude(task_id="")
+
+
 def claim(pk: int, task_id: str = "", shutting_down: Callable[[], bool] = bool) -> Run | None:
     """Take an upload, if it waits to be run or its run has died; None where somebody else has it.
 
@@ -236,7 +295,8 @@ def claim(pk: int, task_id: str = "", shutting_down: Callable[[], bool] = bool) 
     upload = patiently(lambda: DICOMFile.objects.get(pk=pk))
     assert upload.date_processing_started
     log = Log(upload.processing_log_data)
-    return Run(pk, run_id, upload.date_processing_started, log, shutting_down)
+    may_give_way = bool(task_id) and upload.size >= LARGE
+    return Run(pk, run_id, upload.date_processing_started, log, shutting_down, may_give_way)
 
 
 def _take(pk: int, run_id: str, task_id: str) -> bool:
@@ -314,7 +374,7 @@ EXPIRED = Q(lease_until__lt=Now())
 def sweep() -> list[int]:
     """Queue uploads whose run has died, and say which uploads a worker should be told of."""
     release_expired()
-    return _unsent()
+    return unsent()
 
 
 def release_expired() -> list[int]:
@@ -347,7 +407,7 @@ def release_expired() -> list[int]:
     )
 
 
-def _unsent() -> list[int]:
+def unsent() -> list[int]:
     """Queued uploads of which the broker does not know."""
     return _pks(DICOMFile.objects.queued().filter(sent_at__isnull=True))
 

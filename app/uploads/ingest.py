@@ -32,13 +32,25 @@ from .progress import Progress, Report
 from .shares import Share
 
 OUTAGES = 10  # of the database that one run sits out
-SHUTS_DOWN = "Stopped: the worker shuts down"
 
 logger = logging.getLogger(__name__)
 
 
 def nobody(percent: int, step: str) -> None:
     """A report that nobody waits for."""
+
+
+def run_next(
+    pk: int,
+    task_id: str,
+    report: Report = nobody,
+    shutting_down: Callable[[], bool] = bool,
+) -> bool:
+    """Run the upload whose turn it is, in a worker that was told of this one; see `run_upload`."""
+    try:
+        return any(run_upload(one, task_id, report, shutting_down) for one in claims.whose_turn(pk))
+    except (StorageFailed, OperationalError, InterfaceError) as error:
+        raise _unexpected(error) from None
 
 
 def run_upload(
@@ -99,7 +111,7 @@ def _run(run: Run, progress: Progress) -> None:
     try:
         _import_through_outages(run, progress)
     except Stopped as stop:
-        _hand_back(run, stop.handed_on, SHUTS_DOWN if stop.handed_on else "Stopped")
+        _hand_back(run, stop.handed_on, stop.why)
     except OtherVersion as reason:
         _hand_back(run, handed_on=True, why=reason.sentence)
         raise

@@ -30,6 +30,8 @@ from app.reasons import (
 )
 from app.wording import counted, duration
 
+from .claims import turns
+
 logger = logging.getLogger(__name__)
 
 STEPS = {
@@ -309,8 +311,7 @@ def _fresh_stage(upload: DICOMFile, percent: int) -> str:
 
 
 def _queue_places() -> dict[int, int]:
-    waiting = DICOMFile.objects.queued().in_turn().values_list("pk", flat=True)
-    return {pk: place for place, pk in enumerate(waiting, start=1)}
+    return {pk: place for place, pk in enumerate(turns(), start=1)}
 
 
 def _waiting(upload: DICOMFile, place: int) -> str:

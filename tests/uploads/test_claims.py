@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from app.models import DICOMFile, Status
-from app.uploads import claims
+from app.uploads import claims, status
 from tests.conftest import process
 from tests.making.objects import ct_image
 
@@ -126,6 +126,84 @@ def test_a_run_that_dies_again_and_again_fails_in_the_end(upload):
     upload.refresh_from_db()
     assert upload.failure_reason == "too_many_attempts"
     assert claims.queue([upload.pk]) == ([upload.pk], {})
+
+
+# Small and large archives
+
+
+@pytest.fixture
+def queued(db):
+    """Queue uploads of these names, one after another: "L…" is large, "S…" small."""
+
+    def queue(*names: str) -> dict[str, int]:
+        pks = {}
+        for name in names:
+            size = claims.LARGE if name.startswith("L") else claims.LARGE - 1
+            pks[name] = DICOMFile.objects.create(original_name=name, file=name, size=size).pk
+            claims.queue([pks[name]])
+        return pks
+
+    return queue
+
+
+def names_in_turn() -> str:
+    names = dict(DICOMFile.objects.values_list("pk", "original_name"))
+    return " ".join(names[pk] for pk in claims.turns())
+
+
+def test_of_large_uploads_one_goes_before_the_small_ones(queued):
+    pks = queued("S1", "L1", "L2", "S2", "L3", "S3")
+    assert names_in_turn() == "S1 L1 S2 S3 L2 L3"
+    claims.claim(pks["L1"], "task")
+    assert names_in_turn() == "S1 S2 S3 L2 L3"
+    assert status.fresh_states(DICOMFile.objects.filter(pk=pks["S3"]))[0].queue_place == 3
+
+
+def test_a_large_upload_that_a_command_imports_keeps_no_other_back(queued):
+    pks = queued("L1", "L2", "S1")
+    claims.claim(pks["L1"])
+    assert names_in_turn() == "L2 S1"
+
+
+def test_a_message_starts_the_upload_whose_turn_it_is(queued):
+    pks = queued("L1", "L2", "S1")
+
+    def start(told_of: str) -> int | None:
+        tried = claims.whose_turn(pks[told_of])
+        return next((pk for pk in tried if claims.claim(pk, "task")), None)
+
+    started = [start("L2"), start("L2"), start("S1"), start("S1")]
+    assert started == [pks["L1"], pks["S1"], pks["L2"], None]
+
+
+def test_a_message_about_an_upload_that_nobody_queued_starts_it(upload, queued):
+    queued("S1")
+    assert next(claims.whose_turn(upload.pk)) == upload.pk
+
+
+def gives_way(run: claims.Run) -> bool:
+    run.look()
+    return run.gives_way.is_set()
+
+
+def test_the_last_of_several_large_uploads_gives_way_to_a_small_one_that_waits(queued):
+    pks = queued("L1", "L2")
+    runs = [claims.claim(pk, "task") for pk in pks.values()]
+    small = DICOMFile.objects.filter(pk=queued("S1")["S1"])
+    assert [gives_way(run) for run in runs] == [False, False]  # there may be a free worker
+    small.update(queued_at=Now() - 2 * claims.SMALL_WAITS)
+    assert [gives_way(run) for run in runs] == [False, True]
+    with pytest.raises(claims.Stopped, match="gives way") as stopped:
+        runs[1].check()
+    assert stopped.value.handed_on
+
+
+def test_the_only_large_upload_that_a_worker_runs_gives_no_way(queued):
+    pks = queued("L1", "L2")
+    runs = [claims.claim(pks["L1"], "task"), claims.claim(pks["L2"])]
+    queued("S1")
+    DICOMFile.objects.queued().update(queued_at=Now() - 2 * claims.SMALL_WAITS)
+    assert [gives_way(run) for run in runs] == [False, False]
 
 
 def test_a_running_upload_hears_of_cancel(upload):

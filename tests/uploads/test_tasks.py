@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,25 @@ def test_a_worker_hands_on_what_it_cannot_run_since_another_version_was_installe
     start_worker(under=["env", "-C", str(installed)])
     wait_for(upload, Status.COMPLETED)
     assert upload.imported_count == 3
+
+
+def test_a_small_upload_does_not_wait_for_two_large_ones(upload_zip, slow_zip, start_worker):
+    large = [upload_zip(slow_zip) for _ in range(2)]
+    DICOMFile.objects.update(size=claims.LARGE)
+    start_worker(ICON_EXTRACTORS="1")
+    tasks.start([upload.pk for upload in large])
+    wait_until(lambda: DICOMFile.objects.in_progress().count() == 2, "both")
+    small = upload_zip(ct_image(PatientID="P2"))
+    tasks.start([small.pk])
+    wait_for(small, Status.COMPLETED)
+    assert DICOMFile.objects.in_progress().exists()
+    last = max(large, key=lambda upload: run_started_at(upload))
+    assert "gives way" in last.processing_log_data[-1]["message"]
+
+
+def run_started_at(upload: DICOMFile) -> datetime:
+    upload.refresh_from_db()
+    return upload.run_started_at
 
 
 def test_an_upload_survives_the_death_of_its_worker(slow_upload, start_worker, processed_root):
