@@ -9,12 +9,12 @@ transaction.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import transaction
 
 from app.errors import StorageFailed
 from app.limits import processed_root
@@ -30,8 +30,10 @@ from app.storage.staging import (
 from app.storage.tree import remove_empty_folders, unlink
 
 from .entries import Entry
+from .transactions import while_heard
 
 UNLINKED_AT_ONCE = 500  # files unlinked in one transaction
+DISK_SECONDS = 300.0  # that a transaction may take for what it does with files
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ def place(staging: Staging, name: str, version: Version) -> bool:
     return bool(there) and _make_way(staging, name, version)
 
 
-@transaction.atomic
+@while_heard(DISK_SECONDS)
 def _make_way(staging: Staging, name: str, version: Version) -> bool:
     """Publish a staged file where another stands; True where that was an unknown one.
 
@@ -103,23 +105,39 @@ def settle(staging: Staging, upload: int) -> None:
         A file cannot be read, or not be given its place.
     """
     names = staging.names()
-    committed = [
-        (name, member)
+    committed = {
+        name: member
         for name, member in (_committed(upload, names) if names else ())
         if staging.sha256(name) == member.sha256
-    ]
-    if committed:
-        staging.sync(settings.ICON_FSYNC, [name for name, _ in committed])
+    }
     placed: dict[int, tuple[str, str]] = {}
-    for name, member in committed:
-        try:
-            if instance := _settle_one(staging, name, member):
+    for name in _made_durable(staging, list(committed)):
+        with _unless_gone(staging, [name]):
+            if instance := _settle_one(staging, name, committed[name]):
                 placed[instance.pk] = instance.path, instance.sop_instance_uid
-        except StorageFailed:
-            if name in staging.names():
-                raise
     staging.clear()
     forget_deleted(placed)
+
+
+def _made_durable(staging: Staging, names: list[str]) -> list[str]:
+    """Make staged files durable; those that nobody else has seen to meanwhile."""
+    while names:
+        with _unless_gone(staging, names):
+            staging.sync(settings.ICON_FSYNC, names)
+            return names
+        there = set(staging.names())
+        names = [name for name in names if name in there]
+    return names
+
+
+@contextmanager
+def _unless_gone(staging: Staging, names: Iterable[str]) -> Iterator[None]:
+    """Pass over a failure where one of these files is gone: somebody else saw to it."""
+    try:
+        yield
+    except StorageFailed:
+        if set(names) <= set(staging.names()):
+            raise
 
 
 def _settle_one(staging: Staging, name: str, member: ArchiveMember) -> DICOMInstance | None:
@@ -137,6 +155,8 @@ def _settle_one(staging: Staging, name: str, member: ArchiveMember) -> DICOMInst
 def roll_forward(upload: int, mine: str | None = None) -> None:
     """Publish what dead runs of an upload had committed, and clear their staging folders.
 
+    While a run has the upload, nobody else touches them: it did so itself as it began.
+
     Parameters
     ----------
     mine
@@ -144,14 +164,13 @@ def roll_forward(upload: int, mine: str | None = None) -> None:
     """
     root = processed_root()
     # First the folders, then who holds the row: a run makes its folder once it has the row, and
-    # one that has lost the row never has it again. So whoever is not named now is over for good.
+    # one that has lost the row never has it again. So where nobody else holds it now, all others
+    # that have a folder are over for good.
     runs = staged_runs(root, upload)
     holders = DICOMFile.objects.filter(pk=upload).values_list("run_id", flat=True)
-    holder = holders.first() or None
-    spared = {holder, mine}
-    if holder not in (None, mine):
-        spared.add("")  # where a run of an earlier version works
-    for run in runs - spared:
+    if holders.first() not in (None, "", mine):
+        return
+    for run in runs - {mine}:
         if run.startswith(RESTORING) and is_held(root, upload, run):
             continue
         with Staging(root, upload, run) as staging:
@@ -223,7 +242,7 @@ def unlink_pending() -> int:
     return unlinked
 
 
-@transaction.atomic
+@while_heard(DISK_SECONDS)
 def _unlink_some(after: int) -> dict[int, bool]:
     """Unlink the files of the next lines; whether each is done with, by the line's key."""
     # Nobody who holds one line waits for another here, so that no circle can form.

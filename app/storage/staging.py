@@ -41,6 +41,7 @@ from .tree import (
 STAGING, FOUND, SUPERSEDED = ".staging", ".found", ".superseded"
 RESTORING = "restoring-"  # begins the name of a folder in which no run works, but `restore`
 FOLDERS_KEPT = 64  # open at a time
+TRIES = 100  # to make a folder
 NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
@@ -67,8 +68,8 @@ class Staging:
     upload
         The upload's primary key.
     run
-        The run's id, which names the folder; "" for the files that lie in the upload's own
-        folder, where earlier versions staged them.
+        The run's id, which names the folder. Earlier versions staged in the upload's own folder:
+        "" is for the files in it, and the number of a tray for those in that.
 
     Raises
     ------
@@ -234,11 +235,14 @@ class Staging:
                 raise disk_failure(error) from error
 
     def _make(self) -> int:
-        while True:
-            with suppress(FileNotFoundError):  # another run has just removed the upload's folder
+        """The run's folder; another run may just remove the upload's, but not again and again."""
+        name = str(self.folder.relative_to(self.root))
+        for _ in range(TRIES):
+            with suppress(FileNotFoundError):
                 self.above.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self.folder.mkdir(exist_ok=True, mode=0o700)
-                return open_folder(self.root_fd, str(self.folder.relative_to(self.root)))
+                return open_folder(self.root_fd, name)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
     def _sync_folders(self) -> None:
         """Make its name durable, too, and those of the folders above it."""
@@ -356,7 +360,7 @@ def staged_upload(folder: Path) -> int | None:
 
 
 def staged_runs(root: Path, upload: int) -> set[str]:
-    """The runs that have a folder in an upload's staging.
+    """The runs that have a folder in an upload's staging; see `Staging` for what stands for one.
 
     "" is among them where files lie in the upload's own folder, or nothing does.
     """

@@ -25,20 +25,21 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, IntegrityError
 from django.db.models import F
 from django.db.models.functions import Now
 from msgspec import structs
 
 from app.catalogue import filing, writing
 from app.catalogue.entries import Entry, Source
+from app.catalogue.transactions import while_heard
 from app.dicom.records import ReadWarning
 from app.models import ArchiveMember, Outcome
 from app.sandbox.wire import Extracted
 from app.storage.staging import Staging
 
 from .abandoned import wait_for_files
-from .claims import LEASE, LostRun, Run, end_with_lease, patiently
+from .claims import LEASE, LostRun, Run, patiently
 from .log import Log
 from .progress import Progress
 
@@ -156,8 +157,8 @@ class Batch:
     def _write(self) -> None:
         run, progress = self.storing.run, self.storing.progress
         log = run.log.copy()
-        with transaction.atomic():
-            end_with_lease()
+        # It holds the upload's row, which another run may have to take over.
+        with while_heard(LEASE.total_seconds()):
             entries = writing.write(self.storing.source, self.members, self.emptied)
             log.note_entries(progress.stage, entries)
             outcomes = Counter(entry.outcome for entry in entries)
@@ -178,9 +179,10 @@ class Batch:
             self.written = Written(entries, log)
 
     def _is_committed(self) -> bool:
-        first, upload = self.members[0], self.storing.run.upload
-        rows = ArchiveMember.objects.filter(upload=upload, index=first.index, inner=first.inner)
-        return rows.exists()
+        """Whether what it holds is in the ledger, and by this run: the row is its own still."""
+        first, run = self.members[0], self.storing.run
+        ours = ArchiveMember.objects.filter(upload=run.upload, upload__run_id=run.run_id)
+        return ours.filter(index=first.index, inner=first.inner).exists()
 
     def _commit_in_parts(self) -> None:
         if len(self.members) == 1:

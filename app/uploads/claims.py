@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 from django.db import (
     DatabaseError,
     InterfaceError,
-    InternalError,
     OperationalError,
     close_old_connections,
     connection,
@@ -51,8 +50,6 @@ DATABASE_DISK_ERRORS = (
     ("53100", "disk_full"),
     ("58030", "disk_error"),
 )
-
-IDLE_TOO_LONG = "25P03"  # what PostgreSQL says where `end_with_lease` came true
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -357,17 +354,6 @@ class Heartbeat:
                 connection.close()
 
 
-def end_with_lease() -> None:
-    """Let PostgreSQL end this transaction when it has heard nothing of it for as long as a lease.
-
-    It may hold the upload's row, on a host that sleeps or is gone: nobody could take over.
-    """
-    if connection.vendor == "postgresql":
-        milliseconds = int(LEASE.total_seconds() * 1_000)
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}")
-
-
 EXPIRED = Q(lease_until__lt=Now())
 
 
@@ -439,9 +425,7 @@ def patiently(work: Callable[[], T], patience: float = PATIENCE) -> T:
     while True:
         try:
             return work()
-        except (OperationalError, InterfaceError, InternalError) as error:
-            if isinstance(error, InternalError) and _state_of(error) != IDLE_TOO_LONG:
-                raise
+        except (OperationalError, InterfaceError) as error:
             if code := disk_reason(error):
                 raise StorageFailed(code) from error
             if time.monotonic() + pause > deadline:
@@ -454,11 +438,6 @@ def patiently(work: Callable[[], T], patience: float = PATIENCE) -> T:
 
 def disk_reason(error: Exception) -> str:
     """The reason code where a database error is one of its disk; else ""."""
-    name = _state_of(error)
-    return next((code for start, code in DATABASE_DISK_ERRORS if name.startswith(start)), "")
-
-
-def _state_of(error: Exception) -> str:
-    """A database error's SQLite name or SQLSTATE."""
     cause = error.__cause__
-    return getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "") or ""
+    name = getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "") or ""
+    return next((code for start, code in DATABASE_DISK_ERRORS if name.startswith(start)), "")

@@ -1,16 +1,21 @@
 """Rows and files agree, also where several processes see to the same files at once."""
 
 import hashlib
+import os
+from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 
+from app import tasks
 from app.catalogue import filing
 from app.catalogue.filing import Version
 from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Status
 from app.storage.staging import FOUND, RESTORING, STAGING, Staging
-from tests.making.objects import ct_image
+from app.uploads.claims import LEASE
+from tests.making.objects import ct_image, uid
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -84,6 +89,60 @@ def test_what_somebody_else_publishes_meanwhile_is_seen_to(instance, staged, pro
     assert place.read_bytes() == ct_image()
 
 
+def test_what_somebody_else_publishes_while_it_is_made_durable_is_seen_to(
+    import_zip, processed_root, settings, monkeypatch
+):
+    settings.ICON_FSYNC = "file"
+    objects = {f"{number}-0.dcm": ct_image(SOPInstanceUID=uid(5, number)) for number in range(3)}
+    upload = import_zip(*objects.values())
+    places = [processed_root / path for path in paths_of(upload)]
+    sync = os.fdatasync
+    with Staging(processed_root, upload.pk, "dead") as staging:
+        for name, place in zip(objects, places, strict=True):
+            place.rename(staging.folder / name)
+
+        def other_first(descriptor):
+            """Of each but the one that is being synced."""
+            synced = Path(f"/proc/self/fd/{descriptor}").readlink().name
+            for name, place in zip(objects, places, strict=True):
+                if name != synced:
+                    (staging.folder / name).rename(place)
+            monkeypatch.setattr(os, "fdatasync", sync)
+            sync(descriptor)
+
+        monkeypatch.setattr(os, "fdatasync", other_first)
+        filing.settle(staging, upload.pk)
+    assert [place.read_bytes() for place in places] == list(objects.values())
+
+
+@pytest.mark.parametrize("layout", ["", "0", "dead/0"])
+def test_what_a_killed_run_left_is_filed_also_as_earlier_versions_staged_it(
+    layout, import_zip, processed_root
+):
+    """In the upload's own folder, in trays in that, or in trays in a folder of the run."""
+    images = [ct_image(SOPInstanceUID=uid(5, number)) for number in range(3)]
+    upload = import_zip(*images)
+    places = [processed_root / path for path in paths_of(upload)]
+    folder = processed_root / STAGING / str(upload.pk) / layout
+    folder.mkdir(parents=True)
+    places[0].rename(folder / "0-0.dcm")
+    (folder / "1-0.dcm").write_bytes(images[1][:-1])  # what it had not wholly read
+    (folder / "9-0.dcm").write_bytes(images[2])  # nor committed
+    row = DICOMFile.objects.filter(pk=upload.pk)
+    row.update(processing_status=Status.IN_PROGRESS, run_id="alive", lease_until=Now() + LEASE)
+    filing.roll_forward_abandoned()
+    assert len(list(folder.iterdir())) == 3
+    row.update(lease_until=Now() - LEASE)
+    tasks.sweep()
+    assert [place.read_bytes() for place in places] == images
+    assert not list((processed_root / STAGING).iterdir())
+
+
+def paths_of(upload: DICOMFile) -> list[str]:
+    members = upload.members.order_by("index")
+    return list(members.values_list("instance__path", flat=True))
+
+
 def test_what_is_being_restored_is_left_alone(instance, processed_root):
     with Staging(processed_root, instance.upload_id, f"{RESTORING}7") as staging:
         staging.show_life()
@@ -103,8 +162,8 @@ def test_the_run_that_holds_the_row_keeps_its_folder(instance, staged, processed
     assert staged.names() == ["0-0.dcm"]
     upload.update(run_id="next")
     filing.roll_forward(instance.upload_id)
-    assert (staged.names(), flat.exists()) == ([], True)
+    assert (staged.names(), flat.exists()) == (["0-0.dcm"], True)
     filing.roll_forward(instance.upload_id, mine="next")
-    assert not flat.exists()
+    assert (staged.names(), flat.exists()) == ([], False)
     upload.update(processing_status=Status.COMPLETED, run_id="")
     assert list(verify()) == []

@@ -11,14 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 
 from app import tasks
+from app.catalogue.transactions import while_heard
 from app.models import DICOMFile, Status
 from app.uploads import batches, claims, ingest, progress
 from tests.conftest import Service, begin, default_database, running_postgres, wait_until
@@ -152,18 +152,14 @@ def test_an_import_comes_through_an_outage_of_the_database(
         assert worker.process.poll() is None
 
 
-def test_a_row_that_a_silent_host_holds_is_free_when_its_lease_is_over(
-    postgres, upload_zip, monkeypatch
-):
+def test_a_row_that_a_silent_host_holds_is_free_when_its_lease_is_over(postgres, upload_zip):
     """It fell asleep between two statements of a transaction, and its connection stays open."""
-    monkeypatch.setattr(claims, "LEASE", timedelta(seconds=1))
     with default_database(postgres):
         upload = upload_zip(ct_image())
         run = claims.claim(upload.pk)
 
-        @transaction.atomic
+        @while_heard(1)
         def write() -> None:
-            claims.end_with_lease()
             run.write(percent=20)
             with psycopg.connect(connection.connection.info.dsn) as other:
                 other.execute("SET lock_timeout = '10s'")
