@@ -151,8 +151,9 @@ class Run:
 
     def _is_in_the_way(self) -> bool:
         """Whether a small upload waits, and of several large ones this was the last to start."""
-        long_ago = Now() - SMALL_WAITS
-        if not DICOMFile.objects.queued().filter(size__lt=LARGE, queued_at__lt=long_ago).exists():
+        # Told of that long ago: while the broker is away, no worker can begin it.
+        waiting = DICOMFile.objects.queued().filter(sent_at__lt=Now() - SMALL_WAITS)
+        if not waiting.filter(size__lt=LARGE).exists():
             return False
         running = _large_in_workers().order_by("run_started_at", "pk").values_list("pk", flat=True)
         return len(running) > 1 and list(running)[-1] == self.upload

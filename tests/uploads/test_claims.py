@@ -190,8 +190,10 @@ def test_the_last_of_several_large_uploads_gives_way_to_a_small_one_that_waits(q
     pks = queued("L1", "L2")
     runs = [claims.claim(pk, "task") for pk in pks.values()]
     small = DICOMFile.objects.filter(pk=queued("S1")["S1"])
+    assert [gives_way(run) for run in runs] == [False, False]  # no worker was told of it
+    claims.mark_sent([small.get().pk])
     assert [gives_way(run) for run in runs] == [False, False]  # there may be a free worker
-    small.update(queued_at=Now() - 2 * claims.SMALL_WAITS)
+    small.update(sent_at=Now() - 2 * claims.SMALL_WAITS)
     assert [gives_way(run) for run in runs] == [False, True]
     with pytest.raises(claims.Stopped, match="gives way") as stopped:
         runs[1].check()
@@ -202,7 +204,7 @@ def test_the_only_large_upload_that_a_worker_runs_gives_no_way(queued):
     pks = queued("L1", "L2")
     runs = [claims.claim(pks["L1"], "task"), claims.claim(pks["L2"])]
     queued("S1")
-    DICOMFile.objects.queued().update(queued_at=Now() - 2 * claims.SMALL_WAITS)
+    DICOMFile.objects.queued().update(sent_at=Now() - 2 * claims.SMALL_WAITS)
     assert [gives_way(run) for run in runs] == [False, False]
 
 
