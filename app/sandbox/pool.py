@@ -406,9 +406,9 @@ class Pool:
         index, inner = child.reading
         if code == "answer_impossible" and index not in child.jobs:
             index = next(iter(child.jobs), NOTHING)  # they are read in this order
+        self.children.remove(child)
         self._part_with(child)
         self._clear_tray(child)
-        self.children.remove(child)
         culprit = child.jobs.pop(index, None)
         if culprit:
             self._suspect(culprit, self._plausible(index, inner), code)

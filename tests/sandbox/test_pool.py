@@ -10,12 +10,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from app.archives.directory import Limits, open_archive
 from app.dicom.headers import HeaderLimits
-from app.errors import OtherVersion
+from app.errors import OtherVersion, StorageFailed
 from app.sandbox import confine
 from app.sandbox import pool as pools
 from app.sandbox.pool import Pool, PoolSettings
@@ -234,6 +235,23 @@ def test_a_slow_disk_is_not_taken_for_a_hung_extractor(own_disk, read, monkeypat
 def test_extractors_that_cannot_start_end_the_run(read):
     with pytest.raises(pools.ExtractorsFail):
         read(image(1), settings=replace(SETTINGS, memory=1_000_000))
+
+
+def test_a_tray_that_cannot_be_cleared_ends_the_run(tmp_path):
+    path = zip_of(tmp_path / "a.zip", image(1))
+
+    def read_from(file: IO[bytes], staging: Staging) -> None:
+        archive = open_archive(file, Limits())
+        with Pool(file.fileno(), staging, SETTINGS) as pool:
+            for tray, child in enumerate(pool.children):
+                child.process.kill()
+                (staging.folder / str(tray)).rmdir()
+                (staging.folder / str(tray)).touch()
+            list(pool.results(archive, archive.members(), {}))
+
+    folder = Staging(tmp_path / "processed", 1, "run")
+    with path.open("rb") as file, folder as staging, pytest.raises(StorageFailed):
+        read_from(file, staging)
 
 
 @pytest.mark.parametrize("extractors", [1, 3])
