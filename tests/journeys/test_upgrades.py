@@ -67,11 +67,9 @@ def insert(known: list[type[models.Model]], number: int) -> Iterator[tuple[type,
         ]
         columns = ", ".join(f'"{field.column}"' for field in fields)
         marks = ", ".join(["%s"] * len(fields))
+        what = f"({columns}) VALUES ({marks})" if fields else "DEFAULT VALUES"
         with connection.cursor() as cursor:
-            cursor.execute(
-                f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES ({marks}) RETURNING id',
-                values,
-            )
+            cursor.execute(f'INSERT INTO "{model._meta.db_table}" {what} RETURNING id', values)
             made[model] = cursor.fetchone()[0]
         yield model, made[model]
 
