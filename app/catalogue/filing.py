@@ -105,11 +105,11 @@ def settle(staging: Staging, upload: int) -> None:
         A file cannot be read, or not be given its place.
     """
     names = staging.names()
-    committed = {
-        name: member
-        for name, member in (_committed(upload, names) if names else ())
-        if staging.sha256(name) == member.sha256
-    }
+    committed: dict[str, ArchiveMember] = {}
+    for name, member in _committed(upload, names) if names else ():
+        with _unless_gone(staging, [name]):
+            if staging.sha256(name) == member.sha256:
+                committed[name] = member
     placed: dict[int, tuple[str, str]] = {}
     for name in _made_durable(staging, list(committed)):
         with _unless_gone(staging, [name]):

@@ -379,7 +379,7 @@ def is_held(root: Path, upload: int, run: str) -> bool:
     """Whether a run on this host shows that it is alive; of other hosts' runs nothing is said."""
     try:
         fd = os.open(root / STAGING / str(upload) / run, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
+    except OSError:  # it is gone; a shared disk may say otherwise than that it was never there
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
