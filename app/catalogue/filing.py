@@ -85,6 +85,10 @@ def _make_way(staging: Staging, name: str, version: Version) -> bool:
         # Another run has replaced this version, and was faster with its file.
         staging.keep_superseded(name, version.sha256)
         return False
+    if not row and DICOMInstance.objects.filter(path=version.path).exists():
+        # The object was deleted, and catalogued anew with other bytes.
+        staging.discard(name)
+        return False
     superseded = row.superseded if row else version.superseded
     there = staging.publish(name, version.path, version.sha256, superseded)
     if there:

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from app import tasks
-from app.catalogue import filing
+from app.catalogue import filing, removal
 from app.catalogue.filing import Version
 from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Status
@@ -61,6 +61,23 @@ def test_a_stranger_makes_way_once_where_two_see_it(instance, staged, processed_
     assert others
     assert (place.read_bytes(), found.read_bytes()) == (ct_image(), STRANGER)
     assert staged.names() == []
+
+
+def test_an_object_that_was_deleted_does_not_take_the_place_of_its_next_version(
+    instance, import_zip, processed_root
+):
+    """As a run would have it that falls asleep before it publishes, and wakes after all that."""
+    late = version_of(instance)
+    removal.delete(instance)
+    other = ct_image() + bytes(2)
+    import_zip(other)
+    with Staging(processed_root, instance.upload_id, "late") as staging:
+        (staging.folder / "0-0.dcm").write_bytes(ct_image())
+        assert not filing.place(staging, "0-0.dcm", late)
+        assert staging.names() == []
+        staging.remove()
+    assert (processed_root / late.path).read_bytes() == other
+    assert list(verify()) == []
 
 
 def test_what_a_dead_run_wrote_of_a_member_that_another_committed_is_not_published(
