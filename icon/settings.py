@@ -275,7 +275,9 @@ FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o750
 
 # Security
 
-ICON_CDN = env_bool("ICON_CDN", True)
+# From elsewhere only where that is asked for: a network that swallows what is sent to the CDN would
+# leave every page blank for half a minute.
+ICON_CDN = env_bool("ICON_CDN", False)
 CDN = "https://cdn.jsdelivr.net/npm"
 CDN_STYLES = (
     f"{CDN}/bootstrap@5.3.9/dist/css/bootstrap.min.css",

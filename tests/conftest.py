@@ -406,20 +406,24 @@ def live(start_live) -> Live:
 # Browser
 
 
+CHROMIUM = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking")
+
+
+def chromium() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
 @pytest.fixture(scope="session")
 def browser():
     """Chromium, driven by Playwright."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    binary = next(filter(None, map(shutil.which, names)), None)
-    if binary is None:
-        lacking("Chromium", "chromium")
+    binary = chromium() or lacking("Chromium", "chromium")
     from playwright.sync_api import sync_playwright
 
-    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=binary, args=arguments)
-        yield chromium
-        chromium.close()
+        started = playwright.chromium.launch(executable_path=binary, args=[*CHROMIUM])
+        yield started
+        started.close()
 
 
 @pytest.fixture

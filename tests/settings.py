@@ -15,7 +15,6 @@ for name in [name for name in os.environ if name.startswith("ICON_") and name no
     del os.environ[name]
 os.environ["ICON_VAR"] = VAR = tempfile.mkdtemp(prefix="icon-tests-")
 atexit.register(shutil.rmtree, VAR, ignore_errors=True)
-os.environ["ICON_CDN"] = "0"  # no test needs the network
 os.environ["ICON_BROKER_URL"] = f"redis+socket://{VAR}/broker.sock"  # see the fixture `broker`
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright runs an event loop in this thread
 if url := os.environ.get("ICON_TEST_DATABASE_URL"):

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from app import tasks
 from app.health import nightly
 from app.models import DICOMFile, Patient, Stage, Status
 from icon.settings import CDN_SCRIPTS, CDN_STYLES
-from tests.conftest import lacking, wait_until
+from tests.conftest import CHROMIUM, chromium, lacking, wait_until
 from tests.making.objects import ct_image, rt_structure_set, uid, zip_of
 
 AXE = Path(__file__).parents[1] / "vendor" / "axe.min.js"
@@ -401,6 +402,25 @@ def test_the_page_is_dressed_with_and_without_the_cdn(
     assert set(asked) >= {*CDN_STYLES[:1], *CDN_SCRIPTS}
     if not reachable:
         console_errors.clear()  # the browser told of what it could not load
+
+
+def test_a_network_that_swallows_what_is_sent_to_the_cdn_delays_no_page(browser, live, staff_user):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        swallowed = f"MAP cdn.jsdelivr.net 127.0.0.1:{silent.getsockname()[1]}"
+        other = browser.browser_type.launch(
+            executable_path=chromium(), args=[*CHROMIUM, f"--host-resolver-rules={swallowed}"]
+        )
+        page = other.new_page()
+        sign_in(page, live.url)
+        for path in ("/admin/", "/admin/app/dicomfile/", "/dicom/progress/"):
+            page.goto(live.url + path)
+            painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')")
+            assert painted[0]["startTime"] < 5_000, path  # milliseconds; the CDN would take 30 s
+        assert colour_of_a_button(page) != "0px"
+        other.close()
+        with pytest.raises(BlockingIOError):  # nobody has knocked
+            silent.accept()
 
 
 # For everybody
