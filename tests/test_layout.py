@@ -12,7 +12,7 @@ ORDER = (
     *("archives", "dicom", "storage", "sandbox"),  # these know no Django
     *("models", "limits", "catalogue", "uploads", "health"),
     # The owner's doors and Django's own
-    *("accounts", "tasks", "views", "admin", "urls"),
+    *("accounts", "tasks", "views", "home", "admin", "urls"),
     *("middleware", "templatetags", "management", "migrations", "apps"),
 )
 

@@ -1,13 +1,24 @@
 """What the templates need beyond Django's own tags."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django import template
 from django.conf import settings
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from django.template import RequestContext
+from django.urls import reverse
 from django.utils.dateparse import parse_datetime
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 
 from app.catalogue.names import person_name, plain, row_name
-from app.models import Outcome
+from app.models import DICOMFile, DICOMStudy, Outcome, Patient, RTStructureROI
 from app.reasons import sentence
 from app.sandbox.confine import lacking
 from app.wording import human_size
@@ -36,6 +47,64 @@ def from_cdn() -> bool:
 def unlocked() -> list[str]:
     """What the programs that read uploaded files go without on this machine, in sentences."""
     return [sentence(code) for code in lacking()]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A link in the header."""
+
+    name: str
+    url: str
+    here: str  # of aria-current: "page", "true" below it, "" elsewhere
+
+
+@register.simple_tag(takes_context=True)
+def site_links(context: RequestContext) -> list[Way]:
+    """The ways to what this reader may see."""
+    request: HttpRequest = context["request"]
+    ways = [_way(request, name, model) for name, model in TABLES if _may_see(request, model)]
+    if _may_see(request, DICOMFile):
+        live = DICOMFile.objects.live().count()
+        progress = reverse("dicom_processing_progress")
+        name = f"Progress ({live:,})" if live else "Progress"
+        ways.insert(1, Way(name, progress, _here(request, progress)))
+    return ways
+
+
+TABLES: tuple[tuple[str, type[Model]], ...] = (
+    ("Uploads", DICOMFile),
+    ("Patients", Patient),
+    ("Studies", DICOMStudy),
+    ("Structures", RTStructureROI),
+)
+BELOW_UPLOADS = ("/dicom/result/", "/dicom/use-versions/")
+
+
+def _may_see(request: HttpRequest, model: type[Model]) -> bool:
+    return admin.site.get_model_admin(model).has_view_permission(request)
+
+
+def _way(request: HttpRequest, name: str, model: type[Model]) -> Way:
+    url = reverse(f"admin:app_{model._meta.model_name}_changelist")
+    below = BELOW_UPLOADS if model is DICOMFile else ()
+    return Way(name, url, _here(request, url, *below))
+
+
+def _here(request: HttpRequest, url: str, *below: str) -> str:
+    if request.path == url:
+        return "page"
+    return "true" if request.path.startswith((url, *below)) else ""
+
+
+@register.filter
+def labelled(cells: Iterable[SafeString], headers: Iterable[dict[str, Any]]) -> list[SafeString]:
+    """A row's cells as the admin has drawn them, each with the heading of its column."""
+    return [
+        mark_safe(f'<td data-label="{escape(capfirst(header["text"]))}"{cell[3:]}')
+        if cell.startswith("<td") and "action-checkbox" not in cell[:32]
+        else cell
+        for cell, header in zip(cells, headers, strict=True)
+    ]
 
 
 @register.filter

@@ -31,6 +31,7 @@ PUBLIC = {
 }
 ADMIN = {
     "/admin/": (302, 200, 200, 200),
+    "/admin/administration/": (302, 200, 200, 200),
     "/admin/logout/": (302, 405, 405, 405),
     "/admin/password_change/": (302, 200, 200, 200),
     "/admin/password_change/done/": (302, 200, 200, 200),
