@@ -187,7 +187,7 @@ class DICOMFileAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
         announce_start(request, started)
         return HttpResponseRedirect(progress_url(started.queued)) if started.queued else None
 
-    @admin.action(description="Delete selected DICOM files", permissions=["delete"])
+    @admin.action(description="Delete selected uploads", permissions=["delete"])
     def delete_selected_uploads(
         self, request: HttpRequest, queryset: QuerySet[DICOMFile]
     ) -> HttpResponseBase | None:
@@ -300,7 +300,7 @@ class DICOMFileAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
 
     # Columns
 
-    @admin.display(description="ZIP archive", ordering="original_name")
+    @admin.display(description="ZIP", ordering="original_name")
     def original(self, upload: DICOMFile) -> SafeString:
         return format_html("<bdi>{}</bdi>", upload.name)
 
@@ -345,11 +345,11 @@ class DICOMFileAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
     def log(self, upload: DICOMFile) -> str:
         return render_to_string("uploads/_log.html", {"lines": upload.processing_log_data})
 
-    @admin.display(description="")
+    @admin.display(description="actions")
     def buttons(self, upload: DICOMFile) -> str:
         return _row_buttons(upload, may_process=True)
 
-    @admin.display(description="")
+    @admin.display(description="actions")
     def links(self, upload: DICOMFile) -> str:
         return _row_buttons(upload, may_process=False)
 

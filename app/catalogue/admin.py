@@ -429,7 +429,7 @@ class RTStructureSetInformationAdmin(CatalogueAdmin):
     def referenced_series(self, structure_set: RTStructureSetInformation) -> str:
         return ", ".join(structure_set.referenced_series_instance_uid) or "-"
 
-    @admin.display(description="ROIs")
+    @admin.display(description="structures")
     def rois(self, structure_set: RTStructureSetInformation) -> SafeString:
         return _children_link(RTStructureROI, "rt_structure_set", structure_set)
 
@@ -448,7 +448,7 @@ class RTStructureROIAdmin(CatalogueAdmin):
     )
     list_select_related = ("rt_structure_set",)
     search_fields = ("roi_name",)
-    search_help_text = "Search by ROI name"
+    search_help_text = "Search by name"
     # Never the contours: one structure set's may be many megabytes.
     fields = (
         "structure_set", "roi_number", "roi_name", "rt_roi_interpreted_type",

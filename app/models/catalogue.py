@@ -68,8 +68,8 @@ class DICOMStudy(models.Model):
     created_at = models.DateTimeField("first seen", auto_now_add=True)
 
     class Meta:
-        verbose_name = "DICOM study"
-        verbose_name_plural = "DICOM studies"
+        verbose_name = "study"
+        verbose_name_plural = "studies"
         constraints = (
             models.UniqueConstraint(
                 fields=("patient", "study_instance_uid"), name="study_unique_in_patient"
@@ -93,8 +93,8 @@ class DICOMSeries(models.Model):
     created_at = models.DateTimeField("first seen", auto_now_add=True)
 
     class Meta:
-        verbose_name = "DICOM series"
-        verbose_name_plural = "DICOM series"
+        verbose_name = "series"
+        verbose_name_plural = "series"
         constraints = (
             models.UniqueConstraint(
                 fields=("dicom_study", "series_instance_uid"), name="series_unique_in_study"
@@ -136,7 +136,7 @@ class DICOMInstance(models.Model):
     objects = InstanceQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "DICOM instance"
+        verbose_name = "instance"
         constraints = (
             # The UID first: the same index then also finds an instance by its UID alone.
             models.UniqueConstraint(
@@ -163,8 +163,7 @@ class ImageInformation(models.Model):
     image_orientation_patient = models.JSONField(null=True, blank=True)  # six direction cosines
 
     class Meta:
-        verbose_name = "image information"
-        verbose_name_plural = "image information"
+        verbose_name = "image"
 
     def __str__(self) -> str:
         return f"Image {self.dicom_instance_id}"

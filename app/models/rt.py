@@ -25,7 +25,7 @@ class RTStructureSetInformation(models.Model):
     referenced_sop_count = models.PositiveIntegerField("referenced objects", default=0)
 
     class Meta:
-        verbose_name = "RT structure set"
+        verbose_name = "structure set"
 
     def __str__(self) -> str:
         return f"Structure set {self.dicom_instance_id}"
@@ -47,7 +47,7 @@ class RTStructureROI(models.Model):
     roi_contour_data = models.TextField("contours as JSON", default="[]")
 
     class Meta:
-        verbose_name = "ROI"
+        verbose_name = "structure"
 
     def __str__(self) -> str:
         return f"ROI {self.roi_number}"

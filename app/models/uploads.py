@@ -122,9 +122,9 @@ class DICOMFile(models.Model):
     objects = DICOMFileQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "DICOM file"
+        verbose_name = "upload"
         ordering = ("-created_at", "-pk")
-        permissions = (("process_dicomfile", "Can process DICOM file"),)
+        permissions = (("process_dicomfile", "Can process upload"),)
         indexes = (
             models.Index(fields=("processing_status", "queued_at"), name="dicomfile_status_queued"),
             models.Index(fields=("-created_at", "-id"), name="dicomfile_newest"),
@@ -229,7 +229,8 @@ class ArchiveMember(models.Model):
     objects = BroughtQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "archive member"
+        verbose_name = "file in a ZIP"
+        verbose_name_plural = "files in ZIPs"
         constraints = (
             models.UniqueConstraint(
                 fields=("upload", "index", "inner"), name="member_unique_in_upload"

@@ -116,7 +116,7 @@ def sign_in(url: str, password: str) -> str:
 def test_the_first_start_makes_an_admin_and_ctrl_c_leaves_nothing_running(up):
     first = up()
     password = re.search(r"with the password (\S+)", first.output)[1]
-    assert "Log out" in sign_in(first.url, password)
+    assert "Sign out" in sign_in(first.url, password)
     commands = " ".join(first.processes().values())
     assert all(word in commands for word in ("valkey", "gunicorn", "celery"))
     began = time.monotonic()
@@ -128,7 +128,7 @@ def test_the_first_start_makes_an_admin_and_ctrl_c_leaves_nothing_running(up):
 
     second = up()
     assert "password" not in second.output
-    assert "Log out" in sign_in(second.url, password)
+    assert "Sign out" in sign_in(second.url, password)
 
 
 def test_sigterm_ends_it_as_ctrl_c_does(up):
