@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any, cast
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import (
@@ -25,7 +24,6 @@ from django.utils.safestring import SafeString
 
 from . import tasks
 from .accounts import admin as accounts_admin  # noqa: F401
-from .archives.ends import END_WINDOW
 from .catalogue.admin import (
     CatalogueAdmin,
     ask_before_deleting,
@@ -48,7 +46,7 @@ from .models import (
 from .reasons import PROCESS_NOW, sentence
 from .uploads import ledger, removal
 from .uploads.forms import DICOMFileForm
-from .uploads.receiving import from_script, too_large
+from .uploads.receiving import before_sending, from_script
 from .uploads.status import attention_words, outcome_words, state_of
 from .views import announce_start, is_id, progress_url
 from .wording import counted, human_size
@@ -142,7 +140,7 @@ class DICOMFileAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
             context["title"] = "Upload ZIPs"
             if context["errors"] and from_script(request):
                 return _errors(context["adminform"].form)
-            context["limits"] = _limits()
+            context["limits"] = before_sending()
         else:
             context |= {"title": "Upload", "subtitle": upload.name}
             context["state"] = state_of(upload)
@@ -357,22 +355,6 @@ class DICOMFileAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
 def _errors(form: DICOMFileForm) -> JsonResponse:
     words = [str(error) for errors in form.errors.values() for error in errors]
     return JsonResponse({"errors": words}, status=400)
-
-
-def _limits() -> dict[str, Any]:
-    """What add.js refuses before it sends anything, and what it says."""
-    codes = ("connection_lost", "signed_out", "server_refused", "cannot_be_read")
-    sentences = {code.replace("_", "-"): sentence(code) for code in codes}
-    return {
-        "max_upload": settings.ICON_MAX_UPLOAD,
-        "end_window": END_WINDOW,
-        "sentences": {
-            "too-large": too_large(),
-            "not-a-zip": sentence("not_a_zip"),
-            "truncated": sentence("archive_truncated"),
-            **sentences,
-        },
-    }
 
 
 def _say_it_runs(request: HttpRequest, upload: DICOMFile) -> None:

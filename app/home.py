@@ -1,9 +1,54 @@
 """The first page, and the one of the tables behind it."""
 
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.decorators import staff_member_required
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
+
+from .models import DICOMFile, DICOMFileQuerySet
+from .uploads.forms import DICOMFileForm
+from .uploads.receiving import before_sending
+from .uploads.status import UploadState, fresh_states, state_of
+
+SHOWN = 5  # uploads of a kind
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One upload, and where it stands."""
+
+    upload: DICOMFile
+    state: UploadState
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """How full the disk is that uploads and filed objects are kept on."""
+
+    free: int  # bytes, as the next
+    size: int
+    percent_used: int
+
+
+@staff_member_required
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """What can be done now, what runs, what went wrong, and what came last."""
+    context: dict[str, Any] = {"title": "Home"}
+    if request.user.has_perm("app.add_dicomfile"):
+        context |= {"form": DICOMFileForm(), "limits": before_sending()}
+    if request.user.has_perm("app.view_dicomfile"):
+        context |= _uploads()
+    return render(request, "home.html", context)
 
 
 @staff_member_required
@@ -11,3 +56,45 @@ from django.views.decorators.http import require_safe
 def administration(request: HttpRequest) -> HttpResponse:
     """Every table that this reader may see, as Django lists them."""
     return admin.site.index(request, {"title": "Administration"})
+
+
+def _uploads() -> dict[str, Any]:
+    every = DICOMFile.objects.without_log().select_related("uploaded_by")
+    live = every.live().in_turn()
+    attention = every.needing_attention()
+    running = list(live[:SHOWN])
+    return {
+        "running": _lines(running, fresh_states(running)),
+        "running_count": live.count(),
+        "status_url": _asked(running),
+        "attention": _newest(attention),
+        "attention_count": attention.count(),
+        "last": _newest(every),
+        "disks": _disks(),
+    }
+
+
+def _newest(uploads: DICOMFileQuerySet) -> list[Line]:
+    newest = list(uploads[:SHOWN])
+    return _lines(newest, [state_of(upload) for upload in newest])
+
+
+def _lines(uploads: list[DICOMFile], states: list[UploadState]) -> list[Line]:
+    return [Line(upload, state) for upload, state in zip(uploads, states, strict=True)]
+
+
+def _asked(uploads: list[DICOMFile]) -> str:
+    query = urlencode({"upload": [upload.pk for upload in uploads]}, doseq=True)
+    return f"{reverse('task_status')}?{query}"
+
+
+def _disks() -> list[Disk]:
+    """One, or two where uploads and filed objects lie apart."""
+    roots = {Path(settings.MEDIA_ROOT), Path(settings.ICON_PROCESSED_ROOT)}
+    by_device = {root.stat().st_dev: root for root in sorted(roots)}
+    return [_disk(root) for root in by_device.values()]
+
+
+def _disk(root: Path) -> Disk:
+    usage = shutil.disk_usage(root)
+    return Disk(usage.free, usage.total, round(100 * usage.used / usage.total))

@@ -6,13 +6,14 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from app.health.views import healthz, readyz
-from app.home import administration
+from app.home import administration, home
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("favicon.ico", RedirectView.as_view(url=static("app/icon.svg"))),
     path("healthz", healthz),
     path("readyz", readyz),
+    path("admin/", home),
     path("admin/administration/", administration, name="administration"),
     path("admin/", admin.site.urls),
     path("dicom/", include("app.urls")),

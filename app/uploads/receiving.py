@@ -15,6 +15,7 @@ from django.core.files.uploadhandler import SkipFile, TemporaryFileUploadHandler
 from django.http import HttpRequest, QueryDict
 from django.utils.datastructures import MultiValueDict
 
+from app.archives.ends import END_WINDOW
 from app.reasons import sentence
 from app.wording import human_size
 
@@ -87,3 +88,19 @@ def from_script(request: HttpRequest) -> bool:
 
 def too_large() -> str:
     return sentence("upload_too_large", limit=human_size(settings.ICON_MAX_UPLOAD))
+
+
+def before_sending() -> dict[str, Any]:
+    """What add.js refuses before it sends anything, and what it says."""
+    codes = ("connection_lost", "signed_out", "server_refused", "cannot_be_read")
+    sentences = {code.replace("_", "-"): sentence(code) for code in codes}
+    return {
+        "max_upload": settings.ICON_MAX_UPLOAD,
+        "end_window": END_WINDOW,
+        "sentences": {
+            "too-large": too_large(),
+            "not-a-zip": sentence("not_a_zip"),
+            "truncated": sentence("archive_truncated"),
+            **sentences,
+        },
+    }

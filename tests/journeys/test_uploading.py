@@ -55,6 +55,13 @@ def test_several_zips_are_uploaded_and_listed(adding, zips):
     assert {one.original_name for one in DICOMFile.objects.all()} == {p.name for p in zips}
 
 
+def test_the_first_page_takes_zips_as_well(adding, live, zips):
+    adding.goto(f"{live.url}/admin/")
+    upload(adding, *zips)
+    adding.wait_for_url("**/admin/app/dicomfile/")
+    assert {one.original_name for one in DICOMFile.objects.all()} == {p.name for p in zips}
+
+
 def test_where_that_was_ticked_they_are_processed_and_it_is_remembered(adding, worker, zips):
     box = adding.get_by_label("Process when uploaded")
     expect(box).not_to_be_checked()

@@ -168,7 +168,7 @@ function transfer(item) {
     request.addEventListener("load", () => take(item, request));
     request.addEventListener("error", () => say(item, "lost", facts.connectionLost));
     request.addEventListener("loadend", resolve);
-    request.open("POST", location.href);
+    request.open("POST", form.action);
     request.setRequestHeader("Accept", "application/json");
     request.responseType = "json";
     request.send(data);
