@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename
 from django.db.models import Count, Field, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
@@ -34,7 +35,7 @@ from app.wording import human_size
 
 from . import removal
 from .lookups import OfferedLookups
-from .names import person_name, row_name
+from .names import person_name, plain, row_name
 
 CHOSEN_AT_ONCE = 500  # rows in a form that asks; Django takes 1,000 fields
 NAMED = 10  # of them, in words
@@ -75,6 +76,7 @@ PATIENT_POSITIONS = (
 SHA256 = re.compile("[0-9a-f]{64}", re.IGNORECASE)
 
 
+TO_PATIENT = "dicom_series__dicom_study__patient"  # from an instance
 FILED: tuple[type[Model], ...] = (Patient, DICOMStudy, DICOMSeries, DICOMInstance)
 
 
@@ -91,6 +93,7 @@ class CatalogueAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
 
     # Tables whose rows its own rows name or hang under: who may not see them sees none of these.
     above: tuple[type[Model], ...] = ()
+    below_patient = ""  # the lookup from a patient to rows of this table
     show_full_result_count = False
     list_per_page = 50
     ordering = ("-pk",)
@@ -102,7 +105,27 @@ class CatalogueAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         title = capfirst(self.opts.verbose_name_plural)
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        response = super().changelist_view(request, {"title": title, **(extra_context or {})})
+        # What hangs under one row is about one patient, whom its first row tells.
+        if isinstance(response, TemplateResponse) and self.linked and self.linked[0] in request.GET:
+            context = response.context_data or {}
+            rows = context["cl"].result_list if "cl" in context else []
+            context["patient"] = self.patient_of(rows[0]) if rows else None
+        return response
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        patient = self.patient_of(self.get_object(request, unquote(object_id)))
+        return super().history_view(
+            request, object_id, {"patient": patient, **(extra_context or {})}
+        )
+
+    def patient_of(self, row: Model | None) -> Patient | None:
+        """Whom a row is about, for the banner."""
+        if row is None or not self.below_patient:
+            return None
+        return Patient.objects.filter(**{self.below_patient: row.pk}).first()
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -110,6 +133,7 @@ class CatalogueAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
         context |= {
             "title": capfirst(self.opts.verbose_name),
             "subtitle": row_name(context["original"]),
+            "patient": self.patient_of(context["original"]),
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -158,6 +182,10 @@ class FiledAdmin(CatalogueAdmin):
         # Not in one transaction, as Django's own: rows are committed before files go.
         response: HttpResponse = self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined]
         return response
+
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        context["patient"] = self.patient_of(context["object"])
+        return super().render_delete_form(request, context)
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         removal.delete(obj)
@@ -211,11 +239,12 @@ class PatientAdmin(FiledAdmin):
 @admin.register(DICOMStudy)
 class DICOMStudyAdmin(FiledAdmin):
     above = FILED[:1]
+    below_patient = "studies"
     linked = ("patient__id__exact",)
     list_display = (
-        "patient_name", "study_date", "study_description", "accession_number", "shared",
-        "series", "study_instance_uid",
+        "patient_link", "description", "study_date", "accession_number", "shared", "series",
     )  # fmt: skip
+    list_display_links = ("description",)
     list_filter = ("uid_shared", "study_date", "created_at")
     list_select_related = ("patient",)
     search_fields = (
@@ -233,12 +262,12 @@ class DICOMStudyAdmin(FiledAdmin):
         return _with_count(super().get_queryset(request), DICOMSeries, "dicom_study")
 
     @admin.display(description="patient", ordering="patient__patient_name")
-    def patient_name(self, study: DICOMStudy) -> SafeString:
-        return _patient_name(study.patient)
-
-    @admin.display(description="patient")
     def patient_link(self, study: DICOMStudy) -> SafeString:
         return row_link(study.patient)
+
+    @admin.display(description="study", ordering="study_description")
+    def description(self, study: DICOMStudy) -> SafeString:
+        return format_html("<bdi>{}</bdi>", plain(study.study_description) or "(no description)")
 
     @admin.display(description="under two patients", ordering="uid_shared")
     def shared(self, study: DICOMStudy) -> str:
@@ -252,16 +281,14 @@ class DICOMStudyAdmin(FiledAdmin):
 @admin.register(DICOMSeries)
 class DICOMSeriesAdmin(FiledAdmin):
     above = FILED[:2]
+    below_patient = "studies__series"
     linked = ("dicom_study__id__exact",)
     list_display = (
-        "patient_name", "modality", "series_number", "series_description", "series_date",
-        "instances", "series_instance_uid",
+        "patient_link", "description", "modality", "series_number", "series_date", "instances",
     )  # fmt: skip
+    list_display_links = ("description",)
     # Not by their instances, which all would have to be counted.
-    sortable_by = (
-        "patient_name", "modality", "series_number", "series_description", "series_date",
-        "series_instance_uid",
-    )  # fmt: skip
+    sortable_by = ("modality", "series_number", "description", "series_date")
     list_filter = (("modality", ValuesFilter), "series_date", "created_at")
     list_select_related = ("dicom_study__patient",)
     search_fields = (
@@ -279,8 +306,12 @@ class DICOMSeriesAdmin(FiledAdmin):
         return _with_count(super().get_queryset(request), DICOMInstance, "dicom_series")
 
     @admin.display(description="patient")
-    def patient_name(self, series: DICOMSeries) -> SafeString:
-        return _patient_name(series.dicom_study.patient)
+    def patient_link(self, series: DICOMSeries) -> SafeString:
+        return row_link(series.dicom_study.patient)
+
+    @admin.display(description="series", ordering="series_description")
+    def description(self, series: DICOMSeries) -> SafeString:
+        return format_html("<bdi>{}</bdi>", plain(series.series_description) or "(no description)")
 
     @admin.display(description="study")
     def study_link(self, series: DICOMSeries) -> SafeString:
@@ -306,9 +337,10 @@ def _instances_named(term: str) -> Q:
 @admin.register(DICOMInstance)
 class DICOMInstanceAdmin(FiledAdmin):
     above = FILED[:3]
+    below_patient = "studies__series__instances"
     linked = ("dicom_series__id__exact",)
     list_display = (
-        "sop_instance_uid", "modality", "instance_number", "rows", "columns",
+        "sop_instance_uid", "patient_link", "modality", "instance_number", "rows", "columns",
         "number_of_frames", "size_in_words", "from_upload",
     )  # fmt: skip
     sortable_by = ("sop_instance_uid",)  # which has an index; the others would sort a million rows
@@ -322,12 +354,17 @@ class DICOMInstanceAdmin(FiledAdmin):
     )  # fmt: skip
     readonly_fields = fields
 
+    @admin.display(description="patient")
+    def patient_link(self, instance: DICOMInstance) -> SafeString:
+        return row_link(instance.dicom_series.dicom_study.patient)
+
     @admin.display(description="series")
     def series_link(self, instance: DICOMInstance) -> SafeString:
         return row_link(instance.dicom_series)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMInstance]:
-        return cast(BroughtQuerySet, super().get_queryset(request)).with_upload()
+        instances = cast(BroughtQuerySet, super().get_queryset(request)).with_upload()
+        return instances.select_related("dicom_series__dicom_study__patient")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[DICOMInstance], search_term: str
@@ -346,8 +383,9 @@ class DICOMInstanceAdmin(FiledAdmin):
 @admin.register(ImageInformation)
 class ImageInformationAdmin(CatalogueAdmin):
     above = FILED
+    below_patient = "studies__series__instances__image_information"
     list_display = (
-        "image", "slice_location", "slice_thickness", "spacing", "patient_position",
+        "image", "patient_link", "slice_location", "slice_thickness", "spacing", "patient_position",
         "instance_uid",
     )  # fmt: skip
     fields = (
@@ -357,7 +395,7 @@ class ImageInformationAdmin(CatalogueAdmin):
     readonly_fields = fields
     sortable_by = ()  # as in the list above, and no column has an index
     list_filter = (("patient_position", PatientPositionFilter),)
-    list_select_related = ("dicom_instance",)
+    list_select_related = (f"dicom_instance__{TO_PATIENT}",)
     search_fields = ("dicom_instance__sop_instance_uid",)  # see get_search_results
     search_help_text = "Search by a whole UID"
 
@@ -372,6 +410,10 @@ class ImageInformationAdmin(CatalogueAdmin):
     @admin.display(description="image", ordering="instance_number")
     def image(self, image: ImageInformation) -> str:
         return row_name(image)
+
+    @admin.display(description="patient")
+    def patient_link(self, image: ImageInformation) -> SafeString:
+        return row_link(image.dicom_instance.dicom_series.dicom_study.patient)
 
     @admin.display(description="SOP instance UID")
     def instance_uid(self, image: ImageInformation) -> str:
@@ -397,12 +439,13 @@ class ImageInformationAdmin(CatalogueAdmin):
 @admin.register(RTStructureSetInformation)
 class RTStructureSetInformationAdmin(CatalogueAdmin):
     above = FILED
+    below_patient = "studies__series__instances__rt_structure_set"
     list_display = (
-        "structure_set_label", "structure_set_name", "structure_set_date", "approval_status",
-        "number_of_roi",
+        "structure_set_label", "patient_link", "structure_set_name", "structure_set_date",
+        "approval_status", "number_of_roi",
     )  # fmt: skip
     list_filter = (("approval_status", ValuesFilter), "structure_set_date")
-    list_select_related = ("dicom_instance",)
+    list_select_related = (f"dicom_instance__{TO_PATIENT}",)
     search_fields = (
         "structure_set_label", "structure_set_name", "dicom_instance__sop_instance_uid__exact",
     )  # fmt: skip
@@ -416,6 +459,10 @@ class RTStructureSetInformationAdmin(CatalogueAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RTStructureSetInformation]:
         return _with_count(super().get_queryset(request), RTStructureROI, "rt_structure_set")
+
+    @admin.display(description="patient")
+    def patient_link(self, structure_set: RTStructureSetInformation) -> SafeString:
+        return row_link(structure_set.dicom_instance.dicom_series.dicom_study.patient)
 
     @admin.display(description="instance")
     def instance_link(self, structure_set: RTStructureSetInformation) -> SafeString:
@@ -437,16 +484,17 @@ class RTStructureSetInformationAdmin(CatalogueAdmin):
 @admin.register(RTStructureROI)
 class RTStructureROIAdmin(CatalogueAdmin):
     above = (*FILED, RTStructureSetInformation)
+    below_patient = "studies__series__instances__rt_structure_set__rois"
     linked = ("rt_structure_set__id__exact",)
     list_display = (
-        "roi_name", "roi_number", "colour", "rt_roi_interpreted_type",
+        "roi_name", "patient_link", "roi_number", "colour", "rt_roi_interpreted_type",
         "roi_generation_algorithm", "contour_count", "structure_set",
     )  # fmt: skip
     list_filter = (
         ("rt_roi_interpreted_type", ValuesFilter),
         ("roi_generation_algorithm", ValuesFilter),
     )
-    list_select_related = ("rt_structure_set",)
+    list_select_related = (f"rt_structure_set__dicom_instance__{TO_PATIENT}",)
     search_fields = ("roi_name",)
     search_help_text = "Search by name"
     # Never the contours: one structure set's may be many megabytes.
@@ -455,6 +503,10 @@ class RTStructureROIAdmin(CatalogueAdmin):
         "roi_generation_algorithm", "colour", "contour_count",
     )  # fmt: skip
     readonly_fields = fields
+
+    @admin.display(description="patient")
+    def patient_link(self, roi: RTStructureROI) -> SafeString:
+        return row_link(roi.rt_structure_set.dicom_instance.dicom_series.dicom_study.patient)
 
     @admin.display(description="structure set")
     def structure_set(self, roi: RTStructureROI) -> SafeString:
@@ -480,11 +532,6 @@ def _permissions(action: str, models: Iterable[type[Model]]) -> list[str]:
         f"{model._meta.app_label}.{get_permission_codename(action, model._meta)}"
         for model in models
     ]
-
-
-def _patient_name(patient: Patient) -> SafeString:
-    name = person_name(patient.patient_name) or patient.unique_patient_id or "(no name)"
-    return format_html("<bdi>{}</bdi>", name)
 
 
 def row_link(row: Model) -> SafeString:

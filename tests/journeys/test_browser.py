@@ -170,6 +170,7 @@ def test_the_list_of_uploads_keeps_itself_current(signed_in, live, start_worker,
         expect(row.locator(".status")).to_have_text("Queued")
         expect(row.get_by_role("button", name=re.compile("Cancel"))).to_be_visible()
         expect(row.get_by_role("link", name=re.compile("Progress"))).to_be_visible()
+    page.get_by_text("Filters").click()
     expect(page.get_by_role("link", name="Needs attention (0)")).to_be_visible()
     start_worker()
     expect(rows[0].locator(".status")).to_have_text("Completed", timeout=30_000)

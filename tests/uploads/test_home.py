@@ -76,7 +76,7 @@ def test_it_takes_the_same_queries_for_every_number_of_uploads(
             import_zip(ct_image(SOPInstanceUID=uid(3, count, number)))
             import_zip((f"{number}.txt", b"x"))
             claims.queue([upload_zip(ct_image()).pk])
-        # Session and user; in the header what runs; the running, their places in the queue and their
-        # number; the failed and their number; the last.
+        # Session and user; what runs, for the header; the running, their places in the queue and
+        # their number; the failed and their number; the last.
         with django_assert_num_queries(9):
             staff_client.get(HOME)
