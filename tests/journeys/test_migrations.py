@@ -1,10 +1,13 @@
 """A catalogue of the first migration goes on with today's code: also an import under way."""
 
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.urls import reverse
@@ -123,3 +126,13 @@ def test_what_the_first_code_read_is_read_again_as_an_import_would_read_it(
     for members in uploads:
         assert ingest.run_upload(upload_zip(*members).pk)
     assert read_again == catalogued()
+
+
+@pytest.mark.django_db
+def test_rights_that_were_made_before_are_called_by_their_tables_words():
+    table = ContentType.objects.get(app_label="app", model="dicomfile")
+    rights = Permission.objects.filter(content_type=table)
+    rights.update(name="Can do something to a DICOM file")
+    import_module("app.migrations.0012_rights_in_words").name_rights(apps, None)
+    names = {"add", "change", "delete", "view", "process"}
+    assert {right.name for right in rights} == {f"Can {name} upload" for name in names}
