@@ -1,6 +1,7 @@
 """Uploads and the files in them, in the admin; the others' admins are imported here."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any, cast
 
 from django.contrib import admin, messages
@@ -152,8 +153,11 @@ class DICOMFileAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
 
     def save_model(self, request: HttpRequest, obj: DICOMFile, form: Any, change: bool) -> None:
         obj.uploaded_by = request.user  # type: ignore[assignment]  # staff, so never anonymous
-        super().save_model(request, obj, form, change)
-        obj.sync_archive()  # the row is committed after this
+        with ExitStack() as failed:
+            failed.callback(_remove_kept_file, obj)
+            super().save_model(request, obj, form, change)
+            obj.sync_archive()  # the row is committed after this
+            failed.pop_all()
 
     def response_add(
         self, request: HttpRequest, obj: DICOMFile, post_url_continue: str | None = None
@@ -350,6 +354,11 @@ class DICOMFileAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
     @admin.display(description="actions")
     def links(self, upload: DICOMFile) -> str:
         return _row_buttons(upload, may_process=False)
+
+
+def _remove_kept_file(upload: DICOMFile) -> None:
+    if upload.file._committed:  # type: ignore[attr-defined]  # else its name is the sender's
+        upload.file.delete(save=False)
 
 
 def _errors(form: DICOMFileForm) -> JsonResponse:

@@ -91,13 +91,15 @@ def _zone(name: str) -> ZoneInfo | None:
 
 
 class BeforeUpload:
-    """Tells who may upload that an upload is too large, before it is sent."""
+    """Tells who may upload that an upload is too large, before it is sent, or was not kept."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
+        response = self.get_response(request)
+        why = getattr(request, "not_kept", "")
+        return _not_taken(request, why, HTTPStatus.INSUFFICIENT_STORAGE) if why else response
 
     def process_view(self, request: HttpRequest, *view: Any) -> HttpResponseBase | None:
         length = request.META.get("CONTENT_LENGTH") or ""
@@ -109,7 +111,22 @@ class BeforeUpload:
             if not connection.in_atomic_block:
                 close_old_connections()
             return None
-        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        if receiving.from_script(request):
-            return JsonResponse({"errors": [why]}, status=status)
-        return render(request, "uploads/not_taken.html", {"why": why}, status=status)
+        return _not_taken(request, why, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponseBase | None:
+        """For the moment after the last byte, when the file gets its place and its row."""
+        length = request.META.get("CONTENT_LENGTH") or ""
+        if request.method != "POST" or not length.isdecimal():
+            return None
+        if not receiving.takes_files_of(request):
+            return None
+        why = receiving.why_not_kept(exception, int(length))
+        return _not_taken(request, why, HTTPStatus.INSUFFICIENT_STORAGE) if why else None
+
+
+def _not_taken(request: HttpRequest, why: str, status: HTTPStatus) -> HttpResponseBase:
+    if receiving.from_script(request):
+        return JsonResponse({"errors": [why]}, status=status)
+    return render(request, "uploads/not_taken.html", {"why": why}, status=status)

@@ -54,6 +54,14 @@ ARCHIVE = {
         "The server's disk has {free} free, too little for this ZIP of {size}. "
         "Ask the administrator to make room."
     ),
+    "disk_filled_up": (
+        "The server's disk filled up while this ZIP of {size} arrived, and nothing of it was kept. "
+        "Ask the administrator to make room, then upload it again."
+    ),
+    "upload_not_written": (
+        "The server could not write this ZIP to its disk, and nothing of it was kept. "
+        "Ask the administrator, then upload it again."
+    ),
     "copy_failed": "The file cannot be read or copied.",
 }
 
