@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_SECONDS = 0.1
+TICKS = os.sysconf("SC_CLK_TCK")  # a second
 CAN_DROP_CACHES = os.geteuid() == 0
 SERVER = os.getenv("ICON_DATABASE_URL", "")  # PostgreSQL, where this user may make databases
 
@@ -32,23 +33,32 @@ class Timed:
 
 def timed(command: list[str | Path], **options: Any) -> Timed:
     """Run a command to its end, which has to be a success."""
-    over, peaks = threading.Event(), [0]
     begun, used = time.monotonic(), processor_of_children()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
+    with sizes_of(process.pid) as sizes:
+        output, _ = process.communicate()
+        whole = time.monotonic() - begun
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, output)
+    return Timed(whole, whole, max(sizes), output, processor_of_children() - used)
+
+
+@contextlib.contextmanager
+def sizes_of(pid: int) -> Iterator[list[int]]:
+    """A list that grows meanwhile: the memory of a process and its descendants, in bytes."""
+    over, sizes = threading.Event(), [0]
 
     def sample() -> None:
         while not over.wait(SAMPLE_SECONDS):
-            peaks.append(_tree_size(process.pid))
+            sizes.append(sum(map(_proportional_set_size, tree_of(pid))))
 
     sampler = threading.Thread(target=sample)
     sampler.start()
-    output, _ = process.communicate()
-    whole = time.monotonic() - begun
-    over.set()
-    sampler.join()
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, output)
-    return Timed(whole, whole, max(peaks), output, processor_of_children() - used)
+    try:
+        yield sizes
+    finally:
+        over.set()
+        sampler.join()
 
 
 def processor_of_children() -> float:
@@ -56,21 +66,33 @@ def processor_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _tree_size(pid: int) -> int:
+def processor_of(pid: int) -> float:
+    """Seconds of the processor that a running process and its descendants have used."""
+    used = 0
+    for one in tree_of(pid):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        used += sum(map(int, fields[11:13]))  # utime, stime
+    return used / TICKS
+
+
+def tree_of(pid: int) -> Iterator[int]:
+    """A process and its descendants, as far as they still run."""
     with contextlib.suppress(OSError):
         children = [
             int(child)
             for task in Path(f"/proc/{pid}/task").iterdir()
             for child in (task / "children").read_text().split()
         ]
-        return _proportional_set_size(pid) + sum(map(_tree_size, children))
-    return 0
+        yield pid
+        for child in children:
+            yield from tree_of(child)
 
 
 def _proportional_set_size(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
+    with contextlib.suppress(OSError):  # it has ended
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
     return 0
 
 

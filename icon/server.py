@@ -1,5 +1,6 @@
 """What ICON adds to gunicorn: see gunicorn.conf.py."""
 
+import ctypes
 import re
 import socket
 import struct
@@ -7,10 +8,17 @@ import sys
 from typing import Any
 
 from gunicorn.glogging import Logger
+from gunicorn.http.unreader import SocketUnreader
 
 from icon.logs import FORMAT, OneLine
 
 IDLE_SECONDS = 60  # without a byte from or to a client, after which its connection is closed
+
+CHUNK = 256 * 1024  # bytes of a body that are received at once: as many as an upload is read by
+
+# glibc's, of mallopt(3)
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
 
 QUOTES = re.compile(r":\s|\s%")  # what follows is a request's words, or an exception's
 
@@ -23,6 +31,18 @@ def give_up_the_idle(server: Any) -> None:
     for listener in server.LISTENERS:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", IDLE_SECONDS, 0))
+
+
+def receive_fast(server: Any) -> None:
+    """Spare an upload more than half of its processor time.
+
+    gunicorn receives up to 1 MB ahead, and copies what is left of it for each piece that is read.
+    glibc hands memory of a chunk's size back at once, and the kernel clears it for the next one.
+    """
+    SocketUnreader.max_body_chunk = CHUNK
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # musl has none
+        mallopt(M_MMAP_THRESHOLD, 4 * CHUNK)
+        mallopt(M_TRIM_THRESHOLD, 16 * CHUNK)
 
 
 class ServerLogger(Logger):  # type: ignore[misc]  # gunicorn has no types

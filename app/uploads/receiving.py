@@ -40,6 +40,8 @@ class ReceivingHandler(TemporaryFileUploadHandler):
     refuses it.
     """
 
+    chunk_size = 256 * 1024  # as in icon/server.py
+
     def handle_raw_input(
         self,
         input_data: IO[bytes],
