@@ -53,9 +53,22 @@ KILLS = (*ERRORS, "sendto")
 STAGED_ONLY = ("openat", "write")  # what else does these has nothing to do with the import
 # The last, where every extractor was killed at its first call: no member could be read.
 FAILURES = ("disk_full", "disk_error", "disk_read_only", "nothing_stored")
-CRASH = pytest.mark.crash
+CRASH, LONG = pytest.mark.crash, pytest.mark.long
 # At its first staged file every extractor would die, which takes minutes.
-SOME = [(call, at) for call in KILLS for at in (1, 2, 17) if call not in STAGED_ONLY or at > 1]
+SOME = [
+    *((call, at) for call in KILLS for at in (2 if call in STAGED_ONLY else 1, 17)),
+    *(pytest.param(call, 2, marks=LONG) for call in KILLS if call not in STAGED_ONLY),
+]
+SOME_ERRORS = [
+    *((call, "ENOSPC") for call in ERRORS),
+    *((call, error) for call in ("linkat", "syncfs") for error in ("EIO", "EROFS")),
+    *(
+        pytest.param(call, error, marks=LONG)
+        for call in ERRORS
+        if call not in ("linkat", "syncfs")
+        for error in ("EIO", "EROFS")
+    ),
+]
 
 
 @pytest.fixture
@@ -129,8 +142,7 @@ def test_a_kill_loses_nothing(call, at, run_with, upload_zip, processed_root):
     assert_nothing_is_lost(upload, processed_root)
 
 
-@pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EROFS"])
-@pytest.mark.parametrize("call", ERRORS)
+@pytest.mark.parametrize(("call", "error"), SOME_ERRORS)
 def test_a_disk_error_loses_nothing(call, error, run_with, upload_zip, processed_root):
     upload = upload_zip(*MEMBERS)
     run_with(upload, f"{call}:error={error}:when=5")

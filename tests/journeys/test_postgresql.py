@@ -64,11 +64,17 @@ def test_connections_that_broke_are_made_anew(ask):
     assert [ask(), ask()] == [302, 302]
 
 
-def test_the_database_tests_pass_on_postgresql(postgres):
-    chosen = ["-m", "database and not crash", "-n", "0", "-p", "no:cacheprovider"]
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        "database and not long and not crash",
+        pytest.param("database and long", marks=pytest.mark.long),
+    ],
+)
+def test_the_database_tests_pass_on_postgresql(chosen, postgres):
     inherited = {name: text for name, text in os.environ.items() if "XDIST" not in name}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *chosen],
+        [sys.executable, "-m", "pytest", "-q", "-m", chosen, "-n", "0", "-p", "no:cacheprovider"],
         env={**inherited, "ICON_TEST_DATABASE_URL": postgres},
         cwd=settings.BASE_DIR,
         stdout=subprocess.PIPE,
