@@ -1,6 +1,7 @@
 """The app, as Django knows it."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ICONConfig(AppConfig):
@@ -9,4 +10,7 @@ class ICONConfig(AppConfig):
 
     def ready(self) -> None:
         from .accounts import sessions  # noqa: F401  (hears of who signs in)
+        from .catalogue import search
         from .health import checks  # noqa: F401  (registers them)
+
+        post_migrate.connect(search.ensure_indexes, sender=self)

@@ -279,6 +279,7 @@ REFUSED = {
     "delete_on_broken_disk": (
         "The server's disk is full or cannot be written to. Ask the administrator, then try again."
     ),
+    "search_over": "That search is no longer kept. Search again.",
     "too_many_chosen": "Nothing was changed. Choose at most {limit} at a time.",
     "removed_before": "It was removed before.",
     "still_to_process": "It is still to be processed.",
@@ -365,8 +366,17 @@ UNLOCKED = {
     ),
 }
 
+# What the database goes without.
+SLOW = {
+    "no_trigrams": (
+        "Searches read whole tables, since the database lacks the extension pg_trgm. As a "
+        "superuser of PostgreSQL say there: CREATE EXTENSION pg_trgm; and then run "
+        "manage.py migrate again."
+    ),
+}
+
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
-SENTENCES |= REFUSED | HELD_UP | HANDED_ON | COMPARED | VIOLATIONS | REREAD | UNLOCKED
+SENTENCES |= REFUSED | HELD_UP | HANDED_ON | COMPARED | VIOLATIONS | REREAD | UNLOCKED | SLOW
 
 
 # Between the words of an attribute's keyword: Study|Instance|UID, ROI|Number.

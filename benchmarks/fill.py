@@ -251,7 +251,10 @@ def insert(model: type[models.Model], rows: Iterator[Row]) -> None:
     defaults = [_default(field) for field in fields]
     names = [connection.ops.quote_name(field.column) for field in fields]
     table = connection.ops.quote_name(model._meta.db_table)
+    folded = next((field for field in fields if field.name == "search_text"), None)
     while chunk := list(islice(rows, CHUNK)):
+        for row in chunk if folded else ():
+            row["search_text"] = folded.text_of(model(**row))
         values = [
             [
                 _stored(field, row[field.column]) if field.column in row else default

@@ -8,7 +8,7 @@ import app
 
 APP = Path(app.__file__).parent
 ORDER = (
-    *("wording", "reasons", "errors"),
+    *("wording", "folding", "reasons", "errors"),
     *("archives", "dicom", "storage", "sandbox"),  # these know no Django
     *("models", "limits", "catalogue", "uploads", "health"),
     # The owner's doors and Django's own

@@ -13,6 +13,7 @@ from app.dicom.records import (
     ROIRecord,
     StructureSetRecord,
 )
+from app.folding import folded
 from app.models import (
     DICOMInstance,
     FileToDelete,
@@ -33,6 +34,10 @@ class NewROI(NamedTuple):
     structure_set: int
     record: ROIRecord
 
+    @property
+    def search_text(self) -> str:
+        return folded(self.record.roi_name)
+
 
 INSTANCE_COLUMNS = Columns(  # of an `Entry`, as the next
     DICOMInstance,
@@ -52,7 +57,12 @@ INSTANCE_COLUMNS = Columns(  # of an `Entry`, as the next
 IMAGE_COLUMNS = Columns(
     ImageInformation, {"dicom_instance": "instance"}, ImageRecord, "extracted.header.image"
 )
-ROI_COLUMNS = Columns(RTStructureROI, {"rt_structure_set": "structure_set"}, ROIRecord, "record")
+ROI_COLUMNS = Columns(
+    RTStructureROI,
+    {"rt_structure_set": "structure_set", "search_text": "search_text"},
+    ROIRecord,
+    "record",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connection
 
+from app.catalogue.search import is_indexed
 from app.reasons import sentence
 from app.sandbox.confine import lacking
 
@@ -100,6 +102,16 @@ HINTS = {
 @register()
 def readers_are_locked_in(**kwargs: Any) -> Sequence[CheckMessage]:
     return [Warning(sentence(code), hint=HINTS[code], id=IDS[code]) for code in lacking()]
+
+
+@register(Tags.database)
+def searches_have_an_index(
+    databases: Sequence[str] | None, **kwargs: Any
+) -> Sequence[CheckMessage]:
+    """Asked with `check --database default`, and before each `migrate`."""
+    if "default" not in (databases or ()) or is_indexed(connection):
+        return []
+    return [Warning(sentence("no_trigrams"), id="icon.W005")]
 
 
 def tells_case_apart(folder: Path) -> bool:

@@ -23,6 +23,7 @@ from django.db import DataError, IntegrityError
 from django.db.models import Count, F
 
 from app.catalogue.rereading import LOST, Reread, write_again
+from app.catalogue.search import refold
 from app.dicom.kinds import Kind, kind_of
 from app.dicom.records import READ_VERSION, Header
 from app.limits import pool_settings, processed_root
@@ -131,6 +132,7 @@ def reread(
     """
     told: set[str] = set()  # what was said of patients, studies and series: each once
     with _only_one():
+        refold()
         for chunk, readings in _read_ahead(_chunks(_filed(kind))):
             _give_way(waiting)
             for finding in _store(chunk, readings, in_order=kind is None):

@@ -12,6 +12,7 @@ from .catalogue import (
 )
 from .health import CatalogueCheck, WorkerSeen
 from .rt import RTStructureROI, RTStructureSetInformation
+from .searched import COLUMN, Searched, SearchTextField, search_field
 from .uploads import (
     ARCHIVES,
     LOG,
@@ -28,6 +29,7 @@ from .uploads import (
 
 __all__ = (
     "ARCHIVES",
+    "COLUMN",
     "LOG",
     "LOG_LINES",
     "ArchiveMember",
@@ -45,9 +47,12 @@ __all__ = (
     "Patient",
     "RTStructureROI",
     "RTStructureSetInformation",
+    "SearchTextField",
+    "Searched",
     "SignInTries",
     "Stage",
     "Status",
     "WorkerSeen",
     "random_archive_name",
+    "search_field",
 )

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from app.dicom.records import READ_VERSION
 
+from .searched import Searched, SearchTextField
 from .uploads import BroughtQuerySet, DICOMFile
 
 
@@ -17,7 +18,7 @@ class InstanceQuerySet(BroughtQuerySet):
         return self.filter(read_version__lt=READ_VERSION)
 
 
-class Patient(models.Model):
+class Patient(Searched):
     """One patient: a Patient ID, or one study that came without any."""
 
     unique_patient_id = models.CharField("patient ID", max_length=256, blank=True)
@@ -35,6 +36,7 @@ class Patient(models.Model):
         default=dict, db_default=Value({}, models.JSONField()), editable=False
     )
     created_at = models.DateTimeField("first seen", auto_now_add=True)
+    search_text = SearchTextField("unique_patient_id", "patient_name", "patient_dob")
 
     class Meta:
         constraints = (
@@ -49,7 +51,7 @@ class Patient(models.Model):
         return f"Patient {self.pk}"
 
 
-class DICOMStudy(models.Model):
+class DICOMStudy(Searched):
     patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="studies")
     study_instance_uid = models.CharField("study instance UID", max_length=128, db_index=True)
     study_date = models.DateField(null=True, blank=True)
@@ -66,6 +68,7 @@ class DICOMStudy(models.Model):
     # later-started upload wins; see `catalogue.parents.mark`.
     described = models.JSONField(default=dict, editable=False)
     created_at = models.DateTimeField("first seen", auto_now_add=True)
+    search_text = SearchTextField("study_description", "accession_number", "study_id", "study_date")
 
     class Meta:
         verbose_name = "study"
@@ -80,7 +83,7 @@ class DICOMStudy(models.Model):
         return f"Study {self.study_instance_uid}"
 
 
-class DICOMSeries(models.Model):
+class DICOMSeries(Searched):
     dicom_study = models.ForeignKey(DICOMStudy, on_delete=models.CASCADE, related_name="series")
     series_instance_uid = models.CharField("series instance UID", max_length=128, db_index=True)
     modality = models.CharField(max_length=16, blank=True)
@@ -91,6 +94,7 @@ class DICOMSeries(models.Model):
     frame_of_reference_uid = models.CharField("frame of reference UID", max_length=128, blank=True)
     described = models.JSONField(default=dict, editable=False)  # as in DICOMStudy
     created_at = models.DateTimeField("first seen", auto_now_add=True)
+    search_text = SearchTextField("series_description", "body_part_examined", "series_date")
 
     class Meta:
         verbose_name = "series"

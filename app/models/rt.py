@@ -3,9 +3,10 @@
 from django.db import models
 
 from .catalogue import DICOMInstance
+from .searched import Searched, SearchTextField
 
 
-class RTStructureSetInformation(models.Model):
+class RTStructureSetInformation(Searched):
     """An RT Structure Set: PS3.3 A.19 and C.8.8.5."""
 
     dicom_instance = models.OneToOneField(
@@ -23,6 +24,7 @@ class RTStructureSetInformation(models.Model):
         "referenced series instance UIDs", default=list
     )
     referenced_sop_count = models.PositiveIntegerField("referenced objects", default=0)
+    search_text = SearchTextField("structure_set_label", "structure_set_name", "structure_set_date")
 
     class Meta:
         verbose_name = "structure set"
@@ -31,7 +33,7 @@ class RTStructureSetInformation(models.Model):
         return f"Structure set {self.dicom_instance_id}"
 
 
-class RTStructureROI(models.Model):
+class RTStructureROI(Searched):
     """One item of the Structure Set ROI Sequence, with its contours: PS3.3 C.8.8.5 and C.8.8.6."""
 
     rt_structure_set = models.ForeignKey(
@@ -43,6 +45,8 @@ class RTStructureROI(models.Model):
     roi_generation_algorithm = models.CharField("generation", max_length=64, blank=True)
     roi_display_color = models.JSONField("colour", null=True, blank=True)  # [red, green, blue]
     contour_count = models.PositiveIntegerField("contours", default=0)
+    # Its column lies behind the contours, which SQLite reads on its way there: lists leave it out.
+    search_text = SearchTextField("roi_name")
     # JSON text, not jsonb: [{"type": .., "points": [x, y, z, ..] in mm, "sop": ..}, ..]
     roi_contour_data = models.TextField("contours as JSON", default="[]")
 

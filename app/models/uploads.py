@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
+from .searched import Searched, SearchTextField
+
 LOG = "processing_log_data"  # up to 1,000 lines, which no list needs
 LOG_LINES = 1_000
 ARCHIVES = "archives"  # below the media root
@@ -75,7 +77,7 @@ class BroughtQuerySet(models.QuerySet[Any]):
         return self.select_related("upload").defer(f"upload__{LOG}")
 
 
-class DICOMFile(models.Model):
+class DICOMFile(Searched):
     """An uploaded archive: a ZIP of DICOM, not one DICOM object."""
 
     file = models.FileField("ZIP archive", upload_to=random_archive_name)
@@ -118,6 +120,7 @@ class DICOMFile(models.Model):
     failure_reason = models.CharField(max_length=32, blank=True, editable=False)  # a code
     failure_detail = models.CharField(max_length=500, blank=True, editable=False)  # its sentence
     processing_log_data = models.JSONField("processing log", default=list, editable=False)
+    search_text = SearchTextField("original_name")
 
     objects = DICOMFileQuerySet.as_manager()
 

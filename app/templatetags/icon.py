@@ -8,6 +8,7 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.contrib import admin
+from django.db import connection
 from django.db.models import Model
 from django.http import HttpRequest
 from django.template import RequestContext
@@ -18,6 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
 from app.catalogue.names import person_name, plain, row_name
+from app.catalogue.search import is_indexed
 from app.models import DICOMFile, DICOMStudy, Outcome, Patient, RTStructureROI
 from app.reasons import sentence
 from app.sandbox.confine import lacking
@@ -45,8 +47,9 @@ def from_cdn() -> bool:
 
 @register.simple_tag
 def unlocked() -> list[str]:
-    """What the programs that read uploaded files go without on this machine, in sentences."""
-    return [sentence(code) for code in lacking()]
+    """What the programs that read uploaded files go without here, and searches, in sentences."""
+    slow = [] if is_indexed(connection) else ["no_trigrams"]
+    return [sentence(code) for code in (*lacking(), *slow)]
 
 
 @dataclass(frozen=True, slots=True)
