@@ -34,6 +34,7 @@ from .catalogue.admin import (
     too_many,
 )
 from .catalogue.lookups import OfferedLookups
+from .catalogue.searches import PostedSearch
 from .errors import StorageFailed
 from .health import admin as health_admin  # noqa: F401
 from .models import (
@@ -72,7 +73,7 @@ class AttentionFilter(admin.SimpleListFilter):
 
 
 @admin.register(DICOMFile)
-class DICOMFileAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
+class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     form = DICOMFileForm
     add_form_template = "admin/app/dicomfile/add_form.html"
     list_display = ("original", "status", "files", "size_in_words", "uploaded")
@@ -83,7 +84,7 @@ class DICOMFileAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg
         ("uploaded_by", admin.RelatedOnlyFieldListFilter),
         "created_at",
     )
-    search_fields = ("original_name",)
+    search_paths = ("search_text",)
     search_help_text = "Search by the ZIP's name"
     list_select_related = ("uploaded_by",)
     list_per_page = 50
@@ -409,7 +410,8 @@ class ArchiveMemberAdmin(CatalogueAdmin):
     list_display = ("name_in_zip", "from_upload", "size_in_words", "outcome", "detail", "object")
     sortable_by = ()  # as many rows as all ZIPs together have files
     list_filter = ("outcome", OlderFilter)
-    search_fields = ("name", "upload__original_name", "sha256__exact")
+    exact_paths = ("name", "upload__original_name", "sha256")  # see get_search_results
+    search_pages = (*CatalogueAdmin.search_pages, OlderFilter.parameter_name)
     search_help_text = "Search by the file's name, the ZIP's name or a whole SHA-256"
     fields = (
         "from_upload", "place", "name_in_zip", "size_in_words", "sha256", "outcome", "detail",

@@ -21,6 +21,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import tasks
+from .catalogue.searches import address_of, words_of
 from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
 from .reasons import USE_VERSIONS, sentence
 from .uploads import claims
@@ -138,21 +139,27 @@ def task_status(request: HttpRequest) -> JsonResponse:
 
 @staff_member_required
 @may_view
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
-    """How an upload ended, with its ledger; one that is still on its way shows its progress."""
+    """How an upload ended, with its ledger; one that is still on its way shows its progress.
+
+    What the ledger is searched for is posted: it may be a patient's name.
+    """
+    if request.method == "POST":
+        return redirect(f"{address_of(request, 'page')}#ledger-heading")
     upload = get_object_or_404(DICOMFile.objects.select_related("uploaded_by"), pk=pk)
     if upload.is_live:
         return redirect(progress_url([pk]))
     failed = upload.processing_status == Status.FAILED
-    ledger = _ledger(request, upload)
+    warnings = _warnings(upload)
+    ledger = _ledger(request, upload, warnings)
     context = {
         "title": upload.name,
         "upload": upload,
         "state": state_of(upload),
         "tiles": _tiles(upload, request.GET.get("outcome", "")),
         "may_process": request.user.has_perm("app.process_dicomfile"),
-        "warnings": _warnings(upload),
+        "warnings": warnings,
         **ledger,
     }
     # Who turns the pages of the ledger, or filters it, has seen the rest.
@@ -301,17 +308,23 @@ def _tiles(upload: DICOMFile, chosen: str) -> list[dict[str, Any]]:
     ]
 
 
-def _ledger(request: HttpRequest, upload: DICOMFile) -> dict[str, Any]:
-    """One page of the ledger, filtered by outcome and by what the name or sentence holds."""
-    outcome = request.GET.get("outcome", "")
-    text = request.GET.get("q", "").replace("\0", "").strip()  # PostgreSQL takes no NUL
+def _ledger(
+    request: HttpRequest, upload: DICOMFile, warnings: list[dict[str, str]]
+) -> dict[str, Any]:
+    """One page of the ledger, filtered by outcome, a warning, and what name or sentence holds."""
+    outcome, number = request.GET.get("outcome", ""), request.GET.get("q", "")
+    warned = request.GET.get("warning", "")
+    text = words_of(request, number)
+    said = {str(at): one["sentence"] for at, one in enumerate(warnings, 1)}.get(warned, "")
     members = ArchiveMember.objects.filter(upload=upload).select_related("instance")
     members = members.order_by("index", "inner")
     if outcome in Outcome:
         members = members.filter(outcome=outcome)
     if text:
         members = members.filter(Q(name__icontains=text) | Q(detail__icontains=text))
+    if said:
+        members = members.filter(detail__contains=said)
     page = Paginator(members, LEDGER_ROWS).get_page(request.GET.get("page"))
-    filters = {"outcome": outcome, "q": text}
+    filters = {"outcome": outcome, "q": number if text else "", "warning": warned if said else ""}
     query = urlencode({name: value for name, value in filters.items() if value})
-    return {"page": page, "filters": query, **filters}
+    return {"page": page, "filters": query, "outcome": outcome, "words": text, "said": said}

@@ -456,6 +456,11 @@ def signed_in(live, page, staff_user):
     return page
 
 
+def searched(client, url: str, words: str):
+    """The page that answers a search."""
+    return client.post(url, {"q": words}, follow=True)
+
+
 # Imports
 
 

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 
 from app.catalogue.admin import local_time
 from app.catalogue.lookups import OfferedLookups
+from app.catalogue.searches import PostedSearch
 from app.models import SignInTries
 from app.wording import counted
 
@@ -34,7 +35,7 @@ admin.site.unregister((User, Group))
 
 
 @admin.register(User)
-class UserAdmin(OfferedLookups, DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(PostedSearch, OfferedLookups, DjangoUserAdmin):  # type: ignore[type-arg]
     filter_horizontal = ()
     formfield_overrides = TICKED
     readonly_fields = ("last_login", "date_joined")
@@ -55,7 +56,7 @@ class UserAdmin(OfferedLookups, DjangoUserAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class GroupAdmin(OfferedLookups, DjangoGroupAdmin):
+class GroupAdmin(PostedSearch, OfferedLookups, DjangoGroupAdmin):
     filter_horizontal = ()
     formfield_overrides = TICKED
 

@@ -36,6 +36,7 @@ from app.wording import human_size
 from . import removal
 from .lookups import OfferedLookups
 from .names import person_name, plain, row_name
+from .searches import PostedSearch, WordsChangeList
 
 CHOSEN_AT_ONCE = 500  # rows in a form that asks; Django takes 1,000 fields
 NAMED = 10  # of them, in words
@@ -80,7 +81,7 @@ TO_PATIENT = "dicom_series__dicom_study__patient"  # from an instance
 FILED: tuple[type[Model], ...] = (Patient, DICOMStudy, DICOMSeries, DICOMInstance)
 
 
-class SortedList(ChangeList):
+class SortedList(WordsChangeList):
     """A list that sorts by nothing but what its headings offer, whatever the address asks for."""
 
     def get_ordering_field(self, field_name: Any) -> Any:
@@ -88,7 +89,7 @@ class SortedList(ChangeList):
         return super().get_ordering_field(field_name) if is_offered else None
 
 
-class CatalogueAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
+class CatalogueAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     """A table that only imports write: to look at, not to type in."""
 
     # Tables whose rows its own rows name or hang under: who may not see them sees none of these.
@@ -212,8 +213,8 @@ class PatientAdmin(FiledAdmin):
         "name", "unique_patient_id", "patient_sex", "patient_dob", "two_people", "studies",
     )  # fmt: skip
     list_filter = ("identity_differs", ("patient_sex", ValuesFilter), "created_at")
-    search_fields = ("unique_patient_id", "patient_name")
-    search_help_text = "Search by patient ID or name"
+    search_paths = ("search_text",)
+    search_help_text = "Search by patient ID, name or birth date"
     fields = (
         "name", "unique_patient_id", "patient_dob", "patient_sex", "two_people",
         "folder", "studies", "created_at",
@@ -247,11 +248,9 @@ class DICOMStudyAdmin(FiledAdmin):
     list_display_links = ("description",)
     list_filter = ("uid_shared", "study_date", "created_at")
     list_select_related = ("patient",)
-    search_fields = (
-        "study_instance_uid__exact", "accession_number__exact", "study_description",
-        "patient__unique_patient_id", "patient__patient_name",
-    )  # fmt: skip
-    search_help_text = "Search by description, patient, whole accession number or whole UID"
+    search_paths = ("search_text", "patient__search_text")
+    exact_paths = ("study_instance_uid",)
+    search_help_text = "Search by description, date, accession number, patient or whole UID"
     fields = (
         "patient_link", "study_instance_uid", "study_date", "study_time", "study_description",
         "accession_number", "study_id", "shared", "series", "created_at",
@@ -291,11 +290,9 @@ class DICOMSeriesAdmin(FiledAdmin):
     sortable_by = ("modality", "series_number", "description", "series_date")
     list_filter = (("modality", ValuesFilter), "series_date", "created_at")
     list_select_related = ("dicom_study__patient",)
-    search_fields = (
-        "series_instance_uid__exact", "dicom_study__study_instance_uid__exact",
-        "series_description", "dicom_study__patient__unique_patient_id",
-    )  # fmt: skip
-    search_help_text = "Search by description, patient ID or whole UID"
+    search_paths = ("search_text", "dicom_study__patient__search_text")
+    exact_paths = ("series_instance_uid", "dicom_study__study_instance_uid")
+    search_help_text = "Search by description, body part, date, patient or whole UID"
     fields = (
         "study_link", "series_instance_uid", "modality", "series_number", "series_description",
         "series_date", "body_part_examined", "frame_of_reference_uid", "instances", "created_at",
@@ -345,7 +342,7 @@ class DICOMInstanceAdmin(FiledAdmin):
     )  # fmt: skip
     sortable_by = ("sop_instance_uid",)  # which has an index; the others would sort a million rows
     list_filter = (("modality", InstanceModalityFilter), "created_at")
-    search_fields = ("sop_instance_uid",)  # see get_search_results
+    exact_paths = ("sop_instance_uid",)  # see get_search_results
     search_help_text = "Search by a whole UID or SHA-256"
     fields = (
         "series_link", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "modality",
@@ -396,7 +393,7 @@ class ImageInformationAdmin(CatalogueAdmin):
     sortable_by = ()  # as in the list above, and no column has an index
     list_filter = (("patient_position", PatientPositionFilter),)
     list_select_related = (f"dicom_instance__{TO_PATIENT}",)
-    search_fields = ("dicom_instance__sop_instance_uid",)  # see get_search_results
+    exact_paths = ("dicom_instance__sop_instance_uid",)  # see get_search_results
     search_help_text = "Search by a whole UID"
 
     def get_search_results(
@@ -446,10 +443,9 @@ class RTStructureSetInformationAdmin(CatalogueAdmin):
     )  # fmt: skip
     list_filter = (("approval_status", ValuesFilter), "structure_set_date")
     list_select_related = (f"dicom_instance__{TO_PATIENT}",)
-    search_fields = (
-        "structure_set_label", "structure_set_name", "dicom_instance__sop_instance_uid__exact",
-    )  # fmt: skip
-    search_help_text = "Search by label, name or whole UID"
+    search_paths = ("search_text", f"dicom_instance__{TO_PATIENT}__search_text")
+    exact_paths = ("dicom_instance__sop_instance_uid",)
+    search_help_text = "Search by label, name, date, patient or whole UID"
     fields = (
         "instance_link", "structure_set_label", "structure_set_name", "structure_set_date",
         "approval_status", "rois", "frames_of_reference", "referenced_series",
@@ -495,8 +491,8 @@ class RTStructureROIAdmin(CatalogueAdmin):
         ("roi_generation_algorithm", ValuesFilter),
     )
     list_select_related = (f"rt_structure_set__dicom_instance__{TO_PATIENT}",)
-    search_fields = ("roi_name",)
-    search_help_text = "Search by name"
+    search_paths = ("search_text", f"rt_structure_set__dicom_instance__{TO_PATIENT}__search_text")
+    search_help_text = "Search by ROI name or patient"
     # Never the contours: one structure set's may be many megabytes.
     fields = (
         "structure_set", "roi_number", "roi_name", "rt_roi_interpreted_type",
@@ -513,7 +509,7 @@ class RTStructureROIAdmin(CatalogueAdmin):
         return row_link(roi.rt_structure_set)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RTStructureROI]:
-        return super().get_queryset(request).defer("roi_contour_data")
+        return super().get_queryset(request).defer("roi_contour_data", "search_text")
 
     @admin.display(description="colour")
     def colour(self, roi: RTStructureROI) -> str | SafeString:

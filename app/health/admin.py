@@ -8,6 +8,7 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from app.catalogue.admin import CatalogueAdmin
 from app.catalogue.lookups import OfferedLookups
+from app.catalogue.searches import PostedSearch
 from app.models import CatalogueCheck, Patient
 from app.reasons import sentence
 from app.wording import counted
@@ -37,10 +38,10 @@ class CatalogueCheckAdmin(CatalogueAdmin):
 
 
 @admin.register(TaskResult)
-class ICONTaskResultAdmin(OfferedLookups, TaskResultAdmin):
+class ICONTaskResultAdmin(PostedSearch, OfferedLookups, TaskResultAdmin):
     pass
 
 
 @admin.register(GroupResult)
-class ICONGroupResultAdmin(OfferedLookups, GroupResultAdmin):
+class ICONGroupResultAdmin(PostedSearch, OfferedLookups, GroupResultAdmin):
     pass

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from django.db.models import Max, Q, QuerySet
 from django.utils.text import smart_split, unescape_string_literal
 
+from app.catalogue.search import matching
 from app.models import ArchiveMember, DICOMFile
 
 LOOKED_THROUGH = 400_000  # rows at a time
@@ -48,12 +49,12 @@ def find(members: QuerySet[ArchiveMember], words: str, before: int | None = None
 def _named(words: str) -> Q:
     named = Q()
     for word in smart_split(words):
+        zips = matching(DICOMFile, word)
         if word[:1] in "\"'" and word[:1] == word[-1:] and len(word) > 1:
             word = unescape_string_literal(word)
+            zips = Q(original_name__icontains=word)
         one = Q(name__icontains=word)
-        if uploads := [
-            *DICOMFile.objects.filter(original_name__icontains=word).values_list("pk", flat=True)
-        ]:
+        if uploads := [*DICOMFile.objects.filter(zips).values_list("pk", flat=True)]:
             one |= Q(upload__in=uploads)
         if SHA256.fullmatch(word):
             one |= Q(sha256=word.lower())

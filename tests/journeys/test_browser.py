@@ -443,7 +443,8 @@ def every_page(imported: DICOMFile) -> list[str]:
     paths = [f"/dicom/progress/?upload={imported.pk}", "/dicom/progress/"]
     paths += [f"/dicom/{page}/{imported.pk}/" for page in ("result", "use-versions")]
     paths += ["/admin/", "/admin/app/", "/admin/password_change/", "/admin/app/dicomfile/add/"]
-    paths += ["/admin/app/dicomfile/?q=nothing", "/admin/auth/user/add/", "/admin/auth/group/add/"]
+    paths += ["/admin/app/dicomfile/?q=0&processing_status__exact=pending"]
+    paths += ["/admin/auth/user/add/", "/admin/auth/group/add/"]
     for model in admin.site._registry:
         address = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
         rows = [f"{address}{pk}/" for pk in model.objects.values_list("pk", flat=True)[:1]]
