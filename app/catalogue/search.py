@@ -14,7 +14,7 @@ from operator import and_, or_
 from typing import Any
 
 from django.apps import apps
-from django.db import connections, models, transaction
+from django.db import connection, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Exists, OuterRef, Q
 
@@ -183,9 +183,8 @@ MAY_MAKE_TRIGRAMS = (
 
 
 def _ensure_on_postgresql(connection: BaseDatabaseWrapper, tables: list[str]) -> None:
-    missing = [
-        table for table in _with_column(connection, tables) if table not in _made(connection)
-    ]
+    made = _made(connection)
+    missing = [table for table in _with_column(connection, tables) if table not in made]
     if not missing:
         return
     if not _asked(connection, HAS_TRIGRAMS):
@@ -250,6 +249,15 @@ def _make_on_sqlite(connection: BaseDatabaseWrapper, table: str) -> None:
         )
         for trigger, what in _triggers(table).items():
             _asked(connection, f"CREATE TRIGGER IF NOT EXISTS {trigger} {what}")
+
+
+def forget_deleted() -> None:
+    """Write SQLite's indexes anew, in which letters of deleted texts are left; for every night."""
+    if connection.vendor != "sqlite":
+        return
+    made = _made_on_sqlite(connection, [index_of(table) for table in _tables()])
+    for index in sorted(made):
+        _asked(connection, f"INSERT INTO {index} ({index}) VALUES ('optimize')")
 
 
 def _triggers(table: str) -> dict[str, str]:

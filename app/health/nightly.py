@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from app.catalogue.search import forget_deleted
 from app.models import LOG_LINES, CatalogueCheck, DICOMFile, DICOMInstance
 from icon.processes import child_of_this
 
@@ -64,6 +65,7 @@ def go_on() -> CatalogueCheck | None:
     try:
         for violation in verify(step=run.step, pace=run.pace, begin=place, reached=run.reached):
             run.found(violation)
+        forget_deleted()
         older = DICOMInstance.objects.read_by_older().count()
         run.write(**run.counts(), older_count=older, ended_at=Now(), run_id="", lease_until=None)
     except LostCheck:

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from app.catalogue import removal
-from app.catalogue.search import ensure_indexes, matching, refold
+from app.catalogue.search import ensure_indexes, forget_deleted, matching, refold
 from app.folding import folded, searched
 from app.models import DICOMStudy, Patient, RTStructureROI
 from tests.making.folded import out_of_step
@@ -83,6 +83,23 @@ def test_what_is_altered_or_deleted_is_not_found_as_before():
     patient.save()
     Patient.objects.filter(patient_name="Meier^Eva").delete()
     assert (found("miller"), found("moser"), found("meier")) == ([], ["Moser^Jan"], [])
+
+
+def test_after_a_night_no_letters_of_what_is_deleted_are_left_in_the_index():
+    if connection.vendor != "sqlite":
+        return  # PostgreSQL's vacuum sees to it
+    patients("Zyxwvut^Quentin", "Miller^Jan")
+    assert letters_kept("zyx")
+    Patient.objects.filter(patient_name__startswith="Zyx").delete()
+    forget_deleted()
+    assert not letters_kept("zyx")
+    assert letters_kept("mil")
+
+
+def letters_kept(letters: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT block FROM app_patient_search_data")
+        return any(letters.encode() in block for (block,) in cursor.fetchall())
 
 
 def test_a_row_is_folded_also_where_only_some_fields_are_saved():
