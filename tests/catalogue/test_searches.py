@@ -118,6 +118,15 @@ def test_old_searches_make_way_for_new_ones(staff_client):
     assert staff_client.get(found_at[0]).context["cl"].query == ""
 
 
+def test_every_search_field_of_a_page_posts_with_a_token(staff_client):
+    for url in (reverse("admin:index"), PATIENTS, reverse("dicom_processing_progress")):
+        forms = re.findall("<form[^>]*>.*?</form>", staff_client.get(url).content.decode(), re.S)
+        searching = [form for form in forms if 'name="q"' in form]
+        assert searching
+        assert not [form for form in searching if 'method="post"' not in form]
+        assert not [form for form in searching if "csrfmiddlewaretoken" not in form]
+
+
 def test_every_search_box_of_the_admin_posts(staff_client, rf):
     boxes = [one for one in admin.site._registry.values() if one.get_search_fields(rf.get("/"))]
     assert len(boxes) > 10
