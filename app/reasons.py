@@ -324,6 +324,29 @@ COMPARED = {
     "same_content": "Both say the same; they differ only in how they are written.",
 }
 
+# One Patient ID came with several identities.
+IDENTITIES = {
+    "identity_asked": (
+        "A patient's ID came with another name, birth date, sex or issuer than before. "
+        "Somebody has to say whether that is one person."
+    ),
+    "identity_who_answers": "You may not answer. Ask somebody who may, or the administrator.",
+    "identity_unread": (
+        "An earlier version of ICON read {objects} of this ID and kept no other values. "
+        "`manage.py reread` reads them again, and tells them."
+    ),
+    "one_person_means": (
+        "These values ask no more, for this ID. Another value, or another issuer, asks again."
+    ),
+    "two_people_means": (
+        "Every page of this patient then says so, in red, until somebody answers otherwise. "
+        "Nothing is moved: delete what is another person's, and import it under its own ID."
+    ),
+    "answered_two_words": "Somebody said that two people share this ID.",
+    "answered_one": "It is noted: one person.",
+    "answered_two": "It is noted: two people.",
+}
+
 # What the check of the catalogue finds.
 VIOLATIONS = {
     "file_missing": "Its file is missing.",
@@ -338,6 +361,8 @@ VIOLATIONS = {
     "staging_unknown": "It lies among the staging folders, and is none.",
     "ledger_wrong": "Its counts are not those of its list of files.",
     "childless": "Nothing is below it.",
+    "identity_wrong": "The name, birth date, sex and issuer that it is listed with are not its.",
+    "identity_unused": "No object gives this name, birth date, sex and issuer.",
     "archive_unknown": "No upload lists this ZIP.",
 }
 
@@ -376,7 +401,8 @@ SLOW = {
 }
 
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
-SENTENCES |= REFUSED | HELD_UP | HANDED_ON | COMPARED | VIOLATIONS | REREAD | UNLOCKED | SLOW
+SENTENCES |= REFUSED | HELD_UP | HANDED_ON | COMPARED | IDENTITIES
+SENTENCES |= VIOLATIONS | REREAD | UNLOCKED | SLOW
 
 
 # Between the words of an attribute's keyword: Study|Instance|UID, ROI|Number.

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from . import views
+from .catalogue.views import answer_identity_view
 
 urlpatterns = [
     path("process/<int:pk>/", views.process_dicom_file_view, name="process_dicom_file"),
@@ -11,5 +12,6 @@ urlpatterns = [
     path("status/", views.task_status, name="task_status"),
     path("result/<int:pk>/", views.upload_result, name="upload_result"),
     path("result/<int:pk>/files.csv", views.ledger_csv, name="ledger_csv"),
+    path("identity/<int:pk>/", answer_identity_view, name="answer_identity"),
     path("use-versions/<int:pk>/", views.use_versions_view, name="use_versions"),
 ]

@@ -21,6 +21,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import tasks
+from .catalogue.comparison import comparisons_of
 from .catalogue.searches import address_of, words_of
 from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
 from .reasons import USE_VERSIONS, sentence
@@ -166,6 +167,8 @@ def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
     whole = ledger["page"].number == 1 and not ledger["filters"]
     if whole and not failed:
         context["deleted"] = deleted_since(upload)
+    if whole and request.user.has_perm("app.view_patient"):
+        context["comparisons"] = comparisons_of(upload)
     if whole and request.user.has_perms(CATALOGUE):
         context["changes"] = changes(upload)
     return render(request, "processing_error.html" if failed else "uploads/result.html", context)

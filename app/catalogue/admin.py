@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
@@ -34,6 +34,7 @@ from app.reasons import sentence
 from app.wording import human_size
 
 from . import removal
+from .comparison import comparison_of
 from .lookups import OfferedLookups
 from .names import person_name, plain, row_name
 from .searches import PostedSearch, WordsChangeList
@@ -212,12 +213,17 @@ class PatientAdmin(FiledAdmin):
     list_display = (
         "name", "unique_patient_id", "patient_sex", "patient_dob", "two_people", "studies",
     )  # fmt: skip
-    list_filter = ("identity_differs", ("patient_sex", ValuesFilter), "created_at")
+    list_filter = (
+        "identity_differs",
+        "identity_answer",
+        ("patient_sex", ValuesFilter),
+        "created_at",
+    )
     search_paths = ("search_text",)
     search_help_text = "Search by patient ID, name or birth date"
     fields = (
-        "name", "unique_patient_id", "patient_dob", "patient_sex", "two_people",
-        "folder", "studies", "created_at",
+        "name", "unique_patient_id", "issuer_of_patient_id", "patient_dob", "patient_sex",
+        "two_people", "folder", "studies", "created_at",
     )  # fmt: skip
     readonly_fields = fields
 
@@ -230,7 +236,17 @@ class PatientAdmin(FiledAdmin):
 
     @admin.display(description="two people?", ordering="identity_differs")
     def two_people(self, patient: Patient) -> str:
-        return _why_flagged(patient, "identity_differs")
+        said = sentence("answered_two_words") if patient.is_two_people else ""
+        asked = _why_flagged(patient, "identity_differs") if patient.identity_differs else ""
+        return " ".join(filter(None, (said, asked))) or "-"
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        patient = context["original"]
+        if patient.identity_differs or patient.identity_answer:
+            context["comparison"] = comparison_of(patient)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="studies", ordering="children")
     def studies(self, patient: Patient) -> SafeString:
@@ -530,9 +546,20 @@ def _permissions(action: str, models: Iterable[type[Model]]) -> list[str]:
     ]
 
 
+def identity_flag(patient: Patient) -> SafeString:
+    """Beside a patient's name in a table; "" where nothing is asked."""
+    flags = []
+    if patient.is_two_people:
+        flags.append(("two", "two people"))
+    if patient.identity_differs:
+        flags.append(("open", "two people?"))
+    return format_html_join("", ' <span class="identity-flag identity-{}">{}</span>', flags)
+
+
 def row_link(row: Model) -> SafeString:
     url = reverse(f"admin:app_{row._meta.model_name}_change", args=[row.pk])
-    return format_html('<a href="{}"><bdi>{}</bdi></a>', url, row_name(row))
+    flag = identity_flag(row) if isinstance(row, Patient) else ""
+    return format_html('<a href="{}"><bdi>{}</bdi></a>{}', url, row_name(row), flag)
 
 
 def local_time(moment: datetime | None) -> str:

@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from app.dicom.records import READ_VERSION, Header, Lineage, ReadWarning
-from app.models import DICOMSeries, DICOMStudy, Outcome, Patient
+from app.models import DICOMSeries, DICOMStudy, Outcome, Patient, PatientIdentity
 from app.reasons import sentence
 from app.sandbox.wire import Extracted
 from app.storage.paths import instance_name, patient_folder, series_path
@@ -26,8 +26,11 @@ class Branch:
     folder: str  # the patient's, which is the patient's key
     path: str  # the series' folder
     patient: Patient = field(init=False)
+    identity: PatientIdentity = field(init=False)
     study: DICOMStudy = field(init=False)
     series: DICOMSeries = field(init=False)
+    identity_id: int = 0
+    has_new_identity: bool = False  # nobody had given it for this patient before this batch
     series_id: int = 0
     is_new: bool = False  # the series was not there before this batch
 
@@ -47,6 +50,8 @@ class Entry:
     branch: Branch = field(init=False)
     path: str = ""  # where its lineage files it
     superseded: list[str] = field(default_factory=list)
+    replaced_identity: int | None = None  # of the version whose place it took
+    replaced_upload: int | None = None
     name: str = ""
     code: str = ""  # of its reason or, without one, of its first warning
     detail: str = ""  # the sentences of both

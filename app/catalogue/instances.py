@@ -44,6 +44,7 @@ INSTANCE_COLUMNS = Columns(  # of an `Entry`, as the next
     {
         "id": "instance_id",
         "dicom_series": "branch.series_id",
+        "identity": "branch.identity_id",
         "path": "path",
         "size": "extracted.size",
         "sha256": "extracted.sha256",
@@ -73,6 +74,7 @@ class Catalogued:
     sha256: str
     superseded: list[str]
     upload: int | None
+    identity: int | None
 
 
 def settle_former_ids(entries: list[Entry]) -> list[Entry]:
@@ -125,7 +127,9 @@ def write_instances(source: Source, entries: list[Entry]) -> None:
     for entry, key in keys.items():
         if key in made and first[key] is entry:
             _import(entry, made[key])
-            known[key] = Catalogued(made[key], entry.extracted.sha256, [], source.upload)
+            known[key] = Catalogued(
+                made[key], entry.extracted.sha256, [], source.upload, entry.branch.identity_id
+            )
         else:
             known[key] = _compare(source, entry, known[key])
 
@@ -148,7 +152,8 @@ def _catalogued(keys: Collection[InstanceKey]) -> dict[InstanceKey, Catalogued]:
     if not keys:
         return {}
     rows = DICOMInstance.objects.filter(sop_instance_uid__in={uid for uid, _ in keys}).values_list(
-        "sop_instance_uid", "dicom_series_id", "pk", "sha256", "superseded", "upload_id"
+        *("sop_instance_uid", "dicom_series_id"),
+        *("pk", "sha256", "superseded", "upload_id", "identity_id"),
     )
     return {
         (uid, series): Catalogued(*values) for uid, series, *values in rows if (uid, series) in keys
@@ -193,7 +198,11 @@ def _compare(source: Source, entry: Entry, row: Catalogued) -> Catalogued:
     ):
         _import(entry, row.pk)
         entry.superseded = [*row.superseded, row.sha256]
-        return Catalogued(row.pk, entry.extracted.sha256, entry.superseded, source.upload)
+        entry.replaced_identity, entry.replaced_upload = row.identity, row.upload
+        return Catalogued(
+            *(row.pk, entry.extracted.sha256, entry.superseded),
+            *(source.upload, entry.branch.identity_id),
+        )
     else:
         entry.outcome, entry.reason = Outcome.CONFLICT.value, "other_bytes"
     return row
@@ -207,6 +216,7 @@ def _replace(source: Source, entry: Entry, row: Catalogued) -> bool:
         sha256=entry.extracted.sha256,
         superseded=[*row.superseded, row.sha256],
         read_version=READ_VERSION,
+        identity_id=entry.branch.identity_id,
         upload_id=source.upload,
     )
     if replaced:

@@ -1,20 +1,21 @@
 """Patients, studies and series of a batch: found or made, and what they are known by."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, TypeVar
-from unicodedata import normalize
 
+from django.db import IntegrityError
 from django.db.models import Model
 
 from app.dicom.attributes import PATIENT, SERIES, STUDY
 from app.dicom.records import READ_VERSION, PatientRecord, ReadWarning
-from app.models import DICOMSeries, DICOMStudy, Patient
+from app.models import DICOMSeries, DICOMStudy, Patient, PatientIdentity
 
+from . import identities
 from .entries import Branch, Entry
+from .identities import IDENTITY
 
 # What a record and its row have in common: a new attribute is copied unasked.
-IDENTITY = [name for name in PATIENT if name != "unique_patient_id"]
 STUDY_DESCRIPTION = [name for name in STUDY if name != "study_instance_uid"]
 SERIES_DESCRIPTION = [name for name in SERIES if name != "series_instance_uid"]
 
@@ -27,9 +28,10 @@ def mark(started: datetime) -> str:
     return f"{started.isoformat()} {READ_VERSION:03}"
 
 
-def find_parents(branches: list[Branch], started: str) -> None:
+def find_parents(branches: list[Branch], started: str, upload: int) -> None:
     """Give each branch its rows, made where they are missing."""
     _find_patients(branches)
+    _find_identities(branches, upload)
     _find_studies(branches, started)
     _find_series(branches, started)
 
@@ -44,13 +46,15 @@ def describe(branches: list[Branch], entries: list[Entry], started: str) -> None
     started
         The upload's `mark`.
     """
-    _identify(branches, entries)
     imported = [entry for entry in entries if entry.is_imported]
+    _identify(branches, entries, imported)
     _describe({entry.branch: None for entry in imported}, started)
     _warn_of_shared_studies(imported)
 
 
-def describe_again(branches: Sequence[Branch], started: str, in_order: bool) -> None:
+def describe_again(
+    branches: Sequence[Branch], started: str, in_order: bool, upload: int | None
+) -> None:
     """Write what headers that were read again say of the rows over them.
 
     Where they name another patient, study or series now, they have no say in it.
@@ -63,10 +67,7 @@ def describe_again(branches: Sequence[Branch], started: str, in_order: bool) -> 
         Whether all that an older version read is read again, in the order in which it came. Else
         nobody knows whose name comes first where one ID has two.
     """
-    _merge(
-        [(branch.patient, branch.lineage.patient) for branch in branches if _is_patient(branch)],
-        lambda row, record: _identify_again(row, record, in_order),
-    )
+    _identify_again([branch for branch in branches if _is_patient(branch)], in_order, upload)
     _describe([branch for branch in branches if _is_series(branch)], started)
 
 
@@ -80,6 +81,24 @@ def _find_patients(branches: list[Branch]) -> None:
     found, _ = _ensure(wanted, "folder")
     for branch in branches:
         branch.patient = found[(branch.folder,)]
+
+
+def _find_identities(branches: Sequence[Branch], upload: int | None) -> None:
+    wanted: dict[Key, PatientIdentity] = {}
+    for branch in branches:
+        record = branch.lineage.patient
+        row = PatientIdentity(
+            patient_id=branch.patient.pk,
+            digest=identities.digest(record),
+            first_upload_id=upload,
+            **{name: getattr(record, name) for name in IDENTITY},
+        )
+        wanted.setdefault((row.patient_id, row.digest), row)
+    found, new = _ensure(wanted, "patient_id", "digest")
+    for branch in branches:
+        key = branch.patient.pk, identities.digest(branch.lineage.patient)
+        branch.identity, branch.has_new_identity = found[key], key in new
+        branch.identity_id = branch.identity.pk
 
 
 def _find_studies(branches: list[Branch], started: str) -> None:
@@ -130,34 +149,84 @@ def _find(model: type[Row], keys: Collection[Key], fields: Sequence[str]) -> dic
 # --- what a patient is known by --------------------------------------------------------------
 
 
-def _identify(branches: list[Branch], entries: list[Entry]) -> None:
-    """Give patients their name, birth date and sex, and warn where an upload differs."""
-    _merge([(branch.patient, branch.lineage.patient) for branch in branches], _fill_identity)
-    warnings = {branch: _identity_warnings(branch) for branch in branches}
-    flagged = {branch.patient.pk for branch, found in warnings.items() if found}
-    if flagged:
-        Patient.objects.filter(pk__in=flagged, identity_differs=False).update(identity_differs=True)
-        for entry in entries:
-            entry.warnings += warnings[entry.branch]
+def _identify(branches: list[Branch], entries: list[Entry], imported: list[Entry]) -> None:
+    """Give patients what they are known by, and ask where a batch's objects differ from it."""
+    used = {entry.branch.identity_id for entry in imported}
+    _keep_identities(branches, used)
+    _fill_patients(branches, _fill_identity)
+    warnings = _judge(branches, used)
+    for entry in entries if any(warnings.values()) else ():
+        entry.warnings += warnings[entry.branch]
+    replaced = {entry.replaced_identity for entry in imported} - {None} - used
+    if replaced:
+        uploads = {entry.replaced_upload for entry in imported}
+        identities.forget_unused([pk for pk in replaced if pk], uploads)
 
 
-def _identity_warnings(branch: Branch) -> list[ReadWarning]:
-    return [
-        ReadWarning("patient_differs", {"attribute": PATIENT[name].keyword})
-        for name in _differences(branch.patient, branch.lineage.patient)
-    ]
+def _keep_identities(branches: Iterable[Branch], used: set[int]) -> None:
+    """Hold on to those that the batch's objects have, and let go of those made for no object."""
+    there = identities.lock(used)
+    if len(there) < len(used):
+        raise IntegrityError("An identity was deleted since it was looked up")
+    for branch in branches:
+        if branch.identity_id in there:
+            branch.identity = there[branch.identity_id]
+    made = {branch.identity_id for branch in branches if branch.has_new_identity}
+    if for_nothing := made - used:
+        identities.without_objects(PatientIdentity.objects.filter(pk__in=for_nothing)).delete()
+
+
+def _judge(branches: Sequence[Branch], used: Collection[int]) -> dict[Branch, list[ReadWarning]]:
+    """Open the identities that are new and differ; the warnings of each branch."""
+    differing = [branch for branch in branches if _is_to_be_judged(branch)]
+    patients = {branch.patient.pk for branch in differing}
+    settled = identities.settled_of(patients) if differing else {}
+    made = {branch.identity_id for branch in branches if branch.has_new_identity}
+    warnings: dict[Branch, list[ReadWarning]] = {branch: [] for branch in branches}
+    for branch in differing:
+        known = [one for one in settled[branch.patient.pk] if one.pk not in made]
+        names = identities.unheard(branch.patient, branch.lineage.patient, known)
+        warnings[branch] = [
+            ReadWarning("patient_differs", {"attribute": PATIENT[name].keyword}) for name in names
+        ]
+        branch.identity.is_open |= bool(names) and branch.has_new_identity
+    asked = [one for one in branches if one.identity.is_open and one.identity_id in used]
+    renamed = {
+        one.patient.pk
+        for one in branches
+        if one.has_new_identity
+        and one.identity_id in used
+        and one.identity.patient_name != one.patient.patient_name
+    }
+    if renamed:
+        identities.find_by_new_names(renamed)
+    if asked:
+        identities.ask(
+            {branch.identity_id for branch in asked}, {branch.patient.pk for branch in asked}
+        )
+    return warnings
+
+
+def _is_to_be_judged(branch: Branch) -> bool:
+    """Whether its values differ, and nobody has said what to think of that."""
+    if not (branch.has_new_identity or branch.identity.is_open):
+        return False
+    return bool(identities.differences(branch.patient, branch.lineage.patient))
+
+
+def _fill_patients(
+    branches: Sequence[Branch], fill: Callable[[Patient, PatientRecord], bool]
+) -> None:
+    changed = _merge([(branch.patient, branch.lineage.patient) for branch in branches], fill)
+    for branch in branches:
+        branch.patient = changed.get(branch.patient.pk, branch.patient)
 
 
 def _fill_identity(row: Patient, record: PatientRecord) -> bool:
-    """The first value that is not empty stays."""
-    changed = False
-    for name in IDENTITY:
-        value = getattr(record, name)
-        if value and not getattr(row, name):
-            setattr(row, name, value)
-            row.read_versions[name] = READ_VERSION
-            changed = True
-    return changed
+    """The first value that is not empty stays; what differs from it gives nothing."""
+    given = identities.fill(row, record)
+    row.read_versions |= dict.fromkeys(given, READ_VERSION)
+    return bool(given)
 
 
 def _is_patient(branch: Branch) -> bool:
@@ -174,45 +243,30 @@ def _is_series(branch: Branch) -> bool:
     )
 
 
-def _identify_again(row: Patient, record: PatientRecord, in_order: bool) -> bool:
+def _identify_again(branches: Sequence[Branch], in_order: bool, upload: int | None) -> None:
+    if not branches:
+        return
+    _fill_patients(branches, lambda row, record: _fill_identity_again(row, record, in_order))
+    _find_identities(branches, upload)
+    used = {branch.identity_id for branch in branches}
+    _keep_identities(branches, used)
+    _judge(branches, used)
+
+
+def _fill_identity_again(row: Patient, record: PatientRecord, in_order: bool) -> bool:
     """The first value stays; but what an older version read makes way for the first of this one."""
+    read = [name for name in IDENTITY if row.read_versions.get(name, 0) == READ_VERSION]
     changed = False
-    for name in IDENTITY if in_order or not row.identity_differs else ():
-        value = getattr(record, name)
-        if value and row.read_versions.get(name, 0) < READ_VERSION:
-            setattr(row, name, value)
-            row.read_versions[name] = READ_VERSION
-            changed = True
-    changed |= _fill_identity(row, record)
-    if not row.identity_differs and _differences(row, record):
-        row.identity_differs = changed = True
-    return changed
-
-
-def _differences(row: Patient, record: PatientRecord) -> list[str]:
-    return [name for name in IDENTITY if _differ(getattr(row, name), getattr(record, name))]
-
-
-def _differ(ours: str | date | None, theirs: str | date | None) -> bool:
-    if not theirs:
-        return False
-    if isinstance(ours, str) and isinstance(theirs, str):
-        return any(
-            one != other
-            for one, other in zip(_groups(ours), _groups(theirs), strict=False)
-            if one and other
-        )
-    return ours != theirs
-
-
-def _groups(value: str) -> list[str]:
-    """A name's alphabetic, ideographic and phonetic group, PS3.5 6.2.1; of other texts the one.
-
-    Writing a name in capitals, its letters composed or decomposed, or its empty last components,
-    makes no other person; nor does a group that only one of two names has.
-    """
-    text = normalize("NFC", value).casefold()
-    return [group.rstrip("^ ") for group in text.split("=")]
+    # Nothing of what differs from what this version has read: it may be another person's.
+    if (in_order or not row.identity_differs) and not {*read} & {
+        *identities.differences(row, record)
+    }:
+        for name in IDENTITY:
+            if name not in read and (value := getattr(record, name)):
+                setattr(row, name, value)
+                row.read_versions[name] = READ_VERSION
+                changed = True
+    return _fill_identity(row, record) or changed
 
 
 # --- what studies and series are described by ------------------------------------------------
@@ -244,11 +298,11 @@ def _fill_description(
     return changed
 
 
-def _merge(pairs: list[tuple[Row, Any]], fill: Callable[[Row, Any], bool]) -> None:
+def _merge(pairs: list[tuple[Row, Any]], fill: Callable[[Row, Any], bool]) -> dict[int, Row]:
     """Fill rows from records in order; those that change are locked, filled anew and saved."""
     changed = {row.pk: type(row) for row, record in pairs if fill(row, record)}
     if not changed:
-        return
+        return {}
     model = next(iter(changed.values()))
     in_order = model._default_manager.select_for_update(no_key=True).order_by("pk")
     locked = in_order.in_bulk(changed)
@@ -257,6 +311,7 @@ def _merge(pairs: list[tuple[Row, Any]], fill: Callable[[Row, Any], bool]) -> No
             fill(locked[row.pk], record)
     for pk in sorted(locked):
         locked[pk].save()
+    return locked
 
 
 def _warn_of_shared_studies(entries: list[Entry]) -> None:

@@ -13,10 +13,11 @@ from app.models import (
     DICOMStudy,
     FileToDelete,
     Patient,
+    PatientIdentity,
 )
 from app.storage.staging import is_hash, superseded_path
 
-from . import filing
+from . import filing, identities
 
 DELETED_AT_ONCE = 500  # instances deleted in one transaction
 TRIES = 5
@@ -91,6 +92,10 @@ def _delete_chunk(row: models.Model) -> int:
     studies = {one.dicom_study for one in series}
     _delete_childless(DICOMSeries, {one.pk for one in series})
     _delete_childless(DICOMStudy, {one.pk for one in studies})
+    identities.forget_unused(
+        [instance.identity_id for instance in chunk if instance.identity_id],
+        {instance.upload_id for instance in chunk},
+    )
     _delete_childless(Patient, {one.patient_id for one in studies})
     return len(chunk)
 
@@ -105,5 +110,7 @@ def _delete_childless(model: type[models.Model], pks: set[int]) -> None:
     child, parent = CHILDREN[model]
     children = child._default_manager.filter(**{parent: models.OuterRef("pk")})
     childless = model._default_manager.filter(~models.Exists(children), pk__in=pks)
+    if model is Patient:
+        PatientIdentity.objects.filter(patient__in=childless).delete()
     # One statement: between Django's own two, an import could add a child that would go, too.
     childless._raw_delete(childless.db)

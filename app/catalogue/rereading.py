@@ -15,15 +15,18 @@ from msgspec import structs
 
 from app.dicom.records import READ_VERSION, Header, Lineage, ROIRecord
 from app.models import (
+    DICOMFile,
     DICOMInstance,
     DICOMSeries,
     ImageInformation,
     Outcome,
+    Patient,
     RTStructureROI,
     RTStructureSetInformation,
 )
 from app.sandbox.wire import Extracted
 
+from . import identities
 from .entries import Branch, Entry
 from .instances import ROI_COLUMNS, NewROI, own_fields, write_details
 from .parents import describe_again, mark
@@ -63,6 +66,7 @@ def write_again(batch: Sequence[Reread], in_order: bool) -> list[int]:
     _write_details(kept)
     written = DICOMInstance.objects.filter(pk__in=[one.instance for one in kept])
     written.update(read_version=READ_VERSION)
+    _settle([rows[one.instance] for one in kept])
     return sorted(losing)
 
 
@@ -117,13 +121,44 @@ def _describe(batch: Sequence[Reread], rows: Mapping[int, DICOMInstance], in_ord
     )
     for started, group in groupby(batch, attrgetter("started")):
         branches: dict[object, Branch] = {}
+        below: dict[Branch, list[DICOMInstance]] = {}
         for one in group:
-            row, lineage = series[rows[one.instance].dicom_series_id], one.header.lineage
+            instance = rows[one.instance]
+            row, lineage = series[instance.dicom_series_id], one.header.lineage
             # A series' objects repeat what they hang under.
             key = row.pk, lineage.patient, lineage.study, lineage.series
             if key not in branches:
                 branches[key] = _branch(row, lineage)
-        describe_again(list(branches.values()), mark(started), in_order)
+            below.setdefault(branches[key], []).append(instance)
+        upload = next(iter(below.values()))[0].upload_id
+        describe_again(list(branches.values()), mark(started), in_order, upload)
+        for branch, instances in below.items():
+            _identify(branch, instances)
+
+
+def _identify(branch: Branch, instances: Sequence[DICOMInstance]) -> None:
+    """Give objects the identity that they are read with; none where they name another patient."""
+    changed = [one for one in instances if one.identity_id != branch.identity_id]
+    if not changed or not branch.identity_id:
+        return
+    former = {one.identity_id for one in changed if one.identity_id}
+    uploads = {one.upload_id for one in instances if one.upload_id}
+    for one in changed:
+        one.identity_id = branch.identity_id
+    written = DICOMInstance.objects.filter(pk__in=[one.pk for one in changed])
+    written.update(identity=branch.identity)
+    if branch.identity.is_open:
+        DICOMFile.objects.filter(pk__in=uploads).update(asks_identity=True)
+    identities.forget_unused(former, uploads)
+
+
+def _settle(instances: Sequence[DICOMInstance]) -> None:
+    """Of patients that were flagged, it may now be known that nothing is to be asked."""
+    patients = Patient.objects.filter(
+        studies__series__in={one.dicom_series_id for one in instances}, identity_differs=True
+    ).exclude(identities__is_open=True)
+    if flagged := set(patients.values_list("pk", flat=True)):
+        identities.settle(flagged)
 
 
 def _branch(series: DICOMSeries, lineage: Lineage) -> Branch:

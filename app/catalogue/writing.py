@@ -77,10 +77,16 @@ def write(
     return entries
 
 
+def asks_identity(entries: Sequence[Entry]) -> bool:
+    """Whether a batch brought objects whose patient's ID came with another identity before."""
+    branches = {entry.branch for entry in entries if entry.is_imported}
+    return any(branch.identity.is_open for branch in branches)
+
+
 def _catalogue(source: Source, entries: list[Entry]) -> None:
     branches = branches_of(entries)
     started = mark(source.started)
-    find_parents(branches, started)
+    find_parents(branches, started, source.upload)
     write_instances(source, entries)
     describe(branches, entries, started)
     write_details([entry for entry in entries if entry.is_imported])

@@ -36,6 +36,7 @@ PATIENT = {
     "patient_name": Attribute(0x00100010, "PatientName", "PN", 1024),
     "patient_dob": Attribute(0x00100030, "PatientBirthDate", "DA"),
     "patient_sex": Attribute(0x00100040, "PatientSex", "CS", 16),
+    "issuer_of_patient_id": Attribute(0x00100021, "IssuerOfPatientID", "LO", 256),
 }
 STUDY = {
     "study_instance_uid": Attribute(0x0020000D, "StudyInstanceUID", "UI"),

@@ -30,7 +30,7 @@ UIDs = Annotated[list[UID], Meta(max_length=MOST_ITEMS)]
 
 # The reading that rows stand by. Raise it whenever ICON reads better or keeps another attribute:
 # `manage.py reread` then reads what was filed before. Rows of code that knew of none have 0.
-READ_VERSION = 1
+READ_VERSION = 3
 
 
 class Record(Struct, frozen=True, array_like=True, gc=False):
@@ -45,6 +45,7 @@ class PatientRecord(Record, frozen=True):
     patient_name: Text1024  # as in the file, with carets
     patient_dob: date | None
     patient_sex: Text16
+    issuer_of_patient_id: Text256
 
 
 class StudyRecord(Record, frozen=True):

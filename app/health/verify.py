@@ -24,6 +24,7 @@ from django.db import transaction
 from django.db.models import Count, Model, QuerySet
 
 from app.catalogue import filing
+from app.catalogue.identities import forget_unused, without_objects
 from app.errors import StorageFailed
 from app.models import (
     ARCHIVES,
@@ -35,6 +36,7 @@ from app.models import (
     FileToDelete,
     Outcome,
     Patient,
+    PatientIdentity,
     Status,
 )
 from app.reasons import sentence
@@ -108,6 +110,7 @@ def verify(
         "instances": lambda last: _check_instances(last, repair, step, pace, reached),
         "ledgers": lambda last: _check_ledgers(repair, wait),
         "childless": lambda last: _check_childless(repair, wait),
+        "identities": lambda last: _check_identities(repair, wait),
         "archives": lambda last: _check_archives(repair),
     }
     names, (first, last) = list(parts), begin
@@ -124,7 +127,7 @@ def _check_instances(
     last: str, repair: bool, step: Step, pace: Pace | None, reached: Reached
 ) -> Iterator[Violation]:
     rows: QuerySet[DICOMInstance] = DICOMInstance.objects.select_related(
-        "dicom_series__dicom_study__patient"
+        "dicom_series__dicom_study__patient", "identity"
     )
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         look = partial(_look_at, pace=pace)
@@ -260,6 +263,8 @@ def _check_instance(row: DICOMInstance, checked: Checked, repair: bool) -> Itera
     )
     if row.path != place:
         yield Violation("path_wrong", subject)
+    if row.identity_id and (row.identity is None or row.identity.patient_id != study.patient_id):
+        yield _mend("identity_wrong", subject, repair, partial(_forget_identity, row))
     if checked != (row.size, row.sha256) and (code := _wrong_at_second_look(row)):
         yield _mend(code, subject, repair, partial(_restore, row))
     for sha256 in row.superseded:
@@ -298,6 +303,12 @@ def _is_on_its_way(row: DICOMInstance) -> bool:
 def _restore(row: DICOMInstance) -> bool:
     """Read a row's file again from its kept ZIP; a link or folder in its place is set aside."""
     return (_is_ordinary(row.path) or _keep_found(row.path)) and restore(row)
+
+
+def _forget_identity(row: DICOMInstance) -> bool:
+    """Let `reread` tell it anew."""
+    rows = DICOMInstance.objects.filter(pk=row.pk, identity=row.identity_id)
+    return bool(rows.update(identity=None, read_version=0))
 
 
 def _check_unknown(path: str, repair: bool) -> Iterator[Violation]:
@@ -381,6 +392,20 @@ def _check_childless(repair: bool, pace: Pace) -> Iterator[Violation]:
             for row in here.filter(**{f"{children}__isnull": True}).order_by("pk"):
                 name = f"{model._meta.verbose_name} {row.pk}"
                 yield _mend("childless", name, repair, partial(_delete, row, children))
+
+
+def _check_identities(repair: bool, pace: Pace) -> Iterator[Violation]:
+    for page in _pages(PatientIdentity.objects.only("pk")):
+        pace(0)
+        here = PatientIdentity.objects.filter(pk__in=[row.pk for row in page])
+        for row in without_objects(here).only("pk").order_by("pk"):
+            yield _mend("identity_unused", f"identity {row.pk}", repair, partial(_forget, row.pk))
+
+
+def _forget(identity: int) -> bool:
+    with transaction.atomic():
+        forget_unused([identity], [])
+    return True
 
 
 def _check_archives(repair: bool) -> Iterator[Violation]:

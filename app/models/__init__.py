@@ -6,9 +6,11 @@ from .catalogue import (
     DICOMSeries,
     DICOMStudy,
     FileToDelete,
+    IdentityAnswer,
     ImageInformation,
     InstanceQuerySet,
     Patient,
+    PatientIdentity,
 )
 from .health import CatalogueCheck, WorkerSeen
 from .rt import RTStructureROI, RTStructureSetInformation
@@ -41,10 +43,12 @@ __all__ = (
     "DICOMSeries",
     "DICOMStudy",
     "FileToDelete",
+    "IdentityAnswer",
     "ImageInformation",
     "InstanceQuerySet",
     "Outcome",
     "Patient",
+    "PatientIdentity",
     "RTStructureROI",
     "RTStructureSetInformation",
     "SearchTextField",

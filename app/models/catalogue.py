@@ -2,6 +2,7 @@
 
 from typing import Self
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Now
@@ -18,6 +19,13 @@ class InstanceQuerySet(BroughtQuerySet):
         return self.filter(read_version__lt=READ_VERSION)
 
 
+class IdentityAnswer(models.TextChoices):
+    """What somebody said of the identities that one Patient ID came with."""
+
+    ONE = "one", "One person"
+    TWO = "two", "Two people"
+
+
 class Patient(Searched):
     """One patient: a Patient ID, or one study that came without any."""
 
@@ -26,11 +34,37 @@ class Patient(Searched):
     patient_name = models.CharField("name", max_length=1024, blank=True)
     patient_dob = models.DateField("birth date", null=True, blank=True)
     patient_sex = models.CharField("sex", max_length=16, blank=True)
+    issuer_of_patient_id = models.CharField(
+        "issuer of patient ID", max_length=256, blank=True, default="", db_default=""
+    )
+    # One of its identities is open; see `PatientIdentity`.
     identity_differs = models.BooleanField(
         "two people?",
         default=False,
-        help_text="An upload gave another name, birth date or sex for this ID.",
+        help_text="An upload gave another name, birth date, sex or issuer for this ID.",
     )
+    identity_answer = models.CharField(
+        "what was said",
+        max_length=8,
+        choices=IdentityAnswer,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+    )
+    identity_answered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+    # The user's name at that time, which stays when the user is deleted.
+    identity_answered_as = models.CharField(
+        max_length=150, blank=True, default="", db_default="", editable=False
+    )
+    identity_answered_at = models.DateTimeField(null=True, blank=True, editable=False)
     # attribute -> the read version that gave it; see DICOMInstance.
     read_versions = models.JSONField(
         default=dict, db_default=Value({}, models.JSONField()), editable=False
@@ -46,9 +80,50 @@ class Patient(Searched):
                 name="patient_id_unique_where_given",
             ),
         )
+        permissions = (("answer_identity", "Can say whether an ID is one person"),)
 
     def __str__(self) -> str:
         return f"Patient {self.pk}"
+
+    def further_texts(self) -> list[str]:
+        """Every name that the ID came with."""
+        return [*self.identities.values_list("patient_name", flat=True)] if self.pk else []
+
+    @property
+    def is_two_people(self) -> bool:
+        """Whether somebody said so."""
+        return self.identity_answer == IdentityAnswer.TWO
+
+
+class PatientIdentity(models.Model):
+    """Name, birth date, sex and issuer as objects of one patient give them together."""
+
+    patient = models.ForeignKey(  # found by the constraint below
+        Patient, on_delete=models.CASCADE, related_name="identities", db_index=False
+    )
+    digest = models.CharField(max_length=64, editable=False)  # of the values
+    patient_name = models.CharField("name", max_length=1024, blank=True)
+    patient_dob = models.DateField("birth date", null=True, blank=True)
+    patient_sex = models.CharField("sex", max_length=16, blank=True)
+    issuer_of_patient_id = models.CharField("issuer of patient ID", max_length=256, blank=True)
+    # It differs from the patient's, and nobody has said yet whether that is one person.
+    is_open = models.BooleanField(default=False, db_default=False)
+    first_upload = models.ForeignKey(
+        DICOMFile, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField("first seen", auto_now_add=True, db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "patient identities"
+        default_permissions = ()  # who may see patients sees them
+        constraints = (
+            models.UniqueConstraint(
+                fields=("patient", "digest"), name="identity_unique_in_patient"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Identity {self.pk}"
 
 
 class DICOMStudy(Searched):
@@ -129,6 +204,18 @@ class DICOMInstance(models.Model):
     # SHA-256 of the versions that were replaced; their files are kept under .superseded.
     superseded = models.JSONField(
         default=list, db_default=Value([], models.JSONField()), editable=False
+    )
+    # None where it was read before identities were kept. Without index and constraint, since a
+    # batch's objects nearly all have the same; `catalogue.identities` sees that it is there.
+    identity = models.ForeignKey(
+        PatientIdentity,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="instances",
+        db_index=False,
+        db_constraint=False,
     )
     # `app.dicom.records.READ_VERSION` of the code whose reading the row is.
     read_version = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)

@@ -58,8 +58,8 @@ class DICOMFileQuerySet(models.QuerySet["DICOMFile"]):
 
     def needing_attention(self) -> Self:
         """As `DICOMFile.needs_attention` says of one row."""
-        ended_badly = Q(failed_count__gt=0) | Q(conflict_count__gt=0)
-        completed = Q(processing_status=Status.COMPLETED) & ended_badly
+        is_odd = Q(failed_count__gt=0) | Q(conflict_count__gt=0) | Q(asks_identity=True)
+        completed = Q(processing_status=Status.COMPLETED) & is_odd
         return self.filter(Q(processing_status=Status.FAILED) | completed)
 
     def in_turn(self) -> Self:
@@ -116,6 +116,8 @@ class DICOMFile(Searched):
     skipped_count = models.PositiveIntegerField("skipped", default=0, editable=False)
     failed_count = models.PositiveIntegerField("failed", default=0, editable=False)
     warning_count = models.PositiveIntegerField("with warnings", default=0, editable=False)
+    # It brought objects whose patient's ID had come with another identity, and nobody has answered.
+    asks_identity = models.BooleanField(default=False, db_default=False, editable=False)
     stored_words = models.CharField(max_length=200, blank=True, editable=False)  # once completed
     failure_reason = models.CharField(max_length=32, blank=True, editable=False)  # a code
     failure_detail = models.CharField(max_length=500, blank=True, editable=False)  # its sentence
@@ -174,9 +176,9 @@ class DICOMFile(Searched):
 
     @property
     def needs_attention(self) -> bool:
-        ended_badly = self.failed_count or self.conflict_count
+        is_odd = self.failed_count or self.conflict_count or self.asks_identity
         return self.processing_status == Status.FAILED or (
-            self.processing_status == Status.COMPLETED and bool(ended_badly)
+            self.processing_status == Status.COMPLETED and bool(is_odd)
         )
 
     @property

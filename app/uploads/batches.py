@@ -165,6 +165,8 @@ class Batch:
             added: dict[str, Any] = {
                 f"{name}_count": F(f"{name}_count") + count for name, count in outcomes.items()
             }
+            if writing.asks_identity(entries):
+                added["asks_identity"] = True
             inner = sum(bool(extracted.inner) for extracted in self.members)
             run.write(
                 progress.stage,

@@ -150,7 +150,8 @@ def ending(upload: DICOMFile) -> str:
         parts.append(f"{upload.conflict_count:,} {differ} from what is catalogued, which was kept")
     if upload.failed_count:
         parts.append(f"{upload.failed_count:,} could not be stored")
-    return "; ".join(parts) + "."
+    asked = f" {sentence('identity_asked')}" if upload.asks_identity else ""
+    return "; ".join(parts) + f".{asked}"
 
 
 def took(upload: DICOMFile) -> str:

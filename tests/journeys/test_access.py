@@ -47,6 +47,7 @@ OURS = {
     "task_status": (302, 200, 200, 200),  # with nothing in it for who may not look
     "upload_result": (302, 403, 200, 200),
     "ledger_csv": (302, 403, 200, 200),
+    "answer_identity": (302, 403, 403, 405),
     "use_versions": (302, 403, 200, 200),  # who may only look reads what differs
 }
 # The pages of a table. Some, below, are for nobody.
@@ -236,7 +237,9 @@ def test_a_get_changes_nothing_anywhere(visit, upload, media_root, processed_roo
     assert (snapshot(), files()) == before
 
 
-@pytest.mark.parametrize("name", ["process_dicom_file", "cancel_dicom_file", "use_versions"])
+@pytest.mark.parametrize(
+    "name", ["process_dicom_file", "cancel_dicom_file", "use_versions", "answer_identity"]
+)
 def test_a_post_without_its_token_is_refused(name, staff_user, upload):
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(staff_user)

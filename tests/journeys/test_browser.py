@@ -424,6 +424,44 @@ def test_a_network_that_swallows_what_is_sent_to_the_cdn_delays_no_page(browser,
             silent.accept()
 
 
+# Two people under one ID
+
+
+def test_an_id_that_came_with_another_name_is_one_person_until_a_third_comes(
+    signed_in, live, import_zip, console_errors
+):
+    page, uploads = signed_in, f"{live.url}/admin/app/dicomfile/?attention=1"
+    import_zip(ct_image())
+    second = import_zip(ct_image(PatientName="Someone^Else", SOPInstanceUID=uid(9, 2)))
+    page.goto(uploads)
+    row = page.locator("#result_list tbody tr")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("Completed, needs attention")
+    row.get_by_role("link", name=re.compile("Result")).click()
+    card = page.get_by_role("region", name=re.compile("Two people"))
+    expect(card.get_by_role("row", name=re.compile("^Name"))).to_have_text(
+        re.compile(r"Nemo.*Someone, Else\s*differs", re.DOTALL)
+    )
+    expect(card.get_by_role("button", name="Yes, one person")).to_be_hidden()
+    card.get_by_text("One person", exact=True).click()
+    assert serious_findings(page) == []
+    console_errors.clear()
+    card.get_by_role("button", name="Yes, one person").click()
+    page.wait_for_url(f"**/dicom/result/{second.pk}/")
+    expect(page.get_by_text("One person, says staff")).to_be_visible()
+    expect(page.locator(".status-completed")).to_have_text("Completed")
+    page.goto(uploads)
+    expect(row).to_have_count(0)
+    import_zip(ct_image(PatientName="Third^One", SOPInstanceUID=uid(9, 3)))
+    page.goto(uploads)
+    expect(row).to_have_count(1)
+    page.goto(f"{live.url}/admin/app/patient/{Patient.objects.get().pk}/change/")
+    card.get_by_text("Two people", exact=True).click()
+    card.get_by_role("button", name="Yes, two people").click()
+    page.goto(f"{live.url}/admin/app/dicomstudy/?patient__id__exact={Patient.objects.get().pk}")
+    expect(page.get_by_text("Two people share this patient's ID.")).to_be_visible()
+
+
 # For everybody
 
 
@@ -466,6 +504,7 @@ def a_bit_of_everything(import_zip) -> DICOMFile:
         ct_image(PatientPosition="FFS"),
         rt_structure_set(),
         ct_image(StudyDate="soon", SOPInstanceUID=uid(8)),
+        ct_image(PatientName="Someone^Else", SOPInstanceUID=uid(9)),
         ct_image(StudyInstanceUID=None),
         ("README.txt", b"hello"),
     )

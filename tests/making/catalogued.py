@@ -11,6 +11,7 @@ from app.models import (
     DICOMStudy,
     ImageInformation,
     Patient,
+    PatientIdentity,
     RTStructureROI,
     RTStructureSetInformation,
 )
@@ -22,6 +23,7 @@ INSTANCE = (*(f"dicom_series__{name}" for name in SERIES), "sop_instance_uid")
 DETAIL = tuple(f"dicom_instance__{name}" for name in INSTANCE)
 NAMES: dict[type[Model], tuple[str, ...]] = {
     Patient: ("folder",),
+    PatientIdentity: ("patient__folder", "digest"),
     DICOMStudy: STUDY,
     DICOMSeries: SERIES,
     DICOMInstance: INSTANCE,
