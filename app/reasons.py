@@ -11,6 +11,7 @@ PROCESS_NOW = "Process Now"
 PROCESS_AGAIN = "Process again"
 CANCEL = "Cancel"
 USE_VERSIONS = "Use these versions"
+SEE_DIFFERENCES = "See what differs"
 PROGRESS = "Progress"
 RESULT = "Result"
 
@@ -35,7 +36,7 @@ ARCHIVE = {
         "Join the parts into one ZIP and upload that."
     ),
     "archive_overlap": (
-        "Files in the ZIP overlap each other, which no honest program writes. "
+        "Files in the ZIP overlap each other, as in a damaged or forged ZIP. "
         "Make the ZIP again from the original files."
     ),
     "too_many_members": (
@@ -163,6 +164,86 @@ FAILED = {
     "not_stored": "The database refused this object. Ask the administrator to look at the log.",
 }
 
+# The same where it is so of all that an upload has.
+OF_ALL = {
+    "encrypted": (
+        "They are protected by a password. Unpack them, and upload a ZIP without a password."
+    ),
+    "method_unsupported": (
+        "They are packed with a compression method that ICON cannot read. "
+        "Pack the files again as an ordinary ZIP (Deflate)."
+    ),
+    "part_missing": (
+        "They lie in an earlier part of a ZIP that was split into several. "
+        "Join the parts into one ZIP and upload that."
+    ),
+    "member_damaged": (
+        "They are damaged inside the ZIP and cannot be unpacked to their ends. "
+        "Make the ZIP again and upload it."
+    ),
+    "gzip_damaged": (
+        "They are packed with gzip, and damaged. Get the files again and upload them in a ZIP."
+    ),
+    "crc_mismatch": (
+        "They are damaged inside the ZIP: their checksums (CRC) do not match. "
+        "Make the ZIP again and upload it."
+    ),
+    "size_mismatch": (
+        "They are damaged inside the ZIP: their sizes are not what its list of contents says. "
+        "Make the ZIP again and upload it."
+    ),
+    "member_too_large": "They are larger than the limit. Ask the administrator to raise it.",
+    "upload_grows_too_large": (
+        "Together they are more than one upload may hold, unpacked. "
+        "Upload them in several smaller ZIPs."
+    ),
+    "header_too_large": (
+        "Their DICOM headers are larger than the limit. Ask the administrator to raise it."
+    ),
+    "too_many_items": (
+        "Their DICOM headers hold more sequence items than the limit allows. "
+        "Ask the administrator to raise it."
+    ),
+    "nested_too_deeply": (
+        "The sequences in their DICOM headers are nested too deeply to be read. "
+        "Export them again from the system they came from."
+    ),
+    "too_much_memory": (
+        "Reading them needs more memory than a file may use. "
+        "Export them again from the system they came from."
+    ),
+    "header_damaged": (
+        "Their DICOM headers are damaged or incomplete. "
+        "Export them again from the system they came from."
+    ),
+    "uid_missing": (
+        "{attribute} is missing in them, so ICON cannot tell where they belong. "
+        "Export them again from the system they came from."
+    ),
+    "uid_invalid": (
+        "{attribute} is not a UID that can be stored. "
+        "Export them again from the system they came from."
+    ),
+    "patient_id_too_long": (
+        "The patient's ID in them is too long. "
+        "Correct it in the system they came from and export them again."
+    ),
+    "reader_crashed": (
+        "Reading each of them ended the reading program twice. They may be damaged: "
+        "export them again from the system they came from."
+    ),
+    "reader_hung": (
+        "Reading each of them took longer than is allowed, twice. They may be damaged: "
+        "export them again from the system they came from."
+    ),
+    "answer_impossible": (
+        "Reading each of them gave an answer that cannot be true, twice. "
+        "They may be made to do harm: ask the administrator to look at them."
+    ),
+    "nested_refused": "They are archives inside the ZIP that could not be read.",
+    "not_stored": "The database refused them. Ask the administrator to look at the log.",
+}
+
 # One member's object is already in the catalogue.
 KNOWN = {
     "same_bytes": "Already in the catalogue, with the very same content.",
@@ -242,6 +323,9 @@ STORAGE = {
 # How a whole upload ended, where no single member is the reason.
 ENDS = {
     "nothing_stored": "None of the files in the ZIP could be stored.",
+    "nothing_stored_why": (
+        "None of the files in the ZIP could be stored, for {count} different reasons."
+    ),
     "no_dicom": "The ZIP holds no DICOM files. Check that it is the right one.",
     "only_archives": (
         "The ZIP holds no DICOM files, but archives that were not opened. "

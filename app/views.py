@@ -13,7 +13,7 @@ from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -24,10 +24,11 @@ from . import tasks
 from .catalogue.comparison import comparisons_of
 from .catalogue.searches import address_of, words_of
 from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
-from .reasons import USE_VERSIONS, sentence
+from .reasons import SEE_DIFFERENCES, USE_VERSIONS, sentence
 from .uploads import claims
-from .uploads.changes import changes, deleted_since
+from .uploads.changes import changes, deleted_since, places
 from .uploads.conflicts import conflicts, differing_attributes
+from .uploads.listing import REASONS, Filters, Listing, problems_of, rows_of
 from .uploads.log import warning_of
 from .uploads.status import attention_words, fresh_states, state_of
 from .wording import counted
@@ -152,25 +153,29 @@ def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
     if upload.is_live:
         return redirect(progress_url([pk]))
     failed = upload.processing_status == Status.FAILED
-    warnings = _warnings(upload)
-    ledger = _ledger(request, upload, warnings)
+    ledger = _ledger(request, upload)
+    problems = problems_of(upload)
     context = {
         "title": upload.name,
         "upload": upload,
         "state": state_of(upload),
-        "tiles": _tiles(upload, request.GET.get("outcome", "")),
+        "decision": failed and upload.failure_reason == "only_conflicts",
+        "problems": problems[:REASONS],
+        "more_problems": len(problems) > REASONS,
+        "see_differences": SEE_DIFFERENCES,
         "may_process": request.user.has_perm("app.process_dicomfile"),
-        "warnings": warnings,
+        "may_see_catalogue": request.user.has_perms(CATALOGUE),
+        "warnings": _warnings(upload),
         **ledger,
     }
     # Who turns the pages of the ledger, or filters it, has seen the rest.
-    whole = ledger["page"].number == 1 and not ledger["filters"]
+    whole = ledger["page"].number == 1 and not ledger["filters"].given
     if whole and not failed:
         context["deleted"] = deleted_since(upload)
     if whole and request.user.has_perm("app.view_patient"):
         context["comparisons"] = comparisons_of(upload)
-    if whole and request.user.has_perms(CATALOGUE):
-        context["changes"] = changes(upload)
+    if whole and context["may_see_catalogue"]:
+        context["changes"] = changes(upload) if upload.imported_count else places(upload)
     return render(request, "processing_error.html" if failed else "uploads/result.html", context)
 
 
@@ -290,11 +295,15 @@ def _harmless(value: str | int) -> str | int:
     return FORMULA_STARTS.sub("'", value) if isinstance(value, str) else value
 
 
-def _warnings(upload: DICOMFile) -> list[dict[str, str]]:
-    """The log's warnings, each once, with the sentence that finds their files in the ledger."""
+def _warnings(upload: DICOMFile) -> list[dict[str, Any]]:
+    """The log's warnings, each once, with how many files it is said of and how to find them."""
     lines = (line for line in upload.processing_log_data if line["level"] == "warning")
     return [
-        {"message": line["message"], "sentence": warning_of(line)}
+        {
+            "sentence": warning_of(line),
+            "files": line.get("files", 0),
+            "query": urlencode({"warning": warning_of(line)}),
+        }
         for line in {line["message"]: line for line in lines}.values()
     ]
 
@@ -311,23 +320,17 @@ def _tiles(upload: DICOMFile, chosen: str) -> list[dict[str, Any]]:
     ]
 
 
-def _ledger(
-    request: HttpRequest, upload: DICOMFile, warnings: list[dict[str, str]]
-) -> dict[str, Any]:
-    """One page of the ledger, filtered by outcome, a warning, and what name or sentence holds."""
-    outcome, number = request.GET.get("outcome", ""), request.GET.get("q", "")
-    warned = request.GET.get("warning", "")
-    text = words_of(request, number)
-    said = {str(at): one["sentence"] for at, one in enumerate(warnings, 1)}.get(warned, "")
-    members = ArchiveMember.objects.filter(upload=upload).select_related("instance")
-    members = members.order_by("index", "inner")
-    if outcome in Outcome:
-        members = members.filter(outcome=outcome)
-    if text:
-        members = members.filter(Q(name__icontains=text) | Q(detail__icontains=text))
-    if said:
-        members = members.filter(detail__contains=said)
-    page = Paginator(members, LEDGER_ROWS).get_page(request.GET.get("page"))
-    filters = {"outcome": outcome, "q": number if text else "", "warning": warned if said else ""}
-    query = urlencode({name: value for name, value in filters.items() if value})
-    return {"page": page, "filters": query, "outcome": outcome, "words": text, "said": said}
+def _ledger(request: HttpRequest, upload: DICOMFile) -> dict[str, Any]:
+    """One page of the ledger, as far as the address filters it."""
+    filters = _filters(request)
+    page = Paginator(Listing(upload, filters), LEDGER_ROWS).get_page(request.GET.get("page"))
+    return {
+        "page": page,
+        "rows": rows_of(page),
+        "filters": filters,
+        "tiles": _tiles(upload, filters.outcome),
+    }
+
+
+def _filters(request: HttpRequest) -> Filters:
+    return Filters.of(request.GET, words_of(request, request.GET.get("q", "")))

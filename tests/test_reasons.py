@@ -116,6 +116,14 @@ def test_pages_call_buttons_by_their_names():
     assert all(one.startswith(BUTTONS) for one in named)
 
 
+def test_of_all_files_a_sentence_says_what_it_says_of_one():
+    assert reasons.OF_ALL.keys() == reasons.FAILED.keys()
+    for words in reasons.OF_ALL.values():
+        assert re.fullmatch(r"[A-Z{][^{}]*(\w+})?[^{}]*\.", words)
+        assert "this " not in words
+        assert "  " not in words
+
+
 def test_a_code_fits_its_columns():
     longest = max(map(len, reasons.SENTENCES))
     assert longest <= ArchiveMember._meta.get_field("reason").max_length

@@ -116,6 +116,10 @@ class DICOMFile(Searched):
     skipped_count = models.PositiveIntegerField("skipped", default=0, editable=False)
     failed_count = models.PositiveIntegerField("failed", default=0, editable=False)
     warning_count = models.PositiveIntegerField("with warnings", default=0, editable=False)
+    # Of the imported: objects whose catalogued version they took the place of, once completed.
+    replaced_count = models.PositiveIntegerField(
+        "replaced", default=0, db_default=0, editable=False
+    )
     # It brought objects whose patient's ID had come with another identity, and nobody has answered.
     asks_identity = models.BooleanField(default=False, db_default=False, editable=False)
     stored_words = models.CharField(max_length=200, blank=True, editable=False)  # once completed

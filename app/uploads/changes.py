@@ -17,6 +17,7 @@ from app.models import (
 from app.wording import counted, listed
 
 SERIES_SHOWN = 200  # series
+UNFOLDED = 10  # of them, of one study
 NO_IMAGES = ("AU", "DOC", "ECG", "KO", "PLAN", "PR", "REG", "RTPLAN", "RTRECORD", "RTSTRUCT", "SR")
 
 
@@ -26,11 +27,14 @@ class SeriesChange:
     is_new: bool
     added: int
     replaced: int  # instances whose catalogued version this upload's took the place of
+    here: int = 0  # instances that were there before
 
     @property
     def words(self) -> str:
-        """What came: "24 images", "+24 images", "2 objects replaced"."""
+        """What came: "24 images", "+24 images", "2 objects replaced"; "82 images" that are here."""
         noun = "object" if self.series.modality in NO_IMAGES else "image"
+        if self.here:
+            return counted(self.here, noun)
         plus = "" if self.is_new else "+"
         parts = [f"{plus}{counted(self.added, noun)}"] if self.added else []
         if self.replaced:
@@ -43,6 +47,14 @@ class StudyChange:
     study: DICOMStudy
     is_new: bool
     series: list[SeriesChange] = field(default_factory=list)
+
+    @property
+    def unfolded(self) -> list[SeriesChange]:
+        return self.series[:UNFOLDED]
+
+    @property
+    def folded(self) -> list[SeriesChange]:
+        return self.series[UNFOLDED:]
 
 
 @dataclass(slots=True)
@@ -76,6 +88,9 @@ class Origin:
     patients: Collection[int]
     studies: Collection[int]
     series: Collection[int]
+
+
+NOTHING_NEW = Origin((), (), ())
 
 
 def stored_words(upload: DICOMFile) -> str:
@@ -118,17 +133,39 @@ def _stored_members(upload: DICOMFile) -> QuerySet[ArchiveMember]:
 def changes(upload: DICOMFile) -> Changes:
     """What this upload brought, in the catalogue's order; a fixed number of queries."""
     counts = _counts(upload)
-    shown = list(
-        DICOMSeries.objects.filter(pk__in=sorted(counts)[:SERIES_SHOWN])
-        .select_related("dicom_study__patient")
-        .order_by("dicom_study__patient", "dicom_study", "series_number", "pk")
-    )
+    shown = _shown(counts)
     is_new = _origin(upload, shown)
     tree = Changes(more=max(len(counts) - SERIES_SHOWN, 0))
     for series in shown:
         added, replaced = counts[series.pk]
         tree.add(SeriesChange(series, series.pk in is_new.series, added, replaced), is_new)
     return tree
+
+
+def places(upload: DICOMFile) -> Changes:
+    """Where the objects are that an upload brought again, as duplicates or other versions."""
+    again = [Outcome.DUPLICATE, Outcome.CONFLICT]
+    members = ArchiveMember.objects.filter(upload=upload, outcome__in=again).order_by()
+    instances = DICOMInstance.objects.filter(pk__in=members.values("instance")).order_by()
+    counts = dict(instances.values_list("dicom_series").annotate(Count("pk")))
+    tree = Changes(more=max(len(counts) - SERIES_SHOWN, 0))
+    for series in _shown(counts):
+        tree.add(SeriesChange(series, False, 0, 0, here=counts[series.pk]), NOTHING_NEW)
+    return tree
+
+
+def replaced(upload: DICOMFile) -> int:
+    """How many objects an upload's versions took the place of others."""
+    return DICOMInstance.objects.filter(upload=upload).exclude(superseded=[]).count()
+
+
+def _shown(series: Collection[int]) -> list[DICOMSeries]:
+    """The first of the series, in the catalogue's order."""
+    return list(
+        DICOMSeries.objects.filter(pk__in=sorted(series)[:SERIES_SHOWN])
+        .select_related("dicom_study__patient")
+        .order_by("dicom_study__patient", "dicom_study", "series_number", "pk")
+    )
 
 
 def _counts(upload: DICOMFile) -> dict[int, list[int]]:

@@ -10,7 +10,6 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
-from django.db.models import Count
 from django.db.models.functions import Coalesce, Now
 
 from app.archives.directory import Archive, open_archive
@@ -20,7 +19,7 @@ from app.catalogue.writing import Vanished
 from app.errors import ArchiveRefused, Expected, OtherVersion, StorageFailed
 from app.limits import archive_limits, pool_settings, processed_root
 from app.models import DICOMFile, Outcome, Stage, Status
-from app.reasons import sentence
+from app.reasons import OF_ALL, sentence
 from app.sandbox.pool import Pool
 from app.storage.staging import Staging, free_bytes
 from app.wording import human_size
@@ -267,10 +266,19 @@ def _finalize(run: Run, progress: Progress) -> None:
     run.log.finish(run.stage, upload.failed_count)
     if upload.imported_count or upload.duplicate_count:
         values = _ended("", "") | {"stored_words": changes.stored_words(upload)}
+        values["replaced_count"] = _replaced(upload)
         run.end(Status.COMPLETED, _summary(upload), **values, percent=100)
     else:
         code, why = _why_nothing(upload)
         run.end(Status.FAILED, why, **_ended(code, why), percent=100)
+
+
+def _replaced(upload: DICOMFile) -> int:
+    """Of what is imported; looked for where versions were, or may have been, replaced."""
+    may_replace = upload.use_versions or settings.ICON_ON_CONFLICT == "replace"
+    if not (may_replace or upload.replaced_count):
+        return 0
+    return min(changes.replaced(upload), upload.imported_count)
 
 
 def _summary(upload: DICOMFile) -> str:
@@ -289,9 +297,21 @@ def _why_nothing(upload: DICOMFile) -> tuple[str, str]:
         unopened = upload.members.filter(reason__in=("other_archive", "nested_too_deep"))
         code = "only_archives" if unopened.exists() else "no_dicom"
         return code, sentence(code)
-    failed = upload.members.filter(outcome=Outcome.FAILED).values_list("detail")
-    most = failed.annotate(times=Count("pk")).order_by("-times", "detail")[0][0]
-    return "nothing_stored", f"{sentence('nothing_stored')} {most}"
+    return "nothing_stored", _why_none(upload)
+
+
+def _why_none(upload: DICOMFile) -> str:
+    """That no file could be stored, and why: the one, all of them, or each for its reason."""
+    failed = upload.members.filter(outcome=Outcome.FAILED).order_by()
+    none = sentence("nothing_stored")
+    if upload.failed_count == 1:
+        return f"{none} {failed.get().detail}"
+    said = list(failed.values_list("reason", "detail").distinct())
+    reasons = {reason for reason, _ in said}
+    if len(reasons) > 1:
+        return sentence("nothing_stored_why", count=len(reasons))
+    attribute = said[0][1].partition(" is ")[0] if len(said) == 1 else "A UID"
+    return f"{none} {OF_ALL[reasons.pop()].format(attribute=attribute)}"
 
 
 # --- other ends ------------------------------------------------------------------------------

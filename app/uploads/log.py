@@ -1,5 +1,6 @@
 """An upload's processing log: what its runs did, in lines that staff read on the result page."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import TypedDict
@@ -14,6 +15,8 @@ from app.wording import counted
 
 FAILURE_LINES = 200  # that get a line each; the ledger has them all
 WARNING_LINES = 100  # that get a line
+# The end of a warning's line; earlier versions of ICON put it in brackets.
+HOW_OFTEN = re.compile(r" (In [\d,]+ files?\.|\([\d,]+ files?\))$")
 
 
 class Line(TypedDict, total=False):
@@ -82,7 +85,7 @@ class Log:
             self._append(line)
         if line is not None:
             line["files"] += files
-            line["message"] = f"{text} ({counted(line['files'], 'file')})"
+            line["message"] = f"{text} In {counted(line['files'], 'file')}."
 
     def _append(self, line: Line) -> None:
         if len(self.lines) < LOG_LINES:
@@ -92,4 +95,4 @@ class Log:
 
 def warning_of(line: Line) -> str:
     """The sentence of a warning's line, which stands in the ledger of each of its files."""
-    return line["message"].rpartition(" (")[0]
+    return HOW_OFTEN.sub("", line["message"])

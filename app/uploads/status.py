@@ -179,14 +179,20 @@ def outcome_words(upload: DICOMFile) -> str:
 def _stored(upload: DICOMFile) -> str:
     stored = upload.imported_count + upload.duplicate_count
     what = upload.stored_words or counted(stored, "DICOM object")
-    if not upload.duplicate_count:
-        return f"{what} {_was(stored)} filed"
     if not upload.imported_count:
         return (
             f"{what} {'is' if stored == 1 else 'are'} in the catalogue, and {_was(stored)} before"
         )
-    new, known = upload.imported_count, upload.duplicate_count
-    return f"{what}: {new:,} newly filed, {known:,} already here"
+    new = upload.imported_count - upload.replaced_count
+    if not upload.duplicate_count and not (new and upload.replaced_count):
+        done = "filed" if new else "replaced by the versions in this ZIP"
+        return f"{what} {_was(stored)} {done}"
+    parts = {
+        "newly filed": new,
+        "replaced by the versions in this ZIP": upload.replaced_count,
+        "already here": upload.duplicate_count,
+    }
+    return f"{what}: " + ", ".join(f"{n:,} {words}" for words, n in parts.items() if n)
 
 
 def _was(number: int) -> str:

@@ -145,10 +145,22 @@ def test_a_zip_of_conflicts_alone_fails_and_changes_nothing(import_zip, processe
     assert DICOMInstance.objects.values().get() == before
 
 
-def test_the_most_frequent_reason_is_told_where_nothing_was_stored(import_zip):
-    upload = import_zip(image(1, StudyInstanceUID=None), image(2, StudyInstanceUID=None))
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        (["StudyInstanceUID"], "Study Instance UID is missing, so ICON cannot tell where this"),
+        (2 * ["StudyInstanceUID"], "Study Instance UID is missing in them, so ICON cannot tell"),
+        (["StudyInstanceUID", "SeriesInstanceUID"], "A UID is missing in them, so ICON cannot"),
+        (["StudyInstanceUID", "too long"], "could be stored, for 2 different reasons."),
+    ],
+)
+def test_where_nothing_was_stored_it_is_said_why_of_the_one_of_all_or_of_several(
+    missing, words, import_zip
+):
+    lacking = ({name: None} if name != "too long" else {"PatientID": "P" * 300} for name in missing)
+    upload = import_zip(*(image(n, **values) for n, values in enumerate(lacking)))
     assert upload.failure_reason == "nothing_stored"
-    assert "Study Instance UID is missing" in upload.failure_detail
+    assert words in upload.failure_detail
 
 
 def test_something_else_than_a_zip_is_refused_without_ledger(import_zip, tmp_path):
@@ -560,7 +572,7 @@ def test_the_log_counts_warnings_and_failures_over_all_runs_of_an_upload(upload_
     process(upload)
     assert (upload.imported_count, upload.failed_count) == (16, 4)
     assert len(told(upload, "info")) > 3  # it was stopped, and went on
-    assert told(upload, "warning") == [f"{sentence('sop_class_missing')} (16 files)"]
+    assert told(upload, "warning") == [f"{sentence('sop_class_missing')} In 16 files."]
     *failures, more = told(upload, "error")
     assert len(failures) == 2
     assert more == "2 more files failed; the list of files has them"
@@ -570,7 +582,7 @@ def test_the_log_counts_anew_when_an_upload_is_processed_again(import_zip):
     upload = import_zip(ct_image(SOPClassUID=None), ct_image(StudyInstanceUID=None))
     claims.queue([upload.pk])
     process(upload)
-    assert told(upload, "warning") == [f"{sentence('sop_class_missing')} (1 file)"]
+    assert told(upload, "warning") == [f"{sentence('sop_class_missing')} In 1 file."]
     assert len(told(upload, "error")) == 2  # once in each processing
 
 
