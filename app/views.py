@@ -28,7 +28,7 @@ from .reasons import SEE_DIFFERENCES, USE_VERSIONS, sentence
 from .uploads import claims
 from .uploads.changes import changes, deleted_since, places
 from .uploads.conflicts import conflicts, differing_attributes
-from .uploads.listing import REASONS, Filters, Listing, problems_of, rows_of
+from .uploads.listing import REASONS, Filters, Listing, members_of, problems_of, rows_of
 from .uploads.log import warning_of
 from .uploads.status import attention_words, fresh_states, state_of
 from .wording import counted
@@ -209,10 +209,15 @@ def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
 @may_view
 @require_safe
 def ledger_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """The whole list of files as CSV, row by row."""
+    """The list of files as CSV, row by row, as far as the address filters it."""
     upload = get_object_or_404(DICOMFile, pk=pk)
-    response = StreamingHttpResponse(_csv_lines(upload), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="upload-{pk}-files.csv"'
+    may_see = request.user.has_perms((*CATALOGUE, "app.view_dicominstance"))
+    columns = CSV_COLUMNS | (CSV_OBJECT if may_see else {})
+    lines = _csv_lines(upload, _filters(request), columns)
+    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+    # Neither the ZIP's name nor a patient's: what is downloaded lies about in folders.
+    name = f"upload-{pk}-{upload.created_at:%Y-%m-%d}-files.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
@@ -272,7 +277,21 @@ def _live_uploads() -> list[DICOMFile]:
     return list(DICOMFile.objects.live().without_log().in_turn()[:CARDS])
 
 
-CSV_COLUMNS = ("index", "inner", "name", "size", "sha256", "outcome", "reason", "detail")
+CSV_COLUMNS = {
+    "number": "index",
+    "inside it": "inner",
+    "file in the ZIP": "name",
+    "size in bytes": "size",
+    "SHA-256": "sha256",
+    "outcome": "outcome",
+    "why": "detail",
+}
+CSV_OBJECT = {  # for who may see the catalogue
+    "patient ID": "instance__dicom_series__dicom_study__patient__unique_patient_id",
+    "study instance UID": "instance__dicom_series__dicom_study__study_instance_uid",
+    "series instance UID": "instance__dicom_series__series_instance_uid",
+    "SOP instance UID": "instance__sop_instance_uid",
+}
 
 
 class _Echo:
@@ -282,15 +301,17 @@ class _Echo:
         return line
 
 
-def _csv_lines(upload: DICOMFile) -> Iterator[str]:
+def _csv_lines(upload: DICOMFile, filters: Filters, columns: dict[str, str]) -> Iterator[str]:
     writer = csv.writer(_Echo())
-    yield "\ufeff" + writer.writerow(CSV_COLUMNS)  # the mark tells spreadsheets that it is UTF-8
-    members = ArchiveMember.objects.filter(upload=upload).order_by("index", "inner")
-    for row in members.values_list(*CSV_COLUMNS).iterator(chunk_size=2_000):
-        yield writer.writerow([_harmless(value) for value in row])
+    yield "\ufeff" + writer.writerow(columns)  # the mark tells spreadsheets that it is UTF-8
+    members = members_of(upload, filters).order_by("index", "inner")
+    outcome = list(columns.values()).index("outcome")
+    for index, *row in members.values_list(*columns.values()).iterator(chunk_size=2_000):
+        row[outcome - 1] = Outcome(row[outcome - 1]).label
+        yield writer.writerow([index + 1, *(_harmless(value) for value in row)])
 
 
-def _harmless(value: str | int) -> str | int:
+def _harmless(value: str | int | None) -> str | int | None:
     """A text that no spreadsheet takes for a formula."""
     return FORMULA_STARTS.sub("'", value) if isinstance(value, str) else value
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import tracemalloc
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +15,7 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from app.catalogue import removal
-from app.models import ArchiveMember, DICOMFile, Patient, Stage, Status
+from app.models import ArchiveMember, DICOMFile, DICOMInstance, Patient, Stage, Status
 from app.uploads import claims
 from tests.conftest import process, searched
 from tests.making.objects import ct_image, rt_structure_set, uid
@@ -429,9 +430,12 @@ def test_use_these_versions_asks_first(staff_client, import_zip):
 # CSV
 
 
-def csv_rows(client, done: DICOMFile) -> list[dict[str, str]]:
-    response = client.get(reverse("ledger_csv", args=[done.pk]))
-    assert response["Content-Disposition"].startswith("attachment")
+def csv_rows(client, done: DICOMFile, **query) -> list[dict[str, str]]:
+    response = client.get(reverse("ledger_csv", args=[done.pk]), query)
+    assert re.fullmatch(
+        rf'attachment; filename="upload-{done.pk}-\d{{4}}-\d\d-\d\d-files.csv"',
+        response["Content-Disposition"],
+    )
     text = b"".join(response.streaming_content).decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
@@ -441,9 +445,33 @@ def test_the_csv_has_every_file_and_no_formula(staff_client, import_zip):
         ("=cmd|' /C calc'!A0", ct_image()), ("@SUM(1)", b"x"), ("+1", b"y"), ("a\tb", b"z")
     )
     rows = csv_rows(staff_client, done)
-    assert [row["outcome"] for row in rows] == ["imported", "skipped", "skipped", "skipped"]
-    assert [row["name"][0] for row in rows] == ["'", "'", "'", "a"]
-    assert rows[0]["sha256"] == done.members.get(index=0).sha256
+    assert [row["outcome"] for row in rows] == ["Imported", "Skipped", "Skipped", "Skipped"]
+    assert [row["file in the ZIP"][0] for row in rows] == ["'", "'", "'", "a"]
+    assert rows[0]["SHA-256"] == done.members.get(index=0).sha256
+
+
+def test_the_csv_says_in_words_and_uids_what_became_of_the_files_asked_for(
+    staff_client, client, django_user_model, import_zip
+):
+    import_zip(ct_image())
+    done = import_zip(("IM1", ct_image()), ("IM2", ct_image(PatientID="=2+3")), ("a.txt", b"x"))
+    known, new, other = csv_rows(staff_client, done)
+    assert (known["number"], known["outcome"]) == ("1", "Already here")
+    assert known["why"] == "Already in the catalogue, with the very same content."
+    assert (known["patient ID"], new["patient ID"], other["patient ID"]) == ("ID1", "'=2+3", "")
+    row = DICOMInstance.objects.select_related("dicom_series__dicom_study").first()
+    study = row.dicom_series.dicom_study.study_instance_uid
+    assert [known[f"{level} instance UID"] for level in ("study", "series", "SOP")] == [
+        study, row.dicom_series.series_instance_uid, row.sop_instance_uid,
+    ]  # fmt: skip
+    assert csv_rows(staff_client, done, outcome="skipped") == [other]
+    assert "IM2" in found(staff_client, done, "IM2")
+    (number,) = staff_client.session["searches"]
+    assert csv_rows(staff_client, done, q=number) == [new]
+    clerk = django_user_model.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(codename="view_dicomfile"))
+    client.force_login(clerk)
+    assert "patient ID" not in csv_rows(client, done)[0]
 
 
 @pytest.mark.parametrize("start", [*"=+-@\t\r\uff1d\uff0b\uff0d\uff20"])
@@ -453,7 +481,7 @@ def test_no_text_of_the_csv_begins_a_formula(staff_client, start):
         upload=done, index=0, name=f"{start}1", size=1, outcome="failed", detail=f"{start}2"
     )
     (row,) = csv_rows(staff_client, done)
-    assert (row["name"], row["detail"]) == (f"'{start}1", f"'{start}2")
+    assert (row["file in the ZIP"], row["why"]) == (f"'{start}1", f"'{start}2")
 
 
 BLANKS = ' "\0\x0b\x0c\x1c\x7f\x85\xa0\u1680\u200b\u2028\u3000\ufeff'
@@ -482,7 +510,7 @@ def test_no_cell_of_the_csv_is_a_formula_however_cells_are_parted(staff_client, 
         for cell in cells(text, delimiter):
             assert not cell.lstrip(f"{BLANKS}\t\r\n").startswith((*"=+-@\uff1d\ufe66",)), delimiter
     (row,) = csv_rows(staff_client, done)
-    assert row["name"].replace("'", "") == name.replace("'", "")
+    assert row["file in the ZIP"].replace("'", "") == name.replace("'", "")
 
 
 @pytest.mark.parametrize("name", ["a; b=1", "IM-0001.dcm", "a,=1", "x=1;y", "CT + RT;plan"])
@@ -490,7 +518,7 @@ def test_a_name_that_begins_no_formula_is_written_as_it_is(staff_client, name):
     done = upload(processing_status=Status.COMPLETED)
     ArchiveMember.objects.create(upload=done, index=0, name=name, size=1, outcome="failed")
     (row,) = csv_rows(staff_client, done)
-    assert row["name"] == name
+    assert row["file in the ZIP"] == name
 
 
 def test_a_long_csv_is_never_in_memory_as_a_whole(staff_client):
