@@ -358,6 +358,11 @@ REFUSED = {
     "already_queued": "It is already queued.",
     "zip_removed": "Its kept ZIP was removed. Upload it again.",
     "nothing_in_conflict": "None of its files is in conflict with the catalogue.",
+    "no_series_chosen": "Nothing was changed. Choose at least one series.",
+    "versions_unseen": (
+        "Only who may see what differs may use these versions. Ask the administrator for the right "
+        "to view patients, studies and series."
+    ),
     "nothing_failed": "It is completed, and no file of it failed.",
     "delete_while_processed": f"It is being processed. Press {CANCEL} first, then delete it.",
     "delete_on_broken_disk": (

@@ -5,7 +5,7 @@ import mmap
 import os
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,12 +98,15 @@ class Started:
     broker_away: bool = False  # they start when the broker is back
 
 
-def start(pks: Iterable[int], use_versions: bool = False) -> Started:
+def start(
+    pks: Iterable[int], use_versions: bool = False, series: Collection[int] | None = None
+) -> Started:
     """Queue uploads, and tell the broker once the transaction has committed.
 
-    With `use_versions`, their conflicting members replace the catalogued versions.
+    With `use_versions`, their conflicting members, or those of some series, replace the catalogued
+    versions.
     """
-    started = Started(*claims.queue(pks, use_versions))
+    started = Started(*claims.queue(pks, use_versions, series))
 
     def ring() -> None:
         started.broker_away = not _send(started.queued)

@@ -27,7 +27,14 @@ from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
 from .reasons import SEE_DIFFERENCES, USE_VERSIONS, sentence
 from .uploads import claims
 from .uploads.changes import changes, deleted_since, places
-from .uploads.conflicts import conflicts, differing_attributes
+from .uploads.conflicts import (
+    COMPARED,
+    SERIES_OFFERED,
+    attributes_of,
+    conflicts,
+    remarks_of,
+    series_of,
+)
 from .uploads.listing import REASONS, Filters, Listing, members_of, problems_of, rows_of
 from .uploads.log import warning_of
 from .uploads.status import attention_words, fresh_states, state_of
@@ -35,7 +42,6 @@ from .wording import counted
 
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
 LEDGER_ROWS = 100  # on one page
-VERSIONS = 20  # that are compared on one page
 # Where a spreadsheet would begin a formula: at the start of a text and, in countries that write CSV
 # with semicolons, after one, after a tab, or where a line breaks. Blanks and quotes before it are
 # stripped; the full-width and small signs of East Asian text may be taken for the plain ones.
@@ -186,23 +192,43 @@ def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Say what differs, ask, then let conflicting objects replace the catalogued versions."""
     upload = get_object_or_404(DICOMFile, pk=pk)
     may_process = request.user.has_perm("app.process_dicomfile")
+    may_see_values = request.user.has_perms(CATALOGUE)
     if request.method == "POST":
-        if not may_process:
+        if not (may_process and may_see_values):
             raise PermissionDenied
-        announce_start(request, tasks.start([pk], use_versions=True))
-        return redirect(progress_url([pk]))
-    page = Paginator(_conflicts(request, upload), VERSIONS).get_page(request.GET.get("page"))
-    found = conflicts(upload, page)
+        return _take_versions(request, upload)
+    members = _conflicts(request, upload)
+    found = conflicts(upload, members[:COMPARED])
+    compared = [one for one in found if not one.comparison.why_not]
+    series = series_of(members, found)
     context = {
-        "title": USE_VERSIONS if may_process else "What differs",
+        "title": USE_VERSIONS if may_process and may_see_values else "What differs",
         "upload": upload,
         "may_process": may_process,
-        "may_see_values": request.user.has_perms(CATALOGUE),
-        "page": page,
+        "may_see_values": may_see_values,
+        "asked_one": is_id(request.GET.get("member", "")),
         "conflicts": found,
-        "differing": differing_attributes(found),
+        "compared": len(compared),
+        "attributes": attributes_of(compared),
+        "remarks": remarks_of(found),
+        "series": series if len(series) <= SERIES_OFFERED else [],
+        "versions_unseen": sentence("versions_unseen"),
     }
     return render(request, "uploads/use_versions.html", context)
+
+
+def _take_versions(request: HttpRequest, upload: DICOMFile) -> HttpResponse:
+    """Let an upload's versions replace those in the catalogue: all, or of the series chosen."""
+    chosen = [int(pk) for pk in request.POST.getlist("series") if is_id(pk)]
+    if "choose" not in request.POST:
+        started = tasks.start([upload.pk], use_versions=True)
+    elif chosen:
+        started = tasks.start([upload.pk], use_versions=True, series=chosen)
+    else:
+        messages.warning(request, sentence("no_series_chosen"))
+        return redirect("use_versions", upload.pk)
+    announce_start(request, started)
+    return redirect(progress_url([upload.pk]))
 
 
 @staff_member_required

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from django.db.models import Count, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Now
 
 from app.errors import StorageFailed
-from app.models import DICOMFile, DICOMFileQuerySet, Outcome, Stage, Status
+from app.models import ArchiveMember, DICOMFile, DICOMFileQuerySet, Outcome, Stage, Status
 from app.reasons import sentence
 
 from .log import Log
@@ -165,17 +165,20 @@ class Run:
 # --- by hand ---------------------------------------------------------------------------------
 
 
-def queue(pks: Iterable[int], use_versions: bool = False) -> tuple[list[int], dict[int, str]]:
+def queue(
+    pks: Iterable[int], use_versions: bool = False, series: Collection[int] | None = None
+) -> tuple[list[int], dict[int, str]]:
     """Queue what can be started: the uploads queued, and the code of why each other was not.
 
     With `use_versions`, the conflicting members of ended uploads are read again, too, and
-    take the place of the catalogued versions.
+    take the place of the catalogued versions: all, or those of some series alone, and then nothing
+    else is read. The series 0 is what was deleted since.
     """
     queued: list[int] = []
     refused: dict[int, str] = {}
     for pk in pks:
         with transaction.atomic():
-            why = _queue_one(pk, use_versions)
+            why = _queue_one(pk, use_versions, series)
         if why:
             refused[pk] = why
         else:
@@ -183,7 +186,7 @@ def queue(pks: Iterable[int], use_versions: bool = False) -> tuple[list[int], di
     return queued, refused
 
 
-def _queue_one(pk: int, use_versions: bool) -> str:
+def _queue_one(pk: int, use_versions: bool, series: Collection[int] | None) -> str:
     upload = DICOMFile.objects.select_for_update().filter(pk=pk).first()
     if upload is None:
         return "upload_gone"
@@ -191,7 +194,10 @@ def _queue_one(pk: int, use_versions: bool) -> str:
         return why
     values: dict[str, Any] = {}
     if upload.processing_status != Status.PENDING:
-        values = _forget_failures(upload, use_versions)
+        members = _to_read_again(upload, use_versions, series)
+        if series is not None and not members.exists():
+            return "nothing_in_conflict"
+        values = _forget(upload, members) | {"use_versions": use_versions}
     DICOMFile.objects.filter(pk=pk).update(
         processing_status=Status.PENDING,
         queued_at=Now(),
@@ -205,20 +211,29 @@ def _queue_one(pk: int, use_versions: bool) -> str:
     return ""
 
 
-def _forget_failures(upload: DICOMFile, use_versions: bool) -> dict[str, Any]:
-    """Delete ledger rows whose members are to be read again; the row's new values.
-
-    An archive inside whose members failed is opened again, so its own row goes too.
-    """
+def _to_read_again(
+    upload: DICOMFile, use_versions: bool, series: Collection[int] | None
+) -> QuerySet[ArchiveMember]:
+    """Ledger rows of members to be read again: what failed and, with `use_versions`, conflicts."""
+    if series is not None:
+        conflicts = upload.members.filter(outcome=Outcome.CONFLICT)
+        deleted_since = Q(instance=None) if 0 in series else Q()
+        return conflicts.filter(Q(instance__dicom_series__in=series) | deleted_since)
     outcomes = [Outcome.FAILED, *([Outcome.CONFLICT] if use_versions else [])]
-    failed = upload.members.filter(outcome__in=outcomes)
-    reopened = set(failed.filter(inner__gt=0).values_list("index", flat=True))
+    return upload.members.filter(outcome__in=outcomes)
+
+
+def _forget(upload: DICOMFile, members: QuerySet[ArchiveMember]) -> dict[str, Any]:
+    """Delete ledger rows whose members are to be read again; the upload's new values.
+
+    An archive inside whose members are among them is opened again, so its own row goes too.
+    """
+    reopened = set(members.filter(inner__gt=0).values_list("index", flat=True))
     upload.members.filter(reason="nested_archive", index__in=reopened).delete()
-    failed.delete()
+    members.delete()
     counts = dict(upload.members.values_list("outcome").annotate(Count("pk")).order_by())
     return {
         **{f"{outcome.value}_count": counts.get(outcome.value, 0) for outcome in Outcome},
-        "use_versions": use_versions,
         "processing_log_data": Log(upload.processing_log_data).closed(),
         "percent": 0,
         "stage": "",

@@ -6,7 +6,7 @@ it is kept for a while, under the hashes of the two, in the memory of the proces
 
 import fcntl
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -14,16 +14,24 @@ from datetime import datetime
 
 from django.conf import settings
 from django.core.cache import cache
+from django.db.models import Count, QuerySet
 from django.utils.formats import date_format
 
 from app.catalogue.names import person_name
 from app.limits import archive_limits, processed_root
-from app.models import ArchiveMember, DICOMFile
+from app.models import ArchiveMember, DICOMFile, DICOMSeries
 from app.reasons import sentence
 from app.sandbox.differences import NOT_READ, TOO_LONG, Comparison, Difference, Pair, compare
 from app.storage.tree import open_object
 
-VALUES = 12  # differences of one object that are listed
+COMPARED = 200  # objects of one upload at most
+SERIES_OFFERED = 200  # to take the versions of some alone
+VALUES = 12  # differences of one object, or of one attribute, that are listed
+# Of PS3.3 C.7.1.1, by the names that `Difference` has: whose object it is.
+IDENTITY = (
+    "Patient's Name", "Patient ID", "Issuer of Patient ID", "Patient's Birth Date",
+    "Patient's Sex", "Other Patient IDs",
+)  # fmt: skip
 KEPT_SECONDS = 3_600
 KEPT_DIFFERENCES = 500  # of one object; to compare those with more is done anew
 
@@ -77,10 +85,81 @@ def conflicts(upload: DICOMFile, members: Iterable[ArchiveMember]) -> list[Confl
     return [Conflict(one, next(found) if one.instance else GONE) for one in members]
 
 
-def differing_attributes(found: Iterable[Conflict]) -> list[tuple[str, int]]:
-    """The attributes that differ, each with in how many of the objects."""
-    counts = Counter(one.name for conflict in found for one in conflict.comparison.differences)
-    return counts.most_common()
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What objects say in the catalogue and in the ZIP, and how many say just this."""
+
+    catalogued: str
+    new: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute, in how many of the objects it differs, and how."""
+
+    name: str
+    count: int
+    changes: list[Change]  # the most frequent first
+    more: int  # that are not listed
+
+    @property
+    def is_identity(self) -> bool:
+        return self.name in IDENTITY
+
+
+def attributes_of(found: Iterable[Conflict]) -> list[Attribute]:
+    """What differs in all of the objects together: whose they are first, then by how many."""
+    counts: Counter[str] = Counter()
+    changes: defaultdict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for conflict in found:
+        # Attributes that the dictionary does not have share a name.
+        differences = {one.name: one for one in conflict.comparison.differences}
+        for name, one in differences.items():
+            counts[name] += 1
+            changes[name][_shown(one, one.catalogued), _shown(one, one.new)] += 1
+    attributes = [
+        Attribute(name, count, _listed(changes[name]), max(len(changes[name]) - VALUES, 0))
+        for name, count in counts.most_common()
+    ]
+    return sorted(attributes, key=lambda one: not one.is_identity)
+
+
+def _listed(changes: "Counter[tuple[str, str]]") -> list[Change]:
+    return [Change(*values, count) for values, count in changes.most_common(VALUES)]
+
+
+@dataclass(frozen=True, slots=True)
+class OfSeries:
+    """The conflicting objects of one series; None of those that were deleted since."""
+
+    series: DICOMSeries | None
+    count: int
+    attributes: list[str]  # that differ, as far as was compared
+
+
+def series_of(members: QuerySet[ArchiveMember], found: Iterable[Conflict]) -> list[OfSeries]:
+    """The conflicting members by series: each with what differs in it."""
+    by_series = members.order_by().values_list("instance__dicom_series")
+    counts = dict(by_series.annotate(Count("pk")))
+    rows = DICOMSeries.objects.select_related("dicom_study__patient").in_bulk(
+        [pk for pk in counts if pk is not None][: SERIES_OFFERED + 1]
+    )
+    differing: defaultdict[int | None, dict[str, None]] = defaultdict(dict)
+    for conflict in found:
+        instance = conflict.member.instance
+        names = (one.name for one in conflict.comparison.differences)
+        differing[instance.dicom_series_id if instance else None].update(dict.fromkeys(names))
+    return [
+        OfSeries(rows.get(pk) if pk else None, count, list(differing[pk]))
+        for pk, count in counts.items()
+        if pk is None or pk in rows
+    ]
+
+
+def remarks_of(found: Iterable[Conflict]) -> list[tuple[str, int]]:
+    """What the differences do not say, each with of how many objects it is so."""
+    return Counter(one.remark for one in found if one.remark).most_common()
 
 
 def _compared(upload: DICOMFile, members: Sequence[ArchiveMember]) -> list[Comparison]:

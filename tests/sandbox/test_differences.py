@@ -17,7 +17,7 @@ from app.archives.directory import Limits
 from app.models import ArchiveMember, DICOMFile, Outcome
 from app.sandbox import differences
 from app.sandbox.differences import Comparison, Difference, Pair, compare, comparison_of
-from app.uploads.conflicts import conflicts, differing_attributes
+from app.uploads.conflicts import attributes_of, conflicts
 from tests.making.objects import ct_image, uid, zip_of
 
 
@@ -135,7 +135,22 @@ def test_what_differs_is_counted_over_the_objects(import_zip):
     others = [ct_image(SOPInstanceUID=uid(4, n), WindowCenter=str(n)) for n in range(3)]
     upload = conflict(import_zip, *others)
     found = conflicts(upload, upload.members.order_by("index"))
-    assert differing_attributes(found) == [("Window Center", 3)]
+    (attribute,) = attributes_of(found)
+    assert (attribute.name, attribute.count, attribute.more) == ("Window Center", 3, 0)
+    assert [change.new for change in attribute.changes] == ["0", "1", "2"]
+
+
+def test_whose_objects_they_are_comes_first(import_zip):
+    same = {"PatientSex": "M", "SeriesDescription": "Abdomen"}
+    others = [ct_image(SOPInstanceUID=uid(4, n), WindowCenter="1", **same) for n in range(2)]
+    upload = conflict(import_zip, *others, ct_image(SOPInstanceUID=uid(4, 2), WindowCenter="1"))
+    found = attributes_of(conflicts(upload, upload.members.order_by("index")))
+    assert [(one.name, one.count, one.is_identity) for one in found] == [
+        ("Patient's Sex", 2, True),
+        ("Window Center", 3, False),
+        ("Series Description", 2, False),
+    ]
+    assert [(one.new, one.count) for one in found[0].changes] == [("M", 2)]
 
 
 def test_padding_is_no_difference(import_zip):

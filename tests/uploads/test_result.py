@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
-from app.models import ArchiveMember, DICOMFile, Outcome
+from app.models import ArchiveMember, DICOMFile, DICOMSeries, Outcome
 from app.uploads import claims
 from app.uploads.listing import Filters, Listing
 from tests.conftest import process
@@ -157,3 +157,72 @@ def test_an_address_that_asks_for_nonsense_shows_the_whole_list(query, mixed, st
     assert len(listed(result(staff_client, mixed, **query))) == sum(
         mixed.outcomes[outcome] for outcome in Outcome
     )
+
+
+# Use versions
+
+
+@pytest.fixture
+def two_series(import_zip) -> DICOMFile:
+    """An upload with other versions of two images of one series, and of one of another."""
+    import_zip(image(1), image(2), image(1, 2))
+    other = {"PatientSex": "M"}
+    return import_zip(image(1, **other), image(2, **other), image(1, 2, WindowCenter="7"))
+
+
+def versions(client, upload: DICOMFile) -> str:
+    return client.get(reverse("use_versions", args=[upload.pk])).content.decode()
+
+
+def test_what_differs_is_told_of_all_objects_together(two_series, staff_client):
+    page = re.sub(r"<[^>]+>|\s+", " ", versions(staff_client, two_series))
+    words = re.sub(r" +", " ", page)
+    assert "In 2 of 3 objects: Patient&#x27;s Sex (whose object it is) O , now M" in words
+    assert words.index("Sex") < words.index("In 1 of 3 objects: Window Center")
+    assert words.count("whose object it is") == 1
+
+
+def test_the_versions_of_one_series_are_taken_alone(two_series, staff_client):
+    page = versions(staff_client, two_series)
+    chosen = re.findall(r'name="series" value="(\d+)"', page)
+    assert len(chosen) == 2
+    first = DICOMSeries.objects.order_by("pk")[0]
+    url = reverse("use_versions", args=[two_series.pk])
+    staff_client.post(url, {"choose": "1"})
+    two_series.refresh_from_db()
+    assert not two_series.is_queued
+    staff_client.post(url, {"choose": "1", "series": [first.pk]})
+    process(two_series)
+    assert (two_series.imported_count, two_series.conflict_count) == (2, 1)
+    assert first.instances.filter(upload=two_series).count() == 2
+    assert two_series.members.get(outcome="conflict").instance.dicom_series != first
+
+
+def test_who_may_not_see_what_differs_takes_no_versions(two_series, client, django_user_model):
+    clerk = django_user_model.objects.create_user("clerk", is_staff=True)
+    allowed = ("view_dicomfile", "process_dicomfile")
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=allowed))
+    client.force_login(clerk)
+    page = versions(client, two_series)
+    assert "Only who may see what differs may use these versions." in page
+    assert "Yes, use" not in page
+    assert "now <bdi>" not in page
+    assert client.post(reverse("use_versions", args=[two_series.pk])).status_code == 403
+
+
+def test_of_many_objects_the_first_are_compared_and_that_is_said(
+    two_series, staff_client, monkeypatch
+):
+    monkeypatch.setattr("app.views.COMPARED", 2)
+    page = versions(staff_client, two_series)
+    assert "What differs, in the first 2 of 3" in page
+    assert "In 2 of 2 objects" in page
+
+
+def test_one_object_is_looked_at_alone(two_series, staff_client):
+    member = two_series.members.order_by("index")[2]
+    url = reverse("use_versions", args=[two_series.pk])
+    page = staff_client.get(url, {"member": member.pk}).content.decode()
+    assert "Window Center" in page
+    assert "All 3 objects together" in page
+    assert "Yes, use" not in page
