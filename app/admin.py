@@ -30,9 +30,11 @@ from .catalogue.admin import (
     ask_before_deleting,
     first_few,
     local_time,
+    objections,
     row_link,
     too_many,
 )
+from .catalogue.deleting import DeletingForm, log_deletions
 from .catalogue.lookups import OfferedLookups
 from .catalogue.searches import PostedSearch
 from .errors import StorageFailed
@@ -147,7 +149,8 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
             context |= {"title": "Upload", "subtitle": upload.name}
             context["state"] = state_of(upload)
             context["may_process"] = self.has_process_permission(request)
-            context["show_delete"] = upload.processing_status != Status.IN_PROGRESS
+            context["delete_in_menu"] = upload.processing_status != Status.IN_PROGRESS
+            context["show_delete"] = False
         return super().render_change_form(request, context, *args, **kwargs)
 
     # Uploading
@@ -197,13 +200,16 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         """Delete what is not being processed, after asking."""
         if too_many(request, queryset):
             return None
-        if "post" in request.POST:
+        if "post" in request.POST and not objections(DeletingForm(0, request)):
             self.delete_queryset(request, queryset)
             return None
         for upload in queryset.filter(processing_status=Status.IN_PROGRESS):
             _say_it_runs(request, upload)
         idle = queryset.exclude(processing_status=Status.IN_PROGRESS)
-        return ask_before_deleting(self, request, idle, "Delete uploads") if idle.exists() else None
+        if not idle.exists():
+            return None
+        title = "Delete uploads"
+        return ask_before_deleting(self, request, idle, title, lambda: _asked(request, idle))
 
     def get_actions(self, request: HttpRequest) -> Any:
         actions = super().get_actions(request)
@@ -231,13 +237,22 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
     def _ask_about_zips(
         self, request: HttpRequest, uploads: QuerySet[DICOMFile]
     ) -> TemplateResponse:
+        found = removal.sort_archives(uploads)
         context = {
             **self.admin_site.each_context(request),
             "title": "Remove kept ZIPs",
             "opts": self.opts,
-            "uploads": uploads,
-            "names": first_few([upload.name for upload in uploads]),
-            "size": human_size(_kept_bytes(uploads)),
+            "uploads": found.go,
+            "names": first_few([upload.name for upload in found.go]),
+            "size": human_size(sum(upload.size for upload in found.go)),
+            "stay": [
+                {
+                    "why": sentence(why),
+                    "names": first_few([one.name for one in kept]),
+                    "n": len(kept),
+                }
+                for why, kept in found.stay.items()
+            ],
             "selected": ACTION_CHECKBOX_NAME,
         }
         return TemplateResponse(request, "admin/app/dicomfile/remove_zips.html", context)
@@ -254,6 +269,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         if upload.processing_status == Status.IN_PROGRESS:
             _say_it_runs(request, upload)
             return redirect("admin:app_dicomfile_changelist")
+        context |= {**_asked(request, [upload]), "title": "Delete", "protected": []}
         return super().render_delete_form(request, context)
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
@@ -279,7 +295,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         if not deleted:
             _say_it_runs(request, upload)
             return False
-        super().log_deletions(request, [upload])  # type: ignore[arg-type]  # any iterable will do
+        log_deletions(request, [upload])  # with the reason
         return True
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> list[Any]:
@@ -291,15 +307,14 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
     ) -> tuple[list[str], dict[str, Any], set[str], list[str]]:
         """What the page that asks first shows: counts, since a ledger may have 100,000 rows."""
         uploads = list(objs)
-        kept = sum(upload.size for upload in uploads if upload.file)
         summary = {
             "uploads": f"{len(uploads):,}",
             "lines in their lists of files": (
                 f"{ArchiveMember.objects.filter(upload__in=uploads).count():,}"
             ),
-            "size of their kept ZIPs": human_size(kept),
         }
-        return first_few([upload.name for upload in uploads]), summary, set(), []
+        names = first_few([upload.name for upload in uploads])
+        return names, summary, set(), objections(DeletingForm(0, request))
 
     # Columns
 
@@ -374,6 +389,21 @@ def _say_it_runs(request: HttpRequest, upload: DICOMFile) -> None:
 
 def _say_the_disk_failed(request: HttpRequest, upload: DICOMFile) -> None:
     messages.error(request, f"“{upload.name}” was not deleted. {sentence('delete_on_broken_disk')}")
+
+
+def _asked(request: HttpRequest, uploads: Iterable[DICOMFile]) -> dict[str, Any]:
+    """What the page that asks before uploads are deleted needs to know."""
+    kept = [upload for upload in uploads if upload.file]
+    stay = removal.sort_archives(kept).stay
+    whose = "its ZIP" if len(kept) == 1 else f"their {len(kept):,} ZIPs"
+    size = human_size(sum(upload.size for upload in kept))
+    return {
+        "form": DeletingForm(0, request),
+        "zips": f"Delete {whose}, too ({size})" if kept else "",
+        # What "Remove kept ZIPs" would refuse is not deleted by the way.
+        "zips_ticked": "with_archive" in request.POST if "post" in request.POST else not stay,
+        "zips_needed": [sentence(why) for why in stay],
+    }
 
 
 def _kept_bytes(uploads: QuerySet[DICOMFile]) -> int:

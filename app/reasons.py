@@ -381,6 +381,33 @@ REFUSED = {
     "holds_failures": "Not everything in it could be stored, and only it has the rest.",
 }
 
+# What is said and asked before objects are deleted.
+DELETING = {
+    "held_one": "It is also in {zips}, and can be imported from there again.",
+    "held_all": "All {count} are also in {zips}, and can be imported from there again.",
+    "held_some": (
+        "{count} of {total} are also in {zips}, and can be imported from there again. "
+        "No kept ZIP holds the others: they will be gone."
+    ),
+    "held_at_least": (
+        "At least {count} of {total} are also in {zips}. "
+        "Not all of the others were looked for: take it that they will be gone."
+    ),
+    "held_none": "No kept ZIP holds these: they will be gone.",
+    "held_no_one": "No kept ZIP holds it: it will be gone.",
+    "held_unsought": (
+        "No kept ZIP holds the first {count}. "
+        "The others were not looked for: take it that all will be gone."
+    ),
+    "reason_missing": "Say why, in at most {limit} characters.",
+    "number_differs": "This is not the number of objects that go, {count}.",
+    "unlisted_zips": (
+        "ZIPs that no upload lists: {count} ({size}), in the folder “unlisted” of the uploaded "
+        "archives. `manage.py import_archive` takes one in again; what nobody needs, "
+        "the administrator deletes there."
+    ),
+}
+
 # What holds an upload up, on its way here or in the queue.
 HELD_UP = {
     "no_worker": ("Waiting for a worker. If this lasts, ask the administrator whether one runs."),
@@ -490,7 +517,7 @@ SLOW = {
 }
 
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
-SENTENCES |= REFUSED | HELD_UP | HANDED_ON | COMPARED | IDENTITIES
+SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | IDENTITIES
 SENTENCES |= VIOLATIONS | REREAD | UNLOCKED | SLOW
 
 

@@ -1,7 +1,7 @@
 """The catalogue's tables in the admin: to look at, and to delete from."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -33,7 +33,7 @@ from app.models import (
 from app.reasons import sentence
 from app.wording import human_size
 
-from . import removal
+from . import deleting, removal
 from .comparison import comparison_of
 from .lookups import OfferedLookups
 from .names import person_name, plain, row_name
@@ -136,6 +136,7 @@ class CatalogueAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
             "title": capfirst(self.opts.verbose_name),
             "subtitle": row_name(context["original"]),
             "patient": self.patient_of(context["original"]),
+            "delete_in_menu": True,
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -174,9 +175,8 @@ class FiledAdmin(CatalogueAdmin):
     ) -> HttpResponseBase | None:
         if too_many(request, queryset):
             return None
-        return ask_before_deleting(
-            self, request, queryset, f"Delete {self.opts.verbose_name_plural}"
-        )
+        title = f"Delete {self.opts.verbose_name_plural}"
+        return ask_before_deleting(self, request, queryset, title, lambda: asked(request, queryset))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -187,25 +187,46 @@ class FiledAdmin(CatalogueAdmin):
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         context["patient"] = self.patient_of(context["object"])
+        context |= {**asked(request, [context["object"]]), "title": "Delete", "protected": []}
         return super().render_delete_form(request, context)
 
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> list[Any]:
+        return deleting.log_deletions(request, queryset)
+
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        removal.delete(obj)
+        _delete(obj, deleting.reason_of(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset:
-            removal.delete(row)
+            _delete(row, deleting.reason_of(request))
 
     def get_deleted_objects(
         self, objs: Iterable[Model], request: HttpRequest
     ) -> tuple[list[str], dict[str, Any], set[str], list[str]]:
-        """What will go, in numbers: a patient may have 10,000 instances."""
+        """What will go, in numbers: a patient may have 10,000 instances.
+
+        What stands against it, last: that it was not said why, or the number not typed.
+        """
         rows = list(objs)
         counts = removal.below(rows) if rows else {"bytes": 0}
         size = human_size(counts.pop("bytes"))
         summary = {kind: f"{count:,}" for kind, count in counts.items()}
         names = first_few([row_name(row) for row in rows])
-        return names, {**summary, "size of their files": size}, set(), []
+        objects = counts.get("instances", 0)
+        return (
+            *(names, {**summary, "size of their files": size}, set()),
+            objections(deleting.DeletingForm(objects, request)),
+        )
+
+
+def _delete(row: Model, reason: str) -> None:
+    """Delete a row of the catalogue for a reason, which the admin's log keeps."""
+    removal.delete(row)
+
+
+def objections(form: deleting.DeletingForm) -> list[str]:
+    """Why what was asked for is not done yet; nothing where nothing was sent."""
+    return [error for errors in form.errors.values() for error in errors]
 
 
 @admin.register(Patient)
@@ -602,13 +623,23 @@ def too_many(request: HttpRequest, rows: QuerySet[Any]) -> bool:
     return True
 
 
+def asked(request: HttpRequest, rows: Iterable[Model]) -> dict[str, Any]:
+    """What the page that asks needs to know of rows of one table of the catalogue."""
+    kept = deleting.kept_of(list(rows))
+    return {"kept": kept, "form": deleting.DeletingForm(kept.total, request)}
+
+
 def ask_before_deleting(
-    model_admin: Any, request: HttpRequest, rows: QuerySet[Any], title: str
+    model_admin: Any,
+    request: HttpRequest,
+    rows: QuerySet[Any],
+    title: str,
+    context: Callable[[], dict[str, Any]],
 ) -> HttpResponseBase | None:
     """Django's action, which asks and then deletes, under a title that says what."""
     response = delete_selected(model_admin, request, rows)
     if isinstance(response, TemplateResponse):
-        response.context_data = {**(response.context_data or {}), "title": title}
+        response.context_data = {**(response.context_data or {}), "title": title, **context()}
     return response
 
 

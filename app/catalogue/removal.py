@@ -62,11 +62,16 @@ def delete(row: models.Model) -> None:
 def below(rows: Sequence[models.Model]) -> dict[str, int]:
     """What goes with rows of one table: how many of each kind, and the bytes of their files."""
     model = type(rows[0])
-    pks = [row.pk for row in rows]
-    instances = DICOMInstance.objects.filter(**{f"{ANCESTORS[model]}__in": pks})
     whole = list(KINDS)[: list(KINDS).index(model) + 1]
     counts = {KINDS[one]: Count(ANCESTORS[one], distinct=True) for one in reversed(whole)}
-    return instances.aggregate(**counts, bytes=Coalesce(Sum("size"), 0))
+    return instances_below(rows).aggregate(**counts, bytes=Coalesce(Sum("size"), 0))
+
+
+def instances_below(rows: Sequence[models.Model]) -> QuerySet[DICOMInstance]:
+    """The instances of rows of one table, in no order."""
+    pks = [row.pk for row in rows]
+    instances = DICOMInstance.objects.filter(**{f"{ANCESTORS[type(rows[0])]}__in": pks})
+    return instances.order_by()
 
 
 def _delete_some(row: models.Model) -> int:

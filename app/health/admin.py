@@ -1,6 +1,9 @@
 """What the nightly check found, and what Celery ran, in the admin."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django_celery_results.admin import GroupResultAdmin, TaskResultAdmin
@@ -11,7 +14,8 @@ from app.catalogue.lookups import OfferedLookups
 from app.catalogue.searches import PostedSearch
 from app.models import CatalogueCheck, Patient
 from app.reasons import sentence
-from app.wording import counted
+from app.uploads import removal
+from app.wording import counted, human_size
 
 admin.site.unregister((TaskResult, GroupResult))
 
@@ -24,6 +28,13 @@ class CatalogueCheckAdmin(CatalogueAdmin):
     fields = ("started_at", "ended_at", "instance_count", "violation_count", "found", "older")
     readonly_fields = fields
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(
+            request, {"unlisted": unlisted_zips(), **(extra_context or {})}
+        )
+
     @admin.display(description="what was found")
     def found(self, check: CatalogueCheck) -> SafeString | str:
         if not check.violations:
@@ -35,6 +46,14 @@ class CatalogueCheckAdmin(CatalogueAdmin):
         if not check.older_count:
             return "Nothing."
         return sentence("read_by_older", objects=counted(check.older_count, "object"))
+
+
+def unlisted_zips() -> str:
+    """What to do about kept ZIPs that no upload lists; "" where there are none."""
+    count, size = removal.unlisted()
+    if not count:
+        return ""
+    return sentence("unlisted_zips", count=f"{count:,}", size=human_size(size))
 
 
 @admin.register(TaskResult)

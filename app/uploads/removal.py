@@ -1,10 +1,13 @@
 """Uploads and their kept archives: deleting them. What was catalogued from them stays."""
 
 import fcntl
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -42,6 +45,38 @@ def set_archive_aside(archive: Path) -> None:
         archive.rename(folder / archive.name)
 
 
+class Unlisted(NamedTuple):
+    """Kept ZIPs that no upload lists."""
+
+    count: int
+    size: int  # bytes
+
+
+def unlisted() -> Unlisted:
+    folder: Path = settings.MEDIA_ROOT / UNLISTED
+    sizes: list[int] = []
+    with suppress(FileNotFoundError), os.scandir(folder) as files:
+        sizes.extend(file.stat().st_size for file in files if file.is_file(follow_symlinks=False))
+    return Unlisted(len(sizes), sum(sizes))
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Uploads by what would become of their kept ZIPs."""
+
+    go: list[DICOMFile]
+    stay: dict[str, list[DICOMFile]]  # by the code of why
+
+
+def sort_archives(uploads: Iterable[DICOMFile]) -> Sorted:
+    """Which kept ZIPs nothing needs any more, and why each of the others stays."""
+    found = Sorted([], {})
+    for upload in uploads:
+        why = why_archive_is_needed(upload)
+        (found.stay.setdefault(why, []) if why else found.go).append(upload)
+    return found
+
+
 def remove_archives(uploads: Iterable[DICOMFile]) -> dict[int, str]:
     """Delete kept archives; the code of why each of the others was kept."""
     refused = {upload.pk: why for upload in uploads if (why := _remove_archive(upload.pk))}
@@ -54,14 +89,15 @@ def _remove_archive(pk: int) -> str:
     upload = DICOMFile.objects.select_for_update().filter(pk=pk).first()
     if upload is None:
         return "upload_gone"
-    if why := _why_archive_is_needed(upload):
+    if why := why_archive_is_needed(upload):
         return why
     filing.delete_later([FileToDelete(path=upload.file.path)])
     DICOMFile.objects.filter(pk=pk).update(file="")
     return ""
 
 
-def _why_archive_is_needed(upload: DICOMFile) -> str:
+def why_archive_is_needed(upload: DICOMFile) -> str:
+    """The code of why its kept ZIP cannot be removed; "" where nothing needs it."""
     if not upload.file:
         return "removed_before"
     if upload.processing_status == Status.PENDING:
