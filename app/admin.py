@@ -245,6 +245,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
             "uploads": found.go,
             "names": first_few([upload.name for upload in found.go]),
             "size": human_size(sum(upload.size for upload in found.go)),
+            "staying": sum(map(len, found.stay.values())),
             "stay": [
                 {
                     "why": sentence(why),

@@ -27,7 +27,7 @@ NAMED = 10  # ZIPs
 class DeletingForm(forms.Form):
     """The reason and, of many objects, their number."""
 
-    reason = forms.CharField(label="Why? This is kept.", max_length=LONGEST_REASON)
+    reason = forms.CharField(label="Why? This is kept; name no patient.", max_length=LONGEST_REASON)
     number = forms.CharField(label="Number of objects", max_length=20)
 
     def __init__(self, objects: int, request: HttpRequest) -> None:

@@ -76,5 +76,5 @@ def test_who_may_delete_all_that_goes_deletes(table, holder):
     client = holder(*views(*FILED), *(f"delete_{one}" for one in FILED))
     pk = apps.get_model("app", table).objects.order_by("pk")[0].pk
     url = reverse(f"admin:app_{table}_delete", args=[pk])
-    assert client.post(url, {"post": "yes"}).status_code == 302
+    assert client.post(url, {"post": "yes", "reason": "Test"}).status_code == 302
     assert DICOMInstance.objects.count() == 1
