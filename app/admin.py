@@ -34,7 +34,7 @@ from .catalogue.admin import (
     row_link,
     too_many,
 )
-from .catalogue.deleting import DeletingForm, log_deletions
+from .catalogue.deleting import DeletingForm, log_deletion
 from .catalogue.lookups import OfferedLookups
 from .catalogue.searches import PostedSearch
 from .errors import StorageFailed
@@ -296,7 +296,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         if not deleted:
             _say_it_runs(request, upload)
             return False
-        log_deletions(request, [upload])  # with the reason
+        log_deletion(request, upload)
         return True
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> list[Any]:

@@ -370,7 +370,8 @@ def _tiles(upload: DICOMFile, chosen: str) -> list[dict[str, Any]]:
 def _ledger(request: HttpRequest, upload: DICOMFile) -> dict[str, Any]:
     """One page of the ledger, as far as the address filters it."""
     filters = _filters(request)
-    page = Paginator(Listing(upload, filters), LEDGER_ROWS).get_page(request.GET.get("page"))
+    listing: Any = Listing(upload, filters)  # has what a paginator uses, a count and slices
+    page = Paginator(listing, LEDGER_ROWS).get_page(request.GET.get("page"))
     return {
         "page": page,
         "rows": rows_of(page),

@@ -190,15 +190,16 @@ class FiledAdmin(CatalogueAdmin):
         context |= {**asked(request, [context["object"]]), "title": "Delete", "protected": []}
         return super().render_delete_form(request, context)
 
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> list[Any]:
-        return deleting.log_deletions(request, queryset)
-
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        _delete(obj, deleting.reason_of(request))
+        _delete(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset:
-            _delete(row, deleting.reason_of(request))
+            _delete(request, row)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> list[Any]:
+        """Nothing yet: Django calls this before, and `_delete` logs what it deletes."""
+        return []
 
     def get_deleted_objects(
         self, objs: Iterable[Model], request: HttpRequest
@@ -219,14 +220,15 @@ class FiledAdmin(CatalogueAdmin):
         )
 
 
-def _delete(row: Model, reason: str) -> None:
-    """Delete a row of the catalogue for a reason, which the admin's log keeps."""
+def _delete(request: HttpRequest, row: Model) -> None:
+    """Delete a row of the catalogue, and keep who does it and why."""
+    deleting.log_deletion(request, row)
     removal.delete(row)
 
 
 def objections(form: deleting.DeletingForm) -> list[str]:
     """Why what was asked for is not done yet; nothing where nothing was sent."""
-    return [error for errors in form.errors.values() for error in errors]
+    return [str(error) for errors in form.errors.values() for error in errors]
 
 
 @admin.register(Patient)

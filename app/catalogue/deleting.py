@@ -59,12 +59,11 @@ def reason_of(request: HttpRequest) -> str:
     return request.POST.get("reason", "").strip()
 
 
-def log_deletions(request: HttpRequest, rows: Sequence[Model]) -> list[LogEntry]:
-    """Keep who deleted which rows, and why."""
-    entries: list[LogEntry] = LogEntry.objects.log_actions(  # type: ignore[attr-defined]
-        request.user.pk, rows, DELETION, reason_of(request)
-    )
-    return entries
+def log_deletion(request: HttpRequest, row: Model) -> None:
+    """Keep who deletes a row, and why."""
+    user = request.user.pk
+    assert user is not None  # staff
+    LogEntry.objects.log_actions(user, [row], DELETION, reason_of(request))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def set_archive_aside(archive: Path) -> None:
 class Unlisted(NamedTuple):
     """Kept ZIPs that no upload lists."""
 
-    count: int
+    number: int
     size: int  # bytes
 
 
