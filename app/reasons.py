@@ -6,9 +6,20 @@ attributes, counts and limits in braces; it never holds a value from a file.
 
 import re
 
+
+class Passing(str):
+    """The flag beside a code: what it says passes, so that trying again can mend it.
+
+    Disks are emptied, limits raised, readers were unlucky; a ZIP's own faults stay.
+    """
+
+    __slots__ = ()
+
+
 # What the buttons are called, on the pages and in the sentences that name them.
 PROCESS_NOW = "Process Now"
 PROCESS_AGAIN = "Process again"
+TRY_AGAIN = "Try the {files} again"
 CANCEL = "Cancel"
 USE_VERSIONS = "Use these versions"
 PROGRESS = "Progress"
@@ -45,7 +56,7 @@ ARCHIVE = {
         "Unpacked, the ZIP would be {size}; the limit is {limit}. "
         "Upload it in several smaller ZIPs."
     ),
-    "no_room": (
+    "no_room": Passing(
         "Unpacked, the ZIP needs {needed}, but only {free} are free on the server's disk. "
         f"Ask the administrator to make room, then press {PROCESS_AGAIN}."
     ),
@@ -113,15 +124,17 @@ FAILED = {
         "Damaged inside the ZIP: its size is not what the ZIP's list of contents says. "
         "Make the ZIP again and upload it."
     ),
-    "member_too_large": "Larger than the limit of {limit}. Ask the administrator to raise it.",
+    "member_too_large": Passing(
+        "Larger than the limit of {limit}. Ask the administrator to raise it."
+    ),
     "upload_grows_too_large": (
         "With it, the files of this ZIP would be more than one upload may hold, unpacked. "
         "Upload it in several smaller ZIPs."
     ),
-    "header_too_large": (
+    "header_too_large": Passing(
         "The DICOM header is larger than the limit of {limit}. Ask the administrator to raise it."
     ),
-    "too_many_items": (
+    "too_many_items": Passing(
         "The DICOM header holds more than {limit} sequence items. "
         "Ask the administrator to raise this limit."
     ),
@@ -147,11 +160,11 @@ FAILED = {
         "The patient's ID is longer than {limit} characters. "
         "Correct it in the system it came from and export this object again."
     ),
-    "reader_crashed": (
+    "reader_crashed": Passing(
         "Reading this file ended the reading program twice. It may be damaged: "
         "export it again from the system it came from."
     ),
-    "reader_hung": (
+    "reader_hung": Passing(
         "Reading this file took longer than is allowed, twice. It may be damaged: "
         "export it again from the system it came from."
     ),
@@ -160,7 +173,9 @@ FAILED = {
         "ask the administrator to look at it."
     ),
     "nested_refused": "An archive inside the ZIP that could not be read. {why}",
-    "not_stored": "The database refused this object. Ask the administrator to look at the log.",
+    "not_stored": Passing(
+        "The database refused this object. Ask the administrator to look at the log."
+    ),
 }
 
 # One member's object is already in the catalogue.
@@ -220,20 +235,20 @@ WARNINGS = {
 
 # The run stopped; what was stored stays.
 STORAGE = {
-    "disk_full": (
+    "disk_full": Passing(
         "The disk is full{needed}. "
         f"Make room, then press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
-    "disk_read_only": (
+    "disk_read_only": Passing(
         "The disk cannot be written to. "
         f"Ask the administrator, then press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
-    "no_folder_or_file": (
+    "no_folder_or_file": Passing(
         "Among the processed files a link, or something else, stands where a folder or a file "
         "belongs. Ask the administrator to see what the nightly check says, "
         f"then press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
-    "disk_error": (
+    "disk_error": Passing(
         "The disk reported an error. "
         f"Ask the administrator, then press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
@@ -251,16 +266,16 @@ ENDS = {
         "Other versions of these objects are already here; nothing was changed. "
         f"Look at what differs, and press {USE_VERSIONS} to take the new ones."
     ),
-    "too_many_attempts": (
+    "too_many_attempts": Passing(
         "Processing stopped unexpectedly {count} times without getting further. "
         "Ask the administrator to look at the worker's log."
     ),
-    "database_away": (
+    "database_away": Passing(
         "The database could not be reached for too long. "
         f"Press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
-    "failed_without_reason": "Processing failed.",
-    "unexpected": (
+    "failed_without_reason": Passing("Processing failed."),
+    "unexpected": Passing(
         "Something unexpected went wrong inside ICON. What was stored is kept. "
         f"Press {PROCESS_AGAIN} to go on; if it happens again, ask the administrator "
         "to look at the worker's log."
@@ -403,6 +418,7 @@ SLOW = {
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
 SENTENCES |= REFUSED | HELD_UP | HANDED_ON | COMPARED | IDENTITIES
 SENTENCES |= VIOLATIONS | REREAD | UNLOCKED | SLOW
+PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 
 
 # Between the words of an attribute's keyword: Study|Instance|UID, ROI|Number.

@@ -116,6 +116,13 @@ def test_pages_call_buttons_by_their_names():
     assert all(one.startswith(BUTTONS) for one in named)
 
 
+def test_what_asks_for_another_zip_is_not_tried_again():
+    for code in reasons.PASSING:
+        assert not re.search(r"[Uu]pload (it|that|again)|Correct it", reasons.SENTENCES[code])
+    asking = {code for code, words in reasons.SENTENCES.items() if reasons.PROCESS_AGAIN in words}
+    assert asking <= reasons.PASSING
+
+
 def test_a_code_fits_its_columns():
     longest = max(map(len, reasons.SENTENCES))
     assert longest <= ArchiveMember._meta.get_field("reason").max_length

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from .searched import Searched, SearchTextField
+from app.reasons import PASSING
 
 LOG = "processing_log_data"  # up to 1,000 lines, which no list needs
 LOG_LINES = 1_000
@@ -115,6 +116,8 @@ class DICOMFile(Searched):
     conflict_count = models.PositiveIntegerField("conflicts", default=0, editable=False)
     skipped_count = models.PositiveIntegerField("skipped", default=0, editable=False)
     failed_count = models.PositiveIntegerField("failed", default=0, editable=False)
+    # Of the failed, those of which trying again may store some: see `reasons.Passing`.
+    passing_count = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     warning_count = models.PositiveIntegerField("with warnings", default=0, editable=False)
     # It brought objects whose patient's ID had come with another identity, and nobody has answered.
     asks_identity = models.BooleanField(default=False, db_default=False, editable=False)
@@ -191,6 +194,17 @@ class DICOMFile(Searched):
         if self.processing_status == Status.COMPLETED and self.needs_attention:
             return "Completed, needs attention"
         return self.get_processing_status_display()
+
+    @property
+    def is_broken_off(self) -> bool:
+        """Whether its last run ended for a reason that passes: it goes on where it stopped."""
+        reason = self.failure_reason or "failed_without_reason"
+        return self.processing_status == Status.FAILED and reason in PASSING
+
+    @property
+    def may_mend(self) -> bool:
+        """Whether trying again may end better than the last run did."""
+        return self.is_broken_off or self.passing_count > 0
 
     def refusal(self, use_versions: bool = False) -> str:
         """The code of why it cannot be queued now; "" where it can be.

@@ -218,6 +218,7 @@ def _forget_failures(upload: DICOMFile, use_versions: bool) -> dict[str, Any]:
     counts = dict(upload.members.values_list("outcome").annotate(Count("pk")).order_by())
     return {
         **{f"{outcome.value}_count": counts.get(outcome.value, 0) for outcome in Outcome},
+        "passing_count": 0,
         "use_versions": use_versions,
         "processing_log_data": Log(upload.processing_log_data).closed(),
         "percent": 0,

@@ -25,6 +25,7 @@ from app.reasons import (
     PROCESS_NOW,
     PROGRESS,
     RESULT,
+    TRY_AGAIN,
     USE_VERSIONS,
     sentence,
 )
@@ -78,11 +79,12 @@ class Buttons:
     stops work is a form, the others are links.
     """
 
+    result: str = ""
     start: str = ""
+    again: str = ""  # the same as `start` for what has ended
     cancel: str = ""
     use_versions: str = ""
     progress: str = ""
-    result: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +241,21 @@ def _buttons(upload: DICOMFile) -> Buttons:
     is_new = upload.processing_status == Status.PENDING
     if upload.is_live:
         return Buttons(cancel=CANCEL, progress=PROGRESS)
-    start = PROCESS_NOW if is_new else PROCESS_AGAIN
+    may_start = not upload.refusal()
     return Buttons(
-        start="" if upload.refusal() else start,
-        use_versions="" if upload.refusal(use_versions=True) else USE_VERSIONS,
         result=RESULT if upload.files_done or not is_new else "",
+        start=PROCESS_NOW if is_new and may_start else "",
+        again=_again(upload) if not is_new and may_start and upload.may_mend else "",
+        use_versions="" if upload.refusal(use_versions=True) else USE_VERSIONS,
     )
+
+
+def _again(upload: DICOMFile) -> str:
+    """A run that was broken off goes on; one that came to its end reads what failed."""
+    if upload.is_broken_off:
+        return PROCESS_AGAIN
+    failed = upload.failed_count
+    return TRY_AGAIN.format(files="failed file" if failed == 1 else f"{failed:,} failed files")
 
 
 def _stages(upload: DICOMFile, stage: str) -> tuple[StageState, ...]:

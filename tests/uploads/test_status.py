@@ -20,7 +20,18 @@ STATES = {
     "completed": {"processing_status": Status.COMPLETED, "stage": Stage.FINALIZE},
     "needs attention": {"processing_status": Status.COMPLETED, "conflict_count": 1},
     "some failed": {"processing_status": Status.COMPLETED, "failed_count": 1},
+    "one to try again": {
+        "processing_status": Status.COMPLETED,
+        "failed_count": 1,
+        "passing_count": 1,
+    },
+    "some to try again": {
+        "processing_status": Status.COMPLETED,
+        "failed_count": 1_200,
+        "passing_count": 7,
+    },
     "failed": {"processing_status": Status.FAILED, "stage": Stage.EXTRACT, "percent": 20},
+    "failed for good": {"processing_status": Status.FAILED, "failure_reason": "no_dicom"},
     "without its ZIP": {"processing_status": Status.FAILED, "file": ""},
 }
 LIVE = Buttons(cancel=CANCEL, progress=PROGRESS)
@@ -32,8 +43,11 @@ BUTTONS = {
     "in progress": LIVE,
     "completed": Buttons(result=RESULT),
     "needs attention": Buttons(use_versions=USE_VERSIONS, result=RESULT),
-    "some failed": Buttons(start=PROCESS_AGAIN, result=RESULT),
-    "failed": Buttons(start=PROCESS_AGAIN, result=RESULT),
+    "some failed": Buttons(result=RESULT),
+    "one to try again": Buttons(again="Try the failed file again", result=RESULT),
+    "some to try again": Buttons(again="Try the 1,200 failed files again", result=RESULT),
+    "failed": Buttons(again=PROCESS_AGAIN, result=RESULT),
+    "failed for good": Buttons(result=RESULT),
     "without its ZIP": Buttons(result=RESULT),
 }
 LOOKS = {
@@ -63,7 +77,7 @@ def test_a_card_and_the_endpoint_show_the_same(upload, staff_client):
     assert shown(page, "status") == state["label"]
     assert shown(page, "step") == state["step"]
     assert shown(page, "percent") == str(state["percent"])
-    assert_buttons(page, state, "start", "cancel", "use_versions", "result")
+    assert_buttons(page, state, "start", "again", "cancel", "use_versions", "result")
 
 
 @pytest.mark.parametrize("upload", STATES, indirect=True)
@@ -71,7 +85,7 @@ def test_a_row_of_the_list_and_the_endpoint_show_the_same(upload, staff_client):
     page = staff_client.get(reverse("admin:app_dicomfile_changelist")).content.decode()
     state = staff_client.get(f"{reverse('task_status')}?upload={upload.pk}").json()["uploads"][0]
     assert f'<span class="status status-{state["tone"]}">{state["badge"]}</span>' in page
-    assert_buttons(page, state, "start", "cancel", "progress", "result")
+    assert_buttons(page, state, "start", "again", "cancel", "progress", "result")
 
 
 @pytest.mark.parametrize("upload", STATES, indirect=True)
@@ -107,9 +121,9 @@ def test_the_endpoint_tells_how_many_uploads_need_attention(db, staff_client):
         DICOMFile.objects.create(**{"file": "archives/a.zip"} | values)
     answer = staff_client.get(reverse("task_status")).json()
     needing = [upload for upload in DICOMFile.objects.all() if upload.needs_attention]
-    assert answer["needing_attention"] == len(needing) == 4
+    assert answer["needing_attention"] == len(needing) == 7
     page = staff_client.get(reverse("admin:app_dicomfile_changelist")).content.decode()
-    assert answer["attention_words"] == "Needs attention (4)"
+    assert answer["attention_words"] == "Needs attention (7)"
     assert answer["attention_words"] in page
 
 
