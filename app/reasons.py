@@ -20,7 +20,8 @@ class Passing(str):
 PROCESS_NOW = "Process Now"
 PROCESS_AGAIN = "Process again"
 TRY_AGAIN = "Try the {files} again"
-CANCEL = "Cancel"
+STOP = "Stop"
+SEEN = "Seen"
 USE_VERSIONS = "Use these versions"
 PROGRESS = "Progress"
 RESULT = "Result"
@@ -284,22 +285,28 @@ ENDS = {
 
 # What somebody asked for cannot be done now, or not at all.
 REFUSED = {
-    "upload_gone": "This upload is no longer here.",
-    "in_progress": "It is being processed.",
-    "already_queued": "It is already queued.",
-    "zip_removed": "Its kept ZIP was removed. Upload it again.",
-    "nothing_in_conflict": "None of its files is in conflict with the catalogue.",
-    "nothing_failed": "It is completed, and no file of it failed.",
-    "delete_while_processed": f"It is being processed. Press {CANCEL} first, then delete it.",
+    "upload_gone": "No longer here.",
+    "in_progress": "Being processed.",
+    "already_queued": "Queued already.",
+    "zip_removed": "The kept ZIP was removed. Upload it again.",
+    "nothing_in_conflict": "No file is in conflict with the catalogue.",
+    "nothing_failed": "Completed, and no file failed.",
+    "nothing_to_stop": "Neither queued nor in progress.",
+    "nothing_to_see": "Nothing needs attention, or somebody has seen it.",
+    "to_be_decided": (
+        "A question about its files is open: which version to keep, or whose they are. "
+        "That is to be decided first."
+    ),
+    "delete_while_processed": f"Being processed. Press {STOP} first, then delete.",
     "delete_on_broken_disk": (
         "The server's disk is full or cannot be written to. Ask the administrator, then try again."
     ),
     "search_over": "That search is no longer kept. Search again.",
     "too_many_chosen": "Nothing was changed. Choose at most {limit} at a time.",
-    "removed_before": "It was removed before.",
-    "still_to_process": "It is still to be processed.",
+    "removed_before": "Removed before.",
+    "still_to_process": "Still to be processed.",
     "holds_conflicts": (
-        "Some of its objects are in conflict with the catalogue, and only it has them."
+        "Some objects in it are in conflict with the catalogue, and only it has them."
     ),
     "signing_in_locked": (
         "Signing in was tried too often. Try again in {wait}, or ask an administrator to unlock it."

@@ -17,19 +17,19 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.http import urlencode
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import tasks
 from .catalogue.comparison import comparisons_of
 from .catalogue.searches import address_of, words_of
 from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
-from .reasons import USE_VERSIONS, sentence
-from .uploads import claims
+from .reasons import USE_VERSIONS
+from .uploads import announcing, claims
 from .uploads.changes import changes, deleted_since
 from .uploads.conflicts import conflicts, differing_attributes
 from .uploads.log import warning_of
-from .uploads.status import attention_words, fresh_states, state_of
+from .uploads.status import fresh_states, state_of, tab_words
 from .wording import counted
 
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
@@ -77,10 +77,12 @@ def staff_who_press(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
 @may_process
 @require_POST
 def process_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
-    """Put one upload into the queue and show its progress."""
+    """Put one upload into the queue, and show its progress or where the button stood."""
     upload = get_object_or_404(DICOMFile, pk=pk)
     announce_start(request, tasks.start([upload.pk]))
-    return redirect(progress_url([upload.pk]))
+    back = _back(request)
+    watched = back.startswith(reverse("dicom_processing_progress"))
+    return redirect(back if watched else progress_url([upload.pk]))
 
 
 @staff_who_press
@@ -89,11 +91,20 @@ def process_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
 def cancel_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Take one upload out of the queue, or ask its run to stop at the next batch."""
     upload = get_object_or_404(DICOMFile, pk=pk)
-    if claims.cancel([upload.pk]):
-        messages.success(request, f"“{upload.name}” is being stopped. What was stored stays.")
-    else:
-        messages.info(request, f"“{upload.name}” is neither queued nor in progress.")
-    return redirect(progress_url([upload.pk]))
+    announce_stop(request, [upload.pk])
+    return redirect(_back(request) or progress_url([upload.pk]))
+
+
+@staff_who_press
+@may_process
+@require_POST
+def see_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Mark one upload as looked at, for all."""
+    upload = get_object_or_404(DICOMFile, pk=pk)
+    assert request.user.is_authenticated
+    if why := claims.see(upload.pk, request.user):
+        announcing.left_alone(request, {upload.pk: why}, "not marked as seen")
+    return redirect(_back(request) or reverse("upload_result", args=[upload.pk]))
 
 
 @staff_member_required
@@ -123,19 +134,12 @@ def dicom_processing_progress(request: HttpRequest) -> HttpResponse:
 def task_status(request: HttpRequest) -> JsonResponse:
     """Where the uploads asked for stand; unknown and forbidden ones are left out alike.
 
-    Besides, how many of all uploads need attention, and how the filter that shows them is called.
+    Besides, how the tabs above the list of uploads are called, with how many each shows.
     """
     if not request.user.has_perm("app.view_dicomfile"):
         return JsonResponse({"uploads": []})
     states = fresh_states(_uploads(_asked_uploads(request)))
-    number = DICOMFile.objects.needing_attention().count()
-    return JsonResponse(
-        {
-            "uploads": [asdict(state) for state in states],
-            "needing_attention": number,
-            "attention_words": attention_words(number),
-        }
-    )
+    return JsonResponse({"uploads": [asdict(state) for state in states], "tabs": tab_words()})
 
 
 @staff_member_required
@@ -236,10 +240,28 @@ def announce_start(request: HttpRequest, started: tasks.Started) -> None:
         messages.add_message(
             request, level, f"{counted(len(started.queued), 'upload')} queued.{later}"
         )
-    for upload in DICOMFile.objects.only("original_name").filter(pk__in=started.refused):
-        messages.warning(
-            request, f"“{upload.name}” was left alone: {sentence(started.refused[upload.pk])}"
-        )
+    announcing.left_alone(request, started.refused, "left alone")
+
+
+def announce_stop(request: HttpRequest, pks: list[int]) -> None:
+    """Stop uploads, and say which were only queued and which end at their next batch."""
+    cancelled = claims.cancel(pks)
+    if number := len(cancelled.taken_out):
+        what = "Taken" if len(pks) == 1 else f"{counted(number, 'upload')} taken"
+        messages.success(request, f"{what} out of the queue.")
+    if number := len(cancelled.stopping):
+        what = "It is being" if len(pks) == 1 else f"{counted(number, 'upload')} being"
+        messages.success(request, f"{what} stopped. What was stored stays.")
+    idle = {*pks} - {*cancelled.taken_out, *cancelled.stopping}
+    announcing.left_alone(
+        request, dict.fromkeys(sorted(idle), "nothing_to_stop"), "left alone", messages.INFO
+    )
+
+
+def _back(request: HttpRequest) -> str:
+    """The page that a button stood on, as it says itself; "" where that is none of ours."""
+    given = request.POST.get("back", "")
+    return given if url_has_allowed_host_and_scheme(given, None) else ""
 
 
 def _with_uploads(name: str, pks: list[int]) -> str:

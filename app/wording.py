@@ -22,6 +22,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def ordinal(number: int) -> str:
+    """ "1st", "2nd", "13th"."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{'th' if number % 100 in (11, 12, 13) else ending}"
+
+
 def duration(seconds: float) -> str:
     """A length of time: "4.2 s", "12 s", "3 min 5 s", "2 h 10 min"."""
     if seconds < 10:

@@ -7,29 +7,32 @@ of a killed worker PROGRESS for ever.
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from celery.exceptions import SecurityError
 from celery.result import AsyncResult
 from celery_progress.backend import PROGRESS_STATE, Progress
 from django.db import DatabaseError, InterfaceError
+from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from app.models import DICOMFile, Outcome, Stage, Status
+from app.models.uploads import IS_IDLE, IS_LIVE, NEEDS_ATTENTION
 from app.reasons import (
-    CANCEL,
     PROCESS_AGAIN,
     PROCESS_NOW,
     PROGRESS,
     RESULT,
+    SEEN,
+    STOP,
     TRY_AGAIN,
     USE_VERSIONS,
     sentence,
 )
-from app.wording import counted, duration
+from app.wording import counted, duration, ordinal
 
 from .claims import turns
 
@@ -52,6 +55,14 @@ ICONS = {
 }
 ENDED = {Status.COMPLETED: "completed", Status.FAILED: "failed", Status.PENDING: "stopped"}
 STAGE_WORDS = {"done": " (done)", "stopped": " (stopped here)", "failed": " (stopped here)"}
+
+# Above the list of uploads: name, what it is called, which rows it shows.
+TABS = {
+    "all": ("All", Q()),
+    "running": ("Running", IS_LIVE),
+    "attention": ("Needs attention", NEEDS_ATTENTION),
+    "pending": ("Pending", IS_IDLE),
+}
 
 UNREADABLE_RESULT = (
     *(DatabaseError, InterfaceError, KombuError, SecurityError),
@@ -84,6 +95,7 @@ class Buttons:
     again: str = ""  # the same as `start` for what has ended
     cancel: str = ""
     use_versions: str = ""
+    seen: str = ""
     progress: str = ""
 
 
@@ -94,7 +106,7 @@ class UploadState:
     id: int
     status: str  # a value of `Status`
     label: str  # the status in words
-    badge: str  # the same, with the percentage while it is in progress
+    badge: str  # the same, with the percentage while it is in progress, or its place in the queue
     tone: str  # which look the status has; the label says the same
     icon: str  # of Bootstrap Icons
     live: bool  # something can still change without anybody pressing a button
@@ -126,14 +138,23 @@ def fresh_states(uploads: Iterable[DICOMFile]) -> list[UploadState]:
 
     One query for the queue if any is queued, and one for each live task.
     """
+    return [_fresh_state(upload) for upload in with_places(uploads)]
+
+
+def with_places(uploads: Iterable[DICOMFile]) -> list[DICOMFile]:
+    """The same, each with its place in the queue."""
     uploads = list(uploads)
     places = _queue_places() if any(upload.is_queued for upload in uploads) else {}
-    return [_fresh_state(upload, places.get(upload.pk)) for upload in uploads]
+    for upload in uploads:
+        upload.queue_place = places.get(upload.pk)
+    return uploads
 
 
-def attention_words(number: int) -> str:
-    """The name of the filter that shows what needs attention."""
-    return f"Needs attention ({number:,})"
+def tab_words() -> dict[str, str]:
+    """What the tabs above the list are called, by name: each with how many uploads it shows."""
+    wanted = {name: Count("pk", filter=rows) for name, (_, rows) in TABS.items()}
+    counts = DICOMFile.objects.order_by().aggregate(**wanted)
+    return {name: f"{label} ({counts[name]:,})" for name, (label, _) in TABS.items()}
 
 
 def ending(upload: DICOMFile) -> str:
@@ -202,11 +223,14 @@ def _state(upload: DICOMFile, percent: int, step: str, stage: str | None = None)
     stage = upload.stage if stage is None else stage
     tone = _tone(upload)
     in_progress = upload.processing_status == Status.IN_PROGRESS
+    badge = f"{upload.status_label} {percent} %" if in_progress else upload.status_label
+    if upload.queue_place:
+        badge = f"{badge}, {ordinal(upload.queue_place)}"
     return UploadState(
         id=upload.pk,
         status=upload.processing_status,
         label=upload.status_label,
-        badge=f"{upload.status_label} {percent} %" if in_progress else upload.status_label,
+        badge=badge,
         tone=tone,
         icon=ICONS[tone],
         live=upload.is_live,
@@ -217,7 +241,7 @@ def _state(upload: DICOMFile, percent: int, step: str, stage: str | None = None)
         stages=_stages(upload, stage),
         percent=100 if upload.processing_status == Status.COMPLETED else percent,
         step=step,
-        queue_place=None,
+        queue_place=upload.queue_place,
         files_done=upload.files_done,
         files_total=upload.member_count,
         size=upload.size,
@@ -232,7 +256,7 @@ def _state(upload: DICOMFile, percent: int, step: str, stage: str | None = None)
 def _tone(upload: DICOMFile) -> str:
     if upload.is_queued:
         return "queued"
-    if upload.processing_status == Status.COMPLETED and upload.needs_attention:
+    if upload.processing_status == Status.COMPLETED and upload.ended_badly:
         return "attention"
     return upload.processing_status
 
@@ -240,13 +264,14 @@ def _tone(upload: DICOMFile) -> str:
 def _buttons(upload: DICOMFile) -> Buttons:
     is_new = upload.processing_status == Status.PENDING
     if upload.is_live:
-        return Buttons(cancel=CANCEL, progress=PROGRESS)
+        return Buttons(cancel=STOP, progress=PROGRESS)
     may_start = not upload.refusal()
     return Buttons(
         result=RESULT if upload.files_done or not is_new else "",
         start=PROCESS_NOW if is_new and may_start else "",
         again=_again(upload) if not is_new and may_start and upload.may_mend else "",
         use_versions="" if upload.refusal(use_versions=True) else USE_VERSIONS,
+        seen=SEEN if upload.may_be_seen else "",
     )
 
 
@@ -290,7 +315,7 @@ def _step(upload: DICOMFile) -> str:
         whole = upload.files_done and upload.files_done == upload.member_count
         return "Read to the end" if whole else "Ended early"
     if upload.is_queued:
-        return "Waiting for its turn"
+        return _waiting(upload)
     return "Stopped" if upload.stopped else "Not started"
 
 
@@ -303,9 +328,7 @@ def _step_of_run(upload: DICOMFile) -> str:
 # --- what is fresher than the row ------------------------------------------------------------
 
 
-def _fresh_state(upload: DICOMFile, place: int | None) -> UploadState:
-    if place:
-        return replace(state_of(upload), step=_waiting(upload, place), queue_place=place)
+def _fresh_state(upload: DICOMFile) -> UploadState:
     if upload.processing_status == Status.IN_PROGRESS and not upload.cancel_requested:
         percent, step = _task_report(upload.task_id)
         if percent >= upload.percent:  # else it was reported before the row was last written
@@ -326,8 +349,10 @@ def _queue_places() -> dict[int, int]:
     return {pk: place for place, pk in enumerate(turns(), start=1)}
 
 
-def _waiting(upload: DICOMFile, place: int) -> str:
-    queued = upload.queued_at
+def _waiting(upload: DICOMFile) -> str:
+    place, queued = upload.queue_place, upload.queued_at
+    if place is None:
+        return "Waiting for its turn"
     long = place == 1 and queued is not None and timezone.now() - queued > LONG_WAIT
     if long and not DICOMFile.objects.in_progress().exists():
         return sentence("no_worker")

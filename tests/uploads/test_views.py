@@ -63,7 +63,7 @@ def test_the_status_of_many_uploads_costs_as_much_as_of_one(
     done = [import_zip(ct_image(SOPInstanceUID=uid(6, n))) for n in range(3)]
     waiting = [upload() for _ in range(3)]
     claims.queue([one.pk for one in waiting])
-    with django_assert_num_queries(5):  # session, user, uploads, queue, what needs attention
+    with django_assert_num_queries(5):  # session, user, uploads, queue, tabs
         status(staff_client, done[0].pk, waiting[0].pk)
     with django_assert_num_queries(5):
         status(staff_client, *(one.pk for one in done + waiting))
@@ -202,7 +202,7 @@ def test_cancel_takes_a_queued_upload_out(staff_client):
     claims.queue([waiting.pk])
     staff_client.post(reverse("cancel_dicom_file", args=[waiting.pk]))
     waiting.refresh_from_db()
-    assert waiting.status_label == "Pending (stopped)"
+    assert waiting.status_label == "Stopped"
 
 
 def test_the_result_lists_every_file_and_filters_it(staff_client, import_zip):

@@ -23,7 +23,7 @@ def count(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("app", "0011_passing_count"),
+        ("app", "0016_passing_count"),
     ]
 
     operations = [migrations.RunPython(count, migrations.RunPython.noop)]

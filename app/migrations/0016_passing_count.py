@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("app", "0010_check_goes_on"),
+        ("app", "0015_patient_identities"),
     ]
 
     operations = [
