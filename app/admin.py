@@ -197,6 +197,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         if context["errors"] and from_script(request):
             return _errors(context["adminform"].form)
         context["limits"] = before_sending()
+        context["may_process"] = self.has_process_permission(request)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: DICOMFile, form: Any, change: bool) -> None:
@@ -385,7 +386,9 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
 
     @admin.display(description="uploaded", ordering="created_at")
     def uploaded(self, upload: DICOMFile) -> str:
-        by = format_html("<br>by <bdi>{}</bdi>", upload.uploaded_by) if upload.uploaded_by else ""
+        by = ""
+        if upload.uploaded_by:
+            by = format_html("<br><span>by <bdi>{}</bdi></span>", upload.uploaded_by)
         return format_html("{}{}", local_time(upload.created_at), by)
 
     @admin.display(description="size", ordering="size")
@@ -403,20 +406,20 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
             '{}<span class="seen">Seen{}, {}</span>', badge, by, local_time(upload.seen_at)
         )
 
-    @admin.display(description="patients")
+    @admin.display(description="patients", empty_value="")
     def patients(self, upload: DICOMFile) -> SafeString | str:
         if upload.patient is not None:
             name = person_name(upload.patient.patient_name) or "(no name)"
             return format_html("<bdi>{}</bdi>", name)
-        return changes.patients_in(upload.stored_words) or "-"
+        return changes.patients_in(upload.stored_words)
 
-    @admin.display(description="files")
+    @admin.display(description="files", empty_value="")
     def files(self, upload: DICOMFile) -> str:
-        return outcome_words(upload) or "-"
+        return outcome_words(upload)
 
-    @admin.display(description="what is wrong")
+    @admin.display(description="what is wrong", empty_value="")
     def why(self, upload: DICOMFile) -> str:
-        return ending(upload) or "-"
+        return ending(upload)
 
     @admin.display(description="actions")
     def buttons(self, upload: DICOMFile) -> str:

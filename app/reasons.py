@@ -317,7 +317,10 @@ REFUSED = {
 # What holds an upload up, on its way here or in the queue.
 HELD_UP = {
     "no_worker": ("Waiting for a worker. If this lasts, ask the administrator whether one runs."),
+    "choose_first": "Choose a ZIP first.",
     "connection_lost": "The connection was lost.",
+    "goes_on": "It goes on by itself when the connection is back.",
+    "known_upload": "Already uploaded on {day}{by}: {status}.",
     "signed_out": (
         "You were signed out, or may not upload. Sign in again in another tab, then try again."
     ),

@@ -1,6 +1,7 @@
 """Start and stop one upload, watch uploads, read how one ended."""
 
 import csv
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -25,14 +26,15 @@ from .catalogue.comparison import comparisons_of
 from .catalogue.searches import address_of, words_of
 from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
 from .reasons import USE_VERSIONS
-from .uploads import announcing, claims
+from .uploads import announcing, claims, status
 from .uploads.changes import changes, deleted_since
 from .uploads.conflicts import conflicts, differing_attributes
 from .uploads.log import warning_of
-from .uploads.status import fresh_states, state_of, tab_words
+from .uploads.status import TONES, UploadState, fresh_states, state_of, tab_words
 from .wording import counted
 
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
+MOST_CARDS = 3  # of more uploads there are rows
 LEDGER_ROWS = 100  # on one page
 VERSIONS = 20  # that are compared on one page
 # Where a spreadsheet would begin a formula: at the start of a text and, in countries that write CSV
@@ -111,19 +113,31 @@ def see_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
 @may_view
 @require_safe
 def dicom_processing_progress(request: HttpRequest) -> HttpResponse:
-    """One card for each upload asked for; without any, those that are queued or in progress."""
+    """What was asked for, and what is queued or in progress where nothing or `live` was.
+
+    A card for each of a few; of many a row, what runs first and what has ended last.
+    """
     asked = _asked_uploads(request)
-    uploads = _uploads(asked) if asked else _live_uploads()
-    cards = [
-        {"upload": upload, "state": state}
-        for upload, state in zip(uploads, fresh_states(uploads), strict=True)
+    uploads, with_live = _watched(request, asked)
+    states = fresh_states(uploads)
+    shown = [
+        {"upload": upload, "state": state} for upload, state in zip(uploads, states, strict=True)
     ]
+    as_rows = len(shown) > MOST_CARDS
+    only = request.GET.get("only", "")
+    if as_rows:
+        shown.sort(key=lambda one: one["state"].rank)
     context = {
         "title": "Progress",
-        "cards": cards,
-        "missing": len(asked) - len(uploads) if asked else 0,
+        "shown": shown,
+        "as_rows": as_rows,
+        "tones": _tones(request, states, only) if as_rows else [],
+        "only": only,
+        "missing": len(asked) - sum(upload.pk in asked for upload in uploads),
         "live": any(upload.is_live for upload in uploads),
-        "status_url": _with_uploads("task_status", [upload.pk for upload in uploads]),
+        "with_live": with_live,
+        "status_url": _with_uploads("task_status", [one.pk for one in uploads], with_live),
+        "back": request.get_full_path(),
         "may_process": request.user.has_perm("app.process_dicomfile"),
     }
     return render(request, "processing_progress.html", context)
@@ -138,8 +152,24 @@ def task_status(request: HttpRequest) -> JsonResponse:
     """
     if not request.user.has_perm("app.view_dicomfile"):
         return JsonResponse({"uploads": []})
-    states = fresh_states(_uploads(_asked_uploads(request)))
+    asked = _asked_uploads(request)
+    states = fresh_states(_watched(request, asked)[0] if "live" in request.GET else _uploads(asked))
     return JsonResponse({"uploads": [asdict(state) for state in states], "tabs": tab_words()})
+
+
+@staff_member_required
+@require_POST
+def known_uploads(request: HttpRequest) -> JsonResponse:
+    """Which ZIPs are here already, of the names and sizes in the body; null for each that is not.
+
+    Names may be patients', so they stand in no address. Who may not see uploads is told of none.
+    """
+    try:
+        asked = [(_storable(one["name"]), int(one["size"])) for one in json.loads(request.body)]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return JsonResponse({"known": []}, status=400)
+    may_see = request.user.has_perm("app.view_dicomfile")
+    return JsonResponse({"known": status.known(asked) if may_see else [None for _ in asked]})
 
 
 @staff_member_required
@@ -215,6 +245,11 @@ def ledger_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     return response
 
 
+def _storable(name: str) -> str:
+    """A name as a database takes it: PostgreSQL no NUL, and none half of a surrogate pair."""
+    return name.encode("utf-8", "replace").decode().replace("\0", "")
+
+
 def _conflicts(request: HttpRequest, upload: DICOMFile) -> QuerySet[ArchiveMember]:
     """The members in conflict, or the one asked for."""
     members = ArchiveMember.objects.filter(upload=upload, outcome=Outcome.CONFLICT)
@@ -264,8 +299,8 @@ def _back(request: HttpRequest) -> str:
     return given if url_has_allowed_host_and_scheme(given, None) else ""
 
 
-def _with_uploads(name: str, pks: list[int]) -> str:
-    query = urlencode({"upload": pks}, doseq=True)
+def _with_uploads(name: str, pks: list[int], with_live: bool = False) -> str:
+    query = urlencode({**({"live": 1} if with_live else {}), "upload": pks}, doseq=True)
     return f"{reverse(name)}?{query}" if query else reverse(name)
 
 
@@ -283,6 +318,29 @@ def is_id(text: str) -> bool:
 def _uploads(pks: list[int]) -> list[DICOMFile]:
     found = DICOMFile.objects.without_log().in_bulk(pks)
     return [found[pk] for pk in pks if pk in found]
+
+
+def _watched(request: HttpRequest, asked: list[int]) -> tuple[list[DICOMFile], bool]:
+    """The uploads of a page of progress, and whether those that are live belong to it."""
+    uploads = _uploads(asked)
+    if asked and "live" not in request.GET:
+        return uploads, False
+    known = {upload.pk for upload in uploads}
+    return [*uploads, *(one for one in _live_uploads() if one.pk not in known)], True
+
+
+def _tones(request: HttpRequest, states: list[UploadState], only: str) -> list[dict[str, Any]]:
+    """How many uploads of a page stand how, each with the address that shows these alone."""
+    found = []
+    for tone, words in TONES.items():
+        address = request.GET.copy()
+        address.pop("only", None)
+        if tone != only:
+            address["only"] = tone
+        count = sum(state.tone == tone for state in states)
+        query = address.urlencode()
+        found.append({"tone": tone, "words": words, "count": count, "query": query})
+    return found
 
 
 def _live_uploads() -> list[DICOMFile]:

@@ -17,6 +17,7 @@ from django.db import DatabaseError, InterfaceError
 from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from kombu.exceptions import KombuError
 
 from app.models import DICOMFile, Outcome, Stage, Status
@@ -32,7 +33,7 @@ from app.reasons import (
     USE_VERSIONS,
     sentence,
 )
-from app.wording import counted, duration, ordinal
+from app.wording import counted, duration, ordinal, rate
 
 from .claims import turns
 
@@ -53,6 +54,15 @@ ICONS = {
     "attention": "exclamation-triangle-fill",
     "failed": "x-octagon-fill",
 }
+# Of many: how it stands, and how that is said behind 1 and behind more; in their rows' order.
+TONES = {
+    "in_progress": ("running", "running"),
+    "queued": ("queued", "queued"),
+    "pending": ("not queued", "not queued"),
+    "failed": ("failed", "failed"),
+    "attention": ("needs attention", "need attention"),
+    "completed": ("fine", "fine"),
+}
 ENDED = {Status.COMPLETED: "completed", Status.FAILED: "failed", Status.PENDING: "stopped"}
 STAGE_WORDS = {"done": " (done)", "stopped": " (stopped here)", "failed": " (stopped here)"}
 
@@ -69,6 +79,7 @@ UNREADABLE_RESULT = (
     *(LookupError, TypeError, ValueError),
 )
 
+WORTH_A_RATE = 100  # files; of fewer it says nothing
 LONG_WAIT = timedelta(seconds=60)  # for the first in the queue to wait while nothing is in progress
 
 
@@ -109,6 +120,7 @@ class UploadState:
     badge: str  # the same, with the percentage while it is in progress, or its place in the queue
     tone: str  # which look the status has; the label says the same
     icon: str  # of Bootstrap Icons
+    rank: int  # of its row among others, by its tone
     live: bool  # something can still change without anybody pressing a button
     moving: bool  # so is its bar
     ended: str  # completed, failed or stopped; "" while it is live
@@ -157,6 +169,22 @@ def tab_words() -> dict[str, str]:
     return {name: f"{label} ({counts[name]:,})" for name, (label, _) in TABS.items()}
 
 
+def known(asked: list[tuple[str, int]]) -> list[dict[str, str] | None]:
+    """Of ZIPs by name and size: what became of the newest upload of each; one query."""
+    rows = DICOMFile.objects.filter(original_name__in={name for name, _ in asked})
+    rows = rows.select_related("uploaded_by").without_log().order_by("pk")
+    newest = {(upload.original_name, upload.size): upload for upload in rows}
+    found = [newest.get(one) for one in asked]
+    return [upload and {"words": _known(upload), "result_url": upload.get_absolute_url()}
+            for upload in found]  # fmt: skip
+
+
+def _known(upload: DICOMFile) -> str:
+    by = f" by {upload.uploaded_by}" if upload.uploaded_by else ""
+    day = date_format(timezone.localtime(upload.created_at))
+    return sentence("known_upload", day=day, by=by, status=upload.status_label)
+
+
 def ending(upload: DICOMFile) -> str:
     """One sentence on how an upload ended, for people who did not watch; "" before the end."""
     if upload.processing_status == Status.FAILED:
@@ -188,8 +216,8 @@ def took(upload: DICOMFile) -> str:
         return ""
     seconds = (ended - begun).total_seconds()
     words = f"{counted(read, 'file')} in {duration(seconds)}"
-    if read / max(seconds, 0.001) >= 1:
-        words += f", {read / max(seconds, 0.001):,.0f} files per second"
+    if read >= WORTH_A_RATE and seconds:
+        words += f", {rate(read / seconds)}"
     return f"Last run: {words}" if upload.done_before_run else words
 
 
@@ -233,6 +261,7 @@ def _state(upload: DICOMFile, percent: int, step: str, stage: str | None = None)
         badge=badge,
         tone=tone,
         icon=ICONS[tone],
+        rank=[*TONES].index(tone),
         live=upload.is_live,
         moving=in_progress,
         ended="" if upload.is_live else ENDED[Status(upload.processing_status)],

@@ -46,6 +46,7 @@ OURS = {
     "cancel_dicom_file": (302, 403, 403, 405),
     "see_dicom_file": (302, 403, 403, 405),
     "dicom_processing_progress": (302, 403, 200, 200),
+    "known_uploads": (302, 405, 405, 405),
     "task_status": (302, 200, 200, 200),  # with nothing in it for who may not look
     "upload_result": (302, 403, 200, 200),
     "ledger_csv": (302, 403, 200, 200),

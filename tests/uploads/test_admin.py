@@ -113,7 +113,7 @@ def test_a_zip_that_the_disk_has_no_room_for_is_refused(staff_client, zip_bytes,
 
 def test_an_empty_file_and_none_at_all_are_refused(staff_client):
     assert "empty" in send(staff_client, b"").content.decode()
-    assert "required" in staff_client.post(ADD, {}).content.decode()
+    assert "Choose a ZIP first." in staff_client.post(ADD, {}).content.decode()
     assert not DICOMFile.objects.exists()
 
 
@@ -165,7 +165,7 @@ def test_who_may_only_add_is_not_asked_whether_to_process(client, staff_user, zi
     staff_user.save()
     staff_user.user_permissions.set(allowed)
     client.force_login(staff_user)
-    assert "Process when uploaded" not in client.get(ADD).content.decode()
+    assert "Process as soon as each is uploaded" not in client.get(ADD).content.decode()
     from_script(client, zip_bytes, process="on")
     assert DICOMFile.objects.get().status_label == "Pending"
 

@@ -11,8 +11,8 @@ function showRow(row, state) {
   const badge = row.querySelector(".status");
   badge.className = `status status-${state.tone}`;
   write(badge, state.badge);
-  write(row.querySelector(".field-files"), state.outcome_words || "-");
-  write(row.querySelector(".field-why"), state.message || "-");
+  write(row.querySelector(".field-files"), state.outcome_words);
+  write(row.querySelector(".field-why"), state.message);
   showButtons(row, state.buttons);
 }
 
