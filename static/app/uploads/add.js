@@ -5,6 +5,7 @@ import { Left } from "./pace.js";
 const WINDOW = 10_000; // milliseconds that the speed is measured over
 const ENOUGH = 2_000; // milliseconds of sending before a speed is worth showing
 const REDRAW = 500; // milliseconds
+const SHOWN_AT_ONCE = 200; // uploads in an address of the progress page
 const PROBE = 5_000; // milliseconds between two looks whether the server is back
 const TRIES = 3; // of one ZIP whose connection is lost while the server answers
 const END_SIGNATURE = [0x50, 0x4b, 0x05, 0x06]; // "PK", 5, 6: every ZIP ends with it
@@ -276,7 +277,7 @@ async function transfer(item) {
     request.addEventListener("load", () => resolve("load"));
     request.addEventListener("error", () => resolve("error"));
     request.addEventListener("abort", () => resolve("abort"));
-    request.open("POST", location.href);
+    request.open("POST", form.action);
     request.setRequestHeader("Accept", "application/json");
     request.responseType = "json";
     request.send(data);
@@ -331,7 +332,7 @@ function ranges(ids) {
 function address(sent) {
   const ids = sent.map((item) => item.id);
   if (!box?.checked) return `${facts.listUrl}?these=${ranges(ids)}`;
-  const asked = ids.length <= Number(facts.shownAtOnce) ? ids : []; // else whatever is under way
+  const asked = ids.length <= SHOWN_AT_ONCE ? ids : []; // else whatever is under way
   return `${facts.progressUrl}?${new URLSearchParams(asked.map((id) => ["upload", id]))}`;
 }
 
