@@ -27,7 +27,7 @@ PROGRESS = "Progress"
 RESULT = "Result"
 
 # The archive as a whole was refused.
-ARCHIVE = {
+ARCHIVE: dict[str, str] = {
     "archive_missing": "The uploaded ZIP is no longer on the server. Upload it again.",
     "archive_empty": "The ZIP holds no files. Check that it is the right one.",
     "not_a_zip": "This is not a ZIP archive. Pack the files into a ZIP and upload that.",
@@ -99,7 +99,7 @@ SKIPPED = {
 }
 
 # One member should have been stored and could not be.
-FAILED = {
+FAILED: dict[str, str] = {
     "encrypted": "Protected by a password. Unpack it, and upload a ZIP without a password.",
     "method_unsupported": (
         "Packed with a compression method that ICON cannot read (number {method}). "
@@ -235,7 +235,7 @@ WARNINGS = {
 }
 
 # The run stopped; what was stored stays.
-STORAGE = {
+STORAGE: dict[str, str] = {
     "disk_full": Passing(
         "The disk is full{needed}. "
         f"Make room, then press {PROCESS_AGAIN}; it goes on where it stopped."
@@ -256,7 +256,7 @@ STORAGE = {
 }
 
 # How a whole upload ended, where no single member is the reason.
-ENDS = {
+ENDS: dict[str, str] = {
     "nothing_stored": "None of the files in the ZIP could be stored.",
     "no_dicom": "The ZIP holds no DICOM files. Check that it is the right one.",
     "only_archives": (

@@ -120,16 +120,14 @@ def dicom_processing_progress(request: HttpRequest) -> HttpResponse:
     asked = _asked_uploads(request)
     uploads, with_live = _watched(request, asked)
     states = fresh_states(uploads)
-    shown = [
-        {"upload": upload, "state": state} for upload, state in zip(uploads, states, strict=True)
-    ]
-    as_rows = len(shown) > MOST_CARDS
+    as_rows = len(uploads) > MOST_CARDS
     only = request.GET.get("only", "")
+    both = list(zip(uploads, states, strict=True))
     if as_rows:
-        shown.sort(key=lambda one: one["state"].rank)
+        both.sort(key=lambda one: one[1].rank)
     context = {
         "title": "Progress",
-        "shown": shown,
+        "shown": [{"upload": upload, "state": state} for upload, state in both],
         "as_rows": as_rows,
         "tones": _tones(request, states, only) if as_rows else [],
         "only": only,
@@ -300,7 +298,8 @@ def _back(request: HttpRequest) -> str:
 
 
 def _with_uploads(name: str, pks: list[int], with_live: bool = False) -> str:
-    query = urlencode({**({"live": 1} if with_live else {}), "upload": pks}, doseq=True)
+    live = [("live", 1)] if with_live else []
+    query = urlencode([*live, *(("upload", pk) for pk in pks)])
     return f"{reverse(name)}?{query}" if query else reverse(name)
 
 

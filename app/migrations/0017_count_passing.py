@@ -1,5 +1,7 @@
 """Count, of uploads that are here, the failures that trying again may mend."""
 
+from typing import Any
+
 from django.db import migrations
 from django.db.models import Count, IntegerField, OuterRef, Subquery
 from django.db.models.functions import Coalesce
@@ -11,7 +13,7 @@ PASSING = (
 )
 
 
-def count(apps, schema_editor):
+def count(apps: Any, schema_editor: Any) -> None:
     members = apps.get_model("app", "ArchiveMember").objects.filter(
         upload=OuterRef("pk"), outcome="failed", reason__in=PASSING
     )

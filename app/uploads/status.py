@@ -175,14 +175,14 @@ def known(asked: list[tuple[str, int]]) -> list[dict[str, str] | None]:
     rows = rows.select_related("uploaded_by").without_log().order_by("pk")
     newest = {(upload.original_name, upload.size): upload for upload in rows}
     found = [newest.get(one) for one in asked]
-    return [upload and {"words": _known(upload), "result_url": upload.get_absolute_url()}
-            for upload in found]  # fmt: skip
+    return [_known(upload) if upload else None for upload in found]
 
 
-def _known(upload: DICOMFile) -> str:
+def _known(upload: DICOMFile) -> dict[str, str]:
     by = f" by {upload.uploaded_by}" if upload.uploaded_by else ""
     day = date_format(timezone.localtime(upload.created_at))
-    return sentence("known_upload", day=day, by=by, status=upload.status_label)
+    words = sentence("known_upload", day=day, by=by, status=upload.status_label)
+    return {"words": words, "result_url": upload.get_absolute_url()}
 
 
 def ending(upload: DICOMFile) -> str:

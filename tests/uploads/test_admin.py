@@ -349,12 +349,12 @@ def test_who_is_in_an_upload_is_for_who_may_see_patients(client, staff_client, i
     )
     page = staff_client.get(LIST).content.decode()
     assert "<bdi>Doe, Jane</bdi>" in page
-    assert '<td class="field-patients">3 patients</td>' in page
+    assert ">3 patients</td>" in page
     staff_client.post(
         reverse("admin:app_patient_delete", args=[Patient.objects.get(unique_patient_id="ID1").pk]),
         {"post": "yes"},
     )
-    assert '<td class="field-patients">1 patient</td>' in staff_client.get(LIST).content.decode()
+    assert ">1 patient</td>" in staff_client.get(LIST).content.decode()
     clerk = get_user_model().objects.create_user("clerk", is_staff=True)
     clerk.user_permissions.add(Permission.objects.get(codename="view_dicomfile"))
     client.force_login(clerk)
