@@ -10,8 +10,9 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
-from .searched import Searched, SearchTextField
 from app.reasons import PASSING
+
+from .searched import Searched, SearchTextField
 
 LOG = "processing_log_data"  # up to 1,000 lines, which no list needs
 LOG_LINES = 1_000

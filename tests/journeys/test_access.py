@@ -249,7 +249,13 @@ def test_a_get_changes_nothing_anywhere(visit, upload, media_root, processed_roo
 
 @pytest.mark.parametrize(
     "name",
-    ["process_dicom_file", "cancel_dicom_file", "see_dicom_file", "use_versions", "answer_identity"],
+    [
+        "process_dicom_file",
+        "cancel_dicom_file",
+        "see_dicom_file",
+        "use_versions",
+        "answer_identity",
+    ],
 )
 def test_a_post_without_its_token_is_refused(name, staff_user, upload):
     strict = Client(enforce_csrf_checks=True)

@@ -342,6 +342,15 @@ def test_what_is_to_be_decided_cannot_be_seen_away(staff_client, import_zip):
     assert named(staff_client.get(LIST, {"tab": "attention"})) == [other.original_name]
 
 
+def test_a_question_about_an_identity_cannot_be_seen_away(staff_client):
+    asking = {"processing_status": Status.COMPLETED, "asks_identity": True}
+    upload = DICOMFile.objects.create(original_name="asks.zip", file="x", **asking)
+    staff_client.post(reverse("see_dicom_file", args=[upload.pk]))
+    upload.refresh_from_db()
+    assert (upload.seen_at, upload.needs_attention, upload.asks_identity) == (None, True, True)
+    assert named(staff_client.get(LIST, {"tab": "attention"})) == ["asks.zip"]
+
+
 def test_who_is_in_an_upload_is_for_who_may_see_patients(client, staff_client, import_zip):
     import_zip(ct_image(PatientName="Doe^Jane"))
     import_zip(
