@@ -6,10 +6,10 @@ from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db.models import (
-    QuerySet,
-    Sum,
-)
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db.models import Case, Count, Max, QuerySet, Sum, When
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -20,7 +20,8 @@ from django.http import (
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.utils.html import format_html, format_html_join
+from django.urls import path
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from . import tasks
@@ -36,7 +37,8 @@ from .catalogue.admin import (
 )
 from .catalogue.deleting import DeletingForm, log_deletion
 from .catalogue.lookups import OfferedLookups
-from .catalogue.searches import PostedSearch
+from .catalogue.names import person_name
+from .catalogue.searches import PostedSearch, WordsChangeList
 from .errors import StorageFailed
 from .health import admin as health_admin  # noqa: F401
 from .models import (
@@ -44,15 +46,14 @@ from .models import (
     BroughtQuerySet,
     DICOMFile,
     DICOMFileQuerySet,
-    Outcome,
     Status,
 )
-from .reasons import PROCESS_NOW, sentence
-from .uploads import ledger, removal
+from .reasons import sentence
+from .uploads import announcing, changes, ledger, removal, these
 from .uploads.forms import DICOMFileForm
 from .uploads.receiving import before_sending, from_script
-from .uploads.status import attention_words, outcome_words, state_of
-from .views import announce_start, is_id, progress_url
+from .uploads.status import TABS, ending, outcome_words, state_of, tab_words, with_places
+from .views import announce_start, announce_stop, is_id, progress_url
 from .wording import counted, human_size
 
 admin.site.site_header = "ICON"
@@ -62,63 +63,119 @@ admin.site.site_url = None  # the admin is the site
 admin.site.enable_nav_sidebar = False  # tables need the width
 
 
-class AttentionFilter(admin.SimpleListFilter):
-    title = "attention"
-    parameter_name = "attention"
+class OfferingNothing(admin.SimpleListFilter):
+    """Takes what only links ask for; the list itself uses it."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("1", attention_words(DICOMFile.objects.needing_attention().count()))]
+        return []
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> QuerySet[DICOMFile]:
-        uploads = cast(DICOMFileQuerySet, queryset)
-        return uploads.needing_attention() if self.value() else uploads
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset
+
+
+class TabFilter(OfferingNothing):
+    """Which tab above the list is open."""
+
+    title = parameter_name = "tab"
+
+
+class TheseFilter(OfferingNothing):
+    """Exactly those uploads that a message or a page speaks of."""
+
+    title = parameter_name = "these"
+
+
+class UploadList(WordsChangeList):
+    """The list of uploads below its tabs, whose queued rows know their places."""
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[DICOMFile]:
+        uploads: QuerySet[DICOMFile] = super().get_queryset(request, *args, **kwargs)
+        given = request.GET.get("these")
+        if given is not None:
+            uploads = uploads.filter(these.among(given))
+        return uploads.filter(TABS.get(_tab(request), TABS["all"])[1])
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = with_places(self.result_list)
+
+
+# Before all others: what runs.
+RUNNING_FIRST = Case(When(processing_status=Status.IN_PROGRESS, then=0), default=1).asc()
 
 
 @admin.register(DICOMFile)
 class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     form = DICOMFileForm
     add_form_template = "admin/app/dicomfile/add_form.html"
-    list_display = ("original", "status", "files", "size_in_words", "uploaded")
-    view_on_site = False  # the page has its own button for that
+    list_display = ("original", "status", "patients", "files", "size_in_words", "uploaded")
+    list_display_links = None  # the name leads to the upload's own page, outside the admin
     list_filter = (
-        AttentionFilter,
+        TabFilter,
+        TheseFilter,
         "processing_status",
         ("uploaded_by", admin.RelatedOnlyFieldListFilter),
         "created_at",
     )
     search_paths = ("search_text",)
     search_help_text = "Search by the ZIP's name"
-    list_select_related = ("uploaded_by",)
+    list_select_related = ("uploaded_by", "seen_by", "patient")
     list_per_page = 50
     show_full_result_count = False
-    actions = ("process_selected", "remove_kept_zips", "delete_selected_uploads")
-    facts = (
-        "original", "size_in_words", "uploaded", "status", "stage_in_words",
-        "outcomes", "failure_detail", "started", "ended",
+    ordering = (RUNNING_FIRST, "-created_at", "-pk")
+    actions = (
+        "process_selected", "stop_selected", "remove_kept_zips", "delete_selected_uploads",
     )  # fmt: skip
-    readonly_fields = (*facts, "log")
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        """The columns; buttons only for who may press them."""
-        first, status, *rest = self.list_display
-        may_process = self.has_process_permission(request)
-        return (first, status, "buttons" if may_process else "links", *rest)
+        """The columns; buttons only for who may press them, names for who may see patients."""
+        first, status, patients, files, *rest = self.list_display
+        buttons = "buttons" if self.has_process_permission(request) else "links"
+        shown = [patients] if request.user.has_perm("app.view_patient") else []
+        # There the sentence takes the place of counts.
+        why = "why" if _tab(request) == "attention" else files
+        return (first, status, buttons, *shown, why, *rest)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return UploadList
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.process_pending_view)
+        return [
+            path("process-pending/", view, name="app_dicomfile_process_pending"),
+            *super().get_urls(),
+        ]
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        kept = human_size(_kept_bytes(DICOMFile.objects.all()))
-        context = {"title": "Uploads", "kept": kept, **(extra_context or {})}
+        context = {
+            "title": "Uploads",
+            "open_tab": _tab(request),
+            "tabs": [
+                {"name": name, "words": words, "address": "" if name == "all" else f"tab={name}"}
+                for name, words in tab_words().items()
+            ],
+            "chosen": "these" in request.GET,
+            "pending": DICOMFile.objects.idle().aggregate(number=Count("pk"), until=Max("pk")),
+            "kept": human_size(_kept_bytes(DICOMFile.objects.all())),
+            "may_process": self.has_process_permission(request),
+            **(extra_context or {}),
+        }
         return super().changelist_view(request, context)
 
     def get_fieldsets(self, request: HttpRequest, obj: DICOMFile | None = None) -> Any:
-        if obj is None:
-            may_process = self.has_process_permission(request)
-            return [(None, {"fields": ["file", "process"] if may_process else ["file"]})]
-        return [
-            (None, {"fields": self.facts}),
-            ("Processing log", {"fields": ["log"], "classes": ["collapse"]}),
-        ]
+        may_process = self.has_process_permission(request)
+        return [(None, {"fields": ["file", "process"] if may_process else ["file"]})]
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        """To the upload's own page: there is nothing to type in."""
+        upload = self.get_object(request, unquote(object_id))
+        if not self.has_view_permission(request, upload):
+            raise PermissionDenied
+        if upload is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
+        return redirect(upload)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMFile]:
         uploads = cast(DICOMFileQuerySet, super().get_queryset(request))
@@ -134,26 +191,17 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
     def has_change_permission(self, request: HttpRequest, obj: DICOMFile | None = None) -> bool:
         return False  # an upload is processed or deleted; there is nothing to type
 
-    # One upload's page
+    # Uploading
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        upload = context.get("original")
-        if upload is None:
-            context["title"] = "Upload ZIPs"
-            if context["errors"] and from_script(request):
-                return _errors(context["adminform"].form)
-            context["limits"] = before_sending()
-        else:
-            context |= {"title": "Upload", "subtitle": upload.name}
-            context["state"] = state_of(upload)
-            context["may_process"] = self.has_process_permission(request)
-            context["delete_in_menu"] = upload.processing_status != Status.IN_PROGRESS
-            context["show_delete"] = False
+        context["title"] = "Upload ZIPs"
+        if context["errors"] and from_script(request):
+            return _errors(context["adminform"].form)
+        context["limits"] = before_sending()
+        context["may_process"] = self.has_process_permission(request)
         return super().render_change_form(request, context, *args, **kwargs)
-
-    # Uploading
 
     def save_model(self, request: HttpRequest, obj: DICOMFile, form: Any, change: bool) -> None:
         obj.uploaded_by = request.user  # type: ignore[assignment]  # staff, so never anonymous
@@ -167,13 +215,12 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         self, request: HttpRequest, obj: DICOMFile, post_url_continue: str | None = None
     ) -> HttpResponse:
         """Answer add.js in JSON, and a browser without it with the next page to look at."""
-        process = "process" in request.POST and self.has_process_permission(request)
+        may_process = self.has_process_permission(request)
+        process = "process" in request.POST and may_process
         if process:
             started = tasks.start([obj.pk])
         else:
-            messages.success(
-                request, f"“{obj.name}” was uploaded. Press {PROCESS_NOW} to process it."
-            )
+            announcing.received(request, obj, may_process)
         if from_script(request):
             return JsonResponse({"id": obj.pk})
         if process:
@@ -193,6 +240,35 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         announce_start(request, started)
         return HttpResponseRedirect(progress_url(started.queued)) if started.queued else None
 
+    @admin.action(description="Stop selected DICOM files", permissions=["process"])
+    def stop_selected(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> None:
+        # The last in the queue first, so that no other of them begins meanwhile.
+        announce_stop(request, [*queryset.order_by("-queued_at").values_list("pk", flat=True)])
+
+    def process_pending_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask, where there are several, then queue all that were pending when it was asked."""
+        if not (self.has_view_permission(request) and self.has_process_permission(request)):
+            raise PermissionDenied
+        pending = DICOMFile.objects.idle().order_by("pk").without_log()
+        if request.method == "POST":
+            until = request.POST.get("until", "")
+            asked = pending.filter(pk__lte=int(until)) if is_id(until) else pending.none()
+            started = tasks.start(asked.values_list("pk", flat=True))
+            announce_start(request, started)
+            return HttpResponseRedirect(progress_url(started.queued))
+        uploads = list(pending)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Process all pending",
+            "opts": self.opts,
+            "number": len(uploads),
+            "stopped": sum(upload.stopped for upload in uploads),
+            "size": human_size(sum(upload.size for upload in uploads)),
+            "names": first_few([upload.name for upload in uploads]),
+            "until": uploads[-1].pk if uploads else "",
+        }
+        return TemplateResponse(request, "admin/app/dicomfile/process_pending.html", context)
+
     @admin.action(description="Delete selected uploads", permissions=["delete"])
     def delete_selected_uploads(
         self, request: HttpRequest, queryset: QuerySet[DICOMFile]
@@ -203,8 +279,8 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         if "post" in request.POST and not objections(DeletingForm(0, request)):
             self.delete_queryset(request, queryset)
             return None
-        for upload in queryset.filter(processing_status=Status.IN_PROGRESS):
-            _say_it_runs(request, upload)
+        running = queryset.filter(processing_status=Status.IN_PROGRESS)
+        _say_it_runs(request, *running.values_list("pk", flat=True))
         idle = queryset.exclude(processing_status=Status.IN_PROGRESS)
         if not idle.exists():
             return None
@@ -229,9 +305,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         removed = len(queryset) - len(refused)
         if removed:
             messages.success(request, f"{counted(removed, 'kept ZIP')} removed.")
-        for upload in queryset:
-            if why := refused.get(upload.pk):
-                messages.warning(request, f"The ZIP of “{upload.name}” was kept: {sentence(why)}")
+        announcing.left_alone(request, refused, "left with its ZIP")
         return None
 
     def _ask_about_zips(
@@ -268,7 +342,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         upload = context["object"]
         if upload.processing_status == Status.IN_PROGRESS:
-            _say_it_runs(request, upload)
+            _say_it_runs(request, upload.pk)
             return redirect("admin:app_dicomfile_changelist")
         context |= {**_asked(request, [upload]), "title": "Delete", "protected": []}
         return super().render_delete_form(request, context)
@@ -278,26 +352,29 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         return self.response_post_save_add(request, DICOMFile())
 
     def delete_model(self, request: HttpRequest, obj: DICOMFile) -> None:
-        if self._delete(request, obj):
+        pk, why = obj.pk, self._delete(request, obj)
+        if why:
+            _say_why_not(request, {pk: why})
+        else:
             messages.success(request, f"“{obj.name}” was deleted.")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> None:
         """Delete rows, and archives if that was asked for. What was catalogued stays."""
-        deleted = sum(self._delete(request, upload) for upload in queryset)
-        if deleted:
+        refused = {upload.pk: self._delete(request, upload) for upload in queryset}
+        _say_why_not(request, refused)
+        if deleted := [*refused.values()].count(""):
             messages.success(request, f"{counted(deleted, 'upload')} deleted.")
 
-    def _delete(self, request: HttpRequest, upload: DICOMFile) -> bool:
+    def _delete(self, request: HttpRequest, upload: DICOMFile) -> str:
+        """The code of why it was not."""
         try:
             deleted = removal.delete_upload(upload, with_archive="with_archive" in request.POST)
         except StorageFailed:
-            _say_the_disk_failed(request, upload)
-            return False
+            return "delete_on_broken_disk"
         if not deleted:
-            _say_it_runs(request, upload)
-            return False
-        log_deletion(request, upload)
-        return True
+            return "delete_while_processed"
+        log_deletion(request, upload)  # with the reason
+        return ""
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> list[Any]:
         """Nothing yet: Django calls this before, and `_delete` logs what it has deleted."""
@@ -321,20 +398,14 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
 
     @admin.display(description="ZIP", ordering="original_name")
     def original(self, upload: DICOMFile) -> SafeString:
-        return format_html("<bdi>{}</bdi>", upload.name)
+        return format_html('<a href="{}"><bdi>{}</bdi></a>', upload.get_absolute_url(), upload.name)
 
     @admin.display(description="uploaded", ordering="created_at")
     def uploaded(self, upload: DICOMFile) -> str:
-        by = format_html("<br>by <bdi>{}</bdi>", upload.uploaded_by) if upload.uploaded_by else ""
+        by = ""
+        if upload.uploaded_by:
+            by = format_html("<br><span>by <bdi>{}</bdi></span>", upload.uploaded_by)
         return format_html("{}{}", local_time(upload.created_at), by)
-
-    @admin.display(description="processing started")
-    def started(self, upload: DICOMFile) -> str:
-        return local_time(upload.date_processing_started)
-
-    @admin.display(description="processing ended")
-    def ended(self, upload: DICOMFile) -> str:
-        return local_time(upload.date_processing_completed)
 
     @admin.display(description="size", ordering="size")
     def size_in_words(self, upload: DICOMFile) -> str:
@@ -343,26 +414,28 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
     @admin.display(description="status", ordering="processing_status")
     def status(self, upload: DICOMFile) -> SafeString:
         state = state_of(upload)
-        return format_html('<span class="status status-{}">{}</span>', state.tone, state.badge)
+        badge = format_html('<span class="status status-{}">{}</span>', state.tone, state.badge)
+        if upload.seen_at is None:
+            return badge
+        by = format_html(" by <bdi>{}</bdi>", upload.seen_by) if upload.seen_by else ""
+        return format_html(
+            '{}<span class="seen">Seen{}, {}</span>', badge, by, local_time(upload.seen_at)
+        )
 
-    @admin.display(description="files")
+    @admin.display(description="patients", empty_value="")
+    def patients(self, upload: DICOMFile) -> SafeString | str:
+        if upload.patient is not None:
+            name = person_name(upload.patient.patient_name) or "(no name)"
+            return format_html("<bdi>{}</bdi>", name)
+        return changes.patients_in(upload.stored_words)
+
+    @admin.display(description="files", empty_value="")
     def files(self, upload: DICOMFile) -> str:
-        return outcome_words(upload) or "-"
+        return outcome_words(upload)
 
-    @admin.display(description="stage")
-    def stage_in_words(self, upload: DICOMFile) -> str:
-        return f"{upload.get_stage_display()}, {upload.percent} %" if upload.stage else "-"
-
-    @admin.display(description="files")
-    def outcomes(self, upload: DICOMFile) -> SafeString:
-        rows = [(Outcome(o).label, f"{n:,}") for o, n in upload.outcomes.items()]
-        rows.insert(0, ("In the ZIP", f"{upload.member_count:,}"))
-        cells = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", rows)
-        return format_html('<dl class="outcomes">{}</dl>', cells)
-
-    @admin.display(description="log")
-    def log(self, upload: DICOMFile) -> str:
-        return render_to_string("uploads/_log.html", {"lines": upload.processing_log_data})
+    @admin.display(description="what is wrong", empty_value="")
+    def why(self, upload: DICOMFile) -> str:
+        return ending(upload)
 
     @admin.display(description="actions")
     def buttons(self, upload: DICOMFile) -> str:
@@ -378,18 +451,22 @@ def _remove_kept_file(upload: DICOMFile) -> None:
         upload.file.delete(save=False)
 
 
+def _tab(request: HttpRequest) -> str:
+    return request.GET.get(TabFilter.parameter_name, "all")
+
+
 def _errors(form: DICOMFileForm) -> JsonResponse:
     words = [str(error) for errors in form.errors.values() for error in errors]
     return JsonResponse({"errors": words}, status=400)
 
 
-def _say_it_runs(request: HttpRequest, upload: DICOMFile) -> None:
-    why = sentence("delete_while_processed")
-    messages.warning(request, f"“{upload.name}” was not deleted. {why}")
+def _say_it_runs(request: HttpRequest, *pks: int) -> None:
+    _say_why_not(request, dict.fromkeys(pks, "delete_while_processed"))
 
 
-def _say_the_disk_failed(request: HttpRequest, upload: DICOMFile) -> None:
-    messages.error(request, f"“{upload.name}” was not deleted. {sentence('delete_on_broken_disk')}")
+def _say_why_not(request: HttpRequest, refused: dict[int, str]) -> None:
+    """Why uploads were not deleted, by their codes; "" is none."""
+    announcing.left_alone(request, {pk: why for pk, why in refused.items() if why}, "not deleted")
 
 
 def _asked(request: HttpRequest, uploads: Iterable[DICOMFile]) -> dict[str, Any]:
@@ -418,16 +495,10 @@ def _row_buttons(upload: DICOMFile, may_process: bool) -> str:
     return render_to_string("admin/app/dicomfile/_row_buttons.html", context)
 
 
-class OlderFilter(admin.SimpleListFilter):
-    """Takes from an address where a search goes on; it offers nothing itself."""
+class OlderFilter(OfferingNothing):
+    """Takes from an address where a search goes on."""
 
     title = parameter_name = "before"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return []
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset
 
 
 def _before(request: HttpRequest) -> int | None:

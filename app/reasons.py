@@ -6,17 +6,29 @@ attributes, counts and limits in braces; it never holds a value from a file.
 
 import re
 
+
+class Passing(str):
+    """The flag beside a code: what it says passes, so that trying again can mend it.
+
+    Disks are emptied, limits raised, readers were unlucky; a ZIP's own faults stay.
+    """
+
+    __slots__ = ()
+
+
 # What the buttons are called, on the pages and in the sentences that name them.
 PROCESS_NOW = "Process Now"
 PROCESS_AGAIN = "Process again"
-CANCEL = "Cancel"
+TRY_AGAIN = "Try the {files} again"
+STOP = "Stop"
+SEEN = "Seen"
 USE_VERSIONS = "Use these versions"
 SEE_DIFFERENCES = "See what differs"
 PROGRESS = "Progress"
 RESULT = "Result"
 
 # The archive as a whole was refused.
-ARCHIVE = {
+ARCHIVE: dict[str, str] = {
     "archive_missing": "The uploaded ZIP is no longer on the server. Upload it again.",
     "archive_empty": "The ZIP holds no files. Check that it is the right one.",
     "not_a_zip": "This is not a ZIP archive. Pack the files into a ZIP and upload that.",
@@ -46,7 +58,7 @@ ARCHIVE = {
         "Unpacked, the ZIP would be {size}; the limit is {limit}. "
         "Upload it in several smaller ZIPs."
     ),
-    "no_room": (
+    "no_room": Passing(
         "Unpacked, the ZIP needs {needed}, but only {free} are free on the server's disk. "
         f"Ask the administrator to make room, then press {PROCESS_AGAIN}."
     ),
@@ -88,7 +100,7 @@ SKIPPED = {
 }
 
 # One member should have been stored and could not be.
-FAILED = {
+FAILED: dict[str, str] = {
     "encrypted": "Protected by a password. Unpack it, and upload a ZIP without a password.",
     "method_unsupported": (
         "Packed with a compression method that ICON cannot read (number {method}). "
@@ -114,15 +126,17 @@ FAILED = {
         "Damaged inside the ZIP: its size is not what the ZIP's list of contents says. "
         "Make the ZIP again and upload it."
     ),
-    "member_too_large": "Larger than the limit of {limit}. Ask the administrator to raise it.",
+    "member_too_large": Passing(
+        "Larger than the limit of {limit}. Ask the administrator to raise it."
+    ),
     "upload_grows_too_large": (
         "With it, the files of this ZIP would be more than one upload may hold, unpacked. "
         "Upload it in several smaller ZIPs."
     ),
-    "header_too_large": (
+    "header_too_large": Passing(
         "The DICOM header is larger than the limit of {limit}. Ask the administrator to raise it."
     ),
-    "too_many_items": (
+    "too_many_items": Passing(
         "The DICOM header holds more than {limit} sequence items. "
         "Ask the administrator to raise this limit."
     ),
@@ -148,11 +162,11 @@ FAILED = {
         "The patient's ID is longer than {limit} characters. "
         "Correct it in the system it came from and export this object again."
     ),
-    "reader_crashed": (
+    "reader_crashed": Passing(
         "Reading this file ended the reading program twice. It may be damaged: "
         "export it again from the system it came from."
     ),
-    "reader_hung": (
+    "reader_hung": Passing(
         "Reading this file took longer than is allowed, twice. It may be damaged: "
         "export it again from the system it came from."
     ),
@@ -161,7 +175,9 @@ FAILED = {
         "ask the administrator to look at it."
     ),
     "nested_refused": "An archive inside the ZIP that could not be read. {why}",
-    "not_stored": "The database refused this object. Ask the administrator to look at the log.",
+    "not_stored": Passing(
+        "The database refused this object. Ask the administrator to look at the log."
+    ),
 }
 
 # The same where it is so of all that an upload has.
@@ -300,28 +316,28 @@ WARNINGS = {
 }
 
 # The run stopped; what was stored stays.
-STORAGE = {
-    "disk_full": (
+STORAGE: dict[str, str] = {
+    "disk_full": Passing(
         "The disk is full{needed}. "
         f"Make room, then press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
-    "disk_read_only": (
+    "disk_read_only": Passing(
         "The disk cannot be written to. "
         f"Ask the administrator, then press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
-    "no_folder_or_file": (
+    "no_folder_or_file": Passing(
         "Among the processed files a link, or something else, stands where a folder or a file "
         "belongs. Ask the administrator to see what the nightly check says, "
         f"then press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
-    "disk_error": (
+    "disk_error": Passing(
         "The disk reported an error. "
         f"Ask the administrator, then press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
 }
 
 # How a whole upload ended, where no single member is the reason.
-ENDS = {
+ENDS: dict[str, str] = {
     "nothing_stored": "None of the files in the ZIP could be stored.",
     "nothing_stored_why": (
         "None of the files in the ZIP could be stored, for {count} different reasons."
@@ -335,16 +351,16 @@ ENDS = {
         "Other versions of these objects are already here; nothing was changed. "
         f"Look at what differs, and press {USE_VERSIONS} to take the new ones."
     ),
-    "too_many_attempts": (
+    "too_many_attempts": Passing(
         "Processing stopped unexpectedly {count} times without getting further. "
         "Ask the administrator to look at the worker's log."
     ),
-    "database_away": (
+    "database_away": Passing(
         "The database could not be reached for too long. "
         f"Press {PROCESS_AGAIN}; it goes on where it stopped."
     ),
-    "failed_without_reason": "Processing failed.",
-    "unexpected": (
+    "failed_without_reason": Passing("Processing failed."),
+    "unexpected": Passing(
         "Something unexpected went wrong inside ICON. What was stored is kept. "
         f"Press {PROCESS_AGAIN} to go on; if it happens again, ask the administrator "
         "to look at the worker's log."
@@ -353,27 +369,33 @@ ENDS = {
 
 # What somebody asked for cannot be done now, or not at all.
 REFUSED = {
-    "upload_gone": "This upload is no longer here.",
-    "in_progress": "It is being processed.",
-    "already_queued": "It is already queued.",
-    "zip_removed": "Its kept ZIP was removed. Upload it again.",
-    "nothing_in_conflict": "None of its files is in conflict with the catalogue.",
+    "upload_gone": "No longer here.",
+    "in_progress": "Being processed.",
+    "already_queued": "Queued already.",
+    "zip_removed": "The kept ZIP was removed. Upload it again.",
+    "nothing_in_conflict": "No file is in conflict with the catalogue.",
     "no_series_chosen": "Nothing was changed. Choose at least one series.",
     "versions_unseen": (
         "Only who may see what differs may use these versions. Ask the administrator for the right "
         "to view patients, studies and series."
     ),
-    "nothing_failed": "It is completed, and no file of it failed.",
-    "delete_while_processed": f"It is being processed. Press {CANCEL} first, then delete it.",
+    "nothing_failed": "Completed, and no file failed.",
+    "nothing_to_stop": "Neither queued nor in progress.",
+    "nothing_to_see": "Nothing needs attention, or somebody has seen it.",
+    "to_be_decided": (
+        "A question about its files is open: which version to keep, or whose they are. "
+        "That is to be decided first."
+    ),
+    "delete_while_processed": f"Being processed. Press {STOP} first, then delete.",
     "delete_on_broken_disk": (
         "The server's disk is full or cannot be written to. Ask the administrator, then try again."
     ),
     "search_over": "That search is no longer kept. Search again.",
     "too_many_chosen": "Nothing was changed. Choose at most {limit} at a time.",
-    "removed_before": "It was removed before.",
-    "still_to_process": "It is still to be processed.",
+    "removed_before": "Removed before.",
+    "still_to_process": "Still to be processed.",
     "holds_conflicts": (
-        "Some of its objects are in conflict with the catalogue, and only it has them."
+        "Some objects in it are in conflict with the catalogue, and only it has them."
     ),
     "signing_in_locked": (
         "Signing in was tried too often. Try again in {wait}, or ask an administrator to unlock it."
@@ -411,7 +433,10 @@ DELETING = {
 # What holds an upload up, on its way here or in the queue.
 HELD_UP = {
     "no_worker": ("Waiting for a worker. If this lasts, ask the administrator whether one runs."),
+    "choose_first": "Choose a ZIP first.",
     "connection_lost": "The connection was lost.",
+    "goes_on": "It goes on by itself when the connection is back.",
+    "known_upload": "Already uploaded on {day}{by}: {status}.",
     "signed_out": (
         "You were signed out, or may not upload. Sign in again in another tab, then try again."
     ),
@@ -519,6 +544,7 @@ SLOW = {
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
 SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | IDENTITIES
 SENTENCES |= VIOLATIONS | REREAD | UNLOCKED | SLOW
+PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 
 
 # Between the words of an attribute's keyword: Study|Instance|UID, ROI|Number.

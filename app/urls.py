@@ -8,7 +8,9 @@ from .catalogue.views import answer_identity_view
 urlpatterns = [
     path("process/<int:pk>/", views.process_dicom_file_view, name="process_dicom_file"),
     path("cancel/<int:pk>/", views.cancel_dicom_file_view, name="cancel_dicom_file"),
+    path("seen/<int:pk>/", views.see_dicom_file_view, name="see_dicom_file"),
     path("progress/", views.dicom_processing_progress, name="dicom_processing_progress"),
+    path("known/", views.known_uploads, name="known_uploads"),
     path("status/", views.task_status, name="task_status"),
     path("result/<int:pk>/", views.upload_result, name="upload_result"),
     path("result/<int:pk>/files.csv", views.ledger_csv, name="ledger_csv"),

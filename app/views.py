@@ -1,6 +1,7 @@
 """Start and stop one upload, watch uploads, read how one ended."""
 
 import csv
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -17,7 +18,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.http import urlencode
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import tasks
@@ -25,7 +26,7 @@ from .catalogue.comparison import comparisons_of
 from .catalogue.searches import address_of, words_of
 from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
 from .reasons import SEE_DIFFERENCES, USE_VERSIONS, sentence
-from .uploads import claims
+from .uploads import announcing, claims, status
 from .uploads.changes import changes, deleted_since, places
 from .uploads.conflicts import (
     COMPARED,
@@ -37,10 +38,11 @@ from .uploads.conflicts import (
 )
 from .uploads.listing import REASONS, Filters, Listing, members_of, problems_of, rows_of
 from .uploads.log import warning_of
-from .uploads.status import attention_words, fresh_states, state_of
+from .uploads.status import TONES, UploadState, fresh_states, state_of, tab_words
 from .wording import counted
 
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
+MOST_CARDS = 3  # of more uploads there are rows
 LEDGER_ROWS = 100  # on one page
 # Where a spreadsheet would begin a formula: at the start of a text and, in countries that write CSV
 # with semicolons, after one, after a tab, or where a line breaks. Blanks and quotes before it are
@@ -84,10 +86,12 @@ def staff_who_press(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
 @may_process
 @require_POST
 def process_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
-    """Put one upload into the queue and show its progress."""
+    """Put one upload into the queue, and show its progress or where the button stood."""
     upload = get_object_or_404(DICOMFile, pk=pk)
     announce_start(request, tasks.start([upload.pk]))
-    return redirect(progress_url([upload.pk]))
+    back = _back(request)
+    watched = back.startswith(reverse("dicom_processing_progress"))
+    return redirect(back if watched else progress_url([upload.pk]))
 
 
 @staff_who_press
@@ -96,30 +100,49 @@ def process_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
 def cancel_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Take one upload out of the queue, or ask its run to stop at the next batch."""
     upload = get_object_or_404(DICOMFile, pk=pk)
-    if claims.cancel([upload.pk]):
-        messages.success(request, f"“{upload.name}” is being stopped. What was stored stays.")
-    else:
-        messages.info(request, f"“{upload.name}” is neither queued nor in progress.")
-    return redirect(progress_url([upload.pk]))
+    announce_stop(request, [upload.pk])
+    return redirect(_back(request) or progress_url([upload.pk]))
+
+
+@staff_who_press
+@may_process
+@require_POST
+def see_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Mark one upload as looked at, for all."""
+    upload = get_object_or_404(DICOMFile, pk=pk)
+    assert request.user.is_authenticated
+    if why := claims.see(upload.pk, request.user):
+        announcing.left_alone(request, {upload.pk: why}, "not marked as seen")
+    return redirect(_back(request) or reverse("upload_result", args=[upload.pk]))
 
 
 @staff_member_required
 @may_view
 @require_safe
 def dicom_processing_progress(request: HttpRequest) -> HttpResponse:
-    """One card for each upload asked for; without any, those that are queued or in progress."""
+    """What was asked for, and what is queued or in progress where nothing or `live` was.
+
+    A card for each of a few; of many a row, what runs first and what has ended last.
+    """
     asked = _asked_uploads(request)
-    uploads = _uploads(asked) if asked else _live_uploads()
-    cards = [
-        {"upload": upload, "state": state}
-        for upload, state in zip(uploads, fresh_states(uploads), strict=True)
-    ]
+    uploads, with_live = _watched(request, asked)
+    states = fresh_states(uploads)
+    as_rows = len(uploads) > MOST_CARDS
+    only = request.GET.get("only", "")
+    both = list(zip(uploads, states, strict=True))
+    if as_rows:
+        both.sort(key=lambda one: one[1].rank)
     context = {
         "title": "Progress",
-        "cards": cards,
-        "missing": len(asked) - len(uploads) if asked else 0,
+        "shown": [{"upload": upload, "state": state} for upload, state in both],
+        "as_rows": as_rows,
+        "tones": _tones(request, states, only) if as_rows else [],
+        "only": only,
+        "missing": len(asked) - sum(upload.pk in asked for upload in uploads),
         "live": any(upload.is_live for upload in uploads),
-        "status_url": _with_uploads("task_status", [upload.pk for upload in uploads]),
+        "with_live": with_live,
+        "status_url": _with_uploads("task_status", [one.pk for one in uploads], with_live),
+        "back": request.get_full_path(),
         "may_process": request.user.has_perm("app.process_dicomfile"),
     }
     return render(request, "processing_progress.html", context)
@@ -130,19 +153,28 @@ def dicom_processing_progress(request: HttpRequest) -> HttpResponse:
 def task_status(request: HttpRequest) -> JsonResponse:
     """Where the uploads asked for stand; unknown and forbidden ones are left out alike.
 
-    Besides, how many of all uploads need attention, and how the filter that shows them is called.
+    Besides, how the tabs above the list of uploads are called, with how many each shows.
     """
     if not request.user.has_perm("app.view_dicomfile"):
         return JsonResponse({"uploads": []})
-    states = fresh_states(_uploads(_asked_uploads(request)))
-    number = DICOMFile.objects.needing_attention().count()
-    return JsonResponse(
-        {
-            "uploads": [asdict(state) for state in states],
-            "needing_attention": number,
-            "attention_words": attention_words(number),
-        }
-    )
+    asked = _asked_uploads(request)
+    states = fresh_states(_watched(request, asked)[0] if "live" in request.GET else _uploads(asked))
+    return JsonResponse({"uploads": [asdict(state) for state in states], "tabs": tab_words()})
+
+
+@staff_member_required
+@require_POST
+def known_uploads(request: HttpRequest) -> JsonResponse:
+    """Which ZIPs are here already, of the names and sizes in the body; null for each that is not.
+
+    Names may be patients', so they stand in no address. Who may not see uploads is told of none.
+    """
+    try:
+        asked = [(_storable(one["name"]), int(one["size"])) for one in json.loads(request.body)]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return JsonResponse({"known": []}, status=400)
+    may_see = request.user.has_perm("app.view_dicomfile")
+    return JsonResponse({"known": status.known(asked) if may_see else [None for _ in asked]})
 
 
 @staff_member_required
@@ -247,6 +279,11 @@ def ledger_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     return response
 
 
+def _storable(name: str) -> str:
+    """A name as a database takes it: PostgreSQL no NUL, and none half of a surrogate pair."""
+    return name.encode("utf-8", "replace").decode().replace("\0", "")
+
+
 def _conflicts(request: HttpRequest, upload: DICOMFile) -> QuerySet[ArchiveMember]:
     """The members in conflict, or the one asked for."""
     members = ArchiveMember.objects.filter(upload=upload, outcome=Outcome.CONFLICT)
@@ -272,14 +309,33 @@ def announce_start(request: HttpRequest, started: tasks.Started) -> None:
         messages.add_message(
             request, level, f"{counted(len(started.queued), 'upload')} queued.{later}"
         )
-    for upload in DICOMFile.objects.only("original_name").filter(pk__in=started.refused):
-        messages.warning(
-            request, f"“{upload.name}” was left alone: {sentence(started.refused[upload.pk])}"
-        )
+    announcing.left_alone(request, started.refused, "left alone")
 
 
-def _with_uploads(name: str, pks: list[int]) -> str:
-    query = urlencode({"upload": pks}, doseq=True)
+def announce_stop(request: HttpRequest, pks: list[int]) -> None:
+    """Stop uploads, and say which were only queued and which end at their next batch."""
+    cancelled = claims.cancel(pks)
+    if number := len(cancelled.taken_out):
+        what = "Taken" if len(pks) == 1 else f"{counted(number, 'upload')} taken"
+        messages.success(request, f"{what} out of the queue.")
+    if number := len(cancelled.stopping):
+        what = "It is being" if len(pks) == 1 else f"{counted(number, 'upload')} being"
+        messages.success(request, f"{what} stopped. What was stored stays.")
+    idle = {*pks} - {*cancelled.taken_out, *cancelled.stopping}
+    announcing.left_alone(
+        request, dict.fromkeys(sorted(idle), "nothing_to_stop"), "left alone", messages.INFO
+    )
+
+
+def _back(request: HttpRequest) -> str:
+    """The page that a button stood on, as it says itself; "" where that is none of ours."""
+    given = request.POST.get("back", "")
+    return given if url_has_allowed_host_and_scheme(given, None) else ""
+
+
+def _with_uploads(name: str, pks: list[int], with_live: bool = False) -> str:
+    live = [("live", 1)] if with_live else []
+    query = urlencode([*live, *(("upload", pk) for pk in pks)])
     return f"{reverse(name)}?{query}" if query else reverse(name)
 
 
@@ -297,6 +353,29 @@ def is_id(text: str) -> bool:
 def _uploads(pks: list[int]) -> list[DICOMFile]:
     found = DICOMFile.objects.without_log().in_bulk(pks)
     return [found[pk] for pk in pks if pk in found]
+
+
+def _watched(request: HttpRequest, asked: list[int]) -> tuple[list[DICOMFile], bool]:
+    """The uploads of a page of progress, and whether those that are live belong to it."""
+    uploads = _uploads(asked)
+    if asked and "live" not in request.GET:
+        return uploads, False
+    known = {upload.pk for upload in uploads}
+    return [*uploads, *(one for one in _live_uploads() if one.pk not in known)], True
+
+
+def _tones(request: HttpRequest, states: list[UploadState], only: str) -> list[dict[str, Any]]:
+    """How many uploads of a page stand how, each with the address that shows these alone."""
+    found = []
+    for tone, words in TONES.items():
+        address = request.GET.copy()
+        address.pop("only", None)
+        if tone != only:
+            address["only"] = tone
+        count = sum(state.tone == tone for state in states)
+        query = address.urlencode()
+        found.append({"tone": tone, "words": words, "count": count, "query": query})
+    return found
 
 
 def _live_uploads() -> list[DICOMFile]:

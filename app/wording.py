@@ -22,6 +22,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def ordinal(number: int) -> str:
+    """ "1st", "2nd", "13th"."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{'th' if number % 100 in (11, 12, 13) else ending}"
+
+
+def rate(per_second: float) -> str:
+    """How fast files are read: "3.5 files/s", "1,283 files/s"."""
+    return f"{per_second:.1f} files/s" if per_second < 10 else f"{per_second:,.0f} files/s"
+
+
 def duration(seconds: float) -> str:
     """A length of time: "4.2 s", "12 s", "3 min 5 s", "2 h 10 min"."""
     if seconds < 10:

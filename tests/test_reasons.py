@@ -17,7 +17,7 @@ GROUPS = (
     *("REFUSED", "DELETING", "HELD_UP", "HANDED_ON", "COMPARED", "IDENTITIES"),
     *("VIOLATIONS", "REREAD", "UNLOCKED", "SLOW"),
 )
-BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.CANCEL, reasons.USE_VERSIONS)
+BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.STOP, reasons.USE_VERSIONS)
 TAKES_A_CODE = {
     "ArchiveRefused": "ARCHIVE",
     "MemberSkipped": "SKIPPED",
@@ -98,11 +98,11 @@ def test_a_sentence_calls_buttons_by_their_names(code):
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("already_queued", "It is already queued."),
-        ("zip_removed", "Its kept ZIP was removed. Upload it again."),
+        ("already_queued", "Queued already."),
+        ("zip_removed", "The kept ZIP was removed. Upload it again."),
         ("comparing_took_long", "Comparing took too long."),
         ("comparing_failed", "One of the two could not be read."),
-        ("delete_while_processed", "It is being processed. Press Cancel first, then delete it."),
+        ("delete_while_processed", "Being processed. Press Stop first, then delete."),
     ],
 )
 def test_a_refusal_says_why_and_what_to_do(code, words):
@@ -122,6 +122,13 @@ def test_of_all_files_a_sentence_says_what_it_says_of_one():
         assert re.fullmatch(r"[A-Z{][^{}]*(\w+})?[^{}]*\.", words)
         assert "this " not in words
         assert "  " not in words
+
+
+def test_what_asks_for_another_zip_is_not_tried_again():
+    for code in reasons.PASSING:
+        assert not re.search(r"[Uu]pload (it|that|again)|Correct it", reasons.SENTENCES[code])
+    asking = {code for code, words in reasons.SENTENCES.items() if reasons.PROCESS_AGAIN in words}
+    assert asking <= reasons.PASSING
 
 
 def test_a_code_fits_its_columns():

@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
+from app.reasons import PASSING
+
 from .searched import Searched, SearchTextField
 
 LOG = "processing_log_data"  # up to 1,000 lines, which no list needs
@@ -45,22 +47,35 @@ class Outcome(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
+# Of rows, what properties of the same names say of one.
+IS_QUEUED = Q(processing_status=Status.PENDING, queued_at__isnull=False)
+IS_IDLE = Q(processing_status=Status.PENDING, queued_at__isnull=True)
+IS_LIVE = IS_QUEUED | Q(processing_status=Status.IN_PROGRESS)
+ENDED_BADLY = Q(processing_status=Status.FAILED) | (
+    Q(processing_status=Status.COMPLETED)
+    & (Q(failed_count__gt=0) | Q(conflict_count__gt=0) | Q(asks_identity=True))
+)
+TO_BE_DECIDED = Q(conflict_count__gt=0) | Q(asks_identity=True)
+NEEDS_ATTENTION = ENDED_BADLY & (Q(seen_at__isnull=True) | TO_BE_DECIDED)
+
+
 class DICOMFileQuerySet(models.QuerySet["DICOMFile"]):
     def queued(self) -> Self:
-        return self.filter(processing_status=Status.PENDING, queued_at__isnull=False)
+        return self.filter(IS_QUEUED)
+
+    def idle(self) -> Self:
+        """Pending, and in no queue."""
+        return self.filter(IS_IDLE)
 
     def in_progress(self) -> Self:
         return self.filter(processing_status=Status.IN_PROGRESS)
 
     def live(self) -> Self:
         """What can still change without anybody pressing a button."""
-        return self.queued() | self.in_progress()
+        return self.filter(IS_LIVE)
 
     def needing_attention(self) -> Self:
-        """As `DICOMFile.needs_attention` says of one row."""
-        is_odd = Q(failed_count__gt=0) | Q(conflict_count__gt=0) | Q(asks_identity=True)
-        completed = Q(processing_status=Status.COMPLETED) & is_odd
-        return self.filter(Q(processing_status=Status.FAILED) | completed)
+        return self.filter(NEEDS_ATTENTION)
 
     def in_turn(self) -> Self:
         """The one that waits longest first."""
@@ -115,6 +130,8 @@ class DICOMFile(Searched):
     conflict_count = models.PositiveIntegerField("conflicts", default=0, editable=False)
     skipped_count = models.PositiveIntegerField("skipped", default=0, editable=False)
     failed_count = models.PositiveIntegerField("failed", default=0, editable=False)
+    # Of the failed, those of which trying again may store some: see `reasons.Passing`.
+    passing_count = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     warning_count = models.PositiveIntegerField("with warnings", default=0, editable=False)
     # Of the imported: objects whose catalogued version they took the place of, once completed.
     replaced_count = models.PositiveIntegerField(
@@ -127,6 +144,31 @@ class DICOMFile(Searched):
     failure_detail = models.CharField(max_length=500, blank=True, editable=False)  # its sentence
     processing_log_data = models.JSONField("processing log", default=list, editable=False)
     search_text = SearchTextField("original_name")
+
+    # Somebody has looked at how it ended: for all, until it is processed again.
+    seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    seen_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+    # Whose all of it is, where that is one patient, as `stored_words` tells once it is completed.
+    # No constraint: deleting a patient looks for no uploads, and a number without a row is nobody.
+    patient = models.ForeignKey(
+        "Patient",
+        on_delete=models.DO_NOTHING,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+
+    queue_place: int | None = None  # where `status.with_places` has looked
 
     objects = DICOMFileQuerySet.as_manager()
 
@@ -179,11 +221,25 @@ class DICOMFile(Searched):
         return self.is_queued or self.processing_status == Status.IN_PROGRESS
 
     @property
-    def needs_attention(self) -> bool:
-        is_odd = self.failed_count or self.conflict_count or self.asks_identity
+    def to_be_decided(self) -> bool:
+        return self.conflict_count > 0 or self.asks_identity
+
+    @property
+    def ended_badly(self) -> bool:
+        lacks = self.failed_count or self.to_be_decided
         return self.processing_status == Status.FAILED or (
-            self.processing_status == Status.COMPLETED and bool(is_odd)
+            self.processing_status == Status.COMPLETED and bool(lacks)
         )
+
+    @property
+    def needs_attention(self) -> bool:
+        """What is to be decided needs it also where somebody has looked."""
+        return self.ended_badly and (self.seen_at is None or self.to_be_decided)
+
+    @property
+    def may_be_seen(self) -> bool:
+        """Whether a look is all that it needs."""
+        return self.needs_attention and not self.to_be_decided
 
     @property
     def status_label(self) -> str:
@@ -191,10 +247,21 @@ class DICOMFile(Searched):
         if self.is_queued:
             return "Queued"
         if self.processing_status == Status.PENDING and self.stopped:
-            return "Pending (stopped)"
-        if self.processing_status == Status.COMPLETED and self.needs_attention:
-            return "Completed, needs attention"
+            return f"Stopped at {self.percent} %" if self.percent else "Stopped"
+        if self.processing_status == Status.COMPLETED and self.ended_badly:
+            return "Completed, needs attention" if self.needs_attention else "Completed, seen"
         return self.get_processing_status_display()
+
+    @property
+    def is_broken_off(self) -> bool:
+        """Whether its last run ended for a reason that passes: it goes on where it stopped."""
+        reason = self.failure_reason or "failed_without_reason"
+        return self.processing_status == Status.FAILED and reason in PASSING
+
+    @property
+    def may_mend(self) -> bool:
+        """Whether trying again may end better than the last run did."""
+        return self.is_broken_off or self.passing_count > 0
 
     def refusal(self, use_versions: bool = False) -> str:
         """The code of why it cannot be queued now; "" where it can be.

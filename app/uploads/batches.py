@@ -35,6 +35,7 @@ from app.catalogue.entries import Entry, Source
 from app.catalogue.transactions import while_heard
 from app.dicom.records import ReadWarning
 from app.models import ArchiveMember, Outcome
+from app.reasons import PASSING
 from app.sandbox.wire import Extracted
 from app.storage.staging import Staging
 
@@ -176,6 +177,7 @@ class Batch:
                 lease_until=Now() + LEASE,
                 member_count=F("member_count") + inner,
                 warning_count=F("warning_count") + sum(bool(entry.warnings) for entry in entries),
+                passing_count=F("passing_count") + sum(_is_passing(entry) for entry in entries),
                 **added,
             )
             self.written = Written(entries, log)
@@ -211,6 +213,10 @@ class Batch:
         self.storing.repeats = bool(duplicates)
         if duplicates:
             patiently(lambda: wait_for_files(run.upload, duplicates))
+
+
+def _is_passing(entry: Entry) -> bool:
+    return entry.outcome == Outcome.FAILED and entry.reason in PASSING
 
 
 def _refused(extracted: Extracted) -> Extracted:

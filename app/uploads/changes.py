@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from django.db.models import Count, Min, Q, QuerySet
 
@@ -16,6 +17,7 @@ from app.models import (
 )
 from app.wording import counted, listed
 
+PATIENT = "instance__dicom_series__dicom_study__patient"  # of a member
 SERIES_SHOWN = 200  # series
 UNFOLDED = 10  # of them, of one study
 NO_IMAGES = ("AU", "DOC", "ECG", "KO", "PLAN", "PR", "REG", "RTPLAN", "RTRECORD", "RTSTRUCT", "SR")
@@ -93,21 +95,26 @@ class Origin:
 NOTHING_NEW = Origin((), (), ())
 
 
-def stored_words(upload: DICOMFile) -> str:
-    """What an upload's files became, in words: "384 images and 2 structure sets of 1 patient".
+class Stored(NamedTuple):
+    """What an upload's files became."""
 
-    "" where some of it has been deleted meanwhile, so that the numbers would not add up.
-    """
+    words: str  # "384 images and 2 structure sets of 1 patient"
+    patient: int | None  # the primary key of the one that all is of
+
+
+def stored(upload: DICOMFile) -> Stored:
+    """Nothing where some of it has been deleted meanwhile, so that numbers would not add up."""
     found = _stored_members(upload).aggregate(
         members=Count("instance"),
         objects=Count("instance", distinct=True),
         images=Count("instance", filter=Q(instance__rows__isnull=False), distinct=True),
         structure_sets=Count("instance", filter=Q(instance__modality="RTSTRUCT"), distinct=True),
         studies=Count("instance__dicom_series__dicom_study", distinct=True),
-        patients=Count("instance__dicom_series__dicom_study__patient", distinct=True),
+        patients=Count(PATIENT, distinct=True),
+        patient=Min(PATIENT),
     )
     if found["members"] != upload.imported_count + upload.duplicate_count:
-        return ""
+        return Stored("", None)
     others = found["objects"] - found["images"] - found["structure_sets"]
     parts = [
         counted(found["images"], "image"),
@@ -116,8 +123,14 @@ def stored_words(upload: DICOMFile) -> str:
     ]
     studies = found["studies"]
     where = f" ({studies:,} studies)" if studies > 1 else ""
-    stored = listed(part for part in parts if not part.startswith("0 "))
-    return f"{stored} of {counted(found['patients'], 'patient')}{where}"
+    what = listed(part for part in parts if not part.startswith("0 "))
+    words = f"{what} of {counted(found['patients'], 'patient')}{where}"
+    return Stored(words, found["patient"] if found["patients"] == 1 else None)
+
+
+def patients_in(stored_words: str) -> str:
+    """ "1 patient", "12 patients": of whom it was what an upload's files became."""
+    return stored_words.rpartition(" of ")[2].partition(" (")[0]
 
 
 def deleted_since(upload: DICOMFile) -> int:

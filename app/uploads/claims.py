@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import (
     DatabaseError,
     InterfaceError,
@@ -27,6 +28,7 @@ from django.db.models.functions import Coalesce, Now
 
 from app.errors import StorageFailed
 from app.models import ArchiveMember, DICOMFile, DICOMFileQuerySet, Outcome, Stage, Status
+from app.models.uploads import TO_BE_DECIDED
 from app.reasons import sentence
 
 from .log import Log
@@ -198,6 +200,8 @@ def _queue_one(pk: int, use_versions: bool, series: Collection[int] | None) -> s
         if series is not None and not members.exists():
             return "nothing_in_conflict"
         values = _forget(upload, members) | {"use_versions": use_versions}
+        if series is None:
+            values["passing_count"] = 0
     DICOMFile.objects.filter(pk=pk).update(
         processing_status=Status.PENDING,
         queued_at=Now(),
@@ -205,6 +209,8 @@ def _queue_one(pk: int, use_versions: bool, series: Collection[int] | None) -> s
         stopped=False,
         attempts=0,
         cancel_requested=False,
+        seen_at=None,
+        seen_by=None,
         updated_at=Now(),
         **values,
     )
@@ -244,15 +250,36 @@ def _forget(upload: DICOMFile, members: QuerySet[ArchiveMember]) -> dict[str, An
     }
 
 
-def cancel(pks: Iterable[int]) -> list[int]:
-    """Take queued uploads out of the queue, and ask running ones to stop; those it concerned."""
-    concerned = []
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What became of a wish to stop uploads: those that it concerned."""
+
+    taken_out: list[int] = field(default_factory=list)  # of the queue
+    stopping: list[int] = field(default_factory=list)  # at the next batch
+
+    def __bool__(self) -> bool:
+        return bool(self.taken_out or self.stopping)
+
+
+def cancel(pks: Iterable[int]) -> Cancelled:
+    """Take queued uploads out of the queue, and ask running ones to stop."""
+    cancelled = Cancelled()
     for pk in pks:
         rows = DICOMFile.objects.filter(pk=pk)
-        taken_out = rows.queued().update(queued_at=None, stopped=True, updated_at=Now())
-        if taken_out or rows.in_progress().update(cancel_requested=True, updated_at=Now()):
-            concerned.append(pk)
-    return concerned
+        if rows.queued().update(queued_at=None, stopped=True, updated_at=Now()):
+            cancelled.taken_out.append(pk)
+        elif rows.in_progress().update(cancel_requested=True, updated_at=Now()):
+            cancelled.stopping.append(pk)
+    return cancelled
+
+
+def see(pk: int, user: AbstractBaseUser) -> str:
+    """Mark an upload as looked at, for all; the code of why it was not."""
+    rows = DICOMFile.objects.filter(pk=pk)
+    if rows.filter(TO_BE_DECIDED).exists():
+        return "to_be_decided"
+    seen = rows.needing_attention().update(seen_at=Now(), seen_by=user, updated_at=Now())
+    return "" if seen else "nothing_to_see"
 
 
 # --- by a worker -----------------------------------------------------------------------------

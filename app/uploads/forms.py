@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import UploadedFile
 from app.archives import directory
 from app.errors import ArchiveRefused
 from app.models import DICOMFile
+from app.reasons import sentence
 from app.wording import human_size
 
 from .receiving import too_large
@@ -19,7 +20,9 @@ LONGEST_NAME = 255  # Django cuts a longer one, and keeps its ending
 class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
     """Takes a ZIP, or says why not. The checks are cheap; nothing is unpacked."""
 
-    process = forms.BooleanField(label="Process when uploaded", required=False)
+    process = forms.BooleanField(
+        label="Process as soon as each is uploaded", required=False, initial=True
+    )
 
     class Meta:
         model = DICOMFile
@@ -31,6 +34,7 @@ class DICOMFileForm(forms.ModelForm):  # type: ignore[type-arg]
             # The column's limit is for the random name that it is kept under.
             cast(forms.FileField, self.fields["file"]).max_length = LONGEST_NAME
             self.fields["file"].widget = forms.FileInput(attrs={"accept": ".zip,application/zip"})
+            self.fields["file"].error_messages["required"] = sentence("choose_first")
             self.fields["file"].help_text = (
                 f"A ZIP of DICOM files, up to {human_size(settings.ICON_MAX_UPLOAD)}, without a "
                 "password. It may hold folders and other files, too; those are skipped."

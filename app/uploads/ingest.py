@@ -265,7 +265,8 @@ def _finalize(run: Run, progress: Progress) -> None:
         raise RuntimeError("The ledger does not add up")
     run.log.finish(run.stage, upload.failed_count)
     if upload.imported_count or upload.duplicate_count:
-        values = _ended("", "") | {"stored_words": changes.stored_words(upload)}
+        words, patient = changes.stored(upload)
+        values = _ended("", "") | {"stored_words": words, "patient": patient}
         values["replaced_count"] = _replaced(upload)
         run.end(Status.COMPLETED, _summary(upload), **values, percent=100)
     else:

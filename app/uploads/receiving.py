@@ -152,7 +152,7 @@ def too_large() -> str:
 
 def before_sending() -> dict[str, Any]:
     """What add.js refuses before it sends anything, and what it says."""
-    codes = ("connection_lost", "signed_out", "server_refused", "cannot_be_read")
+    codes = ("connection_lost", "goes_on", "signed_out", "server_refused", "cannot_be_read")
     sentences = {code.replace("_", "-"): sentence(code) for code in codes}
     return {
         "max_upload": settings.ICON_MAX_UPLOAD,

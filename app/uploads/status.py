@@ -7,28 +7,33 @@ of a killed worker PROGRESS for ever.
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from celery.exceptions import SecurityError
 from celery.result import AsyncResult
 from celery_progress.backend import PROGRESS_STATE, Progress
 from django.db import DatabaseError, InterfaceError
+from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from kombu.exceptions import KombuError
 
 from app.models import DICOMFile, Outcome, Stage, Status
+from app.models.uploads import IS_IDLE, IS_LIVE, NEEDS_ATTENTION
 from app.reasons import (
-    CANCEL,
     PROCESS_AGAIN,
     PROCESS_NOW,
     PROGRESS,
     RESULT,
+    SEEN,
+    STOP,
+    TRY_AGAIN,
     USE_VERSIONS,
     sentence,
 )
-from app.wording import counted, duration
+from app.wording import counted, duration, ordinal, rate
 
 from .claims import turns
 
@@ -49,14 +54,32 @@ ICONS = {
     "attention": "exclamation-triangle-fill",
     "failed": "x-octagon-fill",
 }
+# Of many: how it stands, and how that is said behind 1 and behind more; in their rows' order.
+TONES = {
+    "in_progress": ("running", "running"),
+    "queued": ("queued", "queued"),
+    "pending": ("not queued", "not queued"),
+    "failed": ("failed", "failed"),
+    "attention": ("needs attention", "need attention"),
+    "completed": ("fine", "fine"),
+}
 ENDED = {Status.COMPLETED: "completed", Status.FAILED: "failed", Status.PENDING: "stopped"}
 STAGE_WORDS = {"done": " (done)", "stopped": " (stopped here)", "failed": " (stopped here)"}
+
+# Above the list of uploads: name, what it is called, which rows it shows.
+TABS = {
+    "all": ("All", Q()),
+    "running": ("Running", IS_LIVE),
+    "attention": ("Needs attention", NEEDS_ATTENTION),
+    "pending": ("Pending", IS_IDLE),
+}
 
 UNREADABLE_RESULT = (
     *(DatabaseError, InterfaceError, KombuError, SecurityError),
     *(LookupError, TypeError, ValueError),
 )
 
+WORTH_A_RATE = 100  # files; of fewer it says nothing
 LONG_WAIT = timedelta(seconds=60)  # for the first in the queue to wait while nothing is in progress
 
 
@@ -78,11 +101,13 @@ class Buttons:
     stops work is a form, the others are links.
     """
 
+    result: str = ""
     start: str = ""
+    again: str = ""  # the same as `start` for what has ended
     cancel: str = ""
     use_versions: str = ""
+    seen: str = ""
     progress: str = ""
-    result: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +117,10 @@ class UploadState:
     id: int
     status: str  # a value of `Status`
     label: str  # the status in words
-    badge: str  # the same, with the percentage while it is in progress
+    badge: str  # the same, with the percentage while it is in progress, or its place in the queue
     tone: str  # which look the status has; the label says the same
     icon: str  # of Bootstrap Icons
+    rank: int  # of its row among others, by its tone
     live: bool  # something can still change without anybody pressing a button
     moving: bool  # so is its bar
     ended: str  # completed, failed or stopped; "" while it is live
@@ -124,14 +150,39 @@ def fresh_states(uploads: Iterable[DICOMFile]) -> list[UploadState]:
 
     One query for the queue if any is queued, and one for each live task.
     """
+    return [_fresh_state(upload) for upload in with_places(uploads)]
+
+
+def with_places(uploads: Iterable[DICOMFile]) -> list[DICOMFile]:
+    """The same, each with its place in the queue."""
     uploads = list(uploads)
     places = _queue_places() if any(upload.is_queued for upload in uploads) else {}
-    return [_fresh_state(upload, places.get(upload.pk)) for upload in uploads]
+    for upload in uploads:
+        upload.queue_place = places.get(upload.pk)
+    return uploads
 
 
-def attention_words(number: int) -> str:
-    """The name of the filter that shows what needs attention."""
-    return f"Needs attention ({number:,})"
+def tab_words() -> dict[str, str]:
+    """What the tabs above the list are called, by name: each with how many uploads it shows."""
+    wanted = {name: Count("pk", filter=rows) for name, (_, rows) in TABS.items()}
+    counts = DICOMFile.objects.order_by().aggregate(**wanted)
+    return {name: f"{label} ({counts[name]:,})" for name, (label, _) in TABS.items()}
+
+
+def known(asked: list[tuple[str, int]]) -> list[dict[str, str] | None]:
+    """Of ZIPs by name and size: what became of the newest upload of each; one query."""
+    rows = DICOMFile.objects.filter(original_name__in={name for name, _ in asked})
+    rows = rows.select_related("uploaded_by").without_log().order_by("pk")
+    newest = {(upload.original_name, upload.size): upload for upload in rows}
+    found = [newest.get(one) for one in asked]
+    return [_known(upload) if upload else None for upload in found]
+
+
+def _known(upload: DICOMFile) -> dict[str, str]:
+    by = f" by {upload.uploaded_by}" if upload.uploaded_by else ""
+    day = date_format(timezone.localtime(upload.created_at))
+    words = sentence("known_upload", day=day, by=by, status=upload.status_label)
+    return {"words": words, "result_url": upload.get_absolute_url()}
 
 
 def ending(upload: DICOMFile) -> str:
@@ -165,8 +216,8 @@ def took(upload: DICOMFile) -> str:
         return ""
     seconds = (ended - begun).total_seconds()
     words = f"{counted(read, 'file')} in {duration(seconds)}"
-    if read / max(seconds, 0.001) >= 1:
-        words += f", {read / max(seconds, 0.001):,.0f} files per second"
+    if read >= WORTH_A_RATE and seconds:
+        words += f", {rate(read / seconds)}"
     return f"Last run: {words}" if upload.done_before_run else words
 
 
@@ -206,13 +257,17 @@ def _state(upload: DICOMFile, percent: int, step: str, stage: str | None = None)
     stage = upload.stage if stage is None else stage
     tone = _tone(upload)
     in_progress = upload.processing_status == Status.IN_PROGRESS
+    badge = f"{upload.status_label} {percent} %" if in_progress else upload.status_label
+    if upload.queue_place:
+        badge = f"{badge}, {ordinal(upload.queue_place)}"
     return UploadState(
         id=upload.pk,
         status=upload.processing_status,
         label=upload.status_label,
-        badge=f"{upload.status_label} {percent} %" if in_progress else upload.status_label,
+        badge=badge,
         tone=tone,
         icon=ICONS[tone],
+        rank=[*TONES].index(tone),
         live=upload.is_live,
         moving=in_progress,
         ended="" if upload.is_live else ENDED[Status(upload.processing_status)],
@@ -221,7 +276,7 @@ def _state(upload: DICOMFile, percent: int, step: str, stage: str | None = None)
         stages=_stages(upload, stage),
         percent=100 if upload.processing_status == Status.COMPLETED else percent,
         step=step,
-        queue_place=None,
+        queue_place=upload.queue_place,
         files_done=upload.files_done,
         files_total=upload.member_count,
         size=upload.size,
@@ -236,7 +291,7 @@ def _state(upload: DICOMFile, percent: int, step: str, stage: str | None = None)
 def _tone(upload: DICOMFile) -> str:
     if upload.is_queued:
         return "queued"
-    if upload.processing_status == Status.COMPLETED and upload.needs_attention:
+    if upload.processing_status == Status.COMPLETED and upload.ended_badly:
         return "attention"
     return upload.processing_status
 
@@ -244,13 +299,23 @@ def _tone(upload: DICOMFile) -> str:
 def _buttons(upload: DICOMFile) -> Buttons:
     is_new = upload.processing_status == Status.PENDING
     if upload.is_live:
-        return Buttons(cancel=CANCEL, progress=PROGRESS)
-    start = PROCESS_NOW if is_new else PROCESS_AGAIN
+        return Buttons(cancel=STOP, progress=PROGRESS)
+    may_start = not upload.refusal()
     return Buttons(
-        start="" if upload.refusal() else start,
-        use_versions="" if upload.refusal(use_versions=True) else USE_VERSIONS,
         result=RESULT if upload.files_done or not is_new else "",
+        start=PROCESS_NOW if is_new and may_start else "",
+        again=_again(upload) if not is_new and may_start and upload.may_mend else "",
+        use_versions="" if upload.refusal(use_versions=True) else USE_VERSIONS,
+        seen=SEEN if upload.may_be_seen else "",
     )
+
+
+def _again(upload: DICOMFile) -> str:
+    """A run that was broken off goes on; one that came to its end reads what failed."""
+    if upload.is_broken_off:
+        return PROCESS_AGAIN
+    failed = upload.failed_count
+    return TRY_AGAIN.format(files="failed file" if failed == 1 else f"{failed:,} failed files")
 
 
 def _stages(upload: DICOMFile, stage: str) -> tuple[StageState, ...]:
@@ -285,7 +350,7 @@ def _step(upload: DICOMFile) -> str:
         whole = upload.files_done and upload.files_done == upload.member_count
         return "Read to the end" if whole else "Ended early"
     if upload.is_queued:
-        return "Waiting for its turn"
+        return _waiting(upload)
     return "Stopped" if upload.stopped else "Not started"
 
 
@@ -298,9 +363,7 @@ def _step_of_run(upload: DICOMFile) -> str:
 # --- what is fresher than the row ------------------------------------------------------------
 
 
-def _fresh_state(upload: DICOMFile, place: int | None) -> UploadState:
-    if place:
-        return replace(state_of(upload), step=_waiting(upload, place), queue_place=place)
+def _fresh_state(upload: DICOMFile) -> UploadState:
     if upload.processing_status == Status.IN_PROGRESS and not upload.cancel_requested:
         percent, step = _task_report(upload.task_id)
         if percent >= upload.percent:  # else it was reported before the row was last written
@@ -321,8 +384,10 @@ def _queue_places() -> dict[int, int]:
     return {pk: place for place, pk in enumerate(turns(), start=1)}
 
 
-def _waiting(upload: DICOMFile, place: int) -> str:
-    queued = upload.queued_at
+def _waiting(upload: DICOMFile) -> str:
+    place, queued = upload.queue_place, upload.queued_at
+    if place is None:
+        return "Waiting for its turn"
     long = place == 1 and queued is not None and timezone.now() - queued > LONG_WAIT
     if long and not DICOMFile.objects.in_progress().exists():
         return sentence("no_worker")

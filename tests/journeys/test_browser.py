@@ -35,9 +35,10 @@ def images(count: int, *, study: int = 1) -> list[bytes]:
 
 def add_upload(page, url: str, path: Path) -> None:
     page.goto(f"{url}/admin/app/dicomfile/add/")
+    page.uncheck("#id_process")
     page.set_input_files("#id_file", path)
     page.click("[name=_save]")
-    page.wait_for_url("**/admin/app/dicomfile/")
+    page.wait_for_url("**/admin/app/dicomfile/?these=*")
 
 
 def test_a_new_user_s_whole_journey(signed_in, live, worker, tmp_path):
@@ -45,6 +46,7 @@ def test_a_new_user_s_whole_journey(signed_in, live, worker, tmp_path):
     page.click("text=Uploads")
     page.click("text=Upload ZIPs")
     path = zip_of(tmp_path / "export.zip", *images(3), ("README.txt", b"hello"))
+    page.uncheck("#id_process")
     page.set_input_files("#id_file", path)
     page.click("[name=_save]")
     expect(page.get_by_text("Press Process Now to process it.")).to_be_visible()
@@ -67,6 +69,8 @@ def test_three_uploads_by_the_bulk_action(signed_in, live, worker, tmp_path, bro
     for number in range(3):
         path = zip_of(tmp_path / f"ct{number}.zip", *images(5, study=number + 1))
         add_upload(page, live.url, path)
+    page.goto(f"{live.url}/admin/app/dicomfile/")
+    expect(page.locator("button[name=index]")).to_be_disabled()
     page.check("#action-toggle")
     page.select_option("select[name=action]", label="Process selected DICOM files")
     page.click("button[name=index]")
@@ -167,8 +171,8 @@ def test_the_list_of_uploads_keeps_itself_current(signed_in, live, start_worker,
     page.goto(f"{live.url}/admin/app/dicomfile/")
     rows = [page.get_by_role("row").filter(has_text=one.name) for one in (good, bad)]
     for row in rows:
-        expect(row.locator(".status")).to_have_text("Queued")
-        expect(row.get_by_role("button", name=re.compile("Cancel"))).to_be_visible()
+        expect(row.locator(".status")).to_have_text(re.compile("^Queued, (1st|2nd)$"))
+        expect(row.get_by_role("button", name=re.compile("Stop"))).to_be_visible()
         expect(row.get_by_role("link", name=re.compile("Progress"))).to_be_visible()
     page.get_by_text("Filters").click()
     expect(page.get_by_role("link", name="Needs attention (0)")).to_be_visible()
@@ -176,12 +180,12 @@ def test_the_list_of_uploads_keeps_itself_current(signed_in, live, start_worker,
     expect(rows[0].locator(".status")).to_have_text("Completed", timeout=30_000)
     expect(rows[0].locator(".field-files")).to_have_text("2 imported")
     expect(rows[1].locator(".status")).to_have_text("Failed", timeout=30_000)
-    expect(rows[1].get_by_role("button", name=re.compile("Process again"))).to_be_visible()
+    expect(rows[1].get_by_role("button", name=re.compile("again"))).to_be_hidden()
     for row in rows:
         expect(row.get_by_role("link", name=re.compile("Result"))).to_be_visible()
-        expect(row.get_by_role("button", name=re.compile("Cancel"))).to_be_hidden()
+        expect(row.get_by_role("button", name=re.compile("Stop"))).to_be_hidden()
     page.get_by_role("link", name="Needs attention (1)").click()
-    expect(page.get_by_role("link", name="Show counts")).to_be_visible()
+    expect(page.get_by_text("The ZIP holds no DICOM files.")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text=bad.name)).to_be_visible()
     expect(page.get_by_role("row").filter(has_text=good.name)).to_have_count(0)
 
@@ -229,7 +233,7 @@ def test_a_failing_archive_says_what_to_do(signed_in, live, worker, upload_zip):
     expect(page.locator("[data-field=message]")).to_contain_text("The ZIP holds no DICOM files.")
     page.get_by_role("link", name=re.compile("^Result")).click()
     expect(page.get_by_role("heading", name=re.compile("Processing failed"))).to_be_visible()
-    expect(page.get_by_role("button", name=re.compile("Process again"))).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("again"))).to_be_hidden()
 
 
 def test_the_keyboard_alone_is_enough(page, live, staff_user, worker, tmp_path, media_root):
@@ -244,8 +248,9 @@ def test_the_keyboard_alone_is_enough(page, live, staff_user, worker, tmp_path, 
     with page.expect_file_chooser() as chooser:
         press(page, page.locator("#id_file"), key="Space")
     chooser.value.set_files(zip_of(tmp_path / "scan.zip", *images(2)))
+    press(page, page.get_by_label("Process as soon"), key="Space")
     press(page, page.get_by_role("button", name="Upload"))
-    page.wait_for_url("**/admin/app/dicomfile/")
+    page.wait_for_url("**/admin/app/dicomfile/?these=*")
     press(page, page.get_by_role("button", name=re.compile("Process Now")))
     page.wait_for_url("**/dicom/progress/?upload=*")
     expect(page.locator("[data-field=status]")).to_have_text("Completed")
@@ -479,6 +484,9 @@ def serious_findings(page) -> list[str]:
 def every_page(imported: DICOMFile) -> list[str]:
     """The address of every kind of page, of rows that one import brought."""
     paths = [f"/dicom/progress/?upload={imported.pk}", "/dicom/progress/"]
+    several = "&".join(f"upload={pk}" for pk in DICOMFile.objects.values_list("pk", flat=True))
+    paths += [f"/dicom/progress/?{several}", "/admin/app/dicomfile/process-pending/"]
+    paths += ["/admin/app/dicomfile/?tab=attention"]
     paths += [f"/dicom/{page}/{imported.pk}/" for page in ("result", "use-versions")]
     paths += ["/admin/", "/admin/app/", "/admin/password_change/", "/admin/app/dicomfile/add/"]
     paths += ["/admin/app/dicomfile/?q=0&processing_status__exact=pending"]

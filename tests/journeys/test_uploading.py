@@ -35,6 +35,7 @@ def large_zip(tmp_path) -> Path:
 @pytest.fixture
 def adding(signed_in, live, transactional_db, media_root):
     signed_in.goto(f"{live.url}/admin/app/dicomfile/add/")
+    signed_in.uncheck("#id_process")
     return signed_in
 
 
@@ -44,28 +45,34 @@ def upload(page, *paths) -> None:
 
 
 def row(page, name: str):
-    return page.get_by_role("listitem").filter(has_text=name)
+    return page.locator(".sending li").filter(has_text=name)
+
+
+LIST = "**/admin/app/dicomfile/?these=*"
 
 
 def test_several_zips_are_uploaded_and_listed(adding, zips):
     upload(adding, *zips)
-    adding.wait_for_url("**/admin/app/dicomfile/")
+    adding.wait_for_url(LIST)
+    expect(adding.get_by_text("2 uploads received. Press Process Now")).to_be_visible()
     for path in zips:
-        expect(adding.get_by_text(f"“{path.name}” was uploaded.")).to_be_visible()
+        expect(adding.get_by_role("link", name=path.name, exact=True)).to_be_visible()
     assert {one.original_name for one in DICOMFile.objects.all()} == {p.name for p in zips}
 
 
 def test_the_first_page_takes_zips_as_well(adding, live, zips):
     adding.goto(f"{live.url}/admin/")
     upload(adding, *zips)
-    adding.wait_for_url("**/admin/app/dicomfile/")
+    adding.wait_for_url(LIST)
     assert {one.original_name for one in DICOMFile.objects.all()} == {p.name for p in zips}
 
 
-def test_where_that_was_ticked_they_are_processed_and_it_is_remembered(adding, worker, zips):
-    box = adding.get_by_label("Process when uploaded")
+def test_they_are_processed_unless_that_is_switched_off_which_is_remembered(adding, worker, zips):
+    box = adding.get_by_label("Process as soon as each is uploaded")
+    adding.reload()
     expect(box).not_to_be_checked()
     box.check()
+    expect(adding.get_by_role("button", name="Upload")).to_be_disabled()
     upload(adding, *zips)
     adding.wait_for_url(re.compile(r"/dicom/progress/\?upload=\d+&upload=\d+$"))
     for badge in adding.locator("[data-field=status]").all():
@@ -73,6 +80,13 @@ def test_where_that_was_ticked_they_are_processed_and_it_is_remembered(adding, w
     adding.go_back()
     adding.reload()
     expect(box).to_be_checked()
+    adding.set_input_files("#id_file", zips)
+    expect(row(adding, "scan0.zip")).to_contain_text("by staff: Completed. Open its result")
+    expect(adding.get_by_role("button", name="Upload")).to_be_disabled()
+    adding.get_by_role("button", name="Send it again scan0.zip").click()
+    adding.get_by_role("button", name="Upload").click()
+    expect(adding.get_by_text("1 of 2 uploaded.")).to_be_visible()
+    assert DICOMFile.objects.count() == 3
 
 
 def test_what_is_no_zip_is_refused_before_it_is_sent(adding, zips, tmp_path, console_errors):
@@ -83,13 +97,14 @@ def test_what_is_no_zip_is_refused_before_it_is_sent(adding, zips, tmp_path, con
     upload(adding, hostile, cut, zips[0])
     expect(row(adding, hostile.name)).to_contain_text("This is not a ZIP archive.")
     expect(row(adding, "cut.zip")).to_contain_text("The ZIP is incomplete")
-    expect(row(adding, "scan0.zip")).to_contain_text("Uploaded")
+    expect(adding.get_by_text("1 uploaded", exact=True)).to_be_visible()
+    expect(row(adding, "scan0.zip")).to_be_hidden()
     expect(adding.get_by_text("1 of 3 uploaded.")).to_be_visible()
     assert DICOMFile.objects.get().original_name == "scan0.zip"
     assert serious_findings(adding) == []
     console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
-    adding.get_by_role("link", name="Show all uploads").click()
-    adding.wait_for_url("**/admin/app/dicomfile/")
+    adding.get_by_role("link", name="Show them in the list").click()
+    adding.wait_for_url(LIST)
 
 
 def test_the_server_s_own_limit_is_told_by_the_server(
@@ -105,20 +120,21 @@ def test_the_server_s_own_limit_is_told_by_the_server(
     console_errors.clear()  # the browser told of it, too
 
 
-def test_a_lost_connection_leaves_nothing_and_is_tried_again(
+def test_a_lost_connection_leaves_nothing_and_all_goes_on_when_it_is_back(
     adding, zips, media_root, console_errors
 ):
-    adding.set_input_files("#id_file", zips[0])
+    adding.set_input_files("#id_file", zips)
     adding.context.set_offline(True)
     adding.get_by_role("button", name="Upload").click()
     expect(row(adding, "scan0.zip")).to_contain_text("The connection was lost.")
+    expect(row(adding, "scan1.zip")).to_contain_text("Ready")
+    expect(adding.get_by_text("It goes on by itself")).to_be_visible()
     console_errors.clear()  # the browser told of it
     assert not DICOMFile.objects.exists()
     assert not [path for path in media_root.rglob("*") if path.is_file()]
     adding.context.set_offline(False)
-    adding.get_by_role("button", name="Try again scan0.zip").click()
-    adding.wait_for_url("**/admin/app/dicomfile/")
-    assert DICOMFile.objects.count() == 1
+    adding.wait_for_url(LIST)
+    assert DICOMFile.objects.count() == 2
 
 
 def slowly(page, path: Path) -> None:
@@ -142,6 +158,8 @@ def wait_until_nothing_is_left(page, media_root) -> None:
 
 def test_an_upload_that_is_cancelled_leaves_nothing(adding, large_zip, media_root):
     slowly(adding, large_zip)
+    expect(adding.locator("#sending-total")).to_contain_text(re.compile(r"^Sending 1 of 1 · \d+ %"))
+    expect(adding.get_by_label("Process as soon")).to_be_disabled()
     assert [path for path in media_root.rglob("*") if path.is_file()]
     row(adding, "large.zip").get_by_role("button", name="Cancel large.zip").click()
     expect(row(adding, "large.zip")).to_have_count(0)
@@ -164,12 +182,12 @@ def test_a_zip_can_be_dropped_and_taken_out_again(adding, zips):
         adding.evaluate(DROP, [path.name, list(path.read_bytes())])
     adding.get_by_role("button", name="Remove scan0.zip").click()
     adding.get_by_role("button", name="Upload").click()
-    adding.wait_for_url("**/admin/app/dicomfile/")
+    adding.wait_for_url(LIST)
     assert DICOMFile.objects.get().original_name == "scan1.zip"
 
 
 def test_who_was_signed_out_is_told_before_anything_is_sent_and_goes_on(adding, live, zips):
-    adding.set_input_files("#id_file", zips[0])
+    adding.set_input_files("#id_file", zips)
     adding.context.clear_cookies(name="sessionid")
     sent = []
     adding.on("request", lambda request: request.method == "POST" and sent.append(request.url))
@@ -178,9 +196,9 @@ def test_who_was_signed_out_is_told_before_anything_is_sent_and_goes_on(adding, 
     assert sent == []
     tab = adding.context.new_page()
     sign_in(tab, live.url)
-    adding.get_by_role("button", name="Try again scan0.zip").click()
-    adding.wait_for_url("**/admin/app/dicomfile/")
-    assert DICOMFile.objects.count() == 1
+    adding.get_by_role("button", name="Try 2 again").click()
+    adding.wait_for_url(LIST)
+    assert DICOMFile.objects.count() == 2
 
 
 def test_without_javascript_it_is_the_ordinary_form(browser, live, staff_user, zips):
@@ -188,6 +206,9 @@ def test_without_javascript_it_is_the_ordinary_form(browser, live, staff_user, z
     page = context.new_page()
     sign_in(page, live.url)
     page.goto(f"{live.url}/admin/app/dicomfile/add/")
+    page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_text("Choose a ZIP first.")).to_be_visible()
+    page.get_by_label("Process as soon as each is uploaded").uncheck()
     upload(page, zips[0])
     expect(page.get_by_text("Press Process Now to process it.")).to_be_visible()
     context.close()

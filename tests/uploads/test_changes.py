@@ -5,7 +5,7 @@ import pytest
 from app.catalogue import removal
 from app.models import Patient
 from app.uploads import claims
-from app.uploads.changes import Changes, changes, stored_words
+from app.uploads.changes import Changes, changes, stored
 from tests.conftest import process
 from tests.making.objects import ct_image, rt_structure_set, uid
 
@@ -61,9 +61,9 @@ def test_a_later_upload_does_not_change_what_an_earlier_one_brought(import_zip):
 
 def test_what_was_deleted_meanwhile_is_not_put_into_words(import_zip):
     done = import_zip(image(), image("Q", study=2))
-    assert stored_words(done) == "2 images of 2 patients (2 studies)"
+    assert stored(done).words == "2 images of 2 patients (2 studies)"
     removal.delete(Patient.objects.all()[0])
-    assert stored_words(done) == ""
+    assert stored(done).words == ""
 
 
 def test_an_object_without_an_image_is_called_an_object(import_zip):

@@ -86,9 +86,9 @@ def test_a_completed_upload_is_not_started_again(import_zip):
 
 def test_a_late_message_starts_no_stopped_upload(upload):
     claims.queue([upload.pk])
-    assert claims.cancel([upload.pk]) == [upload.pk]
+    assert claims.cancel([upload.pk]).taken_out == [upload.pk]
     upload.refresh_from_db()
-    assert upload.status_label == "Pending (stopped)"
+    assert upload.status_label == "Stopped"
     assert claims.claim(upload.pk) is None
     claims.queue([upload.pk])
     assert claims.claim(upload.pk)
@@ -224,7 +224,7 @@ def test_a_cancelled_run_that_dies_is_stopped_and_not_run_again(upload, attempts
     assert claims.claim(upload.pk) is None
     assert claims.sweep() == []
     upload.refresh_from_db()
-    assert upload.status_label == "Pending (stopped)"
+    assert upload.status_label == "Stopped"
     assert not upload.cancel_requested
     claims.queue([upload.pk])
     assert claims.claim(upload.pk)

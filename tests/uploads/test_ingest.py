@@ -26,6 +26,7 @@ from app.models import (
 from app.reasons import sentence
 from app.uploads import batches, claims, ingest, log, progress
 from app.uploads.restore import restore
+from app.uploads.status import state_of
 from tests.conftest import process
 from tests.making.objects import (
     Raw,
@@ -689,3 +690,17 @@ def test_a_duplicate_whose_object_is_deleted_at_that_moment_is_filed_again(impor
     assert (upload.duplicate_count, upload.imported_count) == (3, 1)
     assert found == [1, 1, 1]
     assert DICOMInstance.objects.count() == 4
+
+
+def test_a_failure_that_passes_is_counted_and_tried_again(import_zip, settings):
+    whole = settings.ICON_MAX_MEMBER
+    settings.ICON_MAX_MEMBER = 4_000
+    large = ct_image(SOPInstanceUID=uid(9), after=bytes(8_000))
+    upload = import_zip(image(1), large, ct_image(StudyInstanceUID=None))
+    assert (upload.failed_count, upload.passing_count) == (2, 1)
+    assert state_of(upload).buttons.again == "Try the 2 failed files again"
+    settings.ICON_MAX_MEMBER = whole
+    claims.queue([upload.pk])
+    process(upload)
+    assert (upload.failed_count, upload.passing_count) == (1, 0)
+    assert state_of(upload).buttons.again == ""

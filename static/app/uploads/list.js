@@ -1,4 +1,4 @@
-// Keeps the badges, counts and buttons of the admin's list of uploads current.
+// Keeps the badges, counts, buttons and tabs of the admin's list of uploads current.
 import { poll, saySignedOut } from "../shared/poll.js";
 import { showButtons, write } from "../shared/words.js";
 
@@ -11,14 +11,15 @@ function showRow(row, state) {
   const badge = row.querySelector(".status");
   badge.className = `status status-${state.tone}`;
   write(badge, state.badge);
-  write(row.querySelector(".field-files"), state.outcome_words || "-");
+  write(row.querySelector(".field-files"), state.outcome_words);
+  write(row.querySelector(".field-why"), state.message);
   showButtons(row, state.buttons);
 }
 
-const ATTENTION = '#changelist-filter [data-filter-title="attention"] a[href*="attention=1"]';
-
-function show({ uploads, attention_words: attention }) {
-  write(document.querySelector(ATTENTION), attention);
+function show({ uploads, tabs = {} }) {
+  for (const [name, words] of Object.entries(tabs)) {
+    write(document.querySelector(`#tabs [data-tab="${name}"]`), words);
+  }
   for (const state of uploads) {
     const row = rows.get(String(state.id));
     if (row) showRow(row, state);
@@ -36,4 +37,20 @@ if (rows.size) {
     lost: (failures) => write(connection, failures ? "Reconnecting…" : ""),
     refused: () => saySignedOut(connection),
   });
+}
+
+// The action's button says what is missing, and cannot be pressed before.
+const go = list.querySelector(".actions button[name=index]");
+
+function offer() {
+  const action = list.querySelector(".actions select[name=action]").value;
+  const some = list.querySelector("input.action-select:checked");
+  go.disabled = !action || !some;
+  go.title = go.disabled ? "Choose an action and at least one upload first" : "";
+}
+
+if (go) {
+  list.addEventListener("change", offer);
+  list.addEventListener("click", () => setTimeout(offer)); // Django's own links choose rows, too
+  offer();
 }

@@ -1,8 +1,9 @@
 // How fast an upload is processed, and how long it will still take, without jumping about.
-import { size, timeLeft } from "../shared/words.js";
+import { rate, size, timeLeft } from "../shared/words.js";
 
 const WINDOW = 10; // seconds that the pace is measured over
 const READING = 80; // percent of the bar, from 10 to 90, in which the ZIP is read
+const WORTH_A_RATE = 100; // files; of fewer it says nothing
 const ENOUGH = 3; // seconds of watching before a guess is worth showing,
 const MOVED = 2; // and percent that the bar has moved in them
 
@@ -50,7 +51,7 @@ export class Pace {
     const files = (state.files_done - first.files) / span;
     const percents = (state.percent - first.percent) / span;
     const parts = [];
-    if (files > 0) parts.push(`${files < 10 ? files.toFixed(1) : Math.round(files)} files/s`);
+    if (files > 0 && state.files_total >= WORTH_A_RATE) parts.push(rate(files));
     if (percents > 0) parts.push(`${size((percents / READING) * state.size)}/s`);
     if (state.percent - first.percent >= MOVED) this.#left.guess((100 - state.percent) / percents);
     return [...parts, this.#left.words].filter(Boolean).join(" · ");
