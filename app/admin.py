@@ -26,6 +26,7 @@ from django.utils.safestring import SafeString
 
 from . import tasks
 from .accounts import admin as accounts_admin  # noqa: F401
+from .audit.recording import record
 from .catalogue.admin import (
     CatalogueAdmin,
     ask_before_deleting,
@@ -41,9 +42,11 @@ from .errors import StorageFailed
 from .health import admin as health_admin  # noqa: F401
 from .models import (
     ArchiveMember,
+    AuditEntry,
     BroughtQuerySet,
     DICOMFile,
     DICOMFileQuerySet,
+    Kind,
     Status,
 )
 from .uploads import announcing, changes, ledger, removal, these
@@ -58,6 +61,9 @@ admin.site.site_title = "ICON"
 admin.site.index_title = "Uploads and catalogue"
 admin.site.site_url = None  # the admin is the site
 admin.site.enable_nav_sidebar = False  # tables need the width
+
+
+ENTRIES = 200  # of the audit trail, in the history of one upload
 
 
 class OfferingNothing(admin.SimpleListFilter):
@@ -188,6 +194,14 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
     def has_change_permission(self, request: HttpRequest, obj: DICOMFile | None = None) -> bool:
         return False  # an upload is processed or deleted; there is nothing to type
 
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """What the audit trail tells of it."""
+        entries = AuditEntry.objects.filter(table=self.opts.label_lower).order_by("pk")
+        context = {"entries": entries.filter(row=object_id)[:ENTRIES] if is_id(object_id) else []}
+        return super().history_view(request, object_id, context | (extra_context or {}))
+
     # Uploading
 
     def render_change_form(
@@ -205,6 +219,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         with ExitStack() as failed:
             failed.callback(_remove_kept_file, obj)
             super().save_model(request, obj, form, change)
+            record(Kind.UPLOADED, request.user, obj, human_size(obj.size))
             obj.sync_archive()  # the row is committed after this
             failed.pop_all()
 
@@ -215,7 +230,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         may_process = self.has_process_permission(request)
         process = "process" in request.POST and may_process
         if process:
-            started = tasks.start([obj.pk])
+            started = tasks.start([obj.pk], who=request.user)
         else:
             announcing.received(request, obj, may_process)
         if from_script(request):
@@ -233,7 +248,8 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
     ) -> HttpResponse | None:
         """Queue what the selection allows, and watch exactly those."""
         # In the order of upload, so that the oldest is processed first.
-        started = tasks.start(queryset.order_by("pk").values_list("pk", flat=True))
+        pks = queryset.order_by("pk").values_list("pk", flat=True)
+        started = tasks.start(pks, who=request.user)
         announce_start(request, started)
         return HttpResponseRedirect(progress_url(started.queued)) if started.queued else None
 
@@ -250,7 +266,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         if request.method == "POST":
             until = request.POST.get("until", "")
             asked = pending.filter(pk__lte=int(until)) if is_id(until) else pending.none()
-            started = tasks.start(asked.values_list("pk", flat=True))
+            started = tasks.start(asked.values_list("pk", flat=True), who=request.user)
             announce_start(request, started)
             return HttpResponseRedirect(progress_url(started.queued))
         uploads = list(pending)
@@ -295,7 +311,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
             return None
         if "post" not in request.POST:
             return self._ask_about_zips(request, queryset)
-        refused = removal.remove_archives(queryset)
+        refused = removal.remove_archives(queryset, request.user)
         removed = len(queryset) - len(refused)
         if removed:
             messages.success(request, f"{counted(removed, 'kept ZIP')} removed.")
@@ -351,7 +367,8 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
     def _delete(self, request: HttpRequest, upload: DICOMFile) -> str:
         """The code of why it was not."""
         try:
-            deleted = removal.delete_upload(upload, with_archive="with_archive" in request.POST)
+            with_archive = "with_archive" in request.POST
+            deleted = removal.delete_upload(upload, with_archive, request.user)
         except StorageFailed:
             return "delete_on_broken_disk"
         if not deleted:

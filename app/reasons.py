@@ -312,6 +312,10 @@ REFUSED = {
         "Signing in was tried too often. Try again in {wait}, or ask an administrator to unlock it."
     ),
     "holds_failures": "Not everything in it could be stored, and only it has the rest.",
+    "not_recorded": (
+        "Who did this could not be written down, so it was not done, or not to its end. "
+        "Try again; if it happens again, ask the administrator to look at the log."
+    ),
 }
 
 # What holds an upload up, on its way here or in the queue.

@@ -17,6 +17,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from kombu.exceptions import OperationalError as BrokerAway
 
 from .accounts import throttle
+from .audit.recording import Person
 from .catalogue import filing
 from .errors import OtherVersion
 from .health import nightly, probes
@@ -98,12 +99,12 @@ class Started:
     broker_away: bool = False  # they start when the broker is back
 
 
-def start(pks: Iterable[int], use_versions: bool = False) -> Started:
+def start(pks: Iterable[int], use_versions: bool = False, who: Person = None) -> Started:
     """Queue uploads, and tell the broker once the transaction has committed.
 
     With `use_versions`, their conflicting members replace the catalogued versions.
     """
-    started = Started(*claims.queue(pks, use_versions))
+    started = Started(*claims.queue(pks, use_versions, who))
 
     def ring() -> None:
         started.broker_away = not _send(started.queued)

@@ -81,7 +81,7 @@ def staff_who_press(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
 def process_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Put one upload into the queue, and show its progress or where the button stood."""
     upload = get_object_or_404(DICOMFile, pk=pk)
-    announce_start(request, tasks.start([upload.pk]))
+    announce_start(request, tasks.start([upload.pk], who=request.user))
     back = _back(request)
     watched = back.startswith(reverse("dicom_processing_progress"))
     return redirect(back if watched else progress_url([upload.pk]))
@@ -216,7 +216,7 @@ def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         if not may_process:
             raise PermissionDenied
-        announce_start(request, tasks.start([pk], use_versions=True))
+        announce_start(request, tasks.start([pk], use_versions=True, who=request.user))
         return redirect(progress_url([pk]))
     page = Paginator(_conflicts(request, upload), VERSIONS).get_page(request.GET.get("page"))
     found = conflicts(upload, page)
@@ -278,7 +278,7 @@ def announce_start(request: HttpRequest, started: tasks.Started) -> None:
 
 def announce_stop(request: HttpRequest, pks: list[int]) -> None:
     """Stop uploads, and say which were only queued and which end at their next batch."""
-    cancelled = claims.cancel(pks)
+    cancelled = claims.cancel(pks, request.user)
     if number := len(cancelled.taken_out):
         what = "Taken" if len(pks) == 1 else f"{counted(number, 'upload')} taken"
         messages.success(request, f"{what} out of the queue.")

@@ -205,6 +205,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "app.accounts.sessions.while_used",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "app.middleware.Unrecorded",
 ]
 
 ROOT_URLCONF = "icon.urls"

@@ -5,6 +5,7 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from app.accounts.passwords import change_password
 from app.health.views import healthz, readyz
 from app.home import administration, home
 
@@ -15,6 +16,7 @@ urlpatterns = [
     path("readyz", readyz),
     path("admin/", home),
     path("admin/administration/", administration, name="administration"),
+    path("admin/password_change/", change_password),  # before the admin's own
     path("admin/", admin.site.urls),
     path("dicom/", include("app.urls")),
 ]

@@ -10,17 +10,19 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, Permission, User
+from django.db import transaction
 from django.db.models import Field, ManyToManyField, Q, QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest, HttpResponse
 
+from app.audit.recording import record
 from app.catalogue.admin import local_time
 from app.catalogue.lookups import OfferedLookups
 from app.catalogue.searches import PostedSearch
-from app.models import SignInTries
+from app.models import Kind, SignInTries
 from app.wording import counted
 
-from . import throttle
+from . import throttle, trail  # noqa: F401  (registers the trail's page)
 from .signing_in import SignInForm
 
 # Django's pages, with boxes to tick in place of two lists to move names between, which neither a
@@ -34,8 +36,40 @@ admin.site.login_form = SignInForm
 admin.site.unregister((User, Group))
 
 
+class RecordedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Accounts or groups: who changed which, and what they may do since."""
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        form.rights_before = rights_of(obj) if change else set()
+        super().save_model(request, obj, form, change)
+        if not change:
+            record(Kind.ADDED, request.user, obj, str(obj))
+        elif form.changed_data:
+            names = ", ".join(form.changed_data)
+            record(Kind.CHANGED, request.user, obj, f"{obj}: {names}")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        before, after = form.rights_before, rights_of(form.instance)
+        words = [f"given: {', '.join(sorted(after - before))}"] if after - before else []
+        words += [f"taken: {', '.join(sorted(before - after))}"] if before - after else []
+        if words:
+            words.insert(0, str(form.instance))
+            record(Kind.RIGHTS_CHANGED, request.user, form.instance, "; ".join(words))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        record(Kind.DELETED, request.user, obj, str(obj))
+        super().delete_model(request, obj)
+
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            record(Kind.DELETED, request.user, row, str(row))
+        super().delete_queryset(request, queryset)
+
+
 @admin.register(User)
-class UserAdmin(PostedSearch, OfferedLookups, DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(RecordedAdmin, PostedSearch, OfferedLookups, DjangoUserAdmin):  # type: ignore[type-arg]
     filter_horizontal = ()
     formfield_overrides = TICKED
     readonly_fields = ("last_login", "date_joined")
@@ -48,6 +82,19 @@ class UserAdmin(PostedSearch, OfferedLookups, DjangoUserAdmin):  # type: ignore[
         fields = super().get_readonly_fields(request, obj)
         return fields if request.user.is_superuser else (*fields, *RIGHTS)
 
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        with transaction.atomic():  # with its entry, which `log_change` writes
+            response: HttpResponse = super().user_change_password(request, id, form_url)
+        return response
+
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        match = request.resolver_match
+        if match and match.url_name == "auth_user_password_change":
+            record(Kind.PASSWORD_CHANGED, request.user, obj, obj.get_username())
+        return super().log_change(request, obj, message)
+
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_change_permission(request, obj) and holds_no_more(obj, request.user)
 
@@ -56,7 +103,7 @@ class UserAdmin(PostedSearch, OfferedLookups, DjangoUserAdmin):  # type: ignore[
 
 
 @admin.register(Group)
-class GroupAdmin(PostedSearch, OfferedLookups, DjangoGroupAdmin):
+class GroupAdmin(RecordedAdmin, PostedSearch, OfferedLookups, DjangoGroupAdmin):
     filter_horizontal = ()
     formfield_overrides = TICKED
 
@@ -104,8 +151,11 @@ class SignInTriesAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-a
 
     @admin.action(description="Unlock the selected", permissions=["delete"])
     def unlock(self, request: HttpRequest, queryset: QuerySet[SignInTries]) -> None:
-        self.log_deletions(request, queryset)
-        removed, _ = queryset.delete()
+        with transaction.atomic():
+            self.log_deletions(request, queryset)
+            for tries in queryset:
+                record(Kind.UNLOCKED, request.user, tries.user, tries.key)
+            removed, _ = queryset.delete()
         messages.success(request, f"{counted(removed, 'count')} of failed sign-ins removed.")
 
     @admin.display(description="user", ordering="user__username")
@@ -121,6 +171,21 @@ class SignInTriesAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-a
     @admin.display(description="locked until", ordering="locked_until")
     def until(self, tries: SignInTries) -> str:
         return local_time(tries.locked_until)
+
+
+def rights_of(row: User | Group) -> set[str]:
+    """What a stored account or group may do, as entries name it."""
+    if isinstance(row, Group):
+        return {str(name) for name in row.permissions.values_list("codename", flat=True)}
+    stored = User.objects.get(pk=row.pk)
+    flags = {
+        "sign in": stored.is_active,
+        "staff": stored.is_staff,
+        "superuser": stored.is_superuser,
+    }
+    groups = stored.groups.values_list("name", flat=True)
+    own = stored.user_permissions.values_list("codename", flat=True)
+    return {name for name, on in flags.items() if on} | {f"role {one}" for one in groups} | {*own}
 
 
 def holds_no_more(account: User | None, person: "AbstractBaseUser | AnonymousUser") -> bool:

@@ -1,17 +1,19 @@
 """Deleting patients, studies, series and instances: rows first, files after, as `filing` says."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from django.db import IntegrityError, OperationalError, models, transaction
 from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
+from app.audit.recording import Person, record
 from app.models import (
     DICOMInstance,
     DICOMSeries,
     DICOMStudy,
     FileToDelete,
+    Kind,
     Patient,
     PatientIdentity,
 )
@@ -47,15 +49,20 @@ def instances_of(row: models.Model) -> QuerySet[DICOMInstance]:
     return DICOMInstance.objects.filter(**{ANCESTORS[type(row)]: row.pk})
 
 
-def delete(row: models.Model) -> None:
+def delete(row: models.Model, who: Person = None) -> None:
     """Delete a patient, study, series or instance, with all that is below it and its files.
 
     Parents that are left without children go, too.
     """
-    while _delete_some(row):
-        pass
-    if type(row) in CHILDREN:
-        _delete_childless(type(row), {row.pk})
+    with transaction.atomic():
+        record(Kind.DELETE_ASKED, who, row, _in_words(below([row])))
+    deleted = 0
+    while some := _delete_some(row):
+        deleted += some
+    with transaction.atomic():
+        if type(row) in CHILDREN:
+            _delete_childless(type(row), {row.pk})
+        record(Kind.DELETED, who, row, _in_words({"instances": deleted}))
     filing.unlink_pending()
 
 
@@ -67,6 +74,10 @@ def below(rows: Sequence[models.Model]) -> dict[str, int]:
     whole = list(KINDS)[: list(KINDS).index(model) + 1]
     counts = {KINDS[one]: Count(ANCESTORS[one], distinct=True) for one in reversed(whole)}
     return instances.aggregate(**counts, bytes=Coalesce(Sum("size"), 0))
+
+
+def _in_words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind}: {n:,}" for kind, n in counts.items())
 
 
 def _delete_some(row: models.Model) -> int:

@@ -70,6 +70,7 @@ READ_ONLY = (
     "rtstructureroi",
     "archivemember",
     "cataloguecheck",
+    "auditentry",
 )
 LEADS_TO_RESULT = (302, 403, 302, 302)
 FOR_SUPERUSERS = (302, 403, 403, 200)
@@ -132,6 +133,8 @@ def tables(upload: DICOMFile) -> dict[str, tuple[int, ...]]:
             found[f"{row}change/"] = LEADS_TO_RESULT
         if name in FILLED_BY_IMPORTS:
             found[f"{at}add/"] = NOBODY
+        if name in FILLED_BY_IMPORTS:
+            found[f"{row}history/"] = (302, 404, 404, 404)
         if name in READ_ONLY:
             found[f"{row}delete/"] = NOBODY
         if name == "signintries":
