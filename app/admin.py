@@ -189,7 +189,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
     # Who may do what
 
     def has_process_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("app.process_dicomfile")
+        return request.user.has_perms(("app.view_dicomfile", "app.process_dicomfile"))
 
     def has_change_permission(self, request: HttpRequest, obj: DICOMFile | None = None) -> bool:
         return False  # an upload is processed or deleted; there is nothing to type
@@ -198,6 +198,8 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """What the audit trail tells of it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied  # Django's own says first whether there is such a row
         entries = AuditEntry.objects.filter(table=self.opts.label_lower).order_by("pk")
         context = {"entries": entries.filter(row=object_id)[:ENTRIES] if is_id(object_id) else []}
         return super().history_view(request, object_id, context | (extra_context or {}))
@@ -238,6 +240,8 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         if process:
             announce_start(request, started)
             return redirect(progress_url([obj.pk]))
+        if not self.has_view_permission(request):
+            return redirect("admin:app_dicomfile_add")  # the list would say "Not allowed"
         return self.response_post_save_add(request, obj)
 
     # Starting and deleting many

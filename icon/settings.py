@@ -204,6 +204,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "app.accounts.sessions.while_used",
+    "app.accounts.passwords.own_password_first",
     "django.contrib.messages.middleware.MessageMiddleware",
     "app.middleware.Unrecorded",
 ]

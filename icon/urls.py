@@ -9,6 +9,8 @@ from app.accounts.passwords import change_password
 from app.health.views import healthz, readyz
 from app.home import administration, home
 
+handler403 = "app.accounts.refusals.not_allowed"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("favicon.ico", RedirectView.as_view(url=static("app/icon.svg"))),

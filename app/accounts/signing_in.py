@@ -44,6 +44,13 @@ class ThrottledBackend(ModelBackend):
 
 
 class SignInForm(AdminAuthenticationForm):
+    def confirm_login_allowed(self, user: User) -> None:
+        """Say to who has no role that the password was right: the typing error is nowhere."""
+        if user.is_active and not user.is_staff:
+            failed(user, self.request, "Right password, but no role")
+            raise ValidationError(sentence("no_role_yet"), code="no_role")
+        super().confirm_login_allowed(user)
+
     def get_invalid_login_error(self) -> ValidationError:
         """Why not; the same words for a right password, a wrong one, and a name that nobody has."""
         counts = throttle.counts_of(self.cleaned_data["username"], self.request)

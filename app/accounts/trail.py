@@ -144,8 +144,4 @@ def _address(entry: AuditEntry) -> str:
 def _name(entry: AuditEntry) -> str:
     if not _is_known(entry.table):
         return f"{entry.table} {entry.row}"
-    name = NAMES.get(entry.table) or apps.get_model(entry.table)._meta.verbose_name
-    return f"{capfirst(str(name))} {entry.row}"
-
-
-NAMES = {"app.dicomfile": "upload"}
+    return f"{capfirst(str(apps.get_model(entry.table)._meta.verbose_name))} {entry.row}"

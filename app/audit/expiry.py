@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -53,5 +53,5 @@ def _export(before: datetime, file: Path) -> list[int]:
     return written
 
 
-def _entries(before: datetime) -> Iterator[dict[str, Any]]:
+def _entries(before: datetime) -> Iterator[Mapping[str, Any]]:
     return AuditEntry.objects.filter(at__lt=before).order_by("pk").values().iterator()

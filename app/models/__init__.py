@@ -1,6 +1,6 @@
 """The tables, and what one row can do."""
 
-from .accounts import SignInTries
+from .accounts import FirstPassword, SignInTries
 from .audit import AuditEntry, Kind
 from .catalogue import (
     DICOMInstance,
@@ -45,6 +45,7 @@ __all__ = (
     "DICOMSeries",
     "DICOMStudy",
     "FileToDelete",
+    "FirstPassword",
     "IdentityAnswer",
     "ImageInformation",
     "InstanceQuerySet",

@@ -200,7 +200,7 @@ def test_the_trail_is_read_filtered_and_links_to_what_is_left(staff_client, impo
     AuditEntry.objects.create(kind="not_known", table="app.gone", row=1, who="<b>", who_id=99)
     page = staff_client.get(TRAIL).content.decode()
     assert f'<a href="/admin/app/dicomfile/{upload.pk}/change/">Upload {upload.pk}</a>' in page
-    assert f'<td class="field-on">Upload {upload.pk + 1}</td>' in page
+    assert f">Upload {upload.pk + 1}</td>" in page
     assert "app.gone 1" in page
     assert "&lt;b&gt;" in page
     for query, number in [("kind=ended", 1), ("who=99", 1), ("at__gte=2020-01-01T00:00Z", 4)]:

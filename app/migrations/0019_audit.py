@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("app", "0015_patient_identities"),
+        ("app", "0018_seen_and_patient"),
     ]
 
     operations = [
