@@ -26,6 +26,7 @@ from django.utils.safestring import SafeString
 
 from . import tasks
 from .accounts import admin as accounts_admin  # noqa: F401
+from .audit.recording import record
 from .catalogue.admin import (
     CatalogueAdmin,
     ask_before_deleting,
@@ -35,7 +36,7 @@ from .catalogue.admin import (
     row_link,
     too_many,
 )
-from .catalogue.deleting import DeletingForm, log_deletion
+from .catalogue.deleting import DeletingForm, reason_of
 from .catalogue.lookups import OfferedLookups
 from .catalogue.names import person_name
 from .catalogue.searches import PostedSearch, WordsChangeList
@@ -43,9 +44,11 @@ from .errors import StorageFailed
 from .health import admin as health_admin  # noqa: F401
 from .models import (
     ArchiveMember,
+    AuditEntry,
     BroughtQuerySet,
     DICOMFile,
     DICOMFileQuerySet,
+    Kind,
     Status,
 )
 from .reasons import sentence
@@ -61,6 +64,9 @@ admin.site.site_title = "ICON"
 admin.site.index_title = "Uploads and catalogue"
 admin.site.site_url = None  # the admin is the site
 admin.site.enable_nav_sidebar = False  # tables need the width
+
+
+ENTRIES = 200  # of the audit trail, in the history of one upload
 
 
 class OfferingNothing(admin.SimpleListFilter):
@@ -186,10 +192,20 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
     # Who may do what
 
     def has_process_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("app.process_dicomfile")
+        return request.user.has_perms(("app.view_dicomfile", "app.process_dicomfile"))
 
     def has_change_permission(self, request: HttpRequest, obj: DICOMFile | None = None) -> bool:
         return False  # an upload is processed or deleted; there is nothing to type
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """What the audit trail tells of it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied  # Django's own says first whether there is such a row
+        entries = AuditEntry.objects.filter(table=self.opts.label_lower).order_by("pk")
+        context = {"entries": entries.filter(row=object_id)[:ENTRIES] if is_id(object_id) else []}
+        return super().history_view(request, object_id, context | (extra_context or {}))
 
     # Uploading
 
@@ -208,6 +224,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         with ExitStack() as failed:
             failed.callback(_remove_kept_file, obj)
             super().save_model(request, obj, form, change)
+            record(Kind.UPLOADED, request.user, obj, human_size(obj.size))
             obj.sync_archive()  # the row is committed after this
             failed.pop_all()
 
@@ -218,7 +235,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         may_process = self.has_process_permission(request)
         process = "process" in request.POST and may_process
         if process:
-            started = tasks.start([obj.pk])
+            started = tasks.start([obj.pk], who=request.user)
         else:
             announcing.received(request, obj, may_process)
         if from_script(request):
@@ -226,6 +243,8 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         if process:
             announce_start(request, started)
             return redirect(progress_url([obj.pk]))
+        if not self.has_view_permission(request):
+            return redirect("admin:app_dicomfile_add")  # the list would say "Not allowed"
         return self.response_post_save_add(request, obj)
 
     # Starting and deleting many
@@ -236,7 +255,8 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
     ) -> HttpResponse | None:
         """Queue what the selection allows, and watch exactly those."""
         # In the order of upload, so that the oldest is processed first.
-        started = tasks.start(queryset.order_by("pk").values_list("pk", flat=True))
+        pks = queryset.order_by("pk").values_list("pk", flat=True)
+        started = tasks.start(pks, who=request.user)
         announce_start(request, started)
         return HttpResponseRedirect(progress_url(started.queued)) if started.queued else None
 
@@ -253,7 +273,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         if request.method == "POST":
             until = request.POST.get("until", "")
             asked = pending.filter(pk__lte=int(until)) if is_id(until) else pending.none()
-            started = tasks.start(asked.values_list("pk", flat=True))
+            started = tasks.start(asked.values_list("pk", flat=True), who=request.user)
             announce_start(request, started)
             return HttpResponseRedirect(progress_url(started.queued))
         uploads = list(pending)
@@ -301,7 +321,7 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
             return None
         if "post" not in request.POST:
             return self._ask_about_zips(request, queryset)
-        refused = removal.remove_archives(queryset)
+        refused = removal.remove_archives(queryset, request.user)
         removed = len(queryset) - len(refused)
         if removed:
             messages.success(request, f"{counted(removed, 'kept ZIP')} removed.")
@@ -368,16 +388,17 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
     def _delete(self, request: HttpRequest, upload: DICOMFile) -> str:
         """The code of why it was not."""
         try:
-            deleted = removal.delete_upload(upload, with_archive="with_archive" in request.POST)
+            with_archive = "with_archive" in request.POST
+            reason = reason_of(request)
+            deleted = removal.delete_upload(upload, with_archive, request.user, reason)
         except StorageFailed:
             return "delete_on_broken_disk"
         if not deleted:
             return "delete_while_processed"
-        log_deletion(request, upload)  # with the reason
         return ""
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> list[Any]:
-        """Nothing yet: Django calls this before, and `_delete` logs what it has deleted."""
+        """None: the audit trail has what was deleted, and why."""
         return []
 
     def get_deleted_objects(

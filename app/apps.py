@@ -9,8 +9,11 @@ class ICONConfig(AppConfig):
     verbose_name = "DICOM"
 
     def ready(self) -> None:
-        from .accounts import sessions  # noqa: F401  (hears of who signs in)
+        from .accounts import roles, sessions, signing_in  # noqa: F401  (hear of who signs in)
+        from .audit import guards
         from .catalogue import search
         from .health import checks  # noqa: F401  (registers them)
 
         post_migrate.connect(search.ensure_indexes, sender=self)
+        post_migrate.connect(guards.put_up, sender=self)
+        post_migrate.connect(roles.bring_up_to_date, sender=self)

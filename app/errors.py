@@ -5,7 +5,8 @@ Expected
 ├── MemberSkipped     one member is not something to store; the rest goes on
 ├── MemberFailed      one member should have been stored and could not be; the rest goes on
 ├── OtherVersion      another ICON is installed than this process runs; the upload is handed on
-└── StorageFailed     the disk is full, read-only or broken; the run stops and can be resumed
+├── StorageFailed     the disk is full, read-only or broken; the run stops and can be resumed
+└── NotRecorded       who did it cannot be written down; what somebody asked for is refused
 """
 
 import errno
@@ -49,6 +50,11 @@ class StorageFailed(Expected):
     def __init__(self, code: str, **facts: str | int) -> None:
         """The fact `needed` says how much more room, as in ": 3.1 GB more are needed"."""
         super().__init__(code, **{"needed": "", **facts})
+
+
+class NotRecorded(Expected):
+    def __init__(self) -> None:
+        super().__init__("not_recorded")
 
 
 DISK_ERRORS = {

@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 
+from .errors import NotRecorded
 from .health.views import healthz, readyz
 from .uploads import receiving
 
@@ -88,6 +89,26 @@ def _zone(name: str) -> ZoneInfo | None:
     # A cookie may hold anything: a path, a folder's name, a NUL.
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None
+
+
+class Unrecorded:
+    """Says why something was refused: the audit trail could not be written."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponseBase | None:
+        if not isinstance(exception, NotRecorded):
+            return None
+        why, status = exception.sentence, HTTPStatus.SERVICE_UNAVAILABLE
+        if receiving.from_script(request):
+            return JsonResponse({"errors": [why]}, status=status)
+        return render(request, "shared/not_recorded.html", {"why": why}, status=status)
 
 
 class BeforeUpload:

@@ -18,6 +18,7 @@ class Passing(str):
 
 # What the buttons are called, on the pages and in the sentences that name them.
 PROCESS_NOW = "Process Now"
+STARTED_BY_OTHERS = "The administrator starts it."  # to who may not press it
 PROCESS_AGAIN = "Process again"
 TRY_AGAIN = "Try the {files} again"
 STOP = "Stop"
@@ -401,6 +402,17 @@ REFUSED = {
         "Signing in was tried too often. Try again in {wait}, or ask an administrator to unlock it."
     ),
     "holds_failures": "Not everything in it could be stored, and only it has the rest.",
+    "not_allowed": "Your account may not do this. Ask the administrator for the permission.",
+    "not_allowed_yet": (
+        "For this you must be allowed to {abilities}: role {role}. Ask the administrator."
+    ),
+    "no_role_yet": "Your account may not use ICON yet. Ask the administrator to give it a role.",
+    "password_first": "Choose a password of your own first.",
+    "password_same": "Choose another password than the old one.",
+    "not_recorded": (
+        "Who did this could not be written down, so it was not done, or not to its end. "
+        "Try again; if it happens again, ask the administrator to look at the log."
+    ),
 }
 
 # What is said and asked before objects are deleted.

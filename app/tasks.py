@@ -17,6 +17,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from kombu.exceptions import OperationalError as BrokerAway
 
 from .accounts import throttle
+from .audit.recording import Person
 from .catalogue import filing
 from .errors import OtherVersion
 from .health import nightly, probes
@@ -99,14 +100,17 @@ class Started:
 
 
 def start(
-    pks: Iterable[int], use_versions: bool = False, series: Collection[int] | None = None
+    pks: Iterable[int],
+    use_versions: bool = False,
+    series: Collection[int] | None = None,
+    who: Person = None,
 ) -> Started:
     """Queue uploads, and tell the broker once the transaction has committed.
 
     With `use_versions`, their conflicting members, or those of some series, replace the catalogued
     versions.
     """
-    started = Started(*claims.queue(pks, use_versions, series))
+    started = Started(*claims.queue(pks, use_versions, series, who))
 
     def ring() -> None:
         started.broker_away = not _send(started.queued)

@@ -16,6 +16,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
@@ -52,6 +53,8 @@ STRIPPED = r"[\0-\x08\x0e-\x1b\x1f \"\x7f\xa0\u1680\u2000-\u200f\u202f\u205f-\u2
 FORMULA_SIGN = r"[=+\-@\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20]"
 FORMULA_STARTS = re.compile(rf"^(?=[\t\r\n])|(?:^|(?<={PARTS_CELLS}))(?={STRIPPED}{FORMULA_SIGN})")
 
+View = Callable[..., HttpResponseBase]
+
 OUTCOME_HINTS = {
     Outcome.IMPORTED: "stored and catalogued",
     Outcome.DUPLICATE: "the very same content was catalogued before",
@@ -59,22 +62,33 @@ OUTCOME_HINTS = {
     Outcome.SKIPPED: "not DICOM, or nothing to store",
     Outcome.FAILED: "could not be stored",
 }
+USE = "app.use_versions_dicomfile"
 CATALOGUE = ("app.view_patient", "app.view_dicomstudy", "app.view_dicomseries")
 
-may_view = permission_required("app.view_dicomfile", raise_exception=True)
-may_process = permission_required(
-    ("app.view_dicomfile", "app.process_dicomfile"), raise_exception=True
-)
+
+def needing(*permissions: str) -> Callable[[View], View]:
+    """Refuse who has not all of these; the page that refuses names what is lacking."""
+
+    def decorate(view: View) -> View:
+        checked: View = permission_required(permissions, raise_exception=True)(view)
+        checked.needs = permissions  # type: ignore[attr-defined]
+        return checked
+
+    return decorate
 
 
-def staff_who_press(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+may_view = needing("app.view_dicomfile")
+may_process = needing("app.view_dicomfile", "app.process_dicomfile")
+
+
+def staff_who_press(view: View) -> View:
     """For a button of one upload: who was signed out meanwhile signs in, and finds it again.
 
     A browser does not repeat a POST after that; it would GET an address that takes none.
     """
 
     @wraps(view)
-    def respond(request: HttpRequest, pk: int) -> HttpResponse:
+    def respond(request: HttpRequest, pk: int) -> HttpResponseBase:
         if request.method == "POST" and not request.user.is_authenticated:
             return redirect_to_login(reverse("upload_result", args=[pk]), reverse("admin:login"))
         return staff_member_required(view)(request, pk)
@@ -88,7 +102,7 @@ def staff_who_press(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
 def process_dicom_file_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Put one upload into the queue, and show its progress or where the button stood."""
     upload = get_object_or_404(DICOMFile, pk=pk)
-    announce_start(request, tasks.start([upload.pk]))
+    announce_start(request, tasks.start([upload.pk], who=request.user))
     back = _back(request)
     watched = back.startswith(reverse("dicom_processing_progress"))
     return redirect(back if watched else progress_url([upload.pk]))
@@ -223,20 +237,22 @@ def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
 def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Say what differs, ask, then let conflicting objects replace the catalogued versions."""
     upload = get_object_or_404(DICOMFile, pk=pk)
-    may_process = request.user.has_perm("app.process_dicomfile")
+    may_replace = request.user.has_perm(USE)
     may_see_values = request.user.has_perms(CATALOGUE)
     if request.method == "POST":
-        if not (may_process and may_see_values):
-            raise PermissionDenied
+        if not may_replace:
+            raise PermissionDenied(USE)
+        if not may_see_values:
+            raise PermissionDenied(CATALOGUE[0])
         return _take_versions(request, upload)
     members = _conflicts(request, upload)
     found = conflicts(upload, members[:COMPARED])
     compared = [one for one in found if not one.comparison.why_not]
     series = series_of(members, found)
     context = {
-        "title": USE_VERSIONS if may_process and may_see_values else "What differs",
+        "title": USE_VERSIONS if may_replace and may_see_values else "What differs",
         "upload": upload,
-        "may_process": may_process,
+        "may_replace": may_replace,
         "may_see_values": may_see_values,
         "asked_one": is_id(request.GET.get("member", "")),
         "conflicts": found,
@@ -253,9 +269,9 @@ def _take_versions(request: HttpRequest, upload: DICOMFile) -> HttpResponse:
     """Let an upload's versions replace those in the catalogue: all, or of the series chosen."""
     chosen = [int(pk) for pk in request.POST.getlist("series") if is_id(pk)]
     if "choose" not in request.POST:
-        started = tasks.start([upload.pk], use_versions=True)
+        started = tasks.start([upload.pk], use_versions=True, who=request.user)
     elif chosen:
-        started = tasks.start([upload.pk], use_versions=True, series=chosen)
+        started = tasks.start([upload.pk], use_versions=True, series=chosen, who=request.user)
     else:
         messages.warning(request, sentence("no_series_chosen"))
         return redirect("use_versions", upload.pk)
@@ -314,7 +330,7 @@ def announce_start(request: HttpRequest, started: tasks.Started) -> None:
 
 def announce_stop(request: HttpRequest, pks: list[int]) -> None:
     """Stop uploads, and say which were only queued and which end at their next batch."""
-    cancelled = claims.cancel(pks)
+    cancelled = claims.cancel(pks, request.user)
     if number := len(cancelled.taken_out):
         what = "Taken" if len(pks) == 1 else f"{counted(number, 'upload')} taken"
         messages.success(request, f"{what} out of the queue.")

@@ -204,7 +204,9 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "app.accounts.sessions.while_used",
+    "app.accounts.passwords.own_password_first",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "app.middleware.Unrecorded",
 ]
 
 ROOT_URLCONF = "icon.urls"

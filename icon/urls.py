@@ -5,8 +5,11 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from app.accounts.passwords import change_password
 from app.health.views import healthz, readyz
 from app.home import administration, home
+
+handler403 = "app.accounts.refusals.not_allowed"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -15,6 +18,7 @@ urlpatterns = [
     path("readyz", readyz),
     path("admin/", home),
     path("admin/administration/", administration, name="administration"),
+    path("admin/password_change/", change_password),  # before the admin's own
     path("admin/", admin.site.urls),
     path("dicom/", include("app.urls")),
 ]

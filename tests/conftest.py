@@ -29,6 +29,7 @@ from django.core.management import call_command
 from django.db import ConnectionHandler, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
+from app.audit import guards
 from app.health.verify import verify
 from app.management.commands.import_archive import keep_copy
 from app.management.commands.up import broker_command
@@ -73,6 +74,17 @@ def media_root(settings, tmp_path) -> Path:
     settings.FILE_UPLOAD_TEMP_DIR = settings.MEDIA_ROOT / "tmp"
     settings.FILE_UPLOAD_TEMP_DIR.mkdir(parents=True)
     return settings.MEDIA_ROOT
+
+
+@pytest.fixture
+def _django_db_helper(_django_db_helper) -> Iterator[None]:
+    """pytest-django's own, which empties the tables in the end: also the one that is guarded.
+
+    Emptying ends in `post_migrate`, which puts the guards up again.
+    """
+    yield
+    if not connection.in_atomic_block:
+        guards.take_down()
 
 
 # People

@@ -10,17 +10,23 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, Permission, User
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Field, ManyToManyField, Q, QuerySet
 from django.forms import CheckboxSelectMultiple
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
+from app.audit.recording import record
 from app.catalogue.admin import local_time
 from app.catalogue.lookups import OfferedLookups
 from app.catalogue.searches import PostedSearch
-from app.models import SignInTries
+from app.models import FirstPassword, Kind, SignInTries
 from app.wording import counted
 
-from . import throttle
+from . import throttle, trail  # noqa: F401  (registers the trail's page)
+from .forms import AccountForm, ColleagueForm, GroupForm, first_password, role_field
+from .roles import NAMES, Role, given_by, role_of
 from .signing_in import SignInForm
 
 # Django's pages, with boxes to tick in place of two lists to move names between, which neither a
@@ -28,25 +34,138 @@ from .signing_in import SignInForm
 TICKED: "dict[type[Field[Any, Any]], dict[str, Any]]" = {
     ManyToManyField: {"widget": CheckboxSelectMultiple}
 }
-RIGHTS = ("is_superuser", "groups", "user_permissions")
 
 admin.site.login_form = SignInForm
 admin.site.unregister((User, Group))
 
 
+class RecordedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Accounts or groups: who changed which, and what they may do since."""
+
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied  # Django's own says first whether there is such a row
+        return super().history_view(request, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        form.rights_before = rights_of(obj) if change else set()
+        super().save_model(request, obj, form, change)
+        if not change:
+            record(Kind.ADDED, request.user, obj, str(obj))
+        elif form.changed_data:
+            names = ", ".join(form.changed_data)
+            record(Kind.CHANGED, request.user, obj, f"{obj}: {names}")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        before, after = form.rights_before, rights_of(form.instance)
+        words = [f"given: {', '.join(sorted(after - before))}"] if after - before else []
+        words += [f"taken: {', '.join(sorted(before - after))}"] if before - after else []
+        if words:
+            words.insert(0, str(form.instance))
+            record(Kind.RIGHTS_CHANGED, request.user, form.instance, "; ".join(words))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        record(Kind.DELETED, request.user, obj, str(obj))
+        super().delete_model(request, obj)
+
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            record(Kind.DELETED, request.user, row, str(row))
+        super().delete_queryset(request, queryset)
+
+
 @admin.register(User)
-class UserAdmin(PostedSearch, OfferedLookups, DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(RecordedAdmin, PostedSearch, OfferedLookups, DjangoUserAdmin):  # type: ignore[type-arg]
     filter_horizontal = ()
     formfield_overrides = TICKED
     readonly_fields = ("last_login", "date_joined")
+    form = AccountForm
+    add_form = ColleagueForm
+    add_form_template = "admin/change_form.html"
+    list_display = ("username", "role", "is_active", "last_login")
+    list_filter = ("groups", "is_active", "is_superuser")
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        role = ("role",) if _roles_for(request, obj) else ()
+        if obj is None:
+            return [(None, {"fields": ("username", *role)})]
+        fieldsets = [(None, {"fields": ("username", "password", *role, "is_active")})]
+        more: tuple[str, ...] = ("first_name", "last_name", "email", "last_login", "date_joined")
+        if request.user.is_superuser:
+            more += ("is_staff", "is_superuser", "groups", "user_permissions")
+        return [*fieldsets, ("Advanced", {"fields": more, "classes": ("collapse",)})]
+
+    def get_form(
+        self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        offered = _roles_for(request, obj)
+        if offered:
+            form.base_fields["role"] = role_field(offered, required=obj is None)
+        else:
+            form.base_fields.pop("role", None)
+        return form
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if not change:
+            form.first_password = first_password()
+            obj.set_password(form.first_password)
+        super().save_model(request, obj, form, change)
+        if not change:
+            FirstPassword.objects.create(user=obj)
+            obj.first_password = form.first_password  # type: ignore[attr-defined]  # to show it
+
+    def response_add(
+        self, request: HttpRequest, obj: User, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """The one page that shows the first password; it is kept nowhere."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Colleague added",
+            "opts": self.opts,
+            "account": obj,
+            "role": role_of(obj),
+        }
+        return TemplateResponse(request, "admin/auth/user/first_password.html", context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        if context.get("original") is None:
+            context |= {
+                "title": "Add a colleague",
+                "show_save_and_continue": False,
+                "show_save_and_add_another": False,
+            }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description="role")
+    def role(self, user: User) -> str:
+        if user.is_superuser:
+            return "Superuser"
+        given = {group.name for group in user.groups.all()}
+        return next((name for name in reversed(NAMES) if name in given), "-")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        users = super().get_queryset(request)
+        users = super().get_queryset(request).prefetch_related("groups")
         return users if request.user.is_superuser else users.filter(is_superuser=False)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        return fields if request.user.is_superuser else (*fields, *RIGHTS)
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        with transaction.atomic():  # with its entry, which `log_change` writes
+            response: HttpResponse = super().user_change_password(request, id, form_url)
+        return response
+
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        match = request.resolver_match
+        if match and match.url_name == "auth_user_password_change":
+            record(Kind.PASSWORD_CHANGED, request.user, obj, obj.get_username())
+            if obj.pk != request.user.pk:
+                FirstPassword.objects.get_or_create(user=obj)
+        return super().log_change(request, obj, message)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_change_permission(request, obj) and holds_no_more(obj, request.user)
@@ -56,9 +175,10 @@ class UserAdmin(PostedSearch, OfferedLookups, DjangoUserAdmin):  # type: ignore[
 
 
 @admin.register(Group)
-class GroupAdmin(PostedSearch, OfferedLookups, DjangoGroupAdmin):
+class GroupAdmin(RecordedAdmin, PostedSearch, OfferedLookups, DjangoGroupAdmin):
     filter_horizontal = ()
     formfield_overrides = TICKED
+    form = GroupForm
 
     def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
         """Its rights, for who is no superuser: he may be in the group, or be put into it."""
@@ -82,6 +202,9 @@ class SignInTriesAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-a
             request, {"title": "Failed sign-ins", **(extra_context or {})}
         )
 
+    def history_view(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        raise Http404  # nobody types in it
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[SignInTries]:
         return throttle.current().select_related("user")
 
@@ -104,8 +227,11 @@ class SignInTriesAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-a
 
     @admin.action(description="Unlock the selected", permissions=["delete"])
     def unlock(self, request: HttpRequest, queryset: QuerySet[SignInTries]) -> None:
-        self.log_deletions(request, queryset)
-        removed, _ = queryset.delete()
+        with transaction.atomic():
+            self.log_deletions(request, queryset)
+            for tries in queryset:
+                record(Kind.UNLOCKED, request.user, tries.user, tries.key)
+            removed, _ = queryset.delete()
         messages.success(request, f"{counted(removed, 'count')} of failed sign-ins removed.")
 
     @admin.display(description="user", ordering="user__username")
@@ -121,6 +247,28 @@ class SignInTriesAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-a
     @admin.display(description="locked until", ordering="locked_until")
     def until(self, tries: SignInTries) -> str:
         return local_time(tries.locked_until)
+
+
+def rights_of(row: User | Group) -> set[str]:
+    """What a stored account or group may do, as entries name it."""
+    if isinstance(row, Group):
+        return {str(name) for name in row.permissions.values_list("codename", flat=True)}
+    stored = User.objects.get(pk=row.pk)
+    flags = {
+        "sign in": stored.is_active,
+        "staff": stored.is_staff,
+        "superuser": stored.is_superuser,
+    }
+    groups = stored.groups.values_list("name", flat=True)
+    own = stored.user_permissions.values_list("codename", flat=True)
+    return {name for name, on in flags.items() if on} | {f"role {one}" for one in groups} | {*own}
+
+
+def _roles_for(request: HttpRequest, account: User | None) -> list[Role]:
+    """The roles to choose from: for oneself none, and for others those that one holds."""
+    if account is not None and account.pk == request.user.pk:
+        return []
+    return given_by(request.user)
 
 
 def holds_no_more(account: User | None, person: "AbstractBaseUser | AnonymousUser") -> bool:

@@ -7,12 +7,11 @@ from typing import Any, TypeVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
-from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename
 from django.db.models import Count, Field, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -115,14 +114,6 @@ class CatalogueAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
             context["patient"] = self.patient_of(rows[0]) if rows else None
         return response
 
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        patient = self.patient_of(self.get_object(request, unquote(object_id)))
-        return super().history_view(
-            request, object_id, {"patient": patient, **(extra_context or {})}
-        )
-
     def patient_of(self, row: Model | None) -> Patient | None:
         """Whom a row is about, for the banner."""
         if row is None or not self.below_patient:
@@ -139,6 +130,9 @@ class CatalogueAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
             "delete_in_menu": True,
         }
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def history_view(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        raise Http404  # nobody types in these tables, so Django's history of them is empty
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -191,14 +185,14 @@ class FiledAdmin(CatalogueAdmin):
         return super().render_delete_form(request, context)
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        _delete(request, obj)
+        removal.delete(obj, request.user, deleting.reason_of(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset:
-            _delete(request, row)
+            removal.delete(row, request.user, deleting.reason_of(request))
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> list[Any]:
-        """Nothing yet: Django calls this before, and `_delete` logs what it deletes."""
+        """None: the audit trail has what was deleted, and why."""
         return []
 
     def get_deleted_objects(
@@ -218,12 +212,6 @@ class FiledAdmin(CatalogueAdmin):
             *(names, {**summary, "size of their files": size}, set()),
             objections(deleting.DeletingForm(objects, request)),
         )
-
-
-def _delete(request: HttpRequest, row: Model) -> None:
-    """Delete a row of the catalogue, and keep who does it and why."""
-    deleting.log_deletion(request, row)
-    removal.delete(row)
 
 
 def objections(form: deleting.DeletingForm) -> list[str]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django import forms
-from django.contrib.admin.models import DELETION, LogEntry
 from django.db.models import Count, F, Model, QuerySet
 from django.http import HttpRequest
 
@@ -57,13 +56,6 @@ class DeletingForm(forms.Form):
 def reason_of(request: HttpRequest) -> str:
     """What was typed, as `DeletingForm` has found it well."""
     return request.POST.get("reason", "").strip()
-
-
-def log_deletion(request: HttpRequest, row: Model) -> None:
-    """Keep who deletes a row, and why."""
-    user = request.user.pk
-    assert user is not None  # staff
-    LogEntry.objects.log_actions(user, [row], DELETION, reason_of(request))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,14 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
+from app.audit.recording import record
 from app.dicom.attributes import PATIENT
 from app.dicom.records import READ_VERSION, PatientRecord
 from app.models import (
     DICOMFile,
     DICOMInstance,
     IdentityAnswer,
+    Kind,
     Patient,
     PatientIdentity,
 )
@@ -159,6 +161,7 @@ def answer(
     row.identity_differs = _is_asked(row)
     row.save(update_fields=[*IDENTITY, *ANSWER, "identity_differs"])
     settle_uploads(_uploads_of(row))
+    record(Kind.IDENTITY_ANSWERED, user, row, f"{said.label}.")
 
 
 ANSWER = (

@@ -1,17 +1,19 @@
 """Deleting patients, studies, series and instances: rows first, files after, as `filing` says."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from django.db import IntegrityError, OperationalError, models, transaction
 from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
+from app.audit.recording import Person, because, record
 from app.models import (
     DICOMInstance,
     DICOMSeries,
     DICOMStudy,
     FileToDelete,
+    Kind,
     Patient,
     PatientIdentity,
 )
@@ -47,15 +49,20 @@ def instances_of(row: models.Model) -> QuerySet[DICOMInstance]:
     return DICOMInstance.objects.filter(**{ANCESTORS[type(row)]: row.pk})
 
 
-def delete(row: models.Model) -> None:
+def delete(row: models.Model, who: Person = None, reason: str = "") -> None:
     """Delete a patient, study, series or instance, with all that is below it and its files.
 
     Parents that are left without children go, too.
     """
-    while _delete_some(row):
-        pass
-    if type(row) in CHILDREN:
-        _delete_childless(type(row), {row.pk})
+    with transaction.atomic():
+        record(Kind.DELETE_ASKED, who, row, because(f"{_in_words(below([row]))}.", reason))
+    deleted = 0
+    while some := _delete_some(row):
+        deleted += some
+    with transaction.atomic():
+        if type(row) in CHILDREN:
+            _delete_childless(type(row), {row.pk})
+        record(Kind.DELETED, who, row, f"{_in_words({'instances': deleted})}.")
     filing.unlink_pending()
 
 
@@ -72,6 +79,10 @@ def instances_below(rows: Sequence[models.Model]) -> QuerySet[DICOMInstance]:
     pks = [row.pk for row in rows]
     instances = DICOMInstance.objects.filter(**{f"{ANCESTORS[type(rows[0])]}__in": pks})
     return instances.order_by()
+
+
+def _in_words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind}: {n:,}" for kind, n in counts.items())
 
 
 def _delete_some(row: models.Model) -> int:

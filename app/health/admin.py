@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django_celery_results.admin import GroupResultAdmin, TaskResultAdmin
@@ -16,6 +17,8 @@ from app.models import CatalogueCheck, Patient
 from app.reasons import sentence
 from app.uploads import removal
 from app.wording import counted, human_size
+
+SWEEP = "app.tasks.sweep"
 
 admin.site.unregister((TaskResult, GroupResult))
 
@@ -56,11 +59,29 @@ def unlisted_zips() -> str:
     return sentence("unlisted_zips", count=f"{count:,}", size=human_size(size))
 
 
+class ReadOnlyResults(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
+    """What Celery keeps of its tasks: to look at."""
+
+    def history_view(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        raise Http404  # nobody types in it
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 @admin.register(TaskResult)
-class ICONTaskResultAdmin(PostedSearch, OfferedLookups, TaskResultAdmin):
-    pass
+class ICONTaskResultAdmin(ReadOnlyResults, TaskResultAdmin):
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TaskResult]:
+        """Without the sweep, which runs each minute and leaves nothing to read."""
+        return super().get_queryset(request).exclude(task_name=SWEEP)
 
 
 @admin.register(GroupResult)
-class ICONGroupResultAdmin(PostedSearch, OfferedLookups, GroupResultAdmin):
+class ICONGroupResultAdmin(ReadOnlyResults, GroupResultAdmin):
     pass

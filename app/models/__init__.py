@@ -1,6 +1,7 @@
 """The tables, and what one row can do."""
 
-from .accounts import SignInTries
+from .accounts import FirstPassword, SignInTries
+from .audit import AuditEntry, Kind
 from .catalogue import (
     DICOMInstance,
     DICOMSeries,
@@ -35,6 +36,7 @@ __all__ = (
     "LOG",
     "LOG_LINES",
     "ArchiveMember",
+    "AuditEntry",
     "BroughtQuerySet",
     "CatalogueCheck",
     "DICOMFile",
@@ -43,9 +45,11 @@ __all__ = (
     "DICOMSeries",
     "DICOMStudy",
     "FileToDelete",
+    "FirstPassword",
     "IdentityAnswer",
     "ImageInformation",
     "InstanceQuerySet",
+    "Kind",
     "Outcome",
     "Patient",
     "PatientIdentity",

@@ -5,6 +5,20 @@ from django.db import models
 from django.utils import timezone
 
 
+class FirstPassword(models.Model):
+    """An account whose password somebody else knows: its owner changes it at the next sign-in."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True
+    )
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"First password of user {self.pk}"
+
+
 class SignInTries(models.Model):
     """How often signing in was tried of late: by a user, from an address, or by one from the other.
 

@@ -175,7 +175,10 @@ class DICOMFile(Searched):
     class Meta:
         verbose_name = "upload"
         ordering = ("-created_at", "-pk")
-        permissions = (("process_dicomfile", "Can process upload"),)
+        permissions = (
+            ("process_dicomfile", "Can process upload"),
+            ("use_versions_dicomfile", "Can let its versions replace catalogued ones"),
+        )
         indexes = (
             models.Index(fields=("processing_status", "queued_at"), name="dicomfile_status_queued"),
             models.Index(fields=("-created_at", "-id"), name="dicomfile_newest"),

@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from app.models import DICOMFile
-from app.reasons import PROCESS_NOW, sentence
+from app.reasons import PROCESS_NOW, STARTED_BY_OTHERS, sentence
 from app.wording import counted
 
 from . import these
@@ -33,8 +33,8 @@ def received(request: HttpRequest, upload: DICOMFile, may_process: bool) -> None
             messages.add_message(request, message.level, message.message, message.extra_tags)
     what = f"“{upload.name}” was uploaded." if number == 1 else f"{number:,} uploads received."
     it = "it" if number == 1 else "them"
-    more = f" Press {PROCESS_NOW} to process {it}." if may_process else ""
-    messages.success(request, what + more, extra_tags=f"{RECEIVED}-{number}")
+    more = f"Press {PROCESS_NOW} to process {it}." if may_process else STARTED_BY_OTHERS
+    messages.success(request, f"{what} {more}", extra_tags=f"{RECEIVED}-{number}")
 
 
 def left_alone(

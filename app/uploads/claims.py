@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -26,8 +26,9 @@ from django.db import (
 from django.db.models import Count, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Now
 
+from app.audit.recording import Person, insert, record
 from app.errors import StorageFailed
-from app.models import ArchiveMember, DICOMFile, DICOMFileQuerySet, Outcome, Stage, Status
+from app.models import ArchiveMember, DICOMFile, DICOMFileQuerySet, Kind, Outcome, Stage, Status
 from app.models.uploads import TO_BE_DECIDED
 from app.reasons import sentence
 
@@ -106,14 +107,17 @@ class Run:
 
     def end(self, status: Status, message: str = "", **values: Any) -> None:
         """The last write: give the row back."""
-        self.write(
-            message=message,
-            processing_status=status,
-            run_id="",
-            lease_until=None,
-            cancel_requested=False,
-            **values,
-        )
+        with transaction.atomic():
+            self.write(
+                message=message,
+                processing_status=status,
+                run_id="",
+                lease_until=None,
+                cancel_requested=False,
+                **values,
+            )
+            if words := _how_it_ended(status, message, values):
+                insert(Kind.ENDED, on=DICOMFile(pk=self.upload), words=words)
 
     def check(self) -> None:
         """Raise what ends a run from outside: LostRun or Stopped."""
@@ -164,11 +168,23 @@ class Run:
         return DICOMFile.objects.filter(pk=self.upload, run_id=self.run_id)
 
 
+def _how_it_ended(status: Status, message: str, values: Mapping[str, Any]) -> str:
+    """In words; "" where another worker goes on."""
+    if status == Status.FAILED:
+        return f"Failed: {values.get('failure_detail', '')}"
+    if status == Status.PENDING:
+        return "Stopped." if values.get("stopped") else ""
+    return message
+
+
 # --- by hand ---------------------------------------------------------------------------------
 
 
 def queue(
-    pks: Iterable[int], use_versions: bool = False, series: Collection[int] | None = None
+    pks: Iterable[int],
+    use_versions: bool = False,
+    series: Collection[int] | None = None,
+    who: Person = None,
 ) -> tuple[list[int], dict[int, str]]:
     """Queue what can be started: the uploads queued, and the code of why each other was not.
 
@@ -181,6 +197,9 @@ def queue(
     for pk in pks:
         with transaction.atomic():
             why = _queue_one(pk, use_versions, series)
+            if not why:
+                kind = Kind.VERSIONS_CHOSEN if use_versions else Kind.STARTED
+                record(kind, who, DICOMFile(pk=pk))
         if why:
             refused[pk] = why
         else:
@@ -261,25 +280,35 @@ class Cancelled:
         return bool(self.taken_out or self.stopping)
 
 
-def cancel(pks: Iterable[int]) -> Cancelled:
+def cancel(pks: Iterable[int], who: Person = None) -> Cancelled:
     """Take queued uploads out of the queue, and ask running ones to stop."""
     cancelled = Cancelled()
     for pk in pks:
-        rows = DICOMFile.objects.filter(pk=pk)
-        if rows.queued().update(queued_at=None, stopped=True, updated_at=Now()):
-            cancelled.taken_out.append(pk)
-        elif rows.in_progress().update(cancel_requested=True, updated_at=Now()):
-            cancelled.stopping.append(pk)
+        _cancel_one(pk, who, cancelled)
     return cancelled
 
 
+@transaction.atomic
+def _cancel_one(pk: int, who: Person, cancelled: Cancelled) -> None:
+    rows = DICOMFile.objects.filter(pk=pk)
+    if rows.queued().update(queued_at=None, stopped=True, updated_at=Now()):
+        cancelled.taken_out.append(pk)
+        record(Kind.STOPPED, who, DICOMFile(pk=pk), "It was queued.")
+    elif rows.in_progress().update(cancel_requested=True, updated_at=Now()):
+        cancelled.stopping.append(pk)
+        record(Kind.STOPPED, who, DICOMFile(pk=pk), "It was running.")
+
+
+@transaction.atomic
 def see(pk: int, user: AbstractBaseUser) -> str:
     """Mark an upload as looked at, for all; the code of why it was not."""
     rows = DICOMFile.objects.filter(pk=pk)
     if rows.filter(TO_BE_DECIDED).exists():
         return "to_be_decided"
-    seen = rows.needing_attention().update(seen_at=Now(), seen_by=user, updated_at=Now())
-    return "" if seen else "nothing_to_see"
+    if not rows.needing_attention().update(seen_at=Now(), seen_by=user, updated_at=Now()):
+        return "nothing_to_see"
+    record(Kind.SEEN, user, DICOMFile(pk=pk))
+    return ""
 
 
 # --- by a worker -----------------------------------------------------------------------------
@@ -410,16 +439,7 @@ def release_expired() -> list[int]:
     """Take uploads from runs whose lease has run out; those that are queued to go on."""
     expired = DICOMFile.objects.in_progress().filter(EXPIRED)
     pks = list(expired.values_list("pk", flat=True))
-    expired.filter(attempts__gte=MAX_ATTEMPTS, cancel_requested=False).update(
-        processing_status=Status.FAILED,
-        failure_reason="too_many_attempts",
-        failure_detail=sentence("too_many_attempts", count=MAX_ATTEMPTS),
-        date_processing_completed=Now(),
-        run_id="",
-        lease_until=None,
-        queued_at=None,
-        updated_at=Now(),
-    )
+    _give_up(expired.filter(attempts__gte=MAX_ATTEMPTS, cancel_requested=False))
     back: dict[str, Any] = {
         "processing_status": Status.PENDING,
         "sent_at": None,
@@ -434,6 +454,24 @@ def release_expired() -> list[int]:
     return list(
         DICOMFile.objects.queued().filter(pk__in=pks).in_turn().values_list("pk", flat=True)
     )
+
+
+@transaction.atomic
+def _give_up(uploads: DICOMFileQuerySet) -> None:
+    why = sentence("too_many_attempts", count=MAX_ATTEMPTS)
+    pks = list(uploads.select_for_update().values_list("pk", flat=True))
+    DICOMFile.objects.filter(pk__in=pks).update(
+        processing_status=Status.FAILED,
+        failure_reason="too_many_attempts",
+        failure_detail=why,
+        date_processing_completed=Now(),
+        run_id="",
+        lease_until=None,
+        queued_at=None,
+        updated_at=Now(),
+    )
+    for pk in pks:
+        insert(Kind.ENDED, on=DICOMFile(pk=pk), words=f"Failed: {why}")
 
 
 def unsent() -> list[int]:

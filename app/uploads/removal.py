@@ -12,14 +12,18 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import transaction
 
+from app.audit.recording import Person, because, record
 from app.catalogue import filing
-from app.models import DICOMFile, FileToDelete, Status
+from app.models import DICOMFile, FileToDelete, Kind, Status
+from app.wording import human_size
 
 UNLISTED = "unlisted"  # the folder of kept archives whose uploads were deleted
 STALE_UPLOAD = 600  # seconds; a transfer locks its file as soon as it is there
 
 
-def delete_upload(upload: DICOMFile, with_archive: bool) -> bool:
+def delete_upload(
+    upload: DICOMFile, with_archive: bool, who: Person = None, reason: str = ""
+) -> bool:
     """Delete an upload's row; False while it is in progress. Catalogued objects stay."""
     # What its last run committed has only its ledger to tell where it belongs.
     filing.roll_forward(upload.pk)
@@ -30,11 +34,18 @@ def delete_upload(upload: DICOMFile, with_archive: bool) -> bool:
             return False
         if row.file and with_archive:
             filing.delete_later([FileToDelete(path=row.file.path)])
+        record(Kind.DELETED, who, row, because(_of_its_zip(row, with_archive), reason))
         row.delete()
     filing.unlink_pending()
     if upload.file and not with_archive:
         set_archive_aside(Path(upload.file.path))
     return True
+
+
+def _of_its_zip(upload: DICOMFile, with_archive: bool) -> str:
+    if not upload.file:
+        return "Its ZIP was removed before."
+    return "With its kept ZIP." if with_archive else f"Its kept ZIP went to “{UNLISTED}”."
 
 
 def set_archive_aside(archive: Path) -> None:
@@ -77,15 +88,15 @@ def sort_archives(uploads: Iterable[DICOMFile]) -> Sorted:
     return found
 
 
-def remove_archives(uploads: Iterable[DICOMFile]) -> dict[int, str]:
+def remove_archives(uploads: Iterable[DICOMFile], who: Person = None) -> dict[int, str]:
     """Delete kept archives; the code of why each of the others was kept."""
-    refused = {upload.pk: why for upload in uploads if (why := _remove_archive(upload.pk))}
+    refused = {upload.pk: why for upload in uploads if (why := _remove_archive(upload.pk, who))}
     filing.unlink_pending()
     return refused
 
 
 @transaction.atomic
-def _remove_archive(pk: int) -> str:
+def _remove_archive(pk: int, who: Person) -> str:
     upload = DICOMFile.objects.select_for_update().filter(pk=pk).first()
     if upload is None:
         return "upload_gone"
@@ -93,6 +104,7 @@ def _remove_archive(pk: int) -> str:
         return why
     filing.delete_later([FileToDelete(path=upload.file.path)])
     DICOMFile.objects.filter(pk=pk).update(file="")
+    record(Kind.ZIP_REMOVED, who, upload, human_size(upload.size))
     return ""
 
 

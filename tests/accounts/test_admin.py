@@ -69,10 +69,13 @@ def test_who_keeps_accounts_gives_no_rights_not_even_to_himself(client, keeper, 
 
 
 def test_who_keeps_accounts_adds_ordinary_ones(client, keeper, group):
-    data = {"username": "new", "usable_password": "true", "is_superuser": "on", "is_staff": "on",
+    """Without a role: he has no right that a role gives."""
+    data = {"username": "new", "role": "Reader", "is_superuser": "on", "is_staff": "on",
             "groups": [group.pk], "password1": PASSWORD, "password2": PASSWORD}  # fmt: skip
-    assert client.post(ADD, data).status_code == 302
-    assert rights_of(User.objects.get(username="new")) == (False, [], [])
+    assert client.post(ADD, data).status_code == 200
+    user = User.objects.get(username="new")
+    assert rights_of(user) == (False, [], [])
+    assert not user.is_staff
 
 
 @pytest.mark.parametrize("page", ["change", "delete", "history", "password"])

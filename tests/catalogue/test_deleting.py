@@ -3,13 +3,12 @@
 import re
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from app.catalogue import deleting
 from app.catalogue.deleting import kept_of
-from app.models import DICOMFile, DICOMInstance, DICOMSeries, Patient
+from app.models import AuditEntry, DICOMFile, DICOMInstance, DICOMSeries, Kind, Patient
 from app.uploads import claims, removal
 from tests.conftest import process
 from tests.making.objects import ct_image, uid
@@ -131,8 +130,9 @@ def test_nothing_is_deleted_without_a_reason(reason, import_zip, staff_client):
 def test_the_reason_is_kept_with_who_deleted_what(import_zip, staff_client, staff_user):
     import_zip(image(1))
     asked(staff_client, *patient(), post="yes", reason=" Asked for by the clinic ")
-    entry = LogEntry.objects.get()
-    assert (entry.user, entry.change_message) == (staff_user, "Asked for by the clinic")
+    entry = AuditEntry.objects.get(kind=Kind.DELETE_ASKED)
+    assert entry.who == staff_user.username
+    assert entry.words.endswith(" Reason: Asked for by the clinic")
     assert not DICOMInstance.objects.exists()
 
 

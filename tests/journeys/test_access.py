@@ -1,79 +1,108 @@
 """Who gets what: every address, for every kind of visitor; and a GET that changes nothing."""
 
+import re
+
 import pytest
 from django.apps import apps
 from django.contrib import admin
-from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
 from django_celery_results.models import GroupResult, TaskResult
 
+from app.accounts import roles
 from app.health import nightly
 from app.models import DICOMFile, SignInTries
 from tests.making.objects import ct_image, rt_structure_set
 
+# Who there is, from the least to the most.
 VISITORS = (
-    "anonymous",
-    "plain user",
-    "staff without permissions",
-    "staff who may look",
-    "superuser",
+    *("anonymous", "plain user", "staff without role"),
+    *("Reader", "Uploader", "Manager", "Administrator", "superuser"),
 )
 STAFF = VISITORS[2:]
 
-# Status codes of a GET: for an anonymous or plain visitor, and for each of STAFF.
+
+def row(staff: int, no_role: int | None = None, outside: int = 302) -> tuple[int, ...]:
+    """Status codes for each visitor: those outside, staff without a role, everybody else."""
+    return (outside, outside, staff if no_role is None else no_role, *[staff] * 5)
+
+
+def since(visitor: str, code: int = 200) -> tuple[int, ...]:
+    """The code for this visitor and all who may more; staff below is refused."""
+    first = VISITORS.index(visitor)
+    return tuple(
+        302 if one not in STAFF else code if VISITORS.index(one) >= first else 403
+        for one in VISITORS
+    )
+
+
+NOBODY = row(403)
+NO_HISTORY = row(404)
+ELSEWHERE = row(302)
+
+# Status codes of a GET.
 PUBLIC = {
-    "/": (302, 302, 302, 302),
-    "/favicon.ico": (302, 302, 302, 302),
-    "/healthz": (200, 200, 200, 200),
-    "/readyz": (503, 503, 503, 503),  # the tests have no worker
-    "/admin/login/": (200, 302, 302, 302),
+    "/": ELSEWHERE,
+    "/favicon.ico": ELSEWHERE,
+    "/healthz": row(200, outside=200),
+    "/readyz": row(503, outside=503),  # the tests have no worker
+    "/admin/login/": (200, 200, *[302] * 6),
 }
 ADMIN = {
-    "/admin/": (302, 200, 200, 200),
-    "/admin/administration/": (302, 200, 200, 200),
-    "/admin/logout/": (302, 405, 405, 405),
-    "/admin/password_change/": (302, 200, 200, 200),
-    "/admin/password_change/done/": (302, 200, 200, 200),
-    "/admin/autocomplete/": (302, 403, 403, 403),
-    "/admin/jsi18n/": (302, 200, 200, 200),
-    "/admin/app/dicomfile/process-pending/": (302, 403, 403, 200),
-    "/admin/no-such-page/": (302, 404, 404, 404),
-    "/admin/app/": (302, 404, 200, 200),
+    "/admin/": row(200),
+    "/admin/administration/": row(200),
+    "/admin/logout/": row(405),
+    "/admin/password_change/": row(200),
+    "/admin/password_change/done/": row(200),
+    "/admin/autocomplete/": NOBODY,
+    "/admin/jsi18n/": row(200),
+    "/admin/app/dicomfile/process-pending/": since("Uploader"),
+    "/admin/no-such-page/": row(404),
+    "/admin/app/": row(200, no_role=404),
 }
 OURS = {
-    "process_dicom_file": (302, 403, 403, 405),  # a GET starts nothing
-    "cancel_dicom_file": (302, 403, 403, 405),
-    "see_dicom_file": (302, 403, 403, 405),
-    "dicom_processing_progress": (302, 403, 200, 200),
-    "known_uploads": (302, 405, 405, 405),
-    "task_status": (302, 200, 200, 200),  # with nothing in it for who may not look
-    "upload_result": (302, 403, 200, 200),
-    "ledger_csv": (302, 403, 200, 200),
-    "answer_identity": (302, 403, 403, 405),
-    "use_versions": (302, 403, 200, 200),  # who may only look reads what differs
+    "process_dicom_file": since("Uploader", 405),  # a GET starts nothing
+    "cancel_dicom_file": since("Uploader", 405),
+    "see_dicom_file": since("Uploader", 405),
+    "dicom_processing_progress": since("Reader"),
+    "known_uploads": row(405),
+    "task_status": row(200),  # with nothing in it for who may not look
+    "upload_result": since("Reader"),
+    "ledger_csv": since("Reader"),
+    "answer_identity": since("Manager", 405),
+    "use_versions": since("Reader"),  # who may only look reads what differs
 }
-# The pages of a table. Some, below, are for nobody.
-TABLE = {
-    "changelist": (302, 403, 200, 200),
-    "add": (302, 403, 403, 200),
-    "change": (302, 403, 200, 200),
-    "history": (302, 403, 200, 200),
-    "delete": (302, 403, 403, 200),
-    "password_change": (302, 403, 403, 200),
-    "": (302, 302, 302, 302),  # leads to "change"
+
+
+def pages(view="superuser", add="", delete="", history=NO_HISTORY) -> dict[str, tuple[int, ...]]:
+    """The pages of a table in the admin, by the first role that may open each."""
+    return {
+        "changelist": since(view),
+        "add": since(add) if add else NOBODY,
+        "change": since(view),
+        "history": history,
+        "delete": since(delete) if delete else NOBODY,
+        "": ELSEWHERE,  # leads to "change"
+    }
+
+
+FILED = pages("Reader", delete="Manager")
+READ = pages("Reader")
+TABLES = {
+    "dicomfile": pages("Reader", "Uploader", "Manager", since("Reader"))
+    | {"change": since("Reader", 302)},  # leads to the result
+    **dict.fromkeys(("patient", "dicomstudy", "dicomseries", "dicominstance"), FILED),
+    **dict.fromkeys(("imageinformation", "rtstructuresetinformation", "rtstructureroi"), READ),
+    "archivemember": READ,
+    "cataloguecheck": pages("Administrator"),
+    "auditentry": pages("Administrator"),
+    "taskresult": pages("Administrator"),
+    "groupresult": pages("superuser"),
+    "signintries": pages("superuser", delete="superuser"),
+    "user": pages("Administrator", "Administrator", "superuser", since("Administrator"))
+    | {"password": since("Administrator")},
+    "group": pages("superuser", "superuser", "superuser", since("superuser")),
 }
-NOBODY = (302, 403, 403, 403)
-READ_ONLY = (
-    "imageinformation",
-    "rtstructuresetinformation",
-    "rtstructureroi",
-    "archivemember",
-    "cataloguecheck",
-)
-LEADS_TO_RESULT = (302, 403, 302, 302)
-FOR_SUPERUSERS = (302, 403, 403, 200)
-FILLED_BY_IMPORTS = ("patient", "dicomstudy", "dicomseries", "dicominstance", *READ_ONLY)
 
 
 @pytest.fixture
@@ -82,7 +111,6 @@ def upload(import_zip, django_user_model) -> DICOMFile:
     upload = import_zip(ct_image(), rt_structure_set())
     nightly.begin()
     nightly.go_on()
-    Group.objects.create(name="A group")
     TaskResult.objects.create(task_id="task")
     GroupResult.objects.create(group_id="group")
     SignInTries.objects.create(key="user 1", tries=5)
@@ -95,13 +123,13 @@ def visit(client, django_user_model):
     """The client, signed in as a kind of visitor."""
 
     def enter(visitor: str):
+        client.logout()
         if visitor == "anonymous":
             return client
         user = django_user_model.objects.create_user(
             visitor, is_staff=visitor in STAFF, is_superuser=visitor == "superuser"
         )
-        if visitor == "staff who may look":
-            user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+        roles.give(user, visitor if visitor in roles.NAMES else "")
         client.force_login(user)
         return client
 
@@ -117,30 +145,16 @@ def patterns(resolver=None, prefix: str = "") -> list[tuple[str, str]]:
     return found
 
 
-def tables(upload: DICOMFile) -> dict[str, tuple[int, ...]]:
+def tables() -> dict[str, tuple[int, ...]]:
     """The addresses of the admin's tables and of one row of each."""
     found = {}
     for model in admin.site._registry:
         at = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
-        row = f"{at}{model._default_manager.order_by('pk')[0].pk}/"
-        for page, codes in TABLE.items():
+        one = f"{at}{model._default_manager.order_by('pk')[0].pk}/"
+        for page, codes in TABLES[model._meta.model_name].items():
             alone = page in ("changelist", "add")
-            path = (at if alone else row) + ("" if page in ("changelist", "") else f"{page}/")
+            path = (at if alone else one) + ("" if page in ("changelist", "") else f"{page}/")
             found[path] = codes
-        name = model._meta.model_name
-        if name == "dicomfile":
-            found[f"{row}change/"] = LEADS_TO_RESULT
-        if name in FILLED_BY_IMPORTS:
-            found[f"{at}add/"] = NOBODY
-        if name in READ_ONLY:
-            found[f"{row}delete/"] = NOBODY
-        if name == "signintries":
-            for url in (at, f"{row}change/", f"{row}history/"):
-                found[url] = FOR_SUPERUSERS
-            found[f"{at}add/"] = NOBODY
-        del found[f"{row}password_change/"]
-        if name == "user":
-            found[f"{row}password/"] = TABLE["password_change"]
     return found
 
 
@@ -151,7 +165,7 @@ def expected(upload: DICOMFile) -> dict[str, tuple[int, ...]]:
         for path, name in patterns()
         if path.startswith("dicom/")
     }
-    return {**PUBLIC, **ADMIN, **tables(upload), **ours}
+    return {**PUBLIC, **ADMIN, **tables(), **ours}
 
 
 def test_no_address_is_forgotten_here(upload):
@@ -165,21 +179,32 @@ def test_celery_progress_s_own_addresses_are_not_there():
     assert not [path for path, _ in patterns() if "task_id" in path or "celery-progress" in path]
 
 
-@pytest.mark.parametrize("visitor", VISITORS)
-def test_every_visitor_gets_what_the_table_says(visitor, visit, upload):
-    client = visit(visitor)
-    column = STAFF.index(visitor) + 1 if visitor in STAFF else 0
-    want = {path: codes[column] for path, codes in expected(upload).items()}
-    assert {path: client.get(path).status_code for path in want} == want
+def test_every_visitor_gets_what_the_table_says(visit, upload):
+    listed = expected(upload)
+    for column, visitor in enumerate(VISITORS):
+        client = visit(visitor)
+        want = {path: codes[column] for path, codes in listed.items()}
+        assert {path: client.get(path).status_code for path in want} == want, visitor
 
 
-@pytest.mark.parametrize("visitor", ["anonymous", "plain user"])
-def test_who_is_not_staff_is_sent_to_sign_in(visitor, visit, upload):
-    client = visit(visitor)
-    for path in expected(upload).keys() - PUBLIC.keys() - {"/admin/logout/"}:
-        for response in (client.get(path), client.post(path, {"post": "yes"})):
-            assert response.status_code == 302, path
-            assert response.url.startswith("/admin/login/"), path
+def test_what_is_forbidden_and_what_is_not_there_answer_alike(visit, upload):
+    """The numbers that are refused tell nobody which of them exist."""
+    listed = expected(upload)
+    for visitor in ("staff without role", "Reader"):
+        client, column = visit(visitor), VISITORS.index(visitor)
+        for path, codes in listed.items():
+            if codes[column] == 403 and (unknown := re.sub(r"/[0-9]+/", "/987654/", path)) != path:
+                assert client.get(unknown).status_code == 403, unknown
+                assert client.post(unknown, {"post": "yes"}).status_code == 403, unknown
+
+
+def test_who_is_not_staff_is_sent_to_sign_in(visit, upload):
+    for visitor in VISITORS[:2]:
+        client = visit(visitor)
+        for path in expected(upload).keys() - PUBLIC.keys() - {"/admin/logout/"}:
+            for response in (client.get(path), client.post(path, {"post": "yes"})):
+                assert response.status_code == 302, path
+                assert response.url.startswith("/admin/login/"), path
 
 
 @pytest.mark.parametrize("name", ["process_dicom_file", "cancel_dicom_file", "see_dicom_file"])
@@ -191,32 +216,32 @@ def test_who_signs_in_after_pressing_a_button_finds_it_again(name, client, staff
 
 
 def test_the_status_tells_nothing_to_who_may_not_look(visit, upload):
-    client = visit("staff without permissions")
+    client = visit("staff without role")
     url = f"{reverse('task_status')}?upload={upload.pk}"
     assert client.get(url).json() == {"uploads": []}
 
 
-@pytest.mark.parametrize("visitor", VISITORS[:4])
-def test_a_post_changes_nothing_for_who_may_only_look(visitor, visit, upload):
-    client = visit(visitor)
+def test_a_post_changes_nothing_for_who_may_only_look(visit, upload):
     chosen = {"post": "yes", "_selected_action": [upload.pk]}
-    before = snapshot()
-    for path in expected(upload).keys() - {"/admin/logout/"}:
-        client.post(path, {"post": "yes"})
-    for action in (
-        "process_selected",
-        "stop_selected",
-        "delete_selected_uploads",
-        "remove_kept_zips",
-    ):
-        client.post(reverse("admin:app_dicomfile_changelist"), chosen | {"action": action})
-    client.post(
-        reverse("admin:app_patient_changelist"), chosen | {"action": "delete_selected_rows"}
-    )
-    assert snapshot() == before
+    for visitor in VISITORS[:4]:
+        client = visit(visitor)
+        before = snapshot()
+        for path in expected(upload).keys() - {"/admin/logout/"}:
+            client.post(path, {"post": "yes"})
+        for action in (
+            "process_selected",
+            "stop_selected",
+            "delete_selected_uploads",
+            "remove_kept_zips",
+        ):
+            client.post(reverse("admin:app_dicomfile_changelist"), chosen | {"action": action})
+        client.post(
+            reverse("admin:app_patient_changelist"), chosen | {"action": "delete_selected_rows"}
+        )
+        assert snapshot() == before, visitor
 
 
-@pytest.mark.parametrize(("visitor", "sees"), [("staff who may look", False), ("superuser", True)])
+@pytest.mark.parametrize(("visitor", "sees"), [("Reader", False), ("Manager", True)])
 def test_only_who_may_process_and_delete_sees_buttons_for_it(visitor, sees, visit, upload_zip):
     upload = upload_zip(ct_image())
     client = visit(visitor)

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from app.health import nightly
 from app.health.verify import verify
-from app.models import DICOMFile, DICOMInstance, Patient, RTStructureROI, Status
+from app.models import AuditEntry, DICOMFile, DICOMInstance, Patient, RTStructureROI, Status
 from app.reasons import sentence
 from app.uploads import claims, these
 from app.uploads.status import TABS
@@ -520,14 +520,10 @@ def test_the_log_of_who_did_what_holds_no_name(many, staff_client, zip_bytes, im
         for row in (upload, patient):
             url = reverse(f"admin:app_{row._meta.model_name}_delete", args=[row.pk])
             staff_client.post(url, SURE)
-    assert logged() == [
-        f"Added “Upload {upload.pk}”.",
-        f"Deleted “Upload {upload.pk}.”",
-        f"Deleted “Patient {patient.pk}.”",
-    ]
-    assert set(LogEntry.objects.values_list("change_message", flat=True)) <= {
-        "Sent twice", '[{"added": {}}]',
-    }  # fmt: skip
+    assert logged() == [f"Added “Upload {upload.pk}”."]
+    words = [*AuditEntry.objects.order_by("pk").values_list("words", flat=True)]
+    assert any(line.endswith("Reason: Sent twice") for line in words)
+    assert not any("Doe" in line or "DOE" in line for line in words)
 
 
 def test_no_row_s_own_words_hold_a_name(import_zip):
@@ -668,7 +664,7 @@ def test_patients_are_found_by_id_and_shown_as_people_write_them(staff_client, i
     assert "Doe, Jane M" not in searched(staff_client, url, "nobody").content.decode()
 
 
-@pytest.mark.parametrize("page", ["changelist", "change", "delete", "history"])
+@pytest.mark.parametrize("page", ["changelist", "change", "delete"])
 @pytest.mark.parametrize("table", ["patient", "dicomstudy", "dicomseries", "dicominstance"])
 def test_no_page_shows_a_name_with_carets(table, page, staff_client, import_zip):
     import_zip(ct_image(PatientName="Doe^Jane^M", StudyDescription="CT thorax"))

@@ -5,9 +5,12 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.db.models import Q
 
 from app.accounts import throttle
+from app.audit.recording import record
+from app.models import Kind
 from app.wording import counted
 
 
@@ -29,5 +32,8 @@ class Command(BaseCommand):
         if names or address:
             at = Q(address=address) if address else Q()
             chosen = chosen.filter(Q(user__username__in=names) | at if names else at)
-        removed, _ = chosen.delete()
+        with transaction.atomic():
+            for tries in chosen:
+                record(Kind.UNLOCKED, on=tries.user, words=f"{tries.key}, from the terminal")
+            removed, _ = chosen.delete()
         self.stdout.write(f"Unlocked; {counted(removed, 'count')} of failed sign-ins removed.")

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("app", "0018_seen_and_patient"),
+        ("app", "0021_first_passwords"),
     ]
 
     operations = [

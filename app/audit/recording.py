@@ -1,0 +1,113 @@
+"""Writing down who did what, in the transaction of what it tells of.
+
+What a person changes is refused where its entry cannot be written (`record`). Signing in and out,
+and what is only looked at, is not (`record_if_possible`): it is logged that the entry is missing.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib.auth.models import User as Account
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.models import Model
+from django.utils import timezone
+
+from app.errors import NotRecorded
+from app.models import AuditEntry, Kind
+
+Person = Any  # a user as Django's requests have it: an account, or nobody known
+PATIENCE = 250  # milliseconds
+
+logger = logging.getLogger(__name__)
+
+
+def record(kind: Kind, who: Person = None, on: Model | None = None, words: str = "") -> None:
+    """Write an entry down; `who` is empty where ICON itself, or the terminal, did it.
+
+    Raises
+    ------
+    NotRecorded
+        It cannot be written, and what it tells of is to be undone.
+    """
+    try:
+        insert(kind, who, on, words)
+    except (DatabaseError, InterfaceError) as error:
+        _say_it_is_missing(_entry(kind, who, on, words), error)
+        raise NotRecorded from error
+
+
+def record_if_possible(
+    kind: Kind, who: Person = None, on: Model | None = None, words: str = ""
+) -> None:
+    """Write an entry down of what is done without it, too; a page waits for it PATIENCE at most.
+
+    SQLite has one writer, which during an import is the import most of the time. Where it is not
+    free in time, a thread waits instead.
+    """
+    entry = _entry(kind, who, on, words)
+    try:
+        with _patience(), transaction.atomic():
+            entry.save(force_insert=True)
+    except (DatabaseError, InterfaceError) as error:
+        if getattr(error.__cause__, "sqlite_errorname", "") != "SQLITE_BUSY":
+            _say_it_is_missing(entry, error)
+            return
+        entry.at = timezone.now()
+        threading.Thread(target=_record_late, args=[entry], name="audit entry").start()
+
+
+def because(words: str, reason: str) -> str:
+    """What an entry says, with the reason that a person gave."""
+    return f"{words} Reason: {reason}" if reason else words
+
+
+def insert(kind: Kind, who: Person = None, on: Model | None = None, words: str = "") -> None:
+    """Write an entry down, with the database's own errors: for a run, which waits and tries again.
+
+    Outside a transaction it would stand there although what it tells of was undone.
+    """
+    assert connection.in_atomic_block
+    _entry(kind, who, on, words).save(force_insert=True)
+
+
+def _entry(kind: Kind, who: Person, on: Model | None, words: str) -> AuditEntry:
+    known = isinstance(who, Account)
+    return AuditEntry(
+        kind=kind,
+        who_id=who.pk if known else None,
+        who=who.get_username() if known else "",
+        table=on._meta.label_lower if on else "",
+        row=on.pk if on else None,
+        words=words,
+    )
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Wait for SQLite's writer no longer than PATIENCE, unless this connection is the writer."""
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        yield
+        return
+    usual = int(connection.settings_dict["OPTIONS"]["timeout"] * 1000)
+    with connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA busy_timeout = {PATIENCE}")
+        try:
+            yield
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {usual}")
+
+
+def _record_late(entry: AuditEntry) -> None:
+    try:
+        entry.save(force_insert=True)
+    except (DatabaseError, InterfaceError) as error:
+        _say_it_is_missing(entry, error)
+    finally:
+        connection.close()
+
+
+def _say_it_is_missing(entry: AuditEntry, error: Exception) -> None:
+    logger.error("An audit entry was not written: %s, %s", entry.kind, type(error).__name__)

@@ -1,0 +1,232 @@
+"""What people do has its entries, whose page administrators read."""
+
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.urls import reverse
+
+from app.audit import guards
+from app.audit.recording import record_if_possible
+from app.models import AuditEntry, DICOMFile, Kind, Patient, SignInTries, Status
+from app.uploads import claims
+from tests.conftest import process, wait_until
+from tests.making.objects import ct_image, zip_of
+
+LIST = reverse("admin:app_dicomfile_changelist")
+TRAIL = reverse("admin:app_auditentry_changelist")
+NAME = "Family^Given"
+
+
+@pytest.fixture(autouse=True)
+def storage(transactional_db, processed_root, media_root, broker):
+    """A database and storage of the test's own."""
+
+
+@pytest.fixture
+def unwritable(storage):
+    """A trail that takes no entry; whatever is tried."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {guards.TABLE} RENAME TO elsewhere")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE elsewhere RENAME TO {guards.TABLE}")
+
+
+def entries(since: int = 0) -> list[tuple]:
+    """Kind, who, table and row of each, first to last."""
+    rows = AuditEntry.objects.order_by("pk").values_list("kind", "who", "table", "row")
+    return list(rows)[since:]
+
+
+def test_an_upload_s_way_is_told_by_its_history(staff_client, tmp_path):
+    data = zip_of(tmp_path / "x.zip", ct_image(PatientName=NAME)).read_bytes()
+    staff_client.post(
+        reverse("admin:app_dicomfile_add"), {"file": SimpleUploadedFile("Family.zip", data)}
+    )
+    upload = DICOMFile.objects.get()
+    staff_client.post(reverse("process_dicom_file", args=[upload.pk]))
+    staff_client.post(reverse("cancel_dicom_file", args=[upload.pk]))
+    chosen = {"_selected_action": [upload.pk]}
+    staff_client.post(LIST, chosen | {"action": "process_selected"})
+    process(upload)
+    staff_client.post(LIST, chosen | {"action": "remove_kept_zips", "post": "yes"})
+    page = staff_client.get(reverse("admin:app_dicomfile_history", args=[upload.pk]))
+    staff_client.post(reverse("admin:app_dicomfile_delete", args=[upload.pk]), {"post": "yes"})
+    mine, its = ("staff", "app.dicomfile", upload.pk), ("", "app.dicomfile", upload.pk)
+    assert entries(since=1) == [
+        (Kind.UPLOADED, *mine),
+        (Kind.STARTED, *mine),
+        (Kind.STOPPED, *mine),
+        (Kind.STARTED, *mine),
+        (Kind.ENDED, *its),
+        (Kind.ZIP_REMOVED, *mine),
+        (Kind.DELETED, *mine),
+    ]
+    words = page.content.decode()
+    for told in (
+        "Processing asked for",
+        "Stop asked for",
+        "Completed: 1 imported",
+        "It was queued.",
+    ):
+        assert told in words
+    assert not [one for one in AuditEntry.objects.values() if "Family" in str(one)]
+
+
+def test_a_choice_of_versions_a_failure_and_a_stopped_run_are_told(upload_zip, staff_user):
+    first, second = upload_zip(ct_image()), upload_zip(ct_image(StudyDescription="other"))
+    process(first)
+    process(second)
+    assert claims.queue([second.pk], use_versions=True, who=staff_user)[0] == [second.pk]
+    run = claims.claim(second.pk)
+    claims.cancel([second.pk], staff_user)
+    run.end(Status.PENDING, stopped=True)
+    kinds = [kind for kind, *_ in entries()][-3:]
+    assert kinds == [Kind.VERSIONS_CHOSEN, Kind.STOPPED, Kind.ENDED]
+    assert AuditEntry.objects.filter(words__startswith="Failed: Other versions").exists()
+
+
+def test_a_deletion_is_told_before_and_after_with_numbers_only(staff_client, import_zip):
+    import_zip(ct_image(PatientName=NAME, PatientID="4711"))
+    patient = Patient.objects.get()
+    staff_client.post(reverse("admin:app_patient_delete", args=[patient.pk]), {"post": "yes"})
+    assert not Patient.objects.exists()
+    asked, done = AuditEntry.objects.order_by("pk").values("kind", "row", "words")[2:]
+    assert (asked["kind"], done["kind"]) == (Kind.DELETE_ASKED, Kind.DELETED)
+    assert asked["row"] == done["row"] == patient.pk
+    assert asked["words"].startswith("patients: 1, studies: 1, series: 1, instances: 1, bytes: ")
+    assert done["words"] == "instances: 1."
+
+
+def test_signing_in_and_out_is_told_and_a_name_that_nobody_has_is_not(client, staff_user):
+    form = {"username": "staff", "password": "wrong"}
+    client.post(reverse("admin:login"), form)
+    client.post(reverse("admin:login"), form | {"username": "my-password-7"})
+    client.post(reverse("admin:login"), form | {"password": "staff-password"})
+    client.post(reverse("admin:logout"))
+    assert [(kind, who) for kind, who, *_ in entries()] == [
+        (Kind.SIGN_IN_FAILED, "staff"),
+        (Kind.SIGN_IN_FAILED, ""),
+        (Kind.SIGNED_IN, "staff"),
+        (Kind.SIGNED_OUT, "staff"),
+    ]
+    assert not AuditEntry.objects.filter(words__contains="my-password").exists()
+
+
+def test_rights_passwords_and_locks_are_told(staff_client, staff_user):
+    other, group = User.objects.create_user("other"), Group.objects.create(name="Helpers")
+    change = reverse("admin:auth_user_change", args=[other.pk])
+    may = Permission.objects.get(codename="delete_patient")
+    form = {"username": "other", "is_active": "on", "date_joined_0": "2026-01-01"}
+    form |= {"date_joined_1": "00:00:00", "groups": [group.pk], "user_permissions": [may.pk]}
+    staff_client.post(change, form)
+    new = {"password1": "another 7 words", "password2": "another 7 words"}
+    staff_client.post(
+        reverse("admin:auth_user_password_change", args=[other.pk]),
+        new | {"usable_password": "true"},
+    )
+    tries = SignInTries.objects.create(key=f"user {other.pk}", user=other, tries=5)
+    chosen = {"action": "unlock", "_selected_action": [tries.pk]}
+    staff_client.post(reverse("admin:app_signintries_changelist"), chosen)
+    staff_client.post(reverse("admin:auth_user_delete", args=[other.pk]), {"post": "yes"})
+    told = AuditEntry.objects.filter(table="auth.user", row=other.pk).order_by("pk")
+    assert [(one.kind, one.who) for one in told] == [
+        (Kind.CHANGED, "staff"),
+        (Kind.RIGHTS_CHANGED, "staff"),
+        (Kind.PASSWORD_CHANGED, "staff"),
+        (Kind.UNLOCKED, "staff"),
+        (Kind.DELETED, "staff"),
+    ]
+    assert told[1].words == "other; given: delete_patient, role Helpers"
+
+
+def test_the_own_password_is_asked_for_as_often_as_signing_in_allows(
+    staff_client, staff_user, settings
+):
+    settings.ICON_SIGN_IN_TRIES = 2
+    at = reverse("admin:password_change")
+    new = {"new_password1": "another 7 words", "new_password2": "another 7 words"}
+    for _ in range(2):
+        assert staff_client.post(at, new | {"old_password": "wrong"}).status_code == 200
+    page = staff_client.post(at, new | {"old_password": "staff-password"})
+    assert "Signing in was tried too often." in page.content.decode()
+    SignInTries.objects.all().delete()
+    assert staff_client.post(at, new | {"old_password": "staff-password"}).status_code == 302
+    assert [kind for kind, *_ in entries(since=1)] == [
+        Kind.SIGN_IN_FAILED,
+        Kind.SIGN_IN_FAILED,
+        Kind.PASSWORD_CHANGED,
+    ]
+
+
+def test_what_cannot_be_written_down_is_not_done_but_shown(
+    client, staff_user, import_zip, request, media_root
+):
+    upload = import_zip(ct_image())
+    data = Path(upload.file.path).read_bytes()
+    request.getfixturevalue("unwritable")
+    form = {"username": "staff", "password": "staff-password"}
+    assert client.post(reverse("admin:login"), form).status_code == 302
+    deletion = reverse("admin:app_dicomfile_delete", args=[upload.pk])
+    answers = [
+        client.post(
+            reverse("admin:app_dicomfile_add"), {"file": SimpleUploadedFile("a.zip", data)}
+        ),
+        client.post(deletion, {"post": "yes"}),
+        client.post(
+            LIST, {"action": "remove_kept_zips", "post": "yes", "_selected_action": [upload.pk]}
+        ),
+        client.post(reverse("admin:auth_group_add"), {"name": "Helpers"}),
+    ]
+    for answer in answers:
+        assert answer.status_code == 503
+        assert "so it was not done, or not to its end" in answer.content.decode()
+    upload = DICOMFile.objects.get()
+    assert [str(path) for path in media_root.rglob("*.zip")] == [upload.file.path]
+    assert not Group.objects.filter(name="Helpers").exists()
+    assert client.get(upload.get_absolute_url()).status_code == 200
+
+
+def test_the_trail_is_read_filtered_and_links_to_what_is_left(staff_client, import_zip):
+    upload = import_zip(ct_image())
+    AuditEntry.objects.create(kind=Kind.DELETED, table="app.dicomfile", row=upload.pk + 1)
+    AuditEntry.objects.create(kind="not_known", table="app.gone", row=1, who="<b>", who_id=99)
+    page = staff_client.get(TRAIL).content.decode()
+    assert f'<a href="/admin/app/dicomfile/{upload.pk}/change/">Upload {upload.pk}</a>' in page
+    assert f">Upload {upload.pk + 1}</td>" in page
+    assert "app.gone 1" in page
+    assert "&lt;b&gt;" in page
+    for query, number in [("kind=ended", 1), ("who=99", 1), ("at__gte=2020-01-01T00:00Z", 4)]:
+        assert f"{number} audit entr" in staff_client.get(f"{TRAIL}?{query}").content.decode()
+    by_row = f"{TRAIL}?table__exact=app.dicomfile&row__exact={upload.pk}"
+    assert "1 audit entry" in staff_client.get(by_row).content.decode()
+    entry = AuditEntry.objects.get(kind="not_known")
+    change = reverse("admin:app_auditentry_change", args=[entry.pk])
+    assert staff_client.get(change).status_code == 200
+    assert staff_client.post(change, {"words": "x"}).status_code == 403
+    delete = reverse("admin:app_auditentry_delete", args=[entry.pk])
+    assert staff_client.post(delete, {"post": "yes"}).status_code == 403
+
+
+def test_a_page_does_not_wait_long_for_who_writes_and_the_entry_comes_later(client, staff_user):
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL has as many writers as it is asked for")
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        record_if_possible(Kind.SIGNED_IN, staff_user)
+        waited = time.monotonic() - begun
+        assert not AuditEntry.objects.exists()
+        writer.execute("ROLLBACK")
+    wait_until(AuditEntry.objects.exists, "the entry")
+    assert waited < 5  # not the 30 s of everything else; on a busy machine, too
+    for thread in threading.enumerate():
+        if thread.name == "audit entry":
+            thread.join()  # it closes its connection, after which the tables can be emptied
