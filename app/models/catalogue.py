@@ -86,8 +86,11 @@ class Patient(Searched):
         return f"Patient {self.pk}"
 
     def further_texts(self) -> list[str]:
-        """Every name that the ID came with."""
-        return [*self.identities.values_list("patient_name", flat=True)] if self.pk else []
+        """The other names that the ID came with."""
+        if not self.pk:
+            return []
+        others = self.identities.exclude(patient_name=self.patient_name).order_by("pk")
+        return [*dict.fromkeys(others.values_list("patient_name", flat=True))]
 
     @property
     def is_two_people(self) -> bool:

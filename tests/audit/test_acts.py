@@ -58,7 +58,9 @@ def test_an_upload_s_way_is_told_by_its_history(staff_client, tmp_path):
     process(upload)
     staff_client.post(LIST, chosen | {"action": "remove_kept_zips", "post": "yes"})
     page = staff_client.get(reverse("admin:app_dicomfile_history", args=[upload.pk]))
-    staff_client.post(reverse("admin:app_dicomfile_delete", args=[upload.pk]), {"post": "yes"})
+    staff_client.post(
+        reverse("admin:app_dicomfile_delete", args=[upload.pk]), {"post": "yes", "reason": "Test"}
+    )
     mine, its = ("staff", "app.dicomfile", upload.pk), ("", "app.dicomfile", upload.pk)
     assert entries(since=1) == [
         (Kind.UPLOADED, *mine),
@@ -96,7 +98,9 @@ def test_a_choice_of_versions_a_failure_and_a_stopped_run_are_told(upload_zip, s
 def test_a_deletion_is_told_before_and_after_with_numbers_only(staff_client, import_zip):
     import_zip(ct_image(PatientName=NAME, PatientID="4711"))
     patient = Patient.objects.get()
-    staff_client.post(reverse("admin:app_patient_delete", args=[patient.pk]), {"post": "yes"})
+    staff_client.post(
+        reverse("admin:app_patient_delete", args=[patient.pk]), {"post": "yes", "reason": "Test"}
+    )
     assert not Patient.objects.exists()
     asked, done = AuditEntry.objects.order_by("pk").values("kind", "row", "words")[2:]
     assert (asked["kind"], done["kind"]) == (Kind.DELETE_ASKED, Kind.DELETED)
@@ -179,7 +183,7 @@ def test_what_cannot_be_written_down_is_not_done_but_shown(
         client.post(
             reverse("admin:app_dicomfile_add"), {"file": SimpleUploadedFile("a.zip", data)}
         ),
-        client.post(deletion, {"post": "yes"}),
+        client.post(deletion, {"post": "yes", "reason": "Test"}),
         client.post(
             LIST, {"action": "remove_kept_zips", "post": "yes", "_selected_action": [upload.pk]}
         ),

@@ -200,7 +200,7 @@ def test_the_versions_of_one_series_are_taken_alone(two_series, staff_client):
 
 def test_who_may_not_see_what_differs_takes_no_versions(two_series, client, django_user_model):
     clerk = django_user_model.objects.create_user("clerk", is_staff=True)
-    allowed = ("view_dicomfile", "process_dicomfile")
+    allowed = ("view_dicomfile", "process_dicomfile", "use_versions_dicomfile")
     clerk.user_permissions.set(Permission.objects.filter(codename__in=allowed))
     client.force_login(clerk)
     page = versions(client, two_series)
