@@ -63,9 +63,16 @@ def address_of(request: HttpRequest, *pages: str) -> str:
 class WordsChangeList(ChangeList):
     """A list whose address holds the number of what is searched for."""
 
+    is_looked_up = False  # Django asks once for the page, and once more for an action
+    is_over = False
+
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
-        self.query = words_of(request, self.query)
-        return super().get_queryset(request, *args, **kwargs)
+        if not self.is_looked_up:
+            number, self.query = self.query, words_of(request, self.query)
+            self.is_looked_up, self.is_over = True, bool(number and not self.query)
+        rows = super().get_queryset(request, *args, **kwargs)
+        # An action on all that was found must not reach what was not.
+        return rows.none() if self.is_over and request.method == "POST" else rows
 
 
 class PostedSearch:

@@ -110,6 +110,18 @@ def test_the_number_of_a_search_means_nothing_to_somebody_else(staff_client, han
         assert "Müller, Hans" in page
 
 
+def test_an_action_on_all_that_is_found_reaches_nothing_else(staff_client, broker):
+    wanted, other = (DICOMFile.objects.create(original_name=n, file=n) for n in ("anna", "berta"))
+    uploads = reverse("admin:app_dicomfile_changelist")
+    at = staff_client.post(uploads, {"q": "anna"})["Location"]
+    every = {"action": "process_selected", "_selected_action": wanted.pk, "select_across": "1"}
+    staff_client.post(f"{uploads}?q=7", every | {"index": "0"})
+    assert not DICOMFile.objects.queued().exists()
+    staff_client.post(at, every | {"index": "0"})
+    assert list(DICOMFile.objects.queued()) == [wanted]
+    assert not staff_client.get(other.get_absolute_url()).context["upload"].is_queued
+
+
 def test_old_searches_make_way_for_new_ones(staff_client):
     found_at = [staff_client.post(PATIENTS, {"q": f"name{n}"})["Location"] for n in range(60)]
     assert len({*found_at}) == 60
