@@ -28,6 +28,7 @@ from . import tasks
 from .accounts import admin as accounts_admin  # noqa: F401
 from .audit.recording import record
 from .catalogue.admin import (
+    AsksBeforeDeleting,
     CatalogueAdmin,
     ask_before_deleting,
     first_few,
@@ -111,7 +112,7 @@ RUNNING_FIRST = Case(When(processing_status=Status.IN_PROGRESS, then=0), default
 
 
 @admin.register(DICOMFile)
-class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
+class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     form = DICOMFileForm
     add_form_template = "admin/app/dicomfile/add_form.html"
     list_display = ("original", "status", "patients", "files", "size_in_words", "uploaded")
@@ -352,13 +353,6 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         }
         return TemplateResponse(request, "admin/app/dicomfile/remove_zips.html", context)
 
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        # Not in one transaction, as Django's own: rows are committed before files go.
-        response: HttpResponse = self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined]
-        return response
-
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         upload = context["object"]
         if upload.processing_status == Status.IN_PROGRESS:
@@ -396,10 +390,6 @@ class DICOMFileAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         if not deleted:
             return "delete_while_processed"
         return ""
-
-    def log_deletions(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> list[Any]:
-        """None: the audit trail has what was deleted, and why."""
-        return []
 
     def get_deleted_objects(
         self, objs: Iterable[DICOMFile], request: HttpRequest

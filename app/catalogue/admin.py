@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Count, Field, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -148,7 +149,26 @@ class CatalogueAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         return may_see and request.user.has_perms(_permissions("view", self.above))
 
 
-class FiledAdmin(CatalogueAdmin):
+class AsksBeforeDeleting:
+    """For a ModelAdmin, in front of it: its rows are deleted after it was asked why."""
+
+    def delete_view(
+        self: Any, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method == "POST" and "post" not in request.POST:
+            if not self.has_delete_permission(request):
+                raise PermissionDenied
+            raise BadRequest  # not from the page that asks, so that nothing was asked
+        # Not in one transaction, as Django's own: rows are committed before files go.
+        response: HttpResponse = self._delete_view(request, object_id, extra_context)
+        return response
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> list[Any]:
+        """None: the audit trail has what was deleted, and why."""
+        return []
+
+
+class FiledAdmin(AsksBeforeDeleting, CatalogueAdmin):
     """A table whose rows can be deleted, with all that is below them and the files."""
 
     actions = ("delete_selected_rows",)
@@ -167,17 +187,10 @@ class FiledAdmin(CatalogueAdmin):
     def delete_selected_rows(
         self, request: HttpRequest, queryset: QuerySet[Any]
     ) -> HttpResponseBase | None:
-        if too_many(request, queryset):
+        if too_many(request, queryset) or not queryset.exists():
             return None
         title = f"Delete {self.opts.verbose_name_plural}"
         return ask_before_deleting(self, request, queryset, title, lambda: asked(request, queryset))
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        # Not in one transaction, as Django's own: rows are committed before files go.
-        response: HttpResponse = self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined]
-        return response
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         context["patient"] = self.patient_of(context["object"])
@@ -190,10 +203,6 @@ class FiledAdmin(CatalogueAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset:
             removal.delete(row, request.user, deleting.reason_of(request))
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> list[Any]:
-        """None: the audit trail has what was deleted, and why."""
-        return []
 
     def get_deleted_objects(
         self, objs: Iterable[Model], request: HttpRequest

@@ -123,6 +123,8 @@ def test_nothing_is_deleted_without_a_reason(reason, import_zip, staff_client):
         url = reverse(f"admin:app_{table}_changelist")
         page = staff_client.post(url, chosen | {"reason": reason}).content.decode()
         assert "Say why, in at most 200 characters." in page
+    for row in (upload, *patient()):
+        assert asked(staff_client, row, reason="Not from the page that asks").status_code == 400
     assert DICOMInstance.objects.exists()
     assert DICOMFile.objects.exists()
 
@@ -134,6 +136,14 @@ def test_the_reason_is_kept_with_who_deleted_what(import_zip, staff_client, staf
     assert entry.who == staff_user.username
     assert entry.words.endswith(" Reason: Asked for by the clinic")
     assert not DICOMInstance.objects.exists()
+
+
+@pytest.mark.parametrize("table", ["patient", "dicominstance", "dicomfile"])
+def test_rows_that_are_gone_meanwhile_are_no_failure(table, staff_client):
+    url = reverse(f"admin:app_{table}_changelist")
+    action = "delete_selected_uploads" if table == "dicomfile" else "delete_selected_rows"
+    chosen = {"action": action, "_selected_action": [1]}
+    assert staff_client.post(url, chosen | {"index": "0"}).status_code == 302
 
 
 @pytest.mark.parametrize(
