@@ -427,6 +427,7 @@ class Heartbeat:
 
 
 EXPIRED = Q(lease_until__lt=Now())
+FREED: dict[str, Any] = {"run_id": "", "lease_until": None, "updated_at": Now()}
 
 
 def sweep() -> list[int]:
@@ -439,39 +440,40 @@ def release_expired() -> list[int]:
     """Take uploads from runs whose lease has run out; those that are queued to go on."""
     expired = DICOMFile.objects.in_progress().filter(EXPIRED)
     pks = list(expired.values_list("pk", flat=True))
-    _give_up(expired.filter(attempts__gte=MAX_ATTEMPTS, cancel_requested=False))
-    back: dict[str, Any] = {
-        "processing_status": Status.PENDING,
-        "sent_at": None,
-        "run_id": "",
-        "lease_until": None,
-        "updated_at": Now(),
-    }
+    why = sentence("too_many_attempts", count=MAX_ATTEMPTS)
+    _end(
+        expired.filter(attempts__gte=MAX_ATTEMPTS, cancel_requested=False),
+        f"Failed: {why}",
+        processing_status=Status.FAILED,
+        failure_reason="too_many_attempts",
+        failure_detail=why,
+        date_processing_completed=Now(),
+        queued_at=None,
+    )
+    back: dict[str, Any] = {"processing_status": Status.PENDING, "sent_at": None}
     # Somebody pressed Cancel, and the run died before it saw that.
-    cancelled = expired.filter(cancel_requested=True)
-    cancelled.update(stopped=True, queued_at=None, cancel_requested=False, attempts=0, **back)
-    expired.update(queued_at=Coalesce("queued_at", Now()), **back)
+    _end(
+        expired.filter(cancel_requested=True),
+        "Stopped.",
+        stopped=True,
+        queued_at=None,
+        cancel_requested=False,
+        attempts=0,
+        **back,
+    )
+    expired.update(queued_at=Coalesce("queued_at", Now()), **back, **FREED)
     return list(
         DICOMFile.objects.queued().filter(pk__in=pks).in_turn().values_list("pk", flat=True)
     )
 
 
 @transaction.atomic
-def _give_up(uploads: DICOMFileQuerySet) -> None:
-    why = sentence("too_many_attempts", count=MAX_ATTEMPTS)
+def _end(uploads: DICOMFileQuerySet, words: str, **values: Any) -> None:
+    """Change the rows of uploads whose run has died for good, and write down how they ended."""
     pks = list(uploads.select_for_update().values_list("pk", flat=True))
-    DICOMFile.objects.filter(pk__in=pks).update(
-        processing_status=Status.FAILED,
-        failure_reason="too_many_attempts",
-        failure_detail=why,
-        date_processing_completed=Now(),
-        run_id="",
-        lease_until=None,
-        queued_at=None,
-        updated_at=Now(),
-    )
+    DICOMFile.objects.filter(pk__in=pks).update(**values, **FREED)
     for pk in pks:
-        insert(Kind.ENDED, on=DICOMFile(pk=pk), words=f"Failed: {why}")
+        insert(Kind.ENDED, on=DICOMFile(pk=pk), words=words)
 
 
 def unsent() -> list[int]:

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from app.models import DICOMFile, Status
+from app.models import AuditEntry, DICOMFile, Kind, Status
 from app.uploads import claims, status
 from tests.conftest import process
 from tests.making.objects import ct_image
@@ -226,6 +226,8 @@ def test_a_cancelled_run_that_dies_is_stopped_and_not_run_again(upload, attempts
     upload.refresh_from_db()
     assert upload.status_label == "Stopped"
     assert not upload.cancel_requested
+    ended = AuditEntry.objects.get(kind=Kind.ENDED)
+    assert (ended.row, ended.words) == (upload.pk, "Stopped.")
     claims.queue([upload.pk])
     assert claims.claim(upload.pk)
 
