@@ -57,7 +57,9 @@ def test_an_upload_s_way_is_told_by_its_history(staff_client, tmp_path):
     staff_client.post(LIST, chosen | {"action": "process_selected"})
     process(upload)
     staff_client.post(LIST, chosen | {"action": "remove_kept_zips", "post": "yes"})
-    page = staff_client.get(reverse("admin:app_dicomfile_history", args=[upload.pk]))
+    history = reverse("admin:app_dicomfile_history", args=[upload.pk])
+    assert history in staff_client.get(upload.get_absolute_url()).content.decode()
+    page = staff_client.get(history)
     staff_client.post(
         reverse("admin:app_dicomfile_delete", args=[upload.pk]), {"post": "yes", "reason": "Test"}
     )
