@@ -185,7 +185,7 @@ def known_uploads(request: HttpRequest) -> JsonResponse:
     """
     try:
         asked = [(_storable(one["name"]), int(one["size"])) for one in json.loads(request.body)]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return JsonResponse({"known": []}, status=400)
     may_see = request.user.has_perm("app.view_dicomfile")
     return JsonResponse({"known": status.known(asked) if may_see else [None for _ in asked]})

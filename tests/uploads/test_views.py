@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
+from app.accounts import roles
 from app.catalogue import removal
 from app.models import ArchiveMember, DICOMFile, DICOMInstance, Patient, Stage, Status
 from app.uploads import claims
@@ -199,8 +200,18 @@ def test_of_many_uploads_there_are_rows_what_runs_first(staff_client):
     for words in ("1 running", "1 queued", "1 failed", "1 needs attention", "1 fine"):
         assert f">{words}<" in text
     assert "upload-row" not in staff_client.get(PROGRESS, {"upload": good.pk}).content.decode()
+    assert "use-versions/" in text
     only = staff_client.get(PROGRESS, asked | {"only": "failed"}).content.decode()
     assert only.count('class="upload-row"') - only.count("hidden>\n  <h2") == 1
+
+
+def test_rows_offer_other_versions_to_who_may_take_them(client, django_user_model):
+    uploader = django_user_model.objects.create_user("uploader", is_staff=True)
+    roles.give(uploader, "Uploader")
+    client.force_login(uploader)
+    page = client.get(PROGRESS, {"upload": [upload().pk for _ in range(4)]}).content.decode()
+    assert page.count('class="upload-row"') == 4
+    assert "use-versions/" not in page
 
 
 def test_a_page_that_was_opened_for_nothing_certain_shows_what_comes(staff_client):
@@ -249,7 +260,10 @@ def test_a_zip_of_the_same_name_and_size_is_known(staff_client, staff_user):
     assert others == [None, None]
 
 
-@pytest.mark.parametrize("body", ["", "[1]", '{"a": 1}', '[{"name": 1, "size": 1}]', 999 * "["])
+NAMELESS, ENDLESS = '[{"name": 1, "size": 1}]', '[{"name": "a", "size": 1e999}]'
+
+
+@pytest.mark.parametrize("body", ["", "[1]", '{"a": 1}', NAMELESS, ENDLESS, 999 * "["])
 def test_what_asks_in_no_known_way_is_refused(body, staff_client):
     assert known(staff_client, body).status_code == 400
 
