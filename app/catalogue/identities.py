@@ -102,11 +102,6 @@ def _parts(name: str, value: str) -> list[str]:
     return [group.rstrip("^ ") for group in groups]
 
 
-def names_of(patient: Patient) -> set[str]:
-    """Every name that the patient's ID came with, as they are written in the objects."""
-    return {patient.patient_name, *patient.identities.values_list("patient_name", flat=True)} - {""}
-
-
 # --- what is asked ---------------------------------------------------------------------------
 
 

@@ -10,7 +10,6 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from app.catalogue import removal
-from app.catalogue.identities import names_of
 from app.health.reread import reread
 from app.health.verify import verify
 from app.models import (
@@ -83,7 +82,6 @@ def test_each_distinct_identity_is_kept_with_its_first_upload_and_objects(import
     assert [row.instances.count() for row in PatientIdentity.objects.order_by("pk")] == [3, 1, 1]
     patient = Patient.objects.get()
     assert (patient.issuer_of_patient_id, patient.identity_differs) == ("A", True)
-    assert names_of(patient) == {"Nobody^Nemo", OTHER}
     assert not asks(first)
     assert asks(second)
     assert second.status_label == "Completed, needs attention"
