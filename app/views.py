@@ -167,13 +167,14 @@ def dicom_processing_progress(request: HttpRequest) -> HttpResponse:
 def task_status(request: HttpRequest) -> JsonResponse:
     """Where the uploads asked for stand; unknown and forbidden ones are left out alike.
 
-    Besides, how the tabs above the list of uploads are called, with how many each shows.
+    With `tabs`, which looks at all uploads, also how the tabs above the list of uploads are called.
     """
     if not request.user.has_perm("app.view_dicomfile"):
         return JsonResponse({"uploads": []})
     asked = _asked_uploads(request)
     states = fresh_states(_watched(request, asked)[0] if "live" in request.GET else _uploads(asked))
-    return JsonResponse({"uploads": [asdict(state) for state in states], "tabs": tab_words()})
+    tabs = {"tabs": tab_words()} if "tabs" in request.GET else {}
+    return JsonResponse({"uploads": [asdict(state) for state in states], **tabs})
 
 
 @staff_member_required

@@ -6,7 +6,7 @@ from typing import Any
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
@@ -36,9 +36,10 @@ class WhoFilter(admin.SimpleListFilter):
     parameter_name = "who"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        named = AuditEntry.objects.filter(who_id__isnull=False).order_by("who_id")
-        people = dict(named.values_list("who_id", "who").distinct())
-        return sorted(((str(pk), name) for pk, name in people.items()), key=lambda one: one[1])
+        entries = AuditEntry.objects.filter(who_id__isnull=False).order_by()
+        last = entries.values("who_id").annotate(last=Max("pk")).values("last")
+        people = AuditEntry.objects.filter(pk__in=last).values_list("who_id", "who")
+        return sorted(((str(pk), name) for pk, name in people), key=lambda one: one[1])
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> Any:
         offered = {pk for pk, _ in self.lookup_choices}

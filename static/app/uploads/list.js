@@ -32,7 +32,7 @@ if (rows.size) {
   const asked = new URLSearchParams([...rows.keys()].map((id) => ["upload", id]));
   const connection = document.getElementById("connection");
   poll({
-    url: `${list.dataset.statusUrl}?${asked}`,
+    url: `${list.dataset.statusUrl}?tabs=1&${asked}`,
     show,
     lost: (failures) => write(connection, failures ? "Reconnecting…" : ""),
     refused: () => saySignedOut(connection),
