@@ -60,16 +60,17 @@ def insert(known: list[type[models.Model]], number: int) -> Iterator[tuple[type,
         fields = [
             field
             for field in model._meta.local_concrete_fields
-            if not field.primary_key and not field.has_db_default()
+            if not isinstance(field, models.AutoField) and not field.has_db_default()
         ]
         values = [
             field.get_db_prep_save(value_for(field, made, number), connection) for field in fields
         ]
+        key = model._meta.pk.column
         columns = ", ".join(f'"{field.column}"' for field in fields)
         marks = ", ".join(["%s"] * len(fields))
         what = f"({columns}) VALUES ({marks})" if fields else "DEFAULT VALUES"
         with connection.cursor() as cursor:
-            cursor.execute(f'INSERT INTO "{model._meta.db_table}" {what} RETURNING id', values)
+            cursor.execute(f'INSERT INTO "{model._meta.db_table}" {what} RETURNING "{key}"', values)
             made[model] = cursor.fetchone()[0]
         yield model, made[model]
 
@@ -77,7 +78,7 @@ def insert(known: list[type[models.Model]], number: int) -> Iterator[tuple[type,
 def value_for(field: models.Field, made: dict[type[models.Model], int], number: int) -> object:
     """What the code of that time may write there; another one for each number."""
     if field.is_relation:
-        return made.get(field.related_model)
+        return made.get(field.related_model) or (None if field.null else account(field, number))
     if field.has_default():
         return field.get_default()
     if field.null:
@@ -85,3 +86,8 @@ def value_for(field: models.Field, made: dict[type[models.Model], int], number: 
     if isinstance(field, models.DateTimeField):
         return timezone.now()
     return str(number) if isinstance(field, models.CharField | models.TextField) else number
+
+
+def account(field: models.Field, number: int) -> object:
+    """The key of a new user, who has to be there."""
+    return field.related_model.objects.create(username=f"user {number}").pk
