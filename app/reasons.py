@@ -266,7 +266,7 @@ KNOWN = {
     "same_bytes": "Already in the catalogue, with the very same content.",
     "other_bytes": (
         "The catalogue already holds this object with other content, which was kept. "
-        f"Look at what differs, and press {USE_VERSIONS} to take this one instead."
+        "Look at what differs; a Manager may take this one instead."
     ),
 }
 
@@ -350,7 +350,7 @@ ENDS: dict[str, str] = {
     ),
     "only_conflicts": (
         "Other versions of these objects are already here; nothing was changed. "
-        f"Look at what differs, and press {USE_VERSIONS} to take the new ones."
+        "Look at what differs; a Manager may take the new ones."
     ),
     "too_many_attempts": Passing(
         "Processing stopped unexpectedly {count} times without getting further. "
@@ -380,6 +380,7 @@ REFUSED = {
         "Only who may see what differs may use these versions. Ask the administrator for the right "
         "to view patients, studies and series."
     ),
+    "versions_decided": "A Manager decides which versions stay.",
     "nothing_failed": "Completed, and no file failed.",
     "nothing_to_stop": "Neither queued nor in progress.",
     "nothing_to_see": "Nothing needs attention, or somebody has seen it.",

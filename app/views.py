@@ -262,6 +262,7 @@ def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
         "remarks": remarks_of(found),
         "series": series if len(series) <= SERIES_OFFERED else [],
         "versions_unseen": sentence("versions_unseen"),
+        "versions_decided": sentence("versions_decided"),
     }
     return render(request, "uploads/use_versions.html", context)
 
