@@ -67,6 +67,7 @@ admin.site.site_url = None  # the admin is the site
 admin.site.enable_nav_sidebar = False  # tables need the width
 
 
+PROCESSES = ("app.view_dicomfile", "app.process_dicomfile")
 ENTRIES = 200  # of the audit trail, in the history of one upload
 
 
@@ -193,7 +194,7 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
     # Who may do what
 
     def has_process_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perms(("app.view_dicomfile", "app.process_dicomfile"))
+        return request.user.has_perms(PROCESSES)
 
     def has_change_permission(self, request: HttpRequest, obj: DICOMFile | None = None) -> bool:
         return False  # an upload is processed or deleted; there is nothing to type
@@ -268,8 +269,8 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
 
     def process_pending_view(self, request: HttpRequest) -> HttpResponse:
         """Ask, where there are several, then queue all that were pending when it was asked."""
-        if not (self.has_view_permission(request) and self.has_process_permission(request)):
-            raise PermissionDenied
+        if not self.has_process_permission(request):
+            raise PermissionDenied(*PROCESSES)
         pending = DICOMFile.objects.idle().order_by("pk").without_log()
         if request.method == "POST":
             until = request.POST.get("until", "")

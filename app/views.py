@@ -335,7 +335,8 @@ def announce_stop(request: HttpRequest, pks: list[int]) -> None:
     cancelled = claims.cancel(pks, request.user)
     if number := len(cancelled.taken_out):
         what = "Taken" if len(pks) == 1 else f"{counted(number, 'upload')} taken"
-        messages.success(request, f"{what} out of the queue.")
+        # Not as a success, which the progress page takes away when all has ended.
+        messages.info(request, f"{what} out of the queue.")
     if number := len(cancelled.stopping):
         what = "It is being" if len(pks) == 1 else f"{counted(number, 'upload')} being"
         messages.success(request, f"{what} stopped. What was stored stays.")

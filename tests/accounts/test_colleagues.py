@@ -132,6 +132,10 @@ def test_a_right_password_without_a_role_says_so_and_a_wrong_one_does_not(client
         (reverse("admin:app_dicomstudy_changelist"), "see patients and see studies: role Reader"),
         (reverse("admin:app_dicomfile_add"), "upload ZIPs: role Uploader"),
         (reverse("dicom_processing_progress"), "see uploads: role Reader"),
+        (
+            reverse("admin:app_dicomfile_process_pending"),
+            "see uploads and start and stop uploads: role Uploader",
+        ),
         (ADD, "add colleagues: role Administrator"),
         (reverse("admin:app_signintries_changelist"), "Ask the administrator for the permission"),
     ],

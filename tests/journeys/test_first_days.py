@@ -5,19 +5,21 @@ Each is one browser window, in which one person after the other signs in.
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 from django.contrib.auth import get_user_model
 from playwright.sync_api import Page, expect
 
 from app.accounts import roles
-from app.models import DICOMFile
+from app.models import DICOMFile, Patient
 from tests.making.objects import ct_image, uid, zip_of
 
 from .test_browser import serious_findings
 
 USERS = "/admin/auth/user/"
 UPLOADS = "/admin/app/dicomfile/"
+TRAIL = "/admin/app/auditentry/"
 OWN = "a password of my own 7"
 NOT_HERS = ("Use these versions", "Remove kept ZIPs", "Delete", "Yes, one person")
 
@@ -167,3 +169,169 @@ def tells_nothing_to_press(window: Window) -> None:
     window.is_sound()
     said = window.page.locator("body").text_content()
     assert [one for one in NOT_HERS if one in said] == [], window.page.url
+
+
+COLLEAGUES = {"Reader": "rita", "Uploader": "ulla", "Manager": "mona", "Administrator": "adam"}
+
+
+class Uploads(NamedTuple):
+    waiting: DICOMFile
+    mistaken: DICOMFile  # nobody wanted it
+    conflicts: DICOMFile  # all of it is catalogued with other content
+
+
+def may(role: str, needed: str) -> bool:
+    return roles.NAMES.index(role) >= roles.NAMES.index(needed)
+
+
+@pytest.mark.long
+def test_an_administrator_sees_what_a_colleague_of_each_role_may_do_and_did(
+    window, chief, staff_user, broker, import_zip, upload_zip
+):
+    page = window.page
+    import_zip(ct_image())
+    conflicts = import_zip(ct_image(PatientPosition="FFS"))
+    waiting, mistaken = (upload_zip(ct_image(SOPInstanceUID=uid(9, one))) for one in (1, 2))
+    uploads = Uploads(waiting, mistaken, conflicts)
+
+    window.sign_in("chief", OWN)
+    firsts = {role: window.add_colleague(name, role) for role, name in COLLEAGUES.items()}
+    window.sign_out()
+    window.sign_in("rita", "not her password")
+    expect(page.get_by_text("Please enter the correct username and password")).to_be_visible()
+    for role, first in firsts.items():
+        window.sign_in_first(COLLEAGUES[role], first)
+        finds_the_pages_of(role, window, uploads)
+        finds_the_buttons_of(role, window, uploads)
+        ACTS[role](window, uploads)
+        window.sign_out()
+
+    window.sign_in("chief", OWN)
+    window.open_menu()
+    page.get_by_role("link", name="Administration").click()
+    page.get_by_role("link", name="Audit entries").click()
+    window.is_sound()
+    rows = page.locator("#result_list tbody tr")
+    told = [
+        [rows.nth(n).locator(f".field-{one}").inner_text() for one in ("by", "what", "words")]
+        for n in reversed(range(rows.count()))
+    ]
+    assert [(who, what) for who, what, _ in told if who != "ICON"] == [
+        ("chief", "Signed in"),
+        *4 * [("chief", "Added"), ("chief", "Rights changed")],
+        ("chief", "Signed out"),
+        ("rita", "Sign-in failed"),
+        *whole_day("rita"),
+        *whole_day("ulla", "Processing asked for", "Stop asked for"),
+        *whole_day("mona", "Deleted"),
+        *whole_day("adam", "Changed", "Rights changed"),
+        ("chief", "Signed in"),
+    ]
+    for words in ("Reason: Sent by mistake", "rita; given: role Uploader; taken: role Reader"):
+        assert [one for *_, one in told if words in one] != []
+
+
+def whole_day(name: str, *acts: str) -> list[tuple[str, str]]:
+    """What the trail tells of who signs in for the first time."""
+    return [(name, act) for act in ("Signed in", "Password changed", *acts, "Signed out")]
+
+
+def finds_the_pages_of(role: str, window: Window, uploads: Uploads) -> None:
+    """Each page opens, or says which role it needs."""
+    patient = Patient.objects.get().pk
+    for path, ability, needed in (
+        (f"/admin/app/patient/{patient}/change/", "see patients", "Reader"),
+        (f"{UPLOADS}add/", "upload ZIPs", "Uploader"),
+        (f"{UPLOADS}process-pending/", "start and stop uploads", "Uploader"),
+        (f"{UPLOADS}{uploads.waiting.pk}/delete/", "delete uploads", "Manager"),
+        (f"/admin/app/patient/{patient}/delete/", "delete patients", "Manager"),
+        (f"{USERS}add/", "add colleagues", "Administrator"),
+        (TRAIL, "see the audit trail", "Administrator"),
+    ):
+        if may(role, needed):
+            window.go(path)
+            window.is_sound()
+        else:
+            window.is_refused(path, ability)
+            expect(window.page.locator("main")).to_contain_text(f"role {needed}.")
+    window.is_refused("/admin/auth/group/", "Ask the administrator for the permission.")
+
+
+def finds_the_buttons_of(role: str, window: Window, uploads: Uploads) -> None:
+    page, starts, manages = window.page, may(role, "Uploader"), may(role, "Manager")
+    window.go("/admin/")
+    expect(page.get_by_role("region", name="Upload ZIPs")).to_have_count(int(starts))
+    window.go(UPLOADS)
+    row = page.get_by_role("row").filter(has_text=uploads.waiting.name)
+    expect(row.get_by_role("button", name=re.compile("^Process Now"))).to_have_count(int(starts))
+    offered = page.locator("select[name=action] option:not([value=''])").all_inner_texts()
+    assert offered == [
+        *starts * ["Process selected DICOM files", "Stop selected DICOM files"],
+        *manages * ["Remove kept ZIPs", "Delete selected uploads"],
+    ]
+    window.is_sound()
+    window.go(f"/dicom/result/{uploads.waiting.pk}/")
+    start = page.get_by_role("button", name=re.compile("^Process Now"))
+    expect(start).to_have_count(int(starts))
+    expect(page.get_by_text("Delete this upload…")).to_have_count(int(manages))
+    window.is_sound()
+    window.go(f"/dicom/use-versions/{uploads.conflicts.pk}/")
+    expect(page.get_by_role("button", name="Yes, use these versions")).to_have_count(int(manages))
+    expect(page.get_by_text("A Manager decides")).to_have_count(int(not manages))
+    window.is_sound()
+    window.open_menu()
+    page.get_by_role("link", name="Administration").click()
+    for table in ("Users", "Audit entries", "Task results"):
+        links = page.locator("main").get_by_role("link", name=table, exact=True)
+        expect(links).to_have_count(int(may(role, "Administrator")))
+    window.is_sound()
+
+
+def looks_only(window: Window, uploads: Uploads) -> None:
+    pass
+
+
+def starts_and_stops(window: Window, uploads: Uploads) -> None:
+    page = window.page
+    window.go(f"/dicom/result/{uploads.waiting.pk}/")
+    page.get_by_role("button", name=re.compile("^Process Now")).click()
+    expect(page.locator("[data-field=status]")).to_have_text(re.compile("^Queued"))
+    window.is_sound()
+    page.get_by_role("button", name=re.compile("^Stop")).click()
+    expect(page.get_by_text("Taken out of the queue.")).to_be_visible()
+    expect(page.locator("[data-field=status]")).to_have_text("Stopped")
+
+
+def deletes(window: Window, uploads: Uploads) -> None:
+    page = window.page
+    window.go(f"/dicom/result/{uploads.mistaken.pk}/")
+    page.get_by_text("More", exact=True).click()
+    page.get_by_role("link", name="Delete this upload…").click()
+    page.get_by_label("Why?").fill("Sent by mistake")
+    page.get_by_role("button", name="Yes, delete it").click()
+    expect(page.get_by_text(f"“{uploads.mistaken.name}” was deleted.")).to_be_visible()
+
+
+def changes_a_role_but_not_her_own(window: Window, uploads: Uploads) -> None:
+    page = window.page
+    window.go(USERS)
+    names = page.locator("#result_list .field-username")
+    expect(names).to_have_text(["adam", "chief", "mona", "rita", "ulla"])  # and no superuser
+    window.is_sound()
+    names.get_by_role("link", name="adam").click()
+    expect(page.get_by_role("radio")).to_have_count(0)
+    window.go(USERS)
+    names.get_by_role("link", name="rita").click()
+    page.get_by_role("radio", name=re.compile("^Uploader ")).check()
+    window.is_sound()
+    page.get_by_role("button", name="Save", exact=True).click()
+    row = page.get_by_role("row").filter(has_text="rita")
+    expect(row.locator(".field-role")).to_have_text("Uploader")
+
+
+ACTS = {
+    "Reader": looks_only,
+    "Uploader": starts_and_stops,
+    "Manager": deletes,
+    "Administrator": changes_a_role_but_not_her_own,
+}
