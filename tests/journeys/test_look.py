@@ -1,6 +1,8 @@
 """One look: the same header, colours and widths on ICON's own pages and in the admin."""
 
-from playwright.sync_api import expect
+from collections.abc import Iterable
+
+from playwright.sync_api import Page, expect
 
 from app.models import DICOMFile
 from tests.making.objects import ct_image, rt_structure_set
@@ -30,9 +32,20 @@ IN_THE_HEADER = "() => { const at = document.activeElement; return at.closest('.
 at.getBoundingClientRect().left : null; }"
 
 
-def test_every_page_has_one_header_in_the_colours_that_were_chosen(signed_in, live):
-    page = signed_in
-    page.goto(f"{live.url}/admin/app/patient/")
+def test_every_page_has_one_header_and_fits_every_width(signed_in, live, import_zip):
+    long = {
+        "PatientName": "Featherstonehaugh^Wilhelmina Charlotte",
+        "StudyDescription": 9 * "word ",
+    }
+    upload = import_zip(ct_image(**long), rt_structure_set(["Heart"], **long), ("a.txt", b"x"))
+    DICOMFile.objects.update(original_name="Export of the planning system " + 60 * "x" + ".zip")
+    the_keyboard_goes_through_the_header_as_the_eye_does(signed_in, live.url)
+    the_header_is_one_in_the_colours_that_were_chosen(signed_in, live.url)
+    no_page_scrolls_sideways(signed_in, live.url, (*PAGES, f"/dicom/result/{upload.pk}/"))
+
+
+def the_header_is_one_in_the_colours_that_were_chosen(page: Page, url: str) -> None:
+    page.goto(f"{url}/admin/app/patient/")
     expect(page.locator(".site-wide [aria-current=page]")).to_have_text("Patients")
     page.locator("details.site-wide summary").click()
     page.get_by_role("button", name="Dark").click()
@@ -43,7 +56,7 @@ def test_every_page_has_one_header_in_the_colours_that_were_chosen(signed_in, li
     expect(page.locator("#search-site")).to_be_focused()
     seen = {}
     for path in PAGES[:4]:
-        page.goto(live.url + path)
+        page.goto(url + path)
         seen[path] = page.evaluate(HEADER)
     first = seen["/admin/"]
     assert first["links"] == ["Uploads", "Progress", "Patients", "Studies", "Structures"]
@@ -51,9 +64,9 @@ def test_every_page_has_one_header_in_the_colours_that_were_chosen(signed_in, li
     assert list(seen.values()) == [first] * len(seen)
 
 
-def test_the_keyboard_goes_through_the_header_as_the_eye_does(signed_in, live):
-    page, places = signed_in, []
-    page.goto(f"{live.url}/admin/app/patient/")
+def the_keyboard_goes_through_the_header_as_the_eye_does(page: Page, url: str) -> None:
+    places = []
+    page.goto(f"{url}/admin/app/patient/")
     page.keyboard.press("Tab")  # to the way past the header
     for _ in range(9):
         page.keyboard.press("Tab")
@@ -64,16 +77,9 @@ def test_the_keyboard_goes_through_the_header_as_the_eye_does(signed_in, live):
     assert page.evaluate(IN_THE_HEADER) is None
 
 
-def test_no_page_scrolls_sideways_at_any_width(signed_in, live, import_zip):
-    long = {
-        "PatientName": "Featherstonehaugh^Wilhelmina Charlotte",
-        "StudyDescription": 9 * "word ",
-    }
-    upload = import_zip(ct_image(**long), rt_structure_set(["Heart"], **long), ("a.txt", b"x"))
-    DICOMFile.objects.update(original_name="Export of the planning system " + 60 * "x" + ".zip")
-    page = signed_in
-    for path in (*PAGES, f"/dicom/result/{upload.pk}/"):
-        page.goto(live.url + path)
+def no_page_scrolls_sideways(page: Page, url: str, paths: Iterable[str]) -> None:
+    for path in paths:
+        page.goto(url + path)
         for width in (320, 390, 768, 1024):
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate(TOO_WIDE) == [], (path, width)
