@@ -162,6 +162,18 @@ def test_who_may_only_upload_is_told_what_happens_next(
     assert DICOMFile.objects.count() == 1
 
 
+@pytest.mark.parametrize(("role", "told"), [("Reader", False), ("Manager", True)])
+def test_only_who_may_press_a_button_is_told_of_it(role, told, client, db):
+    client.force_login(member("anna", role))
+    stopped = DICOMFile.objects.create(original_name="a.zip", stopped=True)
+    for path, words in (
+        (reverse("dicom_processing_progress"), "press Process Now"),
+        (reverse("upload_result", args=[stopped.pk]), "Process Now goes on where it stopped"),
+        (reverse("admin:app_dicomfile_changelist"), "Remove kept ZIPs"),
+    ):
+        assert (words in client.get(path).content.decode()) is told, path
+
+
 def test_task_results_are_read_only_and_without_sweeps(admin_client):
     task = TaskResult.objects.create(task_id="seen", task_name="app.tasks.process_dicom_file_task")
     TaskResult.objects.create(task_id="swept", task_name="app.tasks.sweep")
