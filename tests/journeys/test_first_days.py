@@ -109,10 +109,13 @@ def test_a_radiographer_finds_what_failed_and_is_told_nothing_that_she_may_not_d
     import_zip(ct_image())
     conflicts = import_zip(ct_image(PatientPosition="FFS"))
 
+    window.go("/admin/login/")
+    window.is_sound()
     window.sign_in("chief", OWN)
     first = window.add_colleague("ulla", "Uploader")
     window.is_sound()
     window.sign_out()
+    window.is_sound()
     window.sign_in_first("ulla", first)
 
     # She sends a ZIP from the first page, and watches it.
@@ -126,7 +129,9 @@ def test_a_radiographer_finds_what_failed_and_is_told_nothing_that_she_may_not_d
     page.get_by_role("button", name="Upload").click()
     page.wait_for_url("**/dicom/progress/?upload=*")
     card = page.locator("article.upload")
-    expect(card.locator("[data-field=status]")).to_have_text("Completed, needs attention")
+    expect(card.locator("[data-field=status]")).to_have_text(
+        "Completed, needs attention", timeout=30_000
+    )
     for outcome, count in (("imported", "2"), ("conflict", "1"), ("failed", "1")):
         expect(card.locator(f"[data-outcome={outcome}]")).to_have_text(count)
     tells_nothing_to_press(window)
@@ -255,6 +260,7 @@ def finds_the_pages_of(role: str, window: Window, uploads: Uploads) -> None:
             window.is_refused(path, ability)
             expect(window.page.locator("main")).to_contain_text(f"role {needed}.")
     window.is_refused("/admin/auth/group/", "Ask the administrator for the permission.")
+    window.is_sound()
 
 
 def finds_the_buttons_of(role: str, window: Window, uploads: Uploads) -> None:
