@@ -407,6 +407,9 @@ REFUSED = {
     "not_allowed_yet": (
         "For this you must be allowed to {abilities}: role {role}. Ask the administrator."
     ),
+    "sign_in_wrong": (
+        "Please enter the correct username and password. In both, capital letters count."
+    ),
     "no_role_yet": "Your account may not use ICON yet. Ask the administrator to give it a role.",
     "password_first": "Choose a password of your own first.",
     "password_same": "Choose another password than the old one.",

@@ -16,6 +16,7 @@ from django.db.models import Field, ManyToManyField, Q, QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.text import capfirst
 
 from app.audit.recording import record
 from app.catalogue.admin import local_time
@@ -41,6 +42,12 @@ admin.site.unregister((User, Group))
 
 class RecordedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Accounts or groups: who changed which, and what they may do since."""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not self.has_view_permission(request):

@@ -57,7 +57,7 @@ class SignInForm(AdminAuthenticationForm):
         if minutes := throttle.minutes_locked(counts):
             wait = counted(minutes, "minute")
             return ValidationError(sentence("signing_in_locked", wait=wait), code="locked")
-        return super().get_invalid_login_error()
+        return ValidationError(sentence("sign_in_wrong"), code="invalid_login")
 
 
 def failed(account: User | None, request: HttpRequest | None, why: str = "Wrong password") -> None:

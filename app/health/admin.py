@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django_celery_results.admin import GroupResultAdmin, TaskResultAdmin
 from django_celery_results.models import GroupResult, TaskResult
 
@@ -61,6 +62,12 @@ def unlisted_zips() -> str:
 
 class ReadOnlyResults(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     """What Celery keeps of its tasks: to look at."""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def history_view(self, *args: Any, **kwargs: Any) -> HttpResponse:
         raise Http404  # nobody types in it

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.database
 
 LOGIN = reverse("admin:login")
 LOCKED = sentence("signing_in_locked", wait="15 minutes")
-WRONG = "enter the correct username and password"
+WRONG = "enter the correct username and password. In both"
 TABLE = reverse("admin:app_signintries_changelist")
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 
