@@ -107,12 +107,13 @@ class CatalogueAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         title = capfirst(self.opts.verbose_name_plural)
-        response = super().changelist_view(request, {"title": title, **(extra_context or {})})
+        context = {"title": title, "from_uploads": True, **(extra_context or {})}
+        response = super().changelist_view(request, context)
         # What hangs under one row is about one patient, whom its first row tells.
         if isinstance(response, TemplateResponse) and self.linked and self.linked[0] in request.GET:
-            context = response.context_data or {}
-            rows = context["cl"].result_list if "cl" in context else []
-            context["patient"] = self.patient_of(rows[0]) if rows else None
+            shown = response.context_data or {}
+            rows = shown["cl"].result_list if "cl" in shown else []
+            shown["patient"] = self.patient_of(rows[0]) if rows else None
         return response
 
     def patient_of(self, row: Model | None) -> Patient | None:
@@ -196,6 +197,11 @@ class FiledAdmin(AsksBeforeDeleting, CatalogueAdmin):
         context["patient"] = self.patient_of(context["object"])
         context |= {**asked(request, [context["object"]]), "title": "Delete", "protected": []}
         return super().render_delete_form(request, context)
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
+        """To the list, which Django's own shows only to who may change rows."""
+        super().response_delete(request, obj_display, obj_id)
+        return self.response_post_save_add(request, self.model())
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         removal.delete(obj, request.user, deleting.reason_of(request))

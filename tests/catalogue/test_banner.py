@@ -56,6 +56,13 @@ def test_every_page_below_a_patient_says_whose_it_is(show, patient):
         assert "wo people" not in whole
 
 
+def test_no_page_of_a_row_leads_to_a_history_that_is_not_there(show, patient):
+    for table, row in (("patient", patient.pk), ("dicomstudy", first("dicomstudy"))):
+        page = show(table, "change", row)
+        assert "historylink" not in page
+        assert f"/{table}/{row}/delete/" in page
+
+
 def test_the_banner_says_that_it_may_be_two_people(show):
     Patient.objects.update(identity_differs=True)
     page = show("rtstructureroi", "change", first("rtstructureroi"))

@@ -131,7 +131,8 @@ def test_nothing_is_deleted_without_a_reason(reason, import_zip, staff_client):
 
 def test_the_reason_is_kept_with_who_deleted_what(import_zip, staff_client, staff_user):
     import_zip(image(1))
-    asked(staff_client, *patient(), post="yes", reason=" Asked for by the clinic ")
+    answer = asked(staff_client, *patient(), post="yes", reason=" Asked for by the clinic ")
+    assert answer.url == reverse("admin:app_patient_changelist")
     entry = AuditEntry.objects.get(kind=Kind.DELETE_ASKED)
     assert entry.who == staff_user.username
     assert entry.words.endswith(" Reason: Asked for by the clinic")

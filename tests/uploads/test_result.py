@@ -130,7 +130,7 @@ def test_versions_that_replaced_others_were_not_filed(import_zip, staff_client):
     more = import_zip(image(1), image(3), image(2, PatientPosition="FFS"))
     claims.queue([more.pk], use_versions=True)
     words = (
-        "3 images of 1 patient: 1 newly filed, 1 replaced by the versions in this ZIP, "
+        "3 images of 1 patient: 1 newly imported, 1 replaced by the versions in this ZIP, "
         "1 already here."
     )
     assert words in result(staff_client, process(more))
@@ -148,6 +148,13 @@ def test_a_failed_upload_offers_what_helps(import_zip, staff_client):
     assert page.index("Processing failed") < page.index("Upload another ZIP")
     assert page.count("Delete this upload") == page.count("/delete/") == 1
     assert page.index("Technical detail") < page.index('aria-label="Stages"')
+
+
+def test_what_was_done_with_an_upload_is_found_from_its_page(import_zip, staff_client):
+    upload = import_zip(image(1))
+    history = reverse("admin:app_dicomfile_history", args=[upload.pk])
+    assert f'href="{history}"' in result(staff_client, upload).partition("Technical detail")[2]
+    assert "Processing ended" in staff_client.get(history).content.decode()
 
 
 @pytest.mark.parametrize(
