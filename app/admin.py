@@ -56,7 +56,15 @@ from .reasons import sentence
 from .uploads import announcing, changes, ledger, removal, these
 from .uploads.forms import DICOMFileForm
 from .uploads.receiving import before_sending, from_script
-from .uploads.status import TABS, ending, outcome_words, state_of, tab_words, with_places
+from .uploads.status import (
+    TABS,
+    ending,
+    outcome_words,
+    state_of,
+    tab_counts,
+    tab_words,
+    with_places,
+)
 from .views import announce_start, announce_stop, is_id, progress_url
 from .wording import counted, human_size
 
@@ -162,7 +170,7 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
             "open_tab": _tab(request),
             "tabs": [
                 {"name": name, "words": words, "address": "" if name == "all" else f"tab={name}"}
-                for name, words in tab_words().items()
+                for name, words in tab_words(tab_counts()).items()
             ],
             "chosen": "these" in request.GET,
             "pending": DICOMFile.objects.idle().aggregate(number=Count("pk"), until=Max("pk")),

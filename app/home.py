@@ -97,4 +97,5 @@ def _disks() -> list[Disk]:
 
 def _disk(root: Path) -> Disk:
     usage = shutil.disk_usage(root)
-    return Disk(usage.free, usage.total, round(100 * usage.used / usage.total))
+    taken = usage.total - usage.free  # with what only root may write to
+    return Disk(usage.free, usage.total, round(100 * taken / usage.total))

@@ -39,7 +39,15 @@ from .uploads.conflicts import (
 )
 from .uploads.listing import REASONS, Filters, Listing, members_of, problems_of, rows_of
 from .uploads.log import warning_of
-from .uploads.status import TONES, UploadState, fresh_states, state_of, tab_words
+from .uploads.status import (
+    TONES,
+    UploadState,
+    fresh_states,
+    progress_words,
+    state_of,
+    tab_counts,
+    tab_words,
+)
 from .wording import counted
 
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
@@ -167,14 +175,17 @@ def dicom_processing_progress(request: HttpRequest) -> HttpResponse:
 def task_status(request: HttpRequest) -> JsonResponse:
     """Where the uploads asked for stand; unknown and forbidden ones are left out alike.
 
-    With `tabs`, which looks at all uploads, also how the tabs above the list of uploads are called.
+    Besides, how the way to the progress page is called; with `tabs`, which looks at all uploads,
+    also the tabs above the list of uploads.
     """
     if not request.user.has_perm("app.view_dicomfile"):
         return JsonResponse({"uploads": []})
     asked = _asked_uploads(request)
     states = fresh_states(_watched(request, asked)[0] if "live" in request.GET else _uploads(asked))
-    tabs = {"tabs": tab_words()} if "tabs" in request.GET else {}
-    return JsonResponse({"uploads": [asdict(state) for state in states], **tabs})
+    tabs = {"tabs": tab_words(tab_counts())} if "tabs" in request.GET else {}
+    progress = progress_words(DICOMFile.objects.live().count())
+    found = {"uploads": [asdict(state) for state in states], "progress": progress}
+    return JsonResponse(found | tabs)
 
 
 @staff_member_required

@@ -23,6 +23,7 @@ from app.catalogue.search import is_indexed
 from app.models import DICOMFile, DICOMStudy, Outcome, Patient, RTStructureROI
 from app.reasons import sentence
 from app.sandbox.confine import lacking
+from app.uploads.status import progress_words
 from app.wording import human_size
 
 register = template.Library()
@@ -59,6 +60,7 @@ class Way:
     name: str
     url: str
     here: str  # of aria-current: "page", "true" below it, "" elsewhere
+    field: str = ""  # by which a script finds it, to say how many it leads to
 
 
 @register.simple_tag(takes_context=True)
@@ -69,8 +71,7 @@ def site_links(context: RequestContext) -> list[Way]:
     if _may_see(request, DICOMFile):
         live = DICOMFile.objects.live().count()
         progress = reverse("dicom_processing_progress")
-        name = f"Progress ({live:,})" if live else "Progress"
-        ways.insert(1, Way(name, progress, _here(request, progress)))
+        ways.insert(1, Way(progress_words(live), progress, _here(request, progress), "progress"))
     return ways
 
 

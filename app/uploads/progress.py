@@ -38,6 +38,6 @@ class Progress:
     def show(self, step: str = "") -> None:
         """Report, unless that was done just now."""
         if time.monotonic() - self.reported >= REPORT_SECONDS:
-            step = step or f"{self.processed:,} of {counted(self.total, 'file')} filed"
+            step = step or f"{self.processed:,} of {counted(self.total, 'file')} done"
             self.report(self.percent, step)
             self.reported = time.monotonic()

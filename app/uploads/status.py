@@ -162,11 +162,20 @@ def with_places(uploads: Iterable[DICOMFile]) -> list[DICOMFile]:
     return uploads
 
 
-def tab_words() -> dict[str, str]:
-    """What the tabs above the list are called, by name: each with how many uploads it shows."""
+def tab_counts() -> dict[str, int]:
+    """How many uploads each tab above the list shows."""
     wanted = {name: Count("pk", filter=rows) for name, (_, rows) in TABS.items()}
-    counts = DICOMFile.objects.order_by().aggregate(**wanted)
+    return DICOMFile.objects.order_by().aggregate(**wanted)
+
+
+def tab_words(counts: dict[str, int]) -> dict[str, str]:
+    """What the tabs above the list are called, by name."""
     return {name: f"{label} ({counts[name]:,})" for name, (label, _) in TABS.items()}
+
+
+def progress_words(live: int) -> str:
+    """What the way to the progress page is called."""
+    return f"Progress ({live:,})" if live else "Progress"
 
 
 def known(asked: list[tuple[str, int]]) -> list[dict[str, str] | None]:
@@ -236,10 +245,10 @@ def _stored(upload: DICOMFile) -> str:
         )
     new = upload.imported_count - upload.replaced_count
     if not upload.duplicate_count and not (new and upload.replaced_count):
-        done = "filed" if new else "replaced by the versions in this ZIP"
+        done = "imported" if new else "replaced by the versions in this ZIP"
         return f"{what} {_was(stored)} {done}"
     parts = {
-        "newly filed": new,
+        "newly imported": new,
         "replaced by the versions in this ZIP": upload.replaced_count,
         "already here": upload.duplicate_count,
     }
@@ -356,7 +365,7 @@ def _step(upload: DICOMFile) -> str:
 
 def _step_of_run(upload: DICOMFile) -> str:
     if upload.stage in (Stage.EXTRACT, Stage.PROCESS) and upload.member_count:
-        return f"{upload.files_done:,} of {counted(upload.member_count, 'file')} filed"
+        return f"{upload.files_done:,} of {counted(upload.member_count, 'file')} done"
     return STEPS[Stage(upload.stage)] if upload.stage else "Starting"
 
 

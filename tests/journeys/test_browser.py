@@ -59,7 +59,7 @@ def test_a_new_user_s_whole_journey(signed_in, live, worker, tmp_path):
     expect(page).to_have_title("Completed · Progress · ICON")
     card.get_by_role("link", name=re.compile("^Result")).click()
     expect(
-        page.get_by_text("3 images of 1 patient were filed; 1 other file was skipped.")
+        page.get_by_text("3 images of 1 patient were imported; 1 other file was skipped.")
     ).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("README.txt"))).to_contain_text("Not DICOM.")
 

@@ -692,6 +692,12 @@ def test_a_filter_for_what_is_empty_has_words(staff_client, import_zip):
 
 def test_the_list_of_uploads_says_what_to_do_where_there_is_none(staff_client):
     assert "Nothing has been uploaded yet." in staff_client.get(LIST).content.decode()
+    for tab in ("running", "attention", "pending"):
+        page = staff_client.get(LIST, {"tab": tab}).content.decode()
+        assert "uploaded yet" not in page
+        assert '<a href="?">Show all uploads</a>' in page
+    patients = staff_client.get(reverse("admin:app_patient_changelist")).content.decode()
+    assert "Nothing is here yet. <a" in patients
     assert "Nothing matches" in searched(staff_client, LIST, "x").content.decode()
 
 

@@ -1,5 +1,7 @@
 """The first page: what it shows, to whom, and what it costs."""
 
+from types import SimpleNamespace
+
 import pytest
 from django.contrib.auth.models import Permission
 
@@ -48,6 +50,14 @@ def test_where_there_is_nothing_it_says_so(staff_client):
     for words in ("Nothing is being processed.", "Nothing needs attention.", " free of "):
         assert words in page
     assert "Nothing has been uploaded yet." in page
+
+
+def test_the_disk_s_bar_is_as_full_as_its_words_say(staff_client, monkeypatch):
+    kept_for_root = SimpleNamespace(total=1000, used=300, free=100)  # 600 only root may write to
+    monkeypatch.setattr("shutil.disk_usage", lambda path: kept_for_root)
+    page = staff_client.get(HOME).content.decode()
+    assert 'value="90"' in page
+    assert "100 bytes free of 1 kB" in page
 
 
 def test_only_who_may_upload_is_offered_to(page_of):

@@ -116,6 +116,8 @@ def test_the_endpoint_tells_how_many_uploads_need_attention(db, staff_client):
     assert answer["tabs"]["attention"] == "Needs attention (7)"
     page = staff_client.get(reverse("admin:app_dicomfile_changelist")).content.decode()
     assert all(words in page for words in answer["tabs"].values())
+    assert re.search(r"^Progress \(\d\)$", answer["progress"])
+    assert f'data-site="progress">{answer["progress"]}</a>' in page
 
 
 def test_the_row_s_questions_are_those_of_the_queryset(db):

@@ -129,7 +129,7 @@ def live(percent: int, told: int | None, stage: str = Stage.PROCESS) -> DICOMFil
         TaskResult.objects.store_result(
             "application/json", "utf-8", "t1",
             f'{{"pending": false, "current": {told}, "total": 100, "percent": {told}, '
-            '"description": "12 of 20 files filed"}',
+            '"description": "12 of 20 files done"}',
             "PROGRESS",
         )  # fmt: skip
     return running
@@ -137,14 +137,14 @@ def live(percent: int, told: int | None, stage: str = Stage.PROCESS) -> DICOMFil
 
 def test_a_live_run_shows_what_its_task_reported(staff_client):
     (state,) = status(staff_client, live(percent=40, told=55).pk)
-    assert (state["percent"], state["step"]) == (55, "12 of 20 files filed")
+    assert (state["percent"], state["step"]) == (55, "12 of 20 files done")
 
 
 def test_the_percentage_is_never_below_the_row_s(staff_client):
     running = live(percent=70, told=55)
     DICOMFile.objects.filter(pk=running.pk).update(member_count=20, imported_count=15)
     (state,) = status(staff_client, running.pk)
-    assert (state["percent"], state["step"]) == (70, "15 of 20 files filed")
+    assert (state["percent"], state["step"]) == (70, "15 of 20 files done")
 
 
 @pytest.mark.parametrize(
@@ -445,18 +445,18 @@ def test_the_result_says_what_is_new_in_the_catalogue(staff_client, import_zip):
 @pytest.mark.parametrize(
     ("members", "sentence"),
     [
-        ([ct_image()], "1 image of 1 patient was filed."),
+        ([ct_image()], "1 image of 1 patient was imported."),
         (
             [ct_image(), ct_image(SOPInstanceUID=uid(6)), rt_structure_set(), ("a.txt", b"x")],
-            "2 images and 1 structure set of 1 patient were filed; 1 other file was skipped.",
+            "2 images and 1 structure set of 1 patient were imported; 1 other file was skipped.",
         ),
         (
             [ct_image(), ct_image(PatientID="ID2")],
-            "2 images of 2 patients (2 studies) were filed.",
+            "2 images of 2 patients (2 studies) were imported.",
         ),
         (
             [ct_image(), ct_image()],
-            "1 image of 1 patient: 1 newly filed, 1 already here.",
+            "1 image of 1 patient: 1 newly imported, 1 already here.",
         ),
     ],
 )
@@ -477,7 +477,7 @@ def test_the_result_says_how_many_of_its_files_were_deleted_since(staff_client, 
     assert "deleted" not in result(staff_client, done)
     removal.delete(Patient.objects.get(unique_patient_id="ID2"))
     assert (
-        "3 images of 2 patients (2 studies) were filed. "
+        "3 images of 2 patients (2 studies) were imported. "
         "1 of these files has been deleted from the catalogue since."
     ) in result(staff_client, done)
 
@@ -485,7 +485,7 @@ def test_the_result_says_how_many_of_its_files_were_deleted_since(staff_client, 
 def test_the_progress_page_ends_with_the_words_of_the_result(staff_client, import_zip):
     done = import_zip(ct_image(), rt_structure_set())
     page = staff_client.get(PROGRESS, {"upload": done.pk})
-    assert "1 image and 1 structure set of 1 patient were filed." in page.content.decode()
+    assert "1 image and 1 structure set of 1 patient were imported." in page.content.decode()
 
 
 def test_what_changed_is_for_who_may_see_patients(client, django_user_model, import_zip):
@@ -494,7 +494,7 @@ def test_what_changed_is_for_who_may_see_patients(client, django_user_model, imp
     clerk.user_permissions.add(Permission.objects.get(codename="view_dicomfile"))
     client.force_login(clerk)
     page = result(client, done)
-    assert "1 image of 1 patient was filed." in page
+    assert "1 image of 1 patient was imported." in page
     assert "Doe" not in page
 
 

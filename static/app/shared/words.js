@@ -17,6 +17,11 @@ export function showButtons(root, labels) {
   }
 }
 
+/** Say in the head of the page how many uploads run. */
+export function showLive(words) {
+  for (const link of document.querySelectorAll('[data-site="progress"]')) write(link, words);
+}
+
 /** A number of bytes: "1 byte", "640 bytes", "64 MB", "3.1 GB". */
 export function size(bytes) {
   if (bytes < 1000) return bytes === 1 ? "1 byte" : `${Math.round(bytes)} bytes`;

@@ -1,11 +1,12 @@
 // Keeps the badges and steps of what runs current on the first page.
 import { poll, saySignedOut } from "../shared/poll.js";
-import { write } from "../shared/words.js";
+import { showLive, write } from "../shared/words.js";
 
 const running = document.getElementById("running");
 const connection = document.getElementById("connection");
 
-function show({ uploads }) {
+function show({ uploads, progress }) {
+  showLive(progress);
   for (const state of uploads) {
     const line = running.querySelector(`[data-upload="${state.id}"]`);
     const badge = line.querySelector(".status");

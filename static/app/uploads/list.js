@@ -1,6 +1,6 @@
 // Keeps the badges, counts, buttons and tabs of the admin's list of uploads current.
 import { poll, saySignedOut } from "../shared/poll.js";
-import { showButtons, write } from "../shared/words.js";
+import { showButtons, showLive, write } from "../shared/words.js";
 
 const list = document.getElementById("uploads");
 const rows = new Map(
@@ -16,7 +16,8 @@ function showRow(row, state) {
   showButtons(row, state.buttons);
 }
 
-function show({ uploads, tabs = {} }) {
+function show({ uploads, progress, tabs = {} }) {
+  showLive(progress);
   for (const [name, words] of Object.entries(tabs)) {
     write(document.querySelector(`#tabs [data-tab="${name}"]`), words);
   }

@@ -2,7 +2,7 @@
 // on, and has it draw what comes.
 import { notifier } from "../shared/notify.js";
 import { poll, saySignedOut } from "../shared/poll.js";
-import { showButtons, write } from "../shared/words.js";
+import { showButtons, showLive, write } from "../shared/words.js";
 import { Pace, remaining } from "./pace.js";
 
 const field = (root, name) => root.querySelector(`[data-field="${name}"]`);
@@ -162,7 +162,8 @@ function drawNew(ids) {
   location.replace(`${page.dataset.pageUrl}?live=1&${asked}`);
 }
 
-function show({ uploads }) {
+function show({ uploads, progress }) {
+  showLive(progress);
   const come = uploads.filter((state) => !cards.has(state.id)).map((state) => state.id);
   const tooSoon = cards.size && performance.now() - loaded < liveSeconds * 1000;
   if (liveSeconds && come.length && !tooSoon) {
