@@ -32,6 +32,7 @@ from .catalogue.admin import (
     CatalogueAdmin,
     ask_before_deleting,
     first_few,
+    identity_flag,
     local_time,
     objections,
     row_link,
@@ -446,7 +447,8 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
     def patients(self, upload: DICOMFile) -> SafeString | str:
         if upload.patient is not None:
             name = person_name(upload.patient.patient_name) or "(no name)"
-            return format_html("<bdi>{}</bdi>", name)
+            # The catalogue's name, which that in the ZIP may differ from.
+            return format_html("<bdi>{}</bdi>{}", name, identity_flag(upload.patient))
         return changes.patients_in(upload.stored_words)
 
     @admin.display(description="files", empty_value="")

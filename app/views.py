@@ -223,7 +223,7 @@ def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
         "title": upload.name,
         "upload": upload,
         "state": state_of(upload),
-        "decision": failed and upload.failure_reason == "only_conflicts",
+        "decision": upload.is_decision,
         "problems": problems[:REASONS],
         "more_problems": len(problems) > REASONS,
         "see_differences": SEE_DIFFERENCES,

@@ -16,6 +16,7 @@ from .searched import Searched, SearchTextField
 
 LOG = "processing_log_data"  # up to 1,000 lines, which no list needs
 LOG_LINES = 1_000
+ONLY_CONFLICTS = "only_conflicts"  # the reason code of such an upload
 ARCHIVES = "archives"  # below the media root
 
 
@@ -245,6 +246,11 @@ class DICOMFile(Searched):
         return self.needs_attention and not self.to_be_decided
 
     @property
+    def is_decision(self) -> bool:
+        """Whether nothing failed, but every object of it is here with other content."""
+        return self.processing_status == Status.FAILED and self.failure_reason == ONLY_CONFLICTS
+
+    @property
     def status_label(self) -> str:
         """The status as people see it."""
         if self.is_queued:
@@ -253,6 +259,8 @@ class DICOMFile(Searched):
             return f"Stopped at {self.percent} %" if self.percent else "Stopped"
         if self.processing_status == Status.COMPLETED and self.ended_badly:
             return "Completed, needs attention" if self.needs_attention else "Completed, seen"
+        if self.is_decision:
+            return "Needs a decision"
         return self.get_processing_status_display()
 
     @property

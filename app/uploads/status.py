@@ -300,9 +300,8 @@ def _state(upload: DICOMFile, percent: int, step: str, stage: str | None = None)
 def _tone(upload: DICOMFile) -> str:
     if upload.is_queued:
         return "queued"
-    if upload.processing_status == Status.COMPLETED and upload.ended_badly:
-        return "attention"
-    return upload.processing_status
+    waits = upload.processing_status == Status.COMPLETED and upload.needs_attention
+    return "attention" if waits or upload.is_decision else upload.processing_status
 
 
 def _buttons(upload: DICOMFile) -> Buttons:

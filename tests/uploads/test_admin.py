@@ -367,6 +367,9 @@ def test_who_is_in_an_upload_is_for_who_may_see_patients(client, staff_client, i
     page = staff_client.get(LIST).content.decode()
     assert "<bdi>Doe, Jane</bdi>" in page
     assert ">3 patients</td>" in page
+    assert "two people?</span>" not in page
+    Patient.objects.filter(unique_patient_id="ID1").update(identity_differs=True)
+    assert "two people?</span>" in staff_client.get(LIST).content.decode()
     staff_client.post(
         reverse("admin:app_patient_delete", args=[Patient.objects.get(unique_patient_id="ID1").pk]),
         SURE,

@@ -34,6 +34,23 @@ STATES = {
     "failed": {"processing_status": Status.FAILED, "stage": Stage.EXTRACT, "percent": 20},
     "failed for good": {"processing_status": Status.FAILED, "failure_reason": "no_dicom"},
     "without its ZIP": {"processing_status": Status.FAILED, "file": ""},
+    "seen after all": {
+        "processing_status": Status.COMPLETED,
+        "failed_count": 1,
+        "seen_at": NOW,
+    },
+    "only conflicts": {
+        "processing_status": Status.FAILED,
+        "failure_reason": "only_conflicts",
+        "conflict_count": 1,
+    },
+}
+TONES = {  # and how each is called
+    "needs attention": ("attention", "Completed, needs attention"),
+    "seen after all": ("completed", "Completed, seen"),
+    "only conflicts": ("attention", "Needs a decision"),
+    "failed": ("failed", "Failed"),
+    "seen": ("failed", "Failed"),
 }
 IDLE = ("Pending", "Stopped at 50 %")
 LIVE = Buttons(cancel=STOP, progress=PROGRESS)
@@ -54,6 +71,8 @@ BUTTONS = {
     "failed for good": Buttons(seen=SEEN, result=RESULT),
     "seen": Buttons(result=RESULT),
     "without its ZIP": Buttons(seen=SEEN, result=RESULT),
+    "seen after all": Buttons(result=RESULT),
+    "only conflicts": Buttons(use_versions=USE_VERSIONS, result=RESULT),
 }
 LOOKS = {
     "new": "ahead ahead ahead ahead ahead",
@@ -113,7 +132,7 @@ def test_the_endpoint_tells_how_many_uploads_need_attention(db, staff_client):
     for values in STATES.values():
         DICOMFile.objects.create(**{"file": "archives/a.zip"} | values)
     answer = staff_client.get(reverse("task_status"), {"tabs": 1}).json()
-    assert answer["tabs"]["attention"] == "Needs attention (7)"
+    assert answer["tabs"]["attention"] == "Needs attention (8)"
     page = staff_client.get(reverse("admin:app_dicomfile_changelist")).content.decode()
     assert all(words in page for words in answer["tabs"].values())
     assert re.search(r"^Progress \(\d\)$", answer["progress"])
@@ -162,3 +181,9 @@ def shown(page: str, field: str) -> str:
 
 def words(state: dict) -> list[str]:
     return re.findall(r"\w+", "".join(stage["words"] for stage in state["stages"]))
+
+
+@pytest.mark.parametrize("name", TONES)
+def test_what_is_only_to_be_decided_or_was_seen_is_no_failure(name):
+    state = state_of(DICOMFile(pk=1, **{"file": "x.zip"} | STATES[name]))
+    assert (state.tone, state.label) == TONES[name]

@@ -66,9 +66,9 @@ def test_the_status_of_many_uploads_costs_as_much_as_of_one(
     done = [import_zip(ct_image(SOPInstanceUID=uid(6, n))) for n in range(3)]
     waiting = [upload() for _ in range(3)]
     claims.queue([one.pk for one in waiting])
-    with django_assert_num_queries(4):  # session, user, uploads, queue
+    with django_assert_num_queries(5):  # session, user, uploads, queue, how many are live
         status(staff_client, done[0].pk, waiting[0].pk)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         status(staff_client, *(one.pk for one in done + waiting))
 
 
