@@ -14,6 +14,7 @@ from app.models import DICOMSeries, DICOMStudy, Patient, PatientIdentity
 from . import identities
 from .entries import Branch, Entry
 from .identities import IDENTITY
+from .transactions import is_only_writer
 
 # What a record and its row have in common: a new attribute is copied unasked.
 STUDY_DESCRIPTION = [name for name in STUDY if name != "study_instance_uid"]
@@ -30,10 +31,10 @@ def mark(started: datetime) -> str:
 
 def find_parents(branches: list[Branch], started: str, upload: int) -> None:
     """Give each branch its rows, made where they are missing."""
-    _find_patients(branches)
-    _find_identities(branches, upload)
-    _find_studies(branches, started)
-    _find_series(branches, started)
+    patients = _find_patients(branches)
+    _find_identities(branches, upload, patients)
+    studies = _find_studies(branches, started, patients)
+    _find_series(branches, started, studies)
 
 
 def describe(branches: list[Branch], entries: list[Entry], started: str) -> None:
@@ -71,19 +72,23 @@ def describe_again(
     _describe([branch for branch in branches if _is_series(branch)], started)
 
 
-def _find_patients(branches: list[Branch]) -> None:
+def _find_patients(branches: list[Branch]) -> set[int]:
+    """Those that were made, and have nothing below them for certain."""
     wanted: dict[Key, Patient] = {}
     for branch in branches:
         record = branch.lineage.patient
         row = Patient(folder=branch.folder, unique_patient_id=record.unique_patient_id)
         _fill_identity(row, record)
         wanted.setdefault((branch.folder,), row)
-    found, _ = _ensure(wanted, "folder")
+    found, new = _ensure(wanted, "folder")
     for branch in branches:
         branch.patient = found[(branch.folder,)]
+    return _bare(found, new)
 
 
-def _find_identities(branches: Sequence[Branch], upload: int | None) -> None:
+def _find_identities(
+    branches: Sequence[Branch], upload: int | None, bare: Collection[int] = ()
+) -> None:
     wanted: dict[Key, PatientIdentity] = {}
     for branch in branches:
         record = branch.lineage.patient
@@ -94,52 +99,71 @@ def _find_identities(branches: Sequence[Branch], upload: int | None) -> None:
             **{name: getattr(record, name) for name in IDENTITY},
         )
         wanted.setdefault((row.patient_id, row.digest), row)
-    found, new = _ensure(wanted, "patient_id", "digest")
+    found, new = _ensure(wanted, "patient_id", "digest", bare=bare)
     for branch in branches:
         key = branch.patient.pk, identities.digest(branch.lineage.patient)
         branch.identity, branch.has_new_identity = found[key], key in new
         branch.identity_id = branch.identity.pk
 
 
-def _find_studies(branches: list[Branch], started: str) -> None:
+def _find_studies(branches: list[Branch], started: str, bare: Collection[int]) -> set[int]:
     wanted: dict[Key, DICOMStudy] = {}
     for branch in branches:
         patient, record = branch.patient.pk, branch.lineage.study
         row = DICOMStudy(patient_id=patient, study_instance_uid=record.study_instance_uid)
         _fill_description(row, record, STUDY_DESCRIPTION, started)
         wanted.setdefault((patient, record.study_instance_uid), row)
-    found, _ = _ensure(wanted, "patient_id", "study_instance_uid")
+    found, new = _ensure(wanted, "patient_id", "study_instance_uid", bare=bare)
     for branch in branches:
         branch.study = found[branch.patient.pk, branch.lineage.study.study_instance_uid]
+    return _bare(found, new)
 
 
-def _find_series(branches: list[Branch], started: str) -> None:
+def _find_series(branches: list[Branch], started: str, bare: Collection[int]) -> None:
     wanted: dict[Key, DICOMSeries] = {}
     for branch in branches:
         study, record = branch.study.pk, branch.lineage.series
         row = DICOMSeries(dicom_study_id=study, series_instance_uid=record.series_instance_uid)
         _fill_description(row, record, SERIES_DESCRIPTION, started)
         wanted.setdefault((study, record.series_instance_uid), row)
-    found, new = _ensure(wanted, "dicom_study_id", "series_instance_uid")
+    found, new = _ensure(wanted, "dicom_study_id", "series_instance_uid", bare=bare)
     for branch in branches:
         key = branch.study.pk, branch.lineage.series.series_instance_uid
         branch.series, branch.is_new = found[key], key in new
         branch.series_id = branch.series.pk
 
 
-def _ensure(wanted: Mapping[Key, Row], *fields: str) -> tuple[dict[Key, Row], set[Key]]:
-    """The rows with these keys, made where they are missing, and the keys that were."""
+def _ensure(
+    wanted: Mapping[Key, Row], *fields: str, bare: Collection[int] = ()
+) -> tuple[dict[Key, Row], set[Key]]:
+    """The rows with these keys, made where they are missing, and the keys that were.
+
+    Parameters
+    ----------
+    bare
+        Parents, named by the first part of a key, that have no such row for certain.
+    """
     model = type(next(iter(wanted.values())))
-    found = _find(model, wanted.keys(), fields)
+    found = _find(model, [key for key in wanted if key[0] not in bare], fields)
     # In key order, so that uploads which share parents cannot wait for each other in a circle.
     missing = sorted(wanted.keys() - found.keys())
-    if missing:
-        model._default_manager.bulk_create([wanted[key] for key in missing], ignore_conflicts=True)
+    rows = [wanted[key] for key in missing]
+    if missing and is_only_writer():
+        model._default_manager.bulk_create(rows)
+        found |= zip(missing, rows, strict=True)
+    elif missing:
+        model._default_manager.bulk_create(rows, ignore_conflicts=True)
         found |= _find(model, missing, fields)
     return found, set(missing)
 
 
+def _bare(found: Mapping[Key, Model], new: Collection[Key]) -> set[int]:
+    return {found[key].pk for key in new} if is_only_writer() else set()
+
+
 def _find(model: type[Row], keys: Collection[Key], fields: Sequence[str]) -> dict[Key, Row]:
+    if not keys:
+        return {}
     values = {f"{name}__in": {key[at] for key in keys} for at, name in enumerate(fields)}
     rows = model._default_manager.filter(**values)
     found = {tuple(getattr(row, name) for name in fields): row for row in rows}
@@ -165,12 +189,12 @@ def _identify(branches: list[Branch], entries: list[Entry], imported: list[Entry
 
 def _keep_identities(branches: Iterable[Branch], used: set[int]) -> None:
     """Hold on to those that the batch's objects have, and let go of those made for no object."""
-    there = identities.lock(used)
-    if len(there) < len(used):
-        raise IntegrityError("An identity was deleted since it was looked up")
-    for branch in branches:
-        if branch.identity_id in there:
-            branch.identity = there[branch.identity_id]
+    if not is_only_writer():
+        there = identities.lock(used)
+        if len(there) < len(used):
+            raise IntegrityError("An identity was deleted since it was looked up")
+        for branch in branches:
+            branch.identity = there.get(branch.identity_id, branch.identity)
     made = {branch.identity_id for branch in branches if branch.has_new_identity}
     if for_nothing := made - used:
         identities.without_objects(PatientIdentity.objects.filter(pk__in=for_nothing)).delete()

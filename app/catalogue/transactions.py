@@ -8,6 +8,14 @@ from django.db import InternalError, OperationalError, connection, transaction
 IDLE_TOO_LONG = "25P03"  # a SQLSTATE
 
 
+def is_only_writer() -> bool:
+    """Whether nobody else writes until this transaction ends.
+
+    SQLite has one writer, which a transaction is from its beginning.
+    """
+    return connection.vendor == "sqlite"
+
+
 @contextmanager
 def while_heard(seconds: float) -> Iterator[None]:
     """A transaction that PostgreSQL ends when it has heard nothing of it for so long.
