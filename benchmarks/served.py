@@ -1,6 +1,7 @@
 """ICON as its users meet it: `manage.py up` on a data folder of its own, and a browser."""
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -16,6 +17,7 @@ from measure import ROOT, migrate, python
 from playwright.sync_api import Page, sync_playwright
 
 USER, PORT_WAIT = "benchmark", 60  # seconds
+LIST = re.compile(r"/admin/app/dicomfile/(\?.*)?$")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -50,6 +52,15 @@ def sign_in(page: Page, password: str) -> Page:
     page.fill("#id_password", password)
     page.click("[type=submit]")
     return page
+
+
+def upload(page: Page, archive: Path) -> None:
+    """Send an archive, to be processed once the button in its row of the list is pressed."""
+    page.goto("/admin/app/dicomfile/add/")
+    page.set_input_files("#id_file", archive)
+    page.uncheck("[name=process]")
+    page.click("[name=_save]")
+    page.wait_for_url(LIST)
 
 
 def free_port() -> int:
