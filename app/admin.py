@@ -77,7 +77,7 @@ admin.site.enable_nav_sidebar = False  # tables need the width
 
 
 PROCESSES = ("app.view_dicomfile", "app.process_dicomfile")
-ENTRIES = 200  # of the audit trail, in the history of one upload
+ENTRIES = 200  # the last of the audit trail, in the history of one upload
 
 
 class OfferingNothing(admin.SimpleListFilter):
@@ -214,8 +214,9 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
         """What the audit trail tells of it."""
         if not self.has_view_permission(request):
             raise PermissionDenied  # Django's own says first whether there is such a row
-        entries = AuditEntry.objects.filter(table=self.opts.label_lower).order_by("pk")
-        context = {"entries": entries.filter(row=object_id)[:ENTRIES] if is_id(object_id) else []}
+        entries = AuditEntry.objects.filter(table=self.opts.label_lower).order_by("-pk")
+        last = entries.filter(row=object_id)[:ENTRIES] if is_id(object_id) else []
+        context = {"entries": [*last][::-1]}
         return super().history_view(request, object_id, context | (extra_context or {}))
 
     # Uploading
@@ -271,7 +272,7 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
         announce_start(request, started)
         return HttpResponseRedirect(progress_url(started.queued)) if started.queued else None
 
-    @admin.action(description="Stop selected DICOM files", permissions=["process"])
+    @admin.action(description="Stop selected uploads", permissions=["process"])
     def stop_selected(self, request: HttpRequest, queryset: QuerySet[DICOMFile]) -> None:
         # The last in the queue first, so that no other of them begins meanwhile.
         announce_stop(request, [*queryset.order_by("-queued_at").values_list("pk", flat=True)])

@@ -1,5 +1,6 @@
 """What people do has its entries, whose page administrators read."""
 
+import re
 import sqlite3
 import threading
 import time
@@ -9,11 +10,11 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import connection, transaction
 from django.urls import reverse
 
 from app.audit import guards
-from app.audit.recording import record_if_possible
+from app.audit.recording import record, record_if_possible
 from app.models import AuditEntry, DICOMFile, Kind, Patient, SignInTries, Status
 from app.uploads import claims
 from tests.conftest import process, wait_until
@@ -82,6 +83,17 @@ def test_an_upload_s_way_is_told_by_its_history(staff_client, tmp_path):
     ):
         assert told in words
     assert not [one for one in AuditEntry.objects.values() if "Family" in str(one)]
+
+
+def test_a_long_history_tells_what_came_last(staff_client, upload_zip, monkeypatch):
+    monkeypatch.setattr("app.admin.ENTRIES", 2)
+    upload = upload_zip(ct_image())
+    for words in ("first", "second", "third"):
+        with transaction.atomic():
+            record(Kind.STOPPED, None, upload, words)
+    page = staff_client.get(reverse("admin:app_dicomfile_history", args=[upload.pk]))
+    told = re.findall("first|second|third", page.content.decode())
+    assert told == ["second", "third"]
 
 
 def test_a_choice_of_versions_a_failure_and_a_stopped_run_are_told(upload_zip, staff_user):

@@ -275,7 +275,7 @@ def finds_the_buttons_of(role: str, window: Window, uploads: Uploads) -> None:
     expect(row.get_by_role("button", name=re.compile("^Process Now"))).to_have_count(int(starts))
     offered = page.locator("select[name=action] option:not([value=''])").all_inner_texts()
     assert offered == [
-        *starts * ["Process selected DICOM files", "Stop selected DICOM files"],
+        *starts * ["Process selected DICOM files", "Stop selected uploads"],
         *manages * ["Remove kept ZIPs", "Delete selected uploads"],
     ]
     window.is_sound()
