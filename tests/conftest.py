@@ -181,8 +181,10 @@ def environment(transactional_db, processed_root, media_root) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(tmp_path) -> Iterator[Callable[..., Service]]:
-    """Start processes that end with the test."""
+def start(request, tmp_path) -> Iterator[Callable[..., Service]]:
+    """Start processes that end with the test, before its tables are emptied."""
+    if "transactional_db" in request.fixturenames:
+        request.getfixturevalue("transactional_db")
     services: list[Service] = []
 
     def begin(name: str, command: list[str], environment: dict[str, str]) -> Service:
