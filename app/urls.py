@@ -3,7 +3,10 @@
 from django.urls import path
 
 from . import views
+from .catalogue import lists, pages
 from .catalogue.views import answer_identity_view
+from .rt.views import structure_list, structure_set
+from .viewing.views import header
 
 urlpatterns = [
     path("process/<int:pk>/", views.process_dicom_file_view, name="process_dicom_file"),
@@ -16,4 +19,13 @@ urlpatterns = [
     path("result/<int:pk>/files.csv", views.ledger_csv, name="ledger_csv"),
     path("identity/<int:pk>/", answer_identity_view, name="answer_identity"),
     path("use-versions/<int:pk>/", views.use_versions_view, name="use_versions"),
+    # The catalogue
+    path("studies/", lists.study_list, name="study_list"),
+    path("studies/<int:pk>/", pages.study, name="study"),
+    path("patients/", lists.patient_list, name="patient_list"),
+    path("patients/<int:pk>/", pages.patient, name="patient"),
+    path("series/<int:pk>/", pages.series, name="series"),
+    path("objects/<int:pk>/header/", header, name="header"),
+    path("structures/", structure_list, name="structure_list"),
+    path("structure-sets/<int:pk>/", structure_set, name="structure_set"),
 ]

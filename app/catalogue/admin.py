@@ -533,6 +533,7 @@ class RTStructureROIAdmin(CatalogueAdmin):
         ("roi_generation_algorithm", ValuesFilter),
     )
     list_select_related = (f"rt_structure_set__dicom_instance__{TO_PATIENT}",)
+    sortable_by = ("roi_name", "roi_number")  # the others take 0.35 s over 60,000 rows
     search_paths = ("search_text", f"rt_structure_set__dicom_instance__{TO_PATIENT}__search_text")
     search_help_text = "Search by ROI name or patient"
     # Never the contours: one structure set's may be many megabytes.

@@ -19,6 +19,24 @@ class InstanceQuerySet(BroughtQuerySet):
         return self.filter(read_version__lt=READ_VERSION)
 
 
+class Counted(models.Model):
+    """A table whose rows know what lies below them.
+
+    Kept in the transaction that adds, replaces or deletes an object; `verify_catalogue` counts.
+    """
+
+    instance_count = models.PositiveIntegerField("objects", default=0, db_default=0, editable=False)
+    # Of those, the ones that have pixels.
+    image_count = models.PositiveIntegerField("images", default=0, db_default=0, editable=False)
+    total_size = models.PositiveBigIntegerField(
+        "size", default=0, db_default=0, editable=False
+    )  # bytes, of the files
+    last_added_at = models.DateTimeField("added", null=True, blank=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+
 class IdentityAnswer(models.TextChoices):
     """What somebody said of the identities that one Patient ID came with."""
 
@@ -26,7 +44,7 @@ class IdentityAnswer(models.TextChoices):
     TWO = "two", "Two people"
 
 
-class Patient(Searched):
+class Patient(Counted, Searched):
     """One patient: a Patient ID, or one study that came without any."""
 
     unique_patient_id = models.CharField("patient ID", max_length=256, blank=True)
@@ -68,6 +86,12 @@ class Patient(Searched):
     # attribute -> the read version that gave it; see DICOMInstance.
     read_versions = models.JSONField(
         default=dict, db_default=Value({}, models.JSONField()), editable=False
+    )
+    study_count = models.PositiveIntegerField("studies", default=0, db_default=0, editable=False)
+    last_study_date = models.DateField("last study", null=True, blank=True, editable=False)
+    # Of its series, each once, in order: "CT, RTSTRUCT".
+    modalities = models.CharField(
+        max_length=256, blank=True, default="", db_default="", editable=False
     )
     created_at = models.DateTimeField("first seen", auto_now_add=True)
     search_text = SearchTextField("unique_patient_id", "patient_name", "patient_dob")
@@ -129,7 +153,7 @@ class PatientIdentity(models.Model):
         return f"Identity {self.pk}"
 
 
-class DICOMStudy(Searched):
+class DICOMStudy(Counted, Searched):
     patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="studies")
     study_instance_uid = models.CharField("study instance UID", max_length=128, db_index=True)
     study_date = models.DateField(null=True, blank=True)
@@ -145,6 +169,11 @@ class DICOMStudy(Searched):
     # attribute -> when the upload that gave it was started, and the read version: the
     # later-started upload wins; see `catalogue.parents.mark`.
     described = models.JSONField(default=dict, editable=False)
+    series_count = models.PositiveIntegerField("series", default=0, db_default=0, editable=False)
+    # Of its series, each once, in order: "CT, RTSTRUCT".
+    modalities = models.CharField(
+        max_length=256, blank=True, default="", db_default="", editable=False
+    )
     created_at = models.DateTimeField("first seen", auto_now_add=True)
     search_text = SearchTextField("study_description", "accession_number", "study_id", "study_date")
 
@@ -161,7 +190,7 @@ class DICOMStudy(Searched):
         return f"Study {self.study_instance_uid}"
 
 
-class DICOMSeries(Searched):
+class DICOMSeries(Counted, Searched):
     dicom_study = models.ForeignKey(DICOMStudy, on_delete=models.CASCADE, related_name="series")
     series_instance_uid = models.CharField("series instance UID", max_length=128, db_index=True)
     modality = models.CharField(max_length=16, blank=True)

@@ -11,7 +11,15 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from app.accounts import roles
 from app.health import nightly
-from app.models import DICOMFile, SignInTries
+from app.models import (
+    DICOMFile,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    Patient,
+    RTStructureSetInformation,
+    SignInTries,
+)
 from tests.making.objects import ct_image, rt_structure_set
 
 # Who there is, from the least to the most.
@@ -71,6 +79,18 @@ OURS = {
     "ledger_csv": since("Reader"),
     "answer_identity": since("Manager", 405),
     "use_versions": since("Reader"),  # who may only look reads what differs
+    **dict.fromkeys(("study_list", "patient_list", "structure_list"), since("Reader")),
+    **dict.fromkeys(("study", "patient", "series", "header", "structure_set"), since("Reader")),
+}
+
+# What an address is about, where that is no upload.
+ROWS = {
+    "answer_identity": Patient,
+    "patient": Patient,
+    "study": DICOMStudy,
+    "series": DICOMSeries,
+    "header": DICOMInstance,
+    "structure_set": RTStructureSetInformation,
 }
 
 
@@ -158,10 +178,15 @@ def tables() -> dict[str, tuple[int, ...]]:
     return found
 
 
+def a_row(name: str, upload: DICOMFile) -> int:
+    """The number of a row that an address can name."""
+    return ROWS[name].objects.order_by("pk")[0].pk if name in ROWS else upload.pk
+
+
 def expected(upload: DICOMFile) -> dict[str, tuple[int, ...]]:
     """Every address, and what a GET of it is answered with."""
     ours = {
-        reverse(name, args=[upload.pk] if "<int:pk>" in path else []): OURS[name]
+        reverse(name, args=[a_row(name, upload)] if "<int:pk>" in path else []): OURS[name]
         for path, name in patterns()
         if path.startswith("dicom/")
     }
