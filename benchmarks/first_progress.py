@@ -31,7 +31,11 @@ def main() -> None:
     folder = parser.parse_args().folder
     archive = corpora.make("mr", folder)
     with tempfile.TemporaryDirectory(dir=folder) as scratch, running(Path(scratch)) as page:
-        seconds = [until_shown(page, archive) for _ in range(RUNS + 1)][1:]
+        # Each under a name of its own: ICON asks before it takes an upload that it knows.
+        names = [Path(scratch) / f"mr-{number}.zip" for number in range(RUNS + 1)]
+        for name in names:
+            name.hardlink_to(archive)
+        seconds = [until_shown(page, name) for name in names][1:]
     print(f"{machine()}\nProcess Now to the first progress shown, {RUNS} times:")
     print(f"median {median(seconds):.2f} s, {min(seconds):.2f} to {max(seconds):.2f} s")
 
