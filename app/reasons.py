@@ -487,7 +487,7 @@ IDENTITIES = {
         "A patient's ID came with another name, birth date, sex or issuer than before. "
         "Somebody has to say whether that is one person."
     ),
-    "identity_who_answers": "You may not answer. Ask somebody who may, or the administrator.",
+    "identity_who_answers": "A Manager or an administrator can answer this.",
     "identity_unread": (
         "An earlier version of ICON read {objects} of this ID and kept no other values. "
         "`manage.py reread` reads them again, and tells them."

@@ -23,7 +23,7 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import tasks
-from .catalogue.comparison import comparisons_of
+from .catalogue.comparison import comparisons_of, warnings_told
 from .catalogue.searches import address_of, words_of
 from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
 from .reasons import SEE_DIFFERENCES, USE_VERSIONS, sentence
@@ -237,7 +237,11 @@ def upload_result(request: HttpRequest, pk: int) -> HttpResponse:
     if whole and not failed:
         context["deleted"] = deleted_since(upload)
     if whole and request.user.has_perm("app.view_patient"):
-        context["comparisons"] = comparisons_of(upload)
+        context["comparisons"], context["more_comparisons"] = comparisons_of(upload)
+        if context["comparisons"]:  # which say the same, and more
+            told = warnings_told()
+            kept = [one for one in context["warnings"] if one["sentence"] not in told]
+            context["warnings"] = kept
     if whole and context["may_see_catalogue"]:
         context["changes"] = changes(upload) if upload.imported_count else places(upload)
     return render(request, "processing_error.html" if failed else "uploads/result.html", context)

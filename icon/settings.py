@@ -176,14 +176,14 @@ CSRF_TRUSTED_ORIGINS = env_list("ICON_CSRF_TRUSTED_ORIGINS", "")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
-    "django.contrib.auth",
+    "icon.apps.People",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
-    "django_celery_results",
+    "icon.apps.TaskResults",
     "celery_progress",
     "app",
 ]

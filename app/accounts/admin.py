@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Field, ManyToManyField, Q, QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.text import capfirst
 
@@ -162,6 +163,8 @@ class UserAdmin(RecordedAdmin, PostedSearch, OfferedLookups, DjangoUserAdmin):  
     def user_change_password(
         self, request: HttpRequest, id: str, form_url: str = ""
     ) -> HttpResponse:
+        if id == str(request.user.pk):
+            return redirect("admin:password_change")  # which asks for the old one
         with transaction.atomic():  # with its entry, which `log_change` writes
             response: HttpResponse = super().user_change_password(request, id, form_url)
         return response

@@ -4,7 +4,11 @@ import secrets
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import UserChangeForm
+from django.contrib.auth.forms import (
+    ReadOnlyPasswordHashField,
+    ReadOnlyPasswordHashWidget,
+    UserChangeForm,
+)
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Q, QuerySet
 from django.utils.html import format_html
@@ -52,10 +56,21 @@ class ColleagueForm(forms.ModelForm):  # type: ignore[type-arg]
         roles.give(self.instance, self.cleaned_data.get("role", ""))
 
 
+class NoPasswordWidget(ReadOnlyPasswordHashWidget):
+    """The way to another password, without what is kept of this one."""
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        kept = context["button_label"] == "Reset password"
+        context["summary"] = [{"label": "Set. Nobody can see it." if kept else "None."}]
+        return context
+
+
 class AccountForm(UserChangeForm):  # type: ignore[type-arg]
     """An account that is there. Its role is one of the four; other groups are ticked."""
 
     role = forms.ChoiceField()
+    password = ReadOnlyPasswordHashField(label="Password", widget=NoPasswordWidget)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -46,6 +46,8 @@ def put_up(**kwargs: Any) -> None:
         if connection.vendor == "postgresql":
             cursor.execute(REFUSE)
         for name in sorted(missing):
+            if connection.vendor == "postgresql":  # it may be there, and disabled
+                cursor.execute(f"DROP TRIGGER IF EXISTS {name} ON {TABLE}")
             cursor.execute(_creating(name))
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from django.db.models import Count, Q
 from django.utils.formats import date_format
 
+from app.dicom.attributes import PATIENT
 from app.models import (
     DICOMFile,
     DICOMInstance,
@@ -101,19 +102,27 @@ def comparison_of(patient: Patient) -> Comparison:
     return Comparison(patient, alike, others, len(differing) - len(shown), unread)
 
 
-def comparisons_of(upload: DICOMFile) -> list[Comparison]:
-    """Of the patients of whom an upload's objects made one ask, answered or not."""
+def comparisons_of(upload: DICOMFile) -> tuple[list[Comparison], int]:
+    """Of the patients of whom an upload's objects made one ask, answered or not.
+
+    The first MOST_CARDS, and how many more there are.
+    """
     asked = Patient.objects.filter(Q(identity_differs=True) | ~Q(identity_answer=""))
     identities = dict(
         PatientIdentity.objects.filter(patient__in=asked).values_list("pk", "patient")
     )
     if not identities:  # nearly always; an upload may have 100,000 objects to look through
-        return []
+        return [], 0
     objects = DICOMInstance.objects.filter(upload=upload).order_by()
     brought = objects.values_list("identity", flat=True).distinct()
     patients = {identities[pk] for pk in brought if pk in identities}
     shown = Patient.objects.filter(pk__in=sorted(patients)[:MOST_CARDS]).order_by("pk")
-    return [comparison_of(patient) for patient in shown]
+    return [comparison_of(patient) for patient in shown], max(0, len(patients) - MOST_CARDS)
+
+
+def warnings_told() -> set[str]:
+    """The warnings of which a comparison tells more."""
+    return {sentence("patient_differs", attribute=PATIENT[name].keyword) for name in IDENTITY}
 
 
 def _lines(patient: Patient, other: PatientIdentity) -> list[Line]:

@@ -126,6 +126,19 @@ def test_an_account_that_may_as_much_is_open(client, keeper, group):
     assert not User.objects.filter(pk=other.pk).exists()
 
 
+def test_the_own_password_is_changed_where_the_old_one_is_asked_for(client, keeper):
+    keeper.set_password("old")
+    keeper.save()
+    client.force_login(keeper)
+    data = {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"}
+    answer = client.post(at("password", keeper), data)
+    assert answer.url == reverse("admin:password_change")
+    assert User.objects.get(pk=keeper.pk).check_password("old")
+    page = client.get(at("change", keeper)).content.decode()
+    assert "Set. Nobody can see it." in page
+    assert "algorithm" not in page
+
+
 def test_who_keeps_groups_does_not_widen_them(client, keeper, group):
     wanted = {"name": "Readers 2", "permissions": [permission("delete_patient").pk]}
     assert client.post(at("change", group), wanted).status_code == 302
@@ -146,6 +159,6 @@ def test_a_superuser_gives_every_right(client, boss, group):
     wider = {"name": "Readers", "permissions": [permission("delete_patient").pk]}
     client.post(at("change", group), wider)
     assert [one.codename for one in group.permissions.all()] == ["delete_patient"]
-    client.post(at("password", boss), {"password1": PASSWORD, "password2": PASSWORD,
-                                       "usable_password": "true"})  # fmt: skip
-    assert User.objects.get(pk=boss.pk).check_password(PASSWORD)
+    client.post(at("password", other), {"password1": PASSWORD, "password2": PASSWORD,
+                                        "usable_password": "true"})  # fmt: skip
+    assert User.objects.get(pk=other.pk).check_password(PASSWORD)

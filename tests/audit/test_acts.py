@@ -116,7 +116,7 @@ def test_a_deletion_is_told_before_and_after_with_numbers_only(staff_client, imp
         reverse("admin:app_patient_delete", args=[patient.pk]), {"post": "yes", "reason": "Test"}
     )
     assert not Patient.objects.exists()
-    asked, done = AuditEntry.objects.order_by("pk").values("kind", "row", "words")[2:]
+    asked, done = AuditEntry.objects.order_by("pk").values("kind", "row", "words")[3:]
     assert (asked["kind"], done["kind"]) == (Kind.DELETE_ASKED, Kind.DELETED)
     assert asked["row"] == done["row"] == patient.pk
     assert asked["words"].startswith("patients: 1, studies: 1, series: 1, instances: 1, bytes: ")
@@ -221,10 +221,10 @@ def test_the_trail_is_read_filtered_and_links_to_what_is_left(staff_client, impo
     assert f">Upload {upload.pk + 1}</td>" in page
     assert "app.gone 1" in page
     assert "&lt;b&gt;" in page
-    for query, number in [("kind=ended", 1), ("who=99", 1), ("at__gte=2020-01-01T00:00Z", 4)]:
+    for query, number in [("kind=ended", 1), ("who=99", 1), ("at__gte=2020-01-01T00:00Z", 5)]:
         assert f"{number} audit entr" in staff_client.get(f"{TRAIL}?{query}").content.decode()
     by_row = f"{TRAIL}?table__exact=app.dicomfile&row__exact={upload.pk}"
-    assert "1 audit entry" in staff_client.get(by_row).content.decode()
+    assert "2 audit entries" in staff_client.get(by_row).content.decode()
     entry = AuditEntry.objects.get(kind="not_known")
     change = reverse("admin:app_auditentry_change", args=[entry.pk])
     assert staff_client.get(change).status_code == 200

@@ -77,6 +77,18 @@ def test_a_migration_that_alters_the_table_leaves_it_guarded():
     assert_guarded(kept)
 
 
+def test_a_trigger_that_somebody_took_away_is_put_up_again():
+    kept = entry()
+    off = {  # SQLite disables none
+        "sqlite": "DROP TRIGGER audit_no_update",
+        "postgresql": f"ALTER TABLE {TABLE} DISABLE TRIGGER ALL",
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(off[connection.vendor])
+    call_command("migrate", verbosity=0)
+    assert_guarded(kept)
+
+
 def state() -> ProjectState:
     return MigrationLoader(connection).project_state()
 

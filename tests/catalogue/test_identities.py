@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from app.catalogue import removal
+from app.catalogue.comparison import MOST_CARDS
 from app.health.reread import reread
 from app.health.verify import verify
 from app.models import (
@@ -205,6 +206,22 @@ def test_an_upload_asks_until_the_last_of_its_patients_is_answered(import_zip, s
         assert asks(upload) is still
 
 
+def test_of_many_patients_the_page_shows_the_first_and_says_how_many_more(import_zip, staff_client):
+    several = [(f"ID{n}", uid(20 + n)) for n in range(MOST_CARDS + 1)]
+    upload = import_zip(
+        *(
+            ct_image(
+                PatientID=of, StudyInstanceUID=study, SOPInstanceUID=uid(60, n), PatientName=name
+            )
+            for of, study in several
+            for n, name in enumerate(("First", "Second"))
+        )
+    )
+    page = staff_client.get(reverse("upload_result", args=[upload.pk])).content.decode()
+    assert page.count('class="identity-card') == MOST_CARDS
+    assert "and 1 more patient of whom the same is asked" in page
+
+
 def test_an_answer_that_no_card_gives_changes_nothing(import_zip, staff_client):
     import_zip(image(1), image(2, PatientName=OTHER))
     before = Patient.objects.values().get(), kept()
@@ -223,7 +240,8 @@ def test_who_may_look_only_cannot_answer(import_zip, client, django_user_model):
     client.force_login(user)
     page = client.get(reverse("upload_result", args=[upload.pk])).content.decode()
     assert "Someone, Else" in page
-    assert "Ask somebody who may" in page
+    assert "A Manager or an administrator can answer this." in page
+    assert "Worth knowing" not in page  # the card says it, and more
     assert reverse("answer_identity", args=[patient.pk]) not in page
     url = reverse("answer_identity", args=[patient.pk])
     assert client.post(url, {"answer": "one"}).status_code == 403

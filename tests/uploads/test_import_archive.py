@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from app.catalogue import filing
 from app.health.verify import verify
 from app.management.commands.import_archive import keep_copy
-from app.models import DICOMFile, DICOMInstance, Status
+from app.models import AuditEntry, DICOMFile, DICOMInstance, Kind, Status
 from app.storage.staging import Staging
 from app.uploads import abandoned, batches, claims, ingest
 from tests.conftest import wait_until
@@ -64,6 +64,8 @@ def test_it_keeps_a_copy_like_an_upload(tmp_path, media_root):
     with upload.file.open() as kept:
         assert kept.read() == path.read_bytes()
     assert DICOMInstance.objects.count() == 1
+    told = AuditEntry.objects.filter(table="app.dicomfile", row=upload.pk).order_by("pk")
+    assert list(told.values_list("kind", flat=True)) == [Kind.UPLOADED, Kind.ENDED]
 
 
 @contextlib.contextmanager

@@ -10,12 +10,15 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from tqdm import tqdm
 
+from app.audit.recording import insert
 from app.errors import OtherVersion
-from app.models import DICOMFile, Status, random_archive_name
+from app.models import DICOMFile, Kind, Status, random_archive_name
 from app.reasons import sentence
 from app.uploads import abandoned, ingest
+from app.wording import human_size
 from icon.processes import collect_seldom
 
 FICLONE = 0x40049409  # ioctl_ficlone(2): share the file's blocks instead of copying them
@@ -85,7 +88,9 @@ def keep_copy(path: Path) -> DICOMFile:
             _copy(source, copy)
         target.chmod(settings.FILE_UPLOAD_PERMISSIONS)
         upload.sync_archive()
-        upload.save()
+        with transaction.atomic():
+            upload.save()
+            insert(Kind.UPLOADED, on=upload, words=f"{human_size(upload.size)}, from the terminal")
         failed.pop_all()
     return upload
 
