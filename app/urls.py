@@ -3,7 +3,7 @@
 from django.urls import path
 
 from . import views
-from .catalogue import lists, pages
+from .catalogue import finding, lists, pages
 from .catalogue.views import answer_identity_view
 from .rt.views import structure_list, structure_set
 from .viewing.views import header
@@ -20,6 +20,7 @@ urlpatterns = [
     path("identity/<int:pk>/", answer_identity_view, name="answer_identity"),
     path("use-versions/<int:pk>/", views.use_versions_view, name="use_versions"),
     # The catalogue
+    path("search/", finding.search, name="search"),
     path("studies/", lists.study_list, name="study_list"),
     path("studies/<int:pk>/", pages.study, name="study"),
     path("patients/", lists.patient_list, name="patient_list"),

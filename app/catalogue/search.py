@@ -17,6 +17,7 @@ from django.apps import apps
 from django.db import connection, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.expressions import RawSQL
 
 from app.folding import ANY, searched
 from app.models import COLUMN, DICOMInstance, SearchTextField
@@ -24,6 +25,8 @@ from app.reasons import sentence
 
 MOST_WORDS = 20
 LONGEST = 200  # characters of what is searched for
+COUNTED = 10_000  # rows that were found are counted exactly up to here
+LIKE_ENOUGH = 2_000  # rows that are looked through for words like another
 ROWS = 200  # that are filled in at once; on SQLite a ROI's is rewritten with its contours
 
 
@@ -53,9 +56,12 @@ def _having(model: type[models.Model], spellings: tuple[str, ...], path: str) ->
     field, _, rest = path.partition("__")
     if not rest:
         return reduce(or_, (Q(**{f"{field}__has": spelling}) for spelling in spellings))
-    above: Any = model._meta.get_field(field).related_model
+    step: Any = model._meta.get_field(field)
+    above = step.related_model
     rows = above._default_manager.order_by()
     found = _having(above, spellings, rest)
+    if step.one_to_many:
+        return Q(pk__in=rows.filter(found).values(step.field.name))
     if above is DICOMInstance:
         # Up from each row: instances are so many more, and all but a few of them are images.
         return Q(Exists(rows.filter(found, pk=OuterRef(field))))
@@ -85,6 +91,20 @@ class Has(models.Lookup):
         # FTS5 takes three bytes for three letters: a plus keeps it from its index.
         column = COLUMN if _is_indexed(self.rhs) else f"+{COLUMN}"
         return f"{row} IN (SELECT rowid FROM {index} WHERE {column} GLOB %s)", [glob(self.rhs)]
+
+
+def having_any(model: type[models.Model], pieces: Iterable[str]) -> models.QuerySet[Any]:
+    """Some rows with any of these pieces of three letters: LIKE_ENOUGH at most."""
+    rows = model._default_manager.order_by()
+    table = model._meta.db_table
+    if connection.vendor == "sqlite" and _made_on_sqlite(connection, [index_of(table)]):
+        index = connection.ops.quote_name(index_of(table))
+        quoted = (piece.replace('"', '""') for piece in pieces)
+        either = " OR ".join(f'"{piece}"' for piece in quoted)
+        # In the index alone, which ends at the limit: with OR, every row would be looked at.
+        sql = f"SELECT rowid FROM {index} WHERE {index} MATCH %s LIMIT {LIKE_ENOUGH}"
+        return rows.filter(pk__in=RawSQL(sql, [either]))
+    return rows.filter(reduce(or_, (Q(search_text__has=piece) for piece in pieces)))[:LIKE_ENOUGH]
 
 
 def like(text: str) -> str:

@@ -18,6 +18,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
+from app.catalogue.finding import kinds_for
 from app.catalogue.names import person_name, plain, row_name
 from app.catalogue.search import is_indexed
 from app.models import DICOMFile, DICOMStudy, Outcome, Patient, RTStructureROI
@@ -73,6 +74,12 @@ def site_links(context: RequestContext) -> list[Way]:
         progress = reverse("dicom_processing_progress")
         ways.insert(1, Way(progress_words(live), progress, _here(request, progress), "progress"))
     return ways
+
+
+@register.simple_tag(takes_context=True)
+def may_search(context: RequestContext) -> bool:
+    """Whether this reader may see any of what the search looks through."""
+    return bool(kinds_for(context["request"]))
 
 
 TABLES: tuple[tuple[str, type[Model]], ...] = (

@@ -79,6 +79,7 @@ OURS = {
     "ledger_csv": since("Reader"),
     "answer_identity": since("Manager", 405),
     "use_versions": since("Reader"),  # who may only look reads what differs
+    "search": since("Reader"),
     **dict.fromkeys(("study_list", "patient_list", "structure_list"), since("Reader")),
     **dict.fromkeys(("study", "patient", "series", "header", "structure_set"), since("Reader")),
 }

@@ -1,0 +1,224 @@
+"""The page of the one search: what was found of each kind, or where ICON looked."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.admin.views.decorators import staff_member_required
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from app.folding import folded
+from app.models import (
+    DICOMFile,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    Patient,
+    RTStructureROI,
+)
+from app.wording import listed
+
+from . import near
+from .asking import TO_STUDY, Asked, address_for, asked_of, chips, found_by, understand
+from .search import COUNTED, matching
+
+SHOWN = 50  # rows of each kind
+CANDIDATES = 2_000  # for one exact hit, of what has the words somewhere
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A table that is looked through."""
+
+    name: str  # in the address of its tab
+    noun: str
+    plural: str
+    model: type[Model]
+    looked_in: tuple[str, ...]  # in words
+    page: str  # of all that is found: the name of its address
+    order: tuple[Any, ...]
+    related: tuple[str, ...] = ()
+    deferred: tuple[str, ...] = ()
+
+    @property
+    def permission(self) -> str:
+        return f"app.view_{self.model._meta.model_name}"
+
+
+KINDS = (
+    Kind(
+        name="patients", noun="patient", plural="patients", model=Patient,
+        looked_in=("name", "ID", "birth date"), page="patient_list", order=("patient_name", "pk"),
+    ),
+    Kind(
+        name="studies", noun="study", plural="studies", model=DICOMStudy,
+        looked_in=("accession number", "description", "date", "UID"), page="study_list",
+        order=(F("study_date").desc(nulls_last=True), "-pk"), related=("patient",),
+    ),
+    Kind(
+        name="structures", noun="structure", plural="structures", model=RTStructureROI,
+        looked_in=("structure name",), page="structure_list", order=("-pk",),
+        related=(f"{TO_STUDY}__patient",), deferred=("roi_contour_data", "search_text"),
+    ),
+    Kind(
+        name="uploads", noun="upload", plural="uploads", model=DICOMFile,
+        looked_in=("ZIP name",), page="", order=("-pk",),
+    ),
+)  # fmt: skip
+
+
+@dataclass
+class Tab:
+    kind: Kind
+    count: int
+    rows: list[Any] = field(default_factory=list)
+    is_open: bool = False
+
+    @property
+    def words(self) -> str:
+        return f"{self.number} {self.kind.noun if self.count == 1 else self.kind.plural}"
+
+    @property
+    def all(self) -> str:
+        """The address of the list of all that was found, to which the query is added."""
+        return reverse(self.kind.page) if self.kind.page else ""
+
+    @property
+    def is_cut(self) -> bool:
+        return self.count > len(self.rows)
+
+    @property
+    def number(self) -> str:
+        return f"more than {COUNTED:,}" if self.count > COUNTED else f"{self.count:,}"
+
+
+@staff_member_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def search(request: HttpRequest) -> HttpResponse:
+    """Take what is searched for and lead to what was found: to its page, where it is one."""
+    kinds = kinds_for(request)
+    if not kinds:
+        raise PermissionDenied
+    if request.method == "POST":
+        typed = request.POST.get("q", "")
+        address = reverse("search") + "?" + address_for(request, understand(typed))
+        return redirect(exact_page(request, typed) or address.rstrip("?"))
+    return render(request, "catalogue/search.html", found(request, kinds))
+
+
+def kinds_for(request: HttpRequest) -> list[Kind]:
+    """Those that this reader may see."""
+    return [kind for kind in KINDS if request.user.has_perm(kind.permission)]
+
+
+def found(request: HttpRequest, kinds: list[Kind]) -> dict[str, Any]:
+    """What the page shows."""
+    asked = asked_of(request)
+    tabs = tabs_of(request, kinds) if asked else []
+    without_tab = request.GET.copy()
+    without_tab.pop("tab", None)
+    return {
+        "title": "Search",
+        "asked": asked,
+        "chips": chips(request),
+        "tabs": tabs,
+        "tab": next((tab for tab in tabs if tab.is_open), None),
+        "address": without_tab.urlencode(),
+        "nouns": listed([kind.noun for kind in kinds], "or"),
+        "looked_in": listed(text for kind in kinds for text in kind.looked_in),
+        "near": near.names(request, asked) if asked.words and not tabs else [],
+    }
+
+
+def tabs_of(request: HttpRequest, kinds: list[Kind]) -> list[Tab]:
+    """What was found of each kind, the likeliest first.
+
+    That one is open, or the one that the address names.
+    """
+    asked, wanted = asked_of(request), request.GET.get("tab", "")
+    tabs = []
+    for kind in kinds:
+        rows = found_by(request, kind.model._default_manager.order_by())
+        count = rows.values("pk")[: COUNTED + 1].count()
+        if count:
+            tabs.append(Tab(kind, count, _first(kind, rows)))
+    tabs.sort(key=lambda tab: not _is_likely(tab, asked))
+    if tabs:
+        next((tab for tab in tabs if tab.kind.name == wanted), tabs[0]).is_open = True
+    return tabs
+
+
+def _first(kind: Kind, rows: QuerySet[Any]) -> list[Any]:
+    # Within, since only what is shown should be read with all its columns.
+    shown = [*rows.order_by(*kind.order).values_list("pk", flat=True)[:SHOWN]]
+    several = kind.model._default_manager.filter(pk__in=shown).order_by(*kind.order)
+    return [*several.select_related(*kind.related).defer(*kind.deferred)]
+
+
+def _is_likely(tab: Tab, asked: Asked) -> bool:
+    """Whether a row has all words whole; without words somebody wants studies."""
+    if not asked.words:
+        return tab.kind.model is DICOMStudy
+    words = {*folded(asked.words).split()}
+    return any(words <= {*_text_of(row).split()} for row in tab.rows)
+
+
+def _text_of(row: Any) -> str:
+    return folded(row.roi_name) if isinstance(row, RTStructureROI) else row.search_text or ""
+
+
+# --- one exact hit ---------------------------------------------------------------------------
+
+
+def exact_page(request: HttpRequest, typed: str) -> str:
+    """The one page whose Patient ID, accession number or UID is what was typed; "" else."""
+    typed = " ".join(typed.replace("\0", "").split())[:200]
+    pages = set(_exact_pages(request, typed)) if typed else set()
+    return pages.pop() if len(pages) == 1 else ""
+
+
+def _exact_pages(request: HttpRequest, typed: str) -> Iterator[str]:
+    may = request.user.has_perm
+    if may("app.view_patient"):
+        for pk in _named(Patient, "unique_patient_id", typed):
+            yield reverse("patient", args=[pk])
+    if may("app.view_dicomstudy"):
+        for pk in {*_named(DICOMStudy, "accession_number", typed), *_of_uid(DICOMStudy, typed)}:
+            yield reverse("study", args=[pk])
+    if may("app.view_dicomseries"):
+        for pk in _of_uid(DICOMSeries, typed):
+            yield reverse("series", args=[pk])
+    yield from _object_pages(request, Q(sop_instance_uid=typed))
+
+
+def _named(model: Any, column: str, typed: str) -> set[int]:
+    """Rows whose column is what was typed, by the fold."""
+    rows, wanted = model._default_manager.order_by(), folded(typed)
+    if not wanted:
+        return set()
+    some = {*rows.filter(**{column: typed}).values_list("pk", flat=True)[:2]}
+    others = rows.filter(matching(model, typed), **{f"{column}__gt": ""})
+    for pk, value in others.values_list("pk", column)[:CANDIDATES]:
+        if folded(value) == wanted:
+            some.add(pk)
+    return some
+
+
+def _of_uid(model: Any, uid: str) -> set[int]:
+    column = {DICOMStudy: "study_instance_uid", DICOMSeries: "series_instance_uid"}[model]
+    return {*model._default_manager.filter(**{column: uid}).values_list("pk", flat=True)[:2]}
+
+
+def _object_pages(request: HttpRequest, which: Q) -> Iterator[str]:
+    """Where objects are shown: with their series, or as a structure set."""
+    objects = DICOMInstance.objects.filter(which).order_by("pk")
+    for series, structure_set in objects.values_list("dicom_series", "rt_structure_set")[:2]:
+        if structure_set and request.user.has_perm("app.view_rtstructuresetinformation"):
+            yield reverse("structure_set", args=[structure_set])
+        elif request.user.has_perm("app.view_dicomseries"):
+            yield reverse("series", args=[series])
