@@ -6,7 +6,7 @@ is left is looked for as words, and stands in the session (see `searches`).
 
 import calendar
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import reduce
@@ -18,7 +18,7 @@ from django.http import HttpRequest, QueryDict
 from django.utils.dates import MONTHS, MONTHS_3
 from django.utils.formats import date_format
 
-from app.dicom.modalities import TERMS, modality_of
+from app.dicom.modalities import modality_of
 from app.models import (
     DICOMFile,
     DICOMInstance,
@@ -28,10 +28,14 @@ from app.models import (
     RTStructureROI,
 )
 
+from .names import plain
 from .search import LONGEST, matching
 from .searches import keep, words_of
 
 MOST_CHIPS = 8
+# What in an address says how far somebody has come in what was found: not the same of another.
+PAGES = ("after", "before", "tab")
+MODALITY = re.compile("[A-Z0-9_ ]{1,16}")  # CS, in PS3.5 6.2
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 # Of three parts at least, or "3.0.1" in a description would be one.
 UID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*)){2,}")
@@ -106,7 +110,12 @@ class Asked:
     hashes: tuple[str, ...] = ()  # SHA-256
 
     def __bool__(self) -> bool:
-        return any((self.words, self.modalities, self.spans, self.uids, self.hashes))
+        return bool(self.words or self.hashes or self.others)
+
+    @property
+    def others(self) -> tuple[object, ...]:
+        """What stands in an address."""
+        return (*self.modalities, *self.spans, *self.uids)
 
     @property
     def typed(self) -> str:
@@ -130,7 +139,8 @@ class Asked:
 
 def understand(typed: str) -> Asked:
     """What somebody means; what stands in quotation marks is words, whatever it looks like."""
-    words, asked = [], Asked()
+    words: list[str] = []
+    asked = Asked()
     for number, part in enumerate(re.split('["“”„«»]', typed.replace("\0", "")[:LONGEST])):
         if number % 2:
             words.append(part)
@@ -256,7 +266,7 @@ def _asked_of(request: HttpRequest) -> Asked:
     spans = filter(None, map(span, given.getlist("when")))
     return Asked(
         " ".join(words),
-        _few(one for one in given.getlist("modality") if one in TERMS),
+        _few(one for one in given.getlist("modality") if MODALITY.fullmatch(one)),
         _few(spans),
         _few(filter(is_uid, given.getlist("uid"))),
         _few(hashes),
@@ -264,20 +274,23 @@ def _asked_of(request: HttpRequest) -> Asked:
 
 
 def chips(request: HttpRequest) -> list[Chip]:
-    """What was understood of a search, each with the address without it."""
-    asked, number = asked_of(request), request.GET.get("q", "")
-    return [Chip(label, _query(number, other)) for label, other in _without(asked)]
+    """What was understood of a search, each with the address that asks for all but this."""
+    asked, given = asked_of(request), request.GET
+    some = [Chip(f"“{plain(asked.words)}”", _without(given, "q"))] if asked.words else []
+    some += [Chip("SHA-256", _without(given, "q"))] if asked.hashes and not asked.words else []
+    some += [Chip(f"modality {x}", _without(given, "modality", x)) for x in asked.modalities]
+    some += [Chip(one.label, _without(given, "when", one)) for one in asked.spans]
+    return [*some, *(Chip(f"UID {uid}", _without(given, "uid", uid)) for uid in asked.uids)]
 
 
-def _without(asked: Asked) -> Iterator[tuple[str, Asked]]:
-    """Each thing that was understood, and what is asked when it is left out."""
-    for one in asked.modalities:
-        others = tuple(other for other in asked.modalities if other != one)
-        yield f"modality {one}", replace(asked, modalities=others)
-    for day in asked.spans:
-        yield day.label, replace(asked, spans=tuple(x for x in asked.spans if x != day))
-    for uid in asked.uids:
-        yield f"UID {uid}", replace(asked, uids=tuple(x for x in asked.uids if x != uid))
+def _without(address: QueryDict, name: str, value: object = None) -> str:
+    other = address.copy()
+    for page in PAGES:
+        other.pop(page, None)
+    read = span if name == "when" else str
+    left = [one for one in address.getlist(name) if read(one) != value] if value else []
+    other.setlist(name, left)
+    return other.urlencode()
 
 
 # --- rows ------------------------------------------------------------------------------------

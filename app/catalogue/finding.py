@@ -130,6 +130,7 @@ def found(request: HttpRequest, kinds: list[Kind]) -> dict[str, Any]:
         "tab": next((tab for tab in tabs if tab.is_open), None),
         "address": without_tab.urlencode(),
         "nouns": listed([kind.noun for kind in kinds], "or"),
+        "plurals": listed(kind.plural for kind in kinds),
         "looked_in": listed(text for kind in kinds for text in kind.looked_in),
         "near": near.names(request, asked) if asked.words and not tabs else [],
     }
