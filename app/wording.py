@@ -22,6 +22,23 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def held(images: int, objects: int) -> str:
+    """What a study or series holds: "80 images", "1 object", "80 images and 2 other objects"."""
+    if not images:
+        return counted(objects, "object")
+    others = objects - images
+    rest = [counted(others, "other object")] if others else []
+    return listed([counted(images, "image"), *rest])
+
+
+def measure(value: float) -> str:
+    """A length as people write it: "3", "0.977", "-30.25"."""
+    if abs(value) >= 1e6:
+        return f"{value:.3g}"
+    text = f"{value:.3f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
 def ordinal(number: int) -> str:
     """ "1st", "2nd", "13th"."""
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

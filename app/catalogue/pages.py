@@ -1,12 +1,23 @@
 """The pages of one patient, one study, one series."""
 
+from typing import Any
+
+from django.contrib import admin
 from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.decorators import permission_required
+from django.db.models import Model, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from app.models import DICOMSeries, DICOMStudy, Patient
+from app.models import DICOMInstance, DICOMSeries, DICOMStudy, Patient
+
+from . import below
+from .comparison import comparison_of
+from .origins import member_names, origins_from, origins_of
+
+STRUCTURE_SETS = "app.view_rtstructuresetinformation"
 
 
 @staff_member_required
@@ -15,7 +26,17 @@ from app.models import DICOMSeries, DICOMStudy, Patient
 def patient(request: HttpRequest, pk: int) -> HttpResponse:
     """One patient's studies."""
     row = get_object_or_404(Patient, pk=pk)
-    return render(request, "catalogue/patient.html", {"title": "Patient", "patient": row})
+    context = {"title": "Patient", "patient": row, "delete": _delete_url(request, row)}
+    if row.identity_differs or row.identity_answer:
+        context["comparison"] = comparison_of(row)
+    if request.user.has_perms(("app.view_dicomstudy", "app.view_dicomseries")):
+        part = below.studies_of(row, request)
+        context |= {"part": part, "cards": below.cards_of(part.rows)}
+        context |= row.studies.aggregate(series_count=Sum("series_count"))
+    if request.user.has_perm("app.view_dicomfile"):
+        objects = DICOMInstance.objects.filter(dicom_series__dicom_study__patient=row)
+        context["origins"] = origins_of(objects)
+    return render(request, "catalogue/patient.html", context)
 
 
 @staff_member_required
@@ -24,8 +45,28 @@ def patient(request: HttpRequest, pk: int) -> HttpResponse:
 def study(request: HttpRequest, pk: int) -> HttpResponse:
     """One study's series."""
     row = get_object_or_404(DICOMStudy.objects.select_related("patient"), pk=pk)
-    context = {"title": "Study", "study": row, "patient": row.patient}
+    context: dict[str, Any] = {"title": "Study", "study": row, "patient": row.patient}
+    context["delete"] = _delete_url(request, row)
+    if request.user.has_perm("app.view_dicomseries"):
+        context |= _series_of(request, row)
+    if request.user.has_perm("app.view_dicomfile"):
+        context["origins"] = origins_of(DICOMInstance.objects.filter(dicom_series__dicom_study=row))
     return render(request, "catalogue/study.html", context)
+
+
+def _series_of(request: HttpRequest, study: DICOMStudy) -> dict[str, Any]:
+    """What hangs below a study: images, what radiotherapy made of them, other series."""
+    part = below.series_of(study, request)
+    sets = below.structure_sets_of(study.patient) if request.user.has_perm(STRUCTURE_SETS) else []
+    here = below.sorted_out(part.rows, sets)
+    planned = below.objects_of(here.radiotherapy)
+    return {
+        "part": part,
+        "here": here,
+        "sets": [one for one in sets if one.dicom_instance.dicom_series.dicom_study_id == study.pk],
+        "planned": planned[: below.LISTED],
+        "more_planned": len(planned) > below.LISTED,
+    }
 
 
 @staff_member_required
@@ -35,5 +76,42 @@ def series(request: HttpRequest, pk: int) -> HttpResponse:
     """One series' objects."""
     rows = DICOMSeries.objects.select_related("dicom_study__patient")
     row = get_object_or_404(rows, pk=pk)
-    context = {"title": "Series", "series": row, "patient": row.dicom_study.patient}
+    geometry, made = below.geometry_of(row), below.made_of(row)
+    context = {
+        "title": "Series",
+        "series": row,
+        "study": row.dicom_study,
+        "patient": row.dicom_study.patient,
+        "geometry": geometry,
+        "made": made,
+        "delete": _delete_url(request, row),
+    }
+    if request.user.has_perm(STRUCTURE_SETS):
+        context["sets"] = below.using(row, below.structure_sets_of(row.dicom_study.patient))
+    if request.user.has_perm("app.view_dicominstance"):
+        context |= _objects_of(request, row, geometry)
+    if request.user.has_perm("app.view_dicomfile"):
+        context["origins"] = origins_from(made.uploads)
     return render(request, "catalogue/series.html", context)
+
+
+def _objects_of(
+    request: HttpRequest, series: DICOMSeries, geometry: below.Geometry
+) -> dict[str, Any]:
+    """The objects of a series, each with what its file is called in its ZIP."""
+    part = below.instances_of(series, geometry.normal, request)
+    may_see = request.user.has_perm("app.view_dicomfile")
+    names = member_names(part.rows) if may_see else {}
+    return {
+        "part": part,
+        "objects": [(one, names.get(one.pk, "")) for one in part.rows],
+        "is_open": "after" in request.GET or "before" in request.GET,
+        "along": geometry.normal is not None,
+    }
+
+
+def _delete_url(request: HttpRequest, row: Model) -> str:
+    """Where it is asked before a row is deleted; "" for who may not delete it."""
+    if not admin.site.get_model_admin(type(row)).has_delete_permission(request, row):
+        return ""
+    return reverse(f"admin:app_{row._meta.model_name}_delete", args=[row.pk])

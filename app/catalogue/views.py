@@ -25,8 +25,7 @@ def answer_identity_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Take somebody's answer whether a patient's ID is one person, and show it."""
     if request.method == "POST" and not request.user.is_authenticated:
         # A browser does not repeat a POST after signing in.
-        patient = reverse("admin:app_patient_change", args=[pk])
-        return redirect_to_login(patient, reverse("admin:login"))
+        return redirect_to_login(reverse("patient", args=[pk]), reverse("admin:login"))
     return _answer(request, pk)
 
 
@@ -44,7 +43,7 @@ def _answer(request: HttpRequest, pk: int) -> HttpResponse:
     upload = request.POST.get("upload", "")
     if _is_id(upload):
         return redirect("upload_result", int(upload))
-    return redirect("admin:app_patient_change", pk)
+    return redirect("patient", pk)
 
 
 def _is_id(text: str) -> bool:

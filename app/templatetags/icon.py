@@ -21,17 +21,20 @@ from django.utils.text import capfirst
 from app.catalogue.finding import kinds_for
 from app.catalogue.names import person_name, plain, row_name
 from app.catalogue.search import is_indexed
-from app.models import DICOMFile, DICOMStudy, Outcome, Patient, RTStructureROI
+from app.dicom.terms import modality_name
+from app.models import DICOMFile, DICOMSeries, DICOMStudy, Outcome, Patient, RTStructureROI
 from app.reasons import sentence
 from app.sandbox.confine import lacking
 from app.uploads.status import progress_words
-from app.wording import human_size
+from app.wording import held, human_size, measure
 
 register = template.Library()
 register.filter(person_name)
 register.filter(plain)
 register.filter(row_name)
 register.filter(human_size)
+register.filter(measure)
+register.filter(modality_name)
 
 OUTCOME_ICONS = {
     Outcome.IMPORTED: "check-circle",
@@ -122,6 +125,18 @@ def labelled(cells: Iterable[SafeString], headers: Iterable[dict[str, Any]]) -> 
 def grouped(number: int) -> str:
     """A count with its thousands apart, as the scripts write it."""
     return f"{number:,}"
+
+
+@register.filter
+def holds(row: DICOMStudy | DICOMSeries) -> str:
+    """What is in a study or series: "80 images and 2 other objects"."""
+    return held(row.image_count, row.instance_count)
+
+
+@register.filter
+def codes(modalities: str) -> list[str]:
+    """The modalities of a row, one by one."""
+    return [code for code in modalities.split(", ") if code]
 
 
 @register.filter

@@ -1,0 +1,272 @@
+"""What lies below a patient, a study and a series, as their pages show it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from django.db.models import (
+    Case,
+    F,
+    FloatField,
+    OuterRef,
+    Subquery,
+    Sum,
+    Value,
+    When,
+    Window,
+)
+from django.db.models.fields.json import KeyTransform
+from django.db.models.functions import Cast, Coalesce, RowNumber
+from django.http import HttpRequest
+
+from app.dicom.orientation import Normal, common_normal, orientation_of
+from app.dicom.terms import uid_name
+from app.models import (
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    ImageInformation,
+    Patient,
+    RTStructureSetInformation,
+)
+from app.wording import counted, listed, measure
+
+from .keysets import Part, part_of
+from .origins import LOOKED_AT
+
+STUDIES = 50  # of a patient, on one page
+MARKS = 6  # series that stand for a study
+SERIES = 300  # of a study, on one page
+STRUCTURE_SETS = 100  # of a patient, looked at for a page
+OBJECTS = 200  # of a series, on one page
+LISTED = 50  # plans, doses and the like of a study
+GEOMETRIES = 20  # looked at of a series
+TIMES = " \N{MULTIPLICATION SIGN} "
+LAST_NUMBER = 2**63 - 1  # where there is none
+FARTHEST = 1e300  # mm; where there is no position
+RADIOTHERAPY = {
+    "RTSTRUCT": "structure set",
+    "RTPLAN": "plan",
+    "RTDOSE": "dose",
+    "RTRECORD": "treatment record",
+}
+
+
+# --- a patient -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StudyCard:
+    study: DICOMStudy
+    marks: list[DICOMSeries]  # the first few series, those with images first
+    radiotherapy: str  # "1 structure set, 2 plans and 1 dose"
+
+    @property
+    def more(self) -> int:
+        return max(self.study.series_count - len(self.marks), 0)
+
+
+def studies_of(patient: Patient, request: HttpRequest) -> Part[DICOMStudy]:
+    """A patient's studies, the newest first."""
+    dated = patient.studies.annotate(day=Coalesce("study_date", Value(date.min)))
+    return part_of(dated.defer("described", "search_text"), ("-day", "-pk"), STUDIES, request)
+
+
+def cards_of(studies: Sequence[DICOMStudy]) -> list[StudyCard]:
+    marks, treatment = _marks(studies), _radiotherapy(studies)
+    return [StudyCard(one, marks[one.pk], treatment.get(one.pk, "")) for one in studies]
+
+
+def _marks(studies: Collection[DICOMStudy]) -> dict[int, list[DICOMSeries]]:
+    without_images = Case(When(image_count=0, then=1), default=0)
+    place = Window(
+        RowNumber(),
+        partition_by="dicom_study",
+        order_by=(without_images, F("series_number").asc(nulls_last=True), F("pk").asc()),
+    )
+    rows = DICOMSeries.objects.filter(dicom_study__in=studies).defer("described", "search_text")
+    found = defaultdict(list)
+    for one in rows.annotate(place=place).filter(place__lte=MARKS).order_by("place"):
+        found[one.dicom_study_id].append(one)
+    return found
+
+
+def _radiotherapy(studies: Collection[DICOMStudy]) -> dict[int, str]:
+    rows = DICOMSeries.objects.filter(dicom_study__in=studies, modality__in=RADIOTHERAPY)
+    counts = rows.order_by().values_list("dicom_study", "modality").annotate(Sum("instance_count"))
+    found: dict[int, dict[str, int]] = defaultdict(dict)
+    for study, modality, count in counts:
+        found[study][modality] = count
+    return {
+        study: listed(counted(here[m], noun) for m, noun in RADIOTHERAPY.items() if here.get(m))
+        for study, here in found.items()
+    }
+
+
+# --- a study ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    series: DICOMSeries
+    geometry: str  # thickness and spacing of one of its images
+    used_by: list[RTStructureSetInformation]
+
+
+@dataclass(slots=True)
+class SeriesHere:
+    """The series of a study, by what they are."""
+
+    images: list[SeriesRow] = field(default_factory=list)
+    radiotherapy: list[DICOMSeries] = field(default_factory=list)
+    others: list[DICOMSeries] = field(default_factory=list)
+
+
+def series_of(study: DICOMStudy, request: HttpRequest) -> Part[DICOMSeries]:
+    """A study's series, by their numbers."""
+    numbered = study.series.annotate(
+        number=Coalesce("series_number", Value(LAST_NUMBER)),
+        one=Subquery(DICOMInstance.objects.filter(dicom_series=OuterRef("pk")).values("pk")[:1]),
+    )
+    return part_of(numbered.defer("described", "search_text"), ("number", "pk"), SERIES, request)
+
+
+def sorted_out(
+    series: Sequence[DICOMSeries], sets: Sequence[RTStructureSetInformation]
+) -> SeriesHere:
+    """Images, what radiotherapy made of them, and all else."""
+    here, geometry = SeriesHere(), _geometries([one.one for one in series])
+    for one in series:
+        if one.modality in RADIOTHERAPY:
+            here.radiotherapy.append(one)
+        elif one.image_count:
+            here.images.append(SeriesRow(one, geometry.get(one.pk, ""), using(one, sets)))
+        else:
+            here.others.append(one)
+    return here
+
+
+def _geometries(objects: Iterable[int | None]) -> dict[int, str]:
+    """By series: thickness and spacing of one of its images."""
+    images = ImageInformation.objects.filter(dicom_instance__in=[pk for pk in objects if pk])
+    rows = images.values_list("dicom_instance__dicom_series", "slice_thickness", "pixel_spacing")
+    return {
+        series: " · ".join(filter(None, (_thickness([thickness]), _spacing(spacing))))
+        for series, thickness, spacing in rows
+    }
+
+
+def structure_sets_of(patient: Patient) -> list[RTStructureSetInformation]:
+    """A patient's structure sets, the newest first; wherever they are, they name its series."""
+    rows = RTStructureSetInformation.objects.filter(
+        dicom_instance__dicom_series__dicom_study__patient=patient
+    )
+    rows = rows.select_related("dicom_instance__dicom_series").order_by("-pk")
+    return list(rows.defer("search_text")[:STRUCTURE_SETS])
+
+
+def using(
+    series: DICOMSeries, sets: Iterable[RTStructureSetInformation]
+) -> list[RTStructureSetInformation]:
+    """The structure sets that name a series."""
+    uid = series.series_instance_uid
+    return [one for one in sets if uid in one.referenced_series_instance_uid]
+
+
+def objects_of(series: Collection[DICOMSeries]) -> list[DICOMInstance]:
+    """The first objects of these series that are no structure sets; one more where there is one."""
+    rows = DICOMInstance.objects.filter(dicom_series__in=series, rt_structure_set=None)
+    return list(rows.select_related("dicom_series").order_by("dicom_series", "pk")[: LISTED + 1])
+
+
+# --- a series --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How the images of a series lie, in words, and what they can be sorted along."""
+
+    thickness: str
+    spacing: str
+    orientation: str
+    normal: Normal | None
+
+
+def geometry_of(series: DICOMSeries) -> Geometry:
+    images = ImageInformation.objects.filter(dicom_instance__dicom_series=series).order_by()
+    names = ("slice_thickness", "pixel_spacing", "image_orientation_patient")
+    found = list(images.values_list(*names).distinct()[:GEOMETRIES])
+    planes = [plane for _, _, plane in found]
+    return Geometry(
+        _thickness(thickness for thickness, _, _ in found),
+        _few(_spacing(spacing) for _, spacing, _ in found),
+        _few(map(orientation_of, planes)),
+        common_normal(planes),
+    )
+
+
+def _thickness(values: Iterable[float | None]) -> str:
+    known = sorted({value for value in values if value is not None})
+    if not known:
+        return ""
+    ends = dict.fromkeys((measure(known[0]), measure(known[-1])))
+    return f"{' to '.join(ends)} mm"
+
+
+def _spacing(spacing: Sequence[float] | None) -> str:
+    return f"{TIMES.join(map(measure, spacing))} mm" if spacing else ""
+
+
+def _few(words: Iterable[str]) -> str:
+    """What there is of them, each once: three of many."""
+    distinct = [*dict.fromkeys(filter(None, words))]
+    return "; ".join([*distinct[:3], *(["and others"] if distinct[3:] else [])])
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the objects of a series are, and where they came from."""
+
+    classes: list[str]  # SOP classes by their names, the most frequent first
+    syntaxes: list[str]
+    uploads: Counter[int | None]  # how many objects came with each
+
+
+def made_of(series: DICOMSeries) -> Made:
+    rows = DICOMInstance.objects.filter(dicom_series=series).order_by()
+    found = Counter(rows.values_list("sop_class_uid", "transfer_syntax_uid", "upload")[:LOOKED_AT])
+    classes, syntaxes, uploads = Counter[str](), Counter[str](), Counter[int | None]()
+    for (sop_class, syntax, upload), count in found.items():
+        classes[sop_class] += count
+        syntaxes[syntax] += count
+        uploads[upload] += count
+    return Made(_named(classes), _named(syntaxes), uploads)
+
+
+def _named(uids: Counter[str]) -> list[str]:
+    return [uid_name(uid) for uid, _ in uids.most_common() if uid]
+
+
+def instances_of(
+    series: DICOMSeries, normal: Normal | None, request: HttpRequest
+) -> Part[DICOMInstance]:
+    """A series' objects along the normal that its images share; else by their numbers.
+
+    What has no position or no number stands behind what has.
+    """
+    rows = DICOMInstance.objects.filter(dicom_series=series).annotate(
+        along=_along(normal) if normal else Value(FARTHEST, FloatField()),
+        number=Coalesce("instance_number", Value(LAST_NUMBER)),
+    )
+    return part_of(rows, ("along", "number", "pk"), OBJECTS, request)
+
+
+def _along(normal: Normal) -> Coalesce:
+    """How far along a normal an image lies, in mm from the origin of its frame of reference."""
+    position = "image_information__image_position_patient"
+    x, y, z = (
+        Cast(KeyTransform(str(axis), position), FloatField()) * Value(part)
+        for axis, part in enumerate(normal)
+    )
+    return Coalesce(x + y + z, Value(FARTHEST), output_field=FloatField())
