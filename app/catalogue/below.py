@@ -1,5 +1,6 @@
 """What lies below a patient, a study and a series, as their pages show it."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +9,6 @@ from datetime import date
 from django.db.models import (
     Case,
     F,
-    FloatField,
     OuterRef,
     Subquery,
     Sum,
@@ -16,8 +16,7 @@ from django.db.models import (
     When,
     Window,
 )
-from django.db.models.fields.json import KeyTransform
-from django.db.models.functions import Cast, Coalesce, RowNumber
+from django.db.models.functions import Coalesce, RowNumber
 from django.http import HttpRequest
 
 from app.dicom.orientation import Normal, common_normal, orientation_of
@@ -32,7 +31,7 @@ from app.models import (
 )
 from app.wording import counted, listed, measure
 
-from .keysets import Part, part_of
+from .keysets import Part, part_of, slice_of
 from .origins import LOOKED_AT
 
 STUDIES = 50  # of a patient, on one page
@@ -44,7 +43,7 @@ LISTED = 50  # plans, doses and the like of a study
 GEOMETRIES = 20  # looked at of a series
 TIMES = " \N{MULTIPLICATION SIGN} "
 LAST_NUMBER = 2**63 - 1  # where there is none
-FARTHEST = 1e300  # mm; where there is no position
+LONGEST_SORTED = 20_000  # objects of a series, along its normal; a longer one by their numbers
 RADIOTHERAPY = {
     "RTSTRUCT": "structure set",
     "RTPLAN": "plan",
@@ -248,25 +247,47 @@ def _named(uids: Counter[str]) -> list[str]:
     return [uid_name(uid) for uid, _ in uids.most_common() if uid]
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectRow:
+    instance: DICOMInstance
+    position: float | None  # mm along the normal, from the origin of the frame of reference
+
+
 def instances_of(
     series: DICOMSeries, normal: Normal | None, request: HttpRequest
-) -> Part[DICOMInstance]:
+) -> Part[ObjectRow]:
     """A series' objects along the normal that its images share; else by their numbers.
 
     What has no position or no number stands behind what has.
     """
-    rows = DICOMInstance.objects.filter(dicom_series=series).annotate(
-        along=_along(normal) if normal else Value(FARTHEST, FloatField()),
-        number=Coalesce("instance_number", Value(LAST_NUMBER)),
-    )
-    return part_of(rows, ("along", "number", "pk"), OBJECTS, request)
+    positions = _in_order(series, normal if series.instance_count <= LONGEST_SORTED else None)
+    part = slice_of(list(positions), OBJECTS, request)
+    found = DICOMInstance.objects.in_bulk(part.rows)
+    rows = [ObjectRow(found[pk], positions[pk]) for pk in part.rows if pk in found]
+    return Part(rows, part.before, part.after)
 
 
-def _along(normal: Normal) -> Coalesce:
-    """How far along a normal an image lies, in mm from the origin of its frame of reference."""
-    position = "image_information__image_position_patient"
-    x, y, z = (
-        Cast(KeyTransform(str(axis), position), FloatField()) * Value(part)
-        for axis, part in enumerate(normal)
-    )
-    return Coalesce(x + y + z, Value(FARTHEST), output_field=FloatField())
+def _in_order(series: DICOMSeries, normal: Normal | None) -> dict[int, float | None]:
+    """The primary keys of a series' objects in order, each with its place along the normal.
+
+    They are sorted here, since positions are hostile numbers in JSON: a database may refuse to
+    calculate with them, and two images of one place lie 1e-14 mm apart.
+    """
+    names = ["pk", "instance_number"]
+    if normal:
+        names.append("image_information__image_position_patient")
+    rows = DICOMInstance.objects.filter(dicom_series=series).order_by().values_list(*names)
+    found = [(pk, number, _along(normal, *position)) for pk, number, *position in rows]
+    found.sort(key=lambda row: (_last(row[2]), _last(row[1]), row[0]))
+    return {pk: along for pk, _, along in found}
+
+
+def _along(normal: Normal | None, position: Sequence[float] | None = None) -> float | None:
+    if not normal or not position or len(position) != 3:
+        return None
+    along = sum(n * x for n, x in zip(normal, position, strict=True))
+    return round(along, 3) if math.isfinite(along) else None
+
+
+def _last(value: float | None) -> float:
+    return math.inf if value is None else value

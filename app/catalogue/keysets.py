@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
-Row = TypeVar("Row", bound=Model)
+Row = TypeVar("Row")
+ModelRow = TypeVar("ModelRow", bound=Model)
 
 LONGEST_ID = 18  # digits; a longer one is more than the database's integers hold
 
@@ -52,6 +53,19 @@ def part_of(rows: QuerySet[Row], keys: Sequence[str], most: int, request: HttpRe
         found[0].pk if found and has_before else 0,
         found[-1].pk if found and has_after else 0,
     )
+
+
+def slice_of(pks: Sequence[int], most: int, request: HttpRequest) -> Part[int]:
+    """The same of primary keys that are sorted."""
+    after, before = (_pk(request.GET.get(name, "")) for name in ("after", "before"))
+    start = 0
+    if after in pks:
+        start = pks.index(after) + 1
+    elif before in pks:
+        start = max(pks.index(before) - most, 0)
+    rows = [*pks[start : start + most]]
+    end = start + len(rows)
+    return Part(rows, rows[0] if rows and start else 0, rows[-1] if end < len(pks) else 0)
 
 
 def _beyond(keys: Sequence[str], at: Sequence[Any]) -> Q:

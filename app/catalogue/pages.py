@@ -101,10 +101,10 @@ def _objects_of(
     """The objects of a series, each with what its file is called in its ZIP."""
     part = below.instances_of(series, geometry.normal, request)
     may_see = request.user.has_perm("app.view_dicomfile")
-    names = member_names(part.rows) if may_see else {}
+    names = member_names(row.instance for row in part.rows) if may_see else {}
     return {
         "part": part,
-        "objects": [(one, names.get(one.pk, "")) for one in part.rows],
+        "objects": [(row, row.instance, names.get(row.instance.pk, "")) for row in part.rows],
         "is_open": "after" in request.GET or "before" in request.GET,
         "along": geometry.normal is not None,
     }

@@ -94,7 +94,7 @@ def numbers(series: DICOMSeries, **asked: object) -> list[int | None]:
     """The numbers of a series' objects, in the order of its page."""
     request = RequestFactory().get("/", asked)
     part = below.instances_of(series, below.geometry_of(series).normal, request)
-    return [one.instance_number for one in part.rows]
+    return [one.instance.instance_number for one in part.rows]
 
 
 # --- what was imported -----------------------------------------------------------------------
@@ -260,8 +260,19 @@ def test_images_that_lie_in_several_ways_are_sorted_by_number(series, show):
     assert "Position" not in said  # there is no one direction to count along
 
 
+def test_images_of_one_place_are_sorted_by_number(series):
+    for number, z in ((2, 0.1 + 0.2), (1, 0.3)):  # 5e-17 mm apart
+        add(series, [0, 0, z], number)
+    assert numbers(series) == [1, 2]
+
+
 def test_a_broken_geometry_costs_a_page_nothing(series, show):
-    add(series, [1e308, -1e308, 1e308], 1, [0] * 6, slice_thickness=1e300, pixel_spacing=[1e-12, 9])
+    skew = [0.6, 0.8, 0, 0, 0, 1]
+    add(series, [-1.7e308, 1.7e308, 1e-323], 1, skew, slice_thickness=1e300, pixel_spacing=[0, 9])
+    add(series, [1], 2, skew)
+    add(series, [0, 0, 0], 3, skew)
+    assert numbers(series) == [3, 1, 2]
+    ImageInformation.objects.update(image_orientation_patient=[0] * 6)
     said = words(show(series))
     assert "Thickness 1e+300 mm" in said
     assert "Orientation" not in said
@@ -334,7 +345,7 @@ def test_the_pages_take_as_many_queries_for_much_as_for_little(
 ):
     study = rows.dicom_series.dicom_study
     series = more_below(study, 0)
-    pages = {study.patient: 10, study: 10, series: 10}
+    pages = {study.patient: 10, study: 10, series: 11}
     for row, queries in pages.items():
         with django_assert_num_queries(queries):
             staff_client.get(address(row))
