@@ -1,13 +1,103 @@
-"""The modalities that the Standard defines: PS3.3 C.7.3.1.1.1, with retired ones."""
+"""The modalities that the Standard defines, in words: PS3.3 C.7.3.1.1.1, with retired ones."""
 
-_DEFINED = """
-    ANN AR ASMT AU BDUS BI BMD CD CFM CP CR CS CT CTPROTOCOL DD DF DG DM DMS DOC DS DX EC ECG EEG
-    EMG EOG EPS ES FA FID FS GM HC HD IO IOL IVOCT IVUS KER KO LEN LP LS M3D MA MG MR MS NM OAM
-    OCT OP OPM OPR OPT OPTBSV OPTENF OPV OSS OT PA PLAN POS PR PT PX REG RESP RF RG RTDOSE
-    RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG SM SMR SR SRF ST STAIN
-    TEXTUREMAP TG US VA VF XA XAPROTOCOL XC
-"""
-TERMS = frozenset(_DEFINED.split())
+NAMES = {
+    "ANN": "Annotations",
+    "AR": "Autorefraction",
+    "ASMT": "Assessment",
+    "AU": "Audio",
+    "BDUS": "Bone densitometry, ultrasound",
+    "BI": "Biomagnetic imaging",
+    "BMD": "Bone densitometry, X-ray",
+    "CD": "Colour flow Doppler",
+    "CFM": "Confocal microscopy",
+    "CP": "Colposcopy",
+    "CR": "Computed radiography",
+    "CS": "Cystoscopy",
+    "CT": "Computed tomography",
+    "CTPROTOCOL": "CT protocol",
+    "DD": "Duplex Doppler",
+    "DF": "Digital fluoroscopy",
+    "DG": "Diaphanography",
+    "DM": "Digital microscopy",
+    "DMS": "Dermoscopy",
+    "DOC": "Document",
+    "DS": "Digital subtraction angiography",
+    "DX": "Digital radiography",
+    "EC": "Echocardiography",
+    "ECG": "Electrocardiography",
+    "EEG": "Electroencephalography",
+    "EMG": "Electromyography",
+    "EOG": "Electrooculography",
+    "EPS": "Cardiac electrophysiology",
+    "ES": "Endoscopy",
+    "FA": "Fluorescein angiography",
+    "FID": "Fiducials",
+    "FS": "Fundoscopy",
+    "GM": "General microscopy",
+    "HC": "Hard copy",
+    "HD": "Haemodynamic waveform",
+    "IO": "Intra-oral radiography",
+    "IOL": "Intraocular lens data",
+    "IVOCT": "Intravascular optical coherence tomography",
+    "IVUS": "Intravascular ultrasound",
+    "KER": "Keratometry",
+    "KO": "Key object selection",
+    "LEN": "Lensometry",
+    "LP": "Laparoscopy",
+    "LS": "Laser surface scan",
+    "M3D": "Model for 3D manufacturing",
+    "MA": "Magnetic resonance angiography",
+    "MG": "Mammography",
+    "MR": "Magnetic resonance",
+    "MS": "Magnetic resonance spectroscopy",
+    "NM": "Nuclear medicine",
+    "OAM": "Ophthalmic axial measurements",
+    "OCT": "Optical coherence tomography",
+    "OP": "Ophthalmic photography",
+    "OPM": "Ophthalmic mapping",
+    "OPR": "Ophthalmic refraction",
+    "OPT": "Ophthalmic tomography",
+    "OPTBSV": "Ophthalmic tomography, B-scan volume",
+    "OPTENF": "Ophthalmic tomography, en face",
+    "OPV": "Ophthalmic visual field",
+    "OSS": "Optical surface scan",
+    "OT": "Other",
+    "PA": "Photoacoustic imaging",
+    "PLAN": "Plan",
+    "POS": "Position sensor",
+    "PR": "Presentation state",
+    "PT": "Positron emission tomography",
+    "PX": "Panoramic X-ray",
+    "REG": "Registration",
+    "RESP": "Respiratory waveform",
+    "RF": "Fluoroscopy",
+    "RG": "Radiography",
+    "RTDOSE": "RT dose",
+    "RTIMAGE": "RT image",
+    "RTINTENT": "RT intent",
+    "RTPLAN": "RT plan",
+    "RTRAD": "RT radiation",
+    "RTRECORD": "RT treatment record",
+    "RTSEGANN": "RT segment annotation",
+    "RTSTRUCT": "RT structure set",
+    "RWV": "Real world value map",
+    "SEG": "Segmentation",
+    "SM": "Slide microscopy",
+    "SMR": "Stereometric relationship",
+    "SR": "Structured report",
+    "SRF": "Subjective refraction",
+    "ST": "Single-photon emission tomography",
+    "STAIN": "Staining protocol",
+    "TEXTUREMAP": "Texture map",
+    "TG": "Thermography",
+    "US": "Ultrasound",
+    "VA": "Visual acuity",
+    "VF": "Videofluorography",
+    "XA": "X-ray angiography",
+    "XAPROTOCOL": "X-ray angiography protocol",
+    "XC": "External camera photography",
+}
+TERMS = frozenset(NAMES)
 # What else people call them.
 CALLED = {"MRI": "MR", "PET": "PT", "CBCT": "CT", "RTSS": "RTSTRUCT"}
 # These stand in descriptions and names of ROIs far more often for something else.
@@ -26,3 +116,8 @@ def modality_of(word: str) -> str:
         return ""
     term = CALLED.get(term, term)
     return term if term in TERMS - WORDS else ""
+
+
+def modality_name(code: str) -> str:
+    """A modality in words: "Computed tomography"; a code that the Standard has not as it is."""
+    return NAMES.get(code, code)

@@ -21,7 +21,7 @@ from django.utils.text import capfirst
 from app.catalogue.finding import kinds_for
 from app.catalogue.names import person_name, plain, row_name
 from app.catalogue.search import is_indexed
-from app.dicom.terms import modality_name
+from app.dicom.modalities import modality_name
 from app.models import DICOMFile, DICOMSeries, DICOMStudy, Outcome, Patient, RTStructureROI
 from app.reasons import sentence
 from app.sandbox.confine import lacking

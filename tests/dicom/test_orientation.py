@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from app.dicom.modalities import modality_name
 from app.dicom.orientation import common_normal, normal_of, orientation_of
-from app.dicom.terms import modality_name, uid_name
+from app.dicom.terms import uid_name
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 CORONAL = [1, 0, 0, 0, 0, -1]

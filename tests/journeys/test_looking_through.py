@@ -1,0 +1,75 @@
+"""From a patient to one object, with the mouse and by keyboard, at both widths, light and dark."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from app.models import DICOMSeries, Patient
+from tests.making.objects import ct_image, mr_image, rt_structure_set, structured_report, uid
+
+from .test_browser import serious_findings
+
+HOSTILE = "<script>alert(1)</script> of a word that is never broken " + 60 * "W"
+LONG = {"PatientName": "Featherstonehaugh^Wilhelmina Charlotte", "StudyDescription": HOSTILE}
+
+
+def test_a_patient_is_looked_through_down_to_its_objects(
+    signed_in, live, import_zip, console_errors
+):
+    slices = [
+        ct_image(
+            SOPInstanceUID=uid(2, 1, n), InstanceNumber=str(n), SeriesDescription=HOSTILE,
+            ImagePositionPatient=["0", "0", str(-n)], **LONG,
+        )
+        for n in range(1, 6)
+    ]  # fmt: skip
+    many = [
+        mr_image(SeriesInstanceUID=uid(3, n), StudyInstanceUID=uid(3), SeriesNumber=str(n), **LONG)
+        for n in range(1, 9)
+    ]
+    report = structured_report(SeriesInstanceUID=uid(2, 7), SOPInstanceUID=uid(2, 7, 1), **LONG)
+    other = ct_image(SOPInstanceUID=uid(9), PatientName="Someone^Else")
+    import_zip(
+        *slices, rt_structure_set(["Heart"], **LONG), report, *many, other,
+        (f"{HOSTILE}.dcm", ct_image(SOPInstanceUID=uid(2, 1, 6), **LONG)),
+    )  # fmt: skip
+    page, patient = signed_in, Patient.objects.get()
+    images = DICOMSeries.objects.get(series_instance_uid=uid(2, 1))
+    for path in (
+        *(f"patients/{patient.pk}", f"studies/{images.dicom_study_id}", f"series/{images.pk}"),
+        f"series/{images.pk}/?after=0",
+    ):
+        page.goto(f"{live.url}/dicom/{path.rstrip('/')}")
+        the_page_is_for_everybody(page)
+    the_patient_leads_to_a_series_in_one_step(page, f"{live.url}/dicom/patients/{patient.pk}/")
+    the_series_leads_to_each_of_its_objects(page)
+    console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
+
+
+def the_page_is_for_everybody(page: Page) -> None:
+    """At both widths, light and dark, with axe; nothing of a file is taken for markup."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, page.url
+            assert serious_findings(page) == []
+    assert page.locator("main script").count() == 0
+
+
+def the_patient_leads_to_a_series_in_one_step(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.get_by_role("link", name=re.compile("and 2 more"))).to_be_visible()
+    page.get_by_role("link", name=re.compile("^CT .*6 images")).click()
+    expect(page).to_have_url(re.compile(r"/dicom/series/\d+/$"))
+
+
+def the_series_leads_to_each_of_its_objects(page: Page) -> None:
+    rows = page.locator("#objects tbody tr")
+    expect(rows.first).to_be_hidden()
+    page.get_by_text("All 6 images").press("Enter")
+    expect(rows.first).to_contain_text("-30.25 mm")  # not the first by its number
+    expect(rows).to_have_count(6)
+    rows.nth(1).get_by_role("link", name="Header of no. 5").press("Enter")
+    expect(page).to_have_url(re.compile(r"/dicom/objects/\d+/header/$"))
+    page.go_back()
