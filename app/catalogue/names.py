@@ -1,6 +1,7 @@
 """What things are called on a page: a person, a study, an object."""
 
 import re
+from datetime import date
 
 from django.db.models import Model
 from django.utils.formats import date_format
@@ -16,6 +17,7 @@ from app.models import (
     RTStructureROI,
     RTStructureSetInformation,
 )
+from app.wording import counted
 
 # Marks that turn the direction of all text after them; a right-to-left script needs none.
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -65,6 +67,28 @@ def person_name(text: str) -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{names[0]} ({'; '.join(names[1:])})"
+
+
+SEXES = {"F": "female", "M": "male", "O": "other"}  # Patient's Sex, PS3.3 C.7.1.1
+
+
+def sex_name(text: str) -> str:
+    """A sex in words; what is none of the standard's terms stays as it came."""
+    return SEXES.get(text, plain(text))
+
+
+LONGEST_LIFE = 130  # years
+
+
+def age_on(day: date, born: date | None) -> str:
+    """How old somebody is on a day: "72 years", "5 months", "12 days"; "" where nobody is."""
+    if born is None or born > day:
+        return ""
+    months = (day.year - born.year) * 12 + day.month - born.month - (day.day < born.day)
+    if months >= 24:
+        years = months // 12
+        return f"{years} years" if years <= LONGEST_LIFE else ""
+    return counted(months, "month") if months else counted((day - born).days, "day")
 
 
 def _alphabetic(group: str) -> str:

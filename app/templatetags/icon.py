@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django import template
@@ -13,13 +13,14 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.template import RequestContext
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
 from app.catalogue.finding import kinds_for
-from app.catalogue.names import person_name, plain, row_name
+from app.catalogue.names import age_on, person_name, plain, row_name, sex_name
 from app.catalogue.search import is_indexed
 from app.dicom.modalities import modality_name
 from app.models import DICOMFile, DICOMSeries, DICOMStudy, Outcome, Patient, RTStructureROI
@@ -32,6 +33,7 @@ register = template.Library()
 register.filter(person_name)
 register.filter(plain)
 register.filter(row_name)
+register.filter(sex_name)
 register.filter(human_size)
 register.filter(measure)
 register.filter(modality_name)
@@ -137,6 +139,12 @@ def holds(row: DICOMStudy | DICOMSeries) -> str:
 def codes(modalities: str) -> list[str]:
     """The modalities of a row, one by one."""
     return [code for code in modalities.split(", ") if code]
+
+
+@register.filter
+def age(born: date | None) -> str:
+    """How old somebody is today; "" where that is not known."""
+    return age_on(timezone.localdate(), born)
 
 
 @register.filter

@@ -2,6 +2,7 @@
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from app.models import Patient
@@ -18,6 +19,7 @@ BELOW = {
     "rtstructureroi": "rt_structure_set",
 }
 PERSON = {"PatientName": "Doe^Jane", "PatientID": "DOE1", "PatientBirthDate": "19520313"}
+PERSON |= {"PatientSex": "F"}
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +93,38 @@ def test_what_is_not_below_a_patient_has_no_banner(show):
     for table in ("dicomfile", "archivemember", "patient"):
         assert BANNER not in show(table, "changelist")
         assert BANNER not in show(table, "change", first(table))
+
+
+def test_every_page_of_the_catalogue_below_a_patient_says_whose_it_is(staff_client, patient):
+    patients_page = reverse("patient", args=[patient.pk])
+    pages = [("patient", patient.pk), ("study", first("dicomstudy"))]
+    pages += [("series", first("dicomseries")), ("header", first("dicominstance"))]
+    pages += [("structure_set", first("rtstructuresetinformation"))]
+    for name, row in pages:
+        banner = banner_on(staff_client.get(reverse(name, args=[row])))
+        for part in ("Doe, Jane", "ID <bdi>DOE1", "born 13 Mar 1952 (", "female"):
+            assert part in banner, name
+        assert name == "patient" or f'href="{patients_page}"' in banner
+        assert "wo people" not in banner
+    Patient.objects.update(identity_differs=True)
+    banner = banner_on(staff_client.get(reverse("study", args=[first("dicomstudy")])))
+    assert f'two people? <a href="{patients_page}#identity-{patient.pk}">Compare</a>' in banner
+    Patient.objects.update(identity_answer="two", patient_dob=None, unique_patient_id="")
+    banner = banner_on(staff_client.get(reverse("study", args=[first("dicomstudy")])))
+    assert "two people <a" in banner
+    assert "no ID" in banner
+    assert "born" not in banner
+
+
+def test_the_banner_tells_nothing_to_who_may_not_see_patients(client, django_user_model):
+    user = django_user_model.objects.create_user("looker", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_dicomstudy"))
+    client.force_login(user)
+    page = client.get(reverse("study", args=[first("dicomstudy")]))
+    assert "A patient that you may not see" in banner_on(page)
+    assert "Doe" not in banner_on(page)
+
+
+def banner_on(page) -> str:
+    whole = page.content.decode().partition('<section class="patient-banner"')[2]
+    return whole.partition("</section>")[0]
