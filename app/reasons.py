@@ -392,6 +392,7 @@ REFUSED = {
     "delete_on_broken_disk": (
         "The server's disk is full or cannot be written to. Ask the administrator, then try again."
     ),
+    "no_date": "That is no date, and was left out. Write a day as 2024-03-13.",
     "search_over": "That search is no longer kept. Search again.",
     "too_many_chosen": "Nothing was changed. Choose at most {limit} at a time.",
     "removed_before": "Removed before.",

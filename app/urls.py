@@ -22,8 +22,10 @@ urlpatterns = [
     # The catalogue
     path("search/", finding.search, name="search"),
     path("studies/", lists.study_list, name="study_list"),
+    path("studies/list.csv", lists.study_csv, name="study_csv"),
     path("studies/<int:pk>/", pages.study, name="study"),
     path("patients/", lists.patient_list, name="patient_list"),
+    path("patients/list.csv", lists.patient_csv, name="patient_csv"),
     path("patients/<int:pk>/", pages.patient, name="patient"),
     path("series/<int:pk>/", pages.series, name="series"),
     path("objects/<int:pk>/header/", header, name="header"),

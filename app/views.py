@@ -1,8 +1,6 @@
 """Start and stop one upload, watch uploads, read how one ended."""
 
-import csv
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import wraps
@@ -27,6 +25,7 @@ from .catalogue.comparison import comparisons_of, warnings_told
 from .catalogue.searches import address_of, words_of
 from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
 from .reasons import SEE_DIFFERENCES, USE_VERSIONS, sentence
+from .spreadsheets import csv_lines
 from .uploads import announcing, claims, status
 from .uploads.changes import changes, deleted_since, places
 from .uploads.conflicts import (
@@ -53,13 +52,6 @@ from .wording import counted
 CARDS = 200  # on one progress page; an address of 4,094 characters holds some 270
 MOST_CARDS = 3  # of more uploads there are rows
 LEDGER_ROWS = 100  # on one page
-# Where a spreadsheet would begin a formula: at the start of a text and, in countries that write CSV
-# with semicolons, after one, after a tab, or where a line breaks. Blanks and quotes before it are
-# stripped; the full-width and small signs of East Asian text may be taken for the plain ones.
-PARTS_CELLS = r"[;\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]"
-STRIPPED = r"[\0-\x08\x0e-\x1b\x1f \"\x7f\xa0\u1680\u2000-\u200f\u202f\u205f-\u2064\u3000\ufeff]*"
-FORMULA_SIGN = r"[=+\-@\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20]"
-FORMULA_STARTS = re.compile(rf"^(?=[\t\r\n])|(?:^|(?<={PARTS_CELLS}))(?={STRIPPED}{FORMULA_SIGN})")
 
 View = Callable[..., HttpResponseBase]
 
@@ -433,26 +425,16 @@ CSV_OBJECT = {  # for who may see the catalogue
 }
 
 
-class _Echo:
-    """A file for csv.writer that hands each line back."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
 def _csv_lines(upload: DICOMFile, filters: Filters, columns: dict[str, str]) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield "\ufeff" + writer.writerow(columns)  # the mark tells spreadsheets that it is UTF-8
     members = members_of(upload, filters).order_by("index", "inner")
     outcome = list(columns.values()).index("outcome")
-    for index, *row in members.values_list(*columns.values()).iterator(chunk_size=2_000):
+    return csv_lines(columns, _csv_rows(members.values_list(*columns.values()), outcome))
+
+
+def _csv_rows(members: QuerySet[Any, Any], outcome: int) -> Iterator[list[Any]]:
+    for index, *row in members.iterator(chunk_size=2_000):
         row[outcome - 1] = Outcome(row[outcome - 1]).label
-        yield writer.writerow([index + 1, *(_harmless(value) for value in row)])
-
-
-def _harmless(value: str | int | None) -> str | int | None:
-    """A text that no spreadsheet takes for a formula."""
-    return FORMULA_STARTS.sub("'", value) if isinstance(value, str) else value
+        yield [index + 1, *row]
 
 
 def _warnings(upload: DICOMFile) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import app
 
 APP = Path(app.__file__).parent
 ORDER = (
-    *("wording", "folding", "reasons", "errors"),
+    *("wording", "folding", "spreadsheets", "reasons", "errors"),
     *("archives", "dicom", "storage", "sandbox"),  # these know no Django
     *("models", "limits", "audit", "catalogue", "rt", "uploads", "viewing", "health"),
     # The owner's doors and Django's own

@@ -7,7 +7,6 @@ from typing import Any
 
 from django import template
 from django.conf import settings
-from django.contrib import admin
 from django.db import connection
 from django.db.models import Model
 from django.http import HttpRequest
@@ -26,6 +25,7 @@ from app.dicom.modalities import modality_name
 from app.models import DICOMFile, DICOMSeries, DICOMStudy, Outcome, Patient, RTStructureROI
 from app.reasons import sentence
 from app.sandbox.confine import lacking
+from app.uploads.changes import NO_IMAGES
 from app.uploads.status import progress_words
 from app.wording import held, human_size, measure
 
@@ -73,7 +73,11 @@ class Way:
 def site_links(context: RequestContext) -> list[Way]:
     """The ways to what this reader may see."""
     request: HttpRequest = context["request"]
-    ways = [_way(request, name, model) for name, model in TABLES if _may_see(request, model)]
+    ways = []
+    for name, model, address, below in TABLES:
+        if _may_see(request, model):
+            url = reverse(address)
+            ways.append(Way(name, url, _here(request, url, *below)))
     if _may_see(request, DICOMFile):
         live = DICOMFile.objects.live().count()
         progress = reverse("dicom_processing_progress")
@@ -87,23 +91,22 @@ def may_search(context: RequestContext) -> bool:
     return bool(kinds_for(context["request"]))
 
 
-TABLES: tuple[tuple[str, type[Model]], ...] = (
-    ("Uploads", DICOMFile),
-    ("Patients", Patient),
-    ("Studies", DICOMStudy),
-    ("Structures", RTStructureROI),
+TABLES: tuple[tuple[str, type[Model], str, tuple[str, ...]], ...] = (
+    # What a link is called, what whoever follows it may see, where it leads, what lies below that.
+    (
+        "Uploads",
+        DICOMFile,
+        "admin:app_dicomfile_changelist",
+        ("/dicom/result/", "/dicom/use-versions/"),
+    ),
+    ("Patients", Patient, "patient_list", ()),
+    ("Studies", DICOMStudy, "study_list", ("/dicom/series/", "/dicom/objects/")),
+    ("Structures", RTStructureROI, "structure_list", ("/dicom/structure-sets/",)),
 )
-BELOW_UPLOADS = ("/dicom/result/", "/dicom/use-versions/")
 
 
 def _may_see(request: HttpRequest, model: type[Model]) -> bool:
-    return admin.site.get_model_admin(model).has_view_permission(request)
-
-
-def _way(request: HttpRequest, name: str, model: type[Model]) -> Way:
-    url = reverse(f"admin:app_{model._meta.model_name}_changelist")
-    below = BELOW_UPLOADS if model is DICOMFile else ()
-    return Way(name, url, _here(request, url, *below))
+    return bool(request.user.has_perm(f"app.view_{model._meta.model_name}"))
 
 
 def _here(request: HttpRequest, url: str, *below: str) -> str:
@@ -139,6 +142,13 @@ def holds(row: DICOMStudy | DICOMSeries) -> str:
 def codes(modalities: str) -> list[str]:
     """The modalities of a row, one by one."""
     return [code for code in modalities.split(", ") if code]
+
+
+@register.filter
+def main_modality(modalities: str) -> str:
+    """The one that a study's picture would be of."""
+    every = codes(modalities)
+    return next((code for code in every if code not in NO_IMAGES), every[0] if every else "")
 
 
 @register.filter

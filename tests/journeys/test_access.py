@@ -81,6 +81,7 @@ OURS = {
     "use_versions": since("Reader"),  # who may only look reads what differs
     "search": since("Reader"),
     **dict.fromkeys(("study_list", "patient_list", "structure_list"), since("Reader")),
+    **dict.fromkeys(("study_csv", "patient_csv"), since("Reader")),
     **dict.fromkeys(("study", "patient", "series", "header", "structure_set"), since("Reader")),
 }
 

@@ -13,6 +13,7 @@ PAGES = (
     "/admin/", "/admin/administration/", "/dicom/progress/", "/admin/app/dicomfile/",
     "/admin/app/dicomfile/add/", "/admin/app/patient/", "/admin/app/dicomstudy/",
     "/admin/app/dicominstance/", "/admin/app/rtstructureroi/?q=e", "/admin/auth/user/add/",
+    "/dicom/patients/", "/dicom/studies/",
 )  # fmt: skip
 HEADER = """() => {
   const header = document.querySelector("header.site-header");
@@ -45,7 +46,7 @@ def test_every_page_has_one_header_and_fits_every_width(signed_in, live, import_
 
 
 def the_header_is_one_in_the_colours_that_were_chosen(page: Page, url: str) -> None:
-    page.goto(f"{url}/admin/app/patient/")
+    page.goto(f"{url}/dicom/patients/")
     expect(page.locator(".site-wide [aria-current=page]")).to_have_text("Patients")
     page.locator("details.site-wide summary").click()
     page.get_by_role("button", name="Dark").click()
@@ -55,7 +56,7 @@ def the_header_is_one_in_the_colours_that_were_chosen(page: Page, url: str) -> N
     page.keyboard.press("/")
     expect(page.locator("#search-site")).to_be_focused()
     seen = {}
-    for path in PAGES[:4]:
+    for path in (*PAGES[:4], *PAGES[-2:]):
         page.goto(url + path)
         seen[path] = page.evaluate(HEADER)
     first = seen["/admin/"]
