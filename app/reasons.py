@@ -313,6 +313,10 @@ WARNINGS = {
         "Contours with fewer or more points than the file says they have: {count} "
         "(ROI Number {rois}). Some systems cut contours longer than 64 kB."
     ),
+    "references_left_out": (
+        "It refers to more than {limit} images, frames, series and studies; what comes after them "
+        "in the file is not followed."
+    ),
     "structures_unreadable": "The structures could not be read; the object itself was stored.",
 }
 
@@ -505,6 +509,21 @@ IDENTITIES = {
     "answered_two": "It is noted: two people.",
 }
 
+# Why what an object refers to is not here, and what is odd where it is.
+LINKS = {
+    "target_missing": "Not imported so far.",
+    "target_elsewhere": "Imported under another patient.",
+    "target_uid_empty": "The file refers to it without saying its UID.",
+    "target_no_image": "An object of this UID is here, and is no image.",
+    "target_ambiguous": "This patient has several objects of this UID.",
+    "target_frame_missing": "The image is here, and has no frame of this number.",
+    "frame_of_reference_differs": (
+        "Images lie in another frame of reference than the structure set names."
+    ),
+    "series_not_named": "Images lie in a series that the structure set does not name.",
+    "refers_to_nothing": "The structure set names neither images, series, nor a study.",
+}
+
 # What the check of the catalogue finds.
 VIOLATIONS = {
     "file_missing": "Its file is missing.",
@@ -520,6 +539,7 @@ VIOLATIONS = {
     "ledger_wrong": "Its counts are not those of its list of files.",
     "childless": "Nothing is below it.",
     "identity_wrong": "The name, birth date, sex and issuer that it is listed with are not its.",
+    "links_wrong": "What it refers to is here and not noted, or noted and not here.",
     "identity_unused": "No object gives this name, birth date, sex and issuer.",
     "archive_unknown": "No upload lists this ZIP.",
 }
@@ -560,7 +580,7 @@ SLOW = {
 
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
 SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | IDENTITIES
-SENTENCES |= VIOLATIONS | REREAD | UNLOCKED | SLOW
+SENTENCES |= LINKS | VIOLATIONS | REREAD | UNLOCKED | SLOW
 PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 
 

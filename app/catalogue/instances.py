@@ -1,6 +1,6 @@
 """Instances of a batch, and what ICON keeps of each kind: images, structure sets."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from app.dicom.records import (
     READ_VERSION,
     ImageRecord,
     InstanceRecord,
+    Reference,
     ROIRecord,
     StructureSetRecord,
 )
@@ -24,6 +25,7 @@ from app.models import (
 )
 from app.storage.staging import superseded_path
 
+from . import links
 from .bulk import Columns, next_keys
 from .entries import Entry, Source
 
@@ -142,9 +144,19 @@ def write_details(entries: list[Entry]) -> None:
     _write_structure_sets(entries)
 
 
+def references_of(entries: Iterable[Entry]) -> dict[int, Sequence[Reference]]:
+    """What a batch's structure sets refer to, by the primary keys of their instances."""
+    return {
+        entry.instance_id: structure_set.references
+        for entry in entries
+        if (structure_set := entry.header.structure_set)
+    }
+
+
 def own_fields(structure_set: StructureSetRecord) -> dict[str, object]:
-    """A structure set's own fields: all but its ROIs."""
-    names = (name for name in structure_set.__struct_fields__ if name != "rois")
+    """A structure set's own fields: all but its ROIs and references."""
+    others = ("rois", "references")
+    names = (name for name in structure_set.__struct_fields__ if name not in others)
     return {name: getattr(structure_set, name) for name in names}
 
 
@@ -223,6 +235,7 @@ def _replace(source: Source, entry: Entry, row: Catalogued) -> bool:
         _take_back_deletions([superseded_path(row.sha256)])
         ImageInformation.objects.filter(dicom_instance=row.pk).delete()
         RTStructureSetInformation.objects.filter(dicom_instance=row.pk).delete()
+        links.forget([row.pk])
     return bool(replaced)
 
 

@@ -14,7 +14,7 @@ from app.models import DICOMSeries, DICOMStudy, Patient, PatientIdentity
 from . import identities
 from .entries import Branch, Entry
 from .identities import IDENTITY
-from .transactions import is_only_writer
+from .transactions import is_only_writer, lock_patients
 
 # What a record and its row have in common: a new attribute is copied unasked.
 STUDY_DESCRIPTION = [name for name in STUDY if name != "study_instance_uid"]
@@ -32,6 +32,7 @@ def mark(started: datetime) -> str:
 def find_parents(branches: list[Branch], started: str, upload: int) -> None:
     """Give each branch its rows, made where they are missing."""
     patients = _find_patients(branches)
+    lock_patients({branch.patient.pk for branch in branches})
     _find_identities(branches, upload, patients)
     studies = _find_studies(branches, started, patients)
     _find_series(branches, started, studies)

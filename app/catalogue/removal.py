@@ -19,7 +19,8 @@ from app.models import (
 )
 from app.storage.staging import is_hash, superseded_path
 
-from . import filing, identities
+from . import filing, identities, links
+from .transactions import lock_patients
 
 DELETED_AT_ONCE = 500  # instances deleted in one transaction
 TRIES = 5
@@ -96,6 +97,8 @@ def _delete_some(row: models.Model) -> int:
 
 @transaction.atomic
 def _delete_chunk(row: models.Model) -> int:
+    patients = {*instances_of(row)[:1].values_list(ANCESTORS[Patient], flat=True)}
+    lock_patients(patients)
     chunk = list(
         instances_of(row)
         .select_for_update(of=("self",))
@@ -103,11 +106,14 @@ def _delete_chunk(row: models.Model) -> int:
         .order_by("pk")[:DELETED_AT_ONCE]
     )
     filing.delete_later(line for instance in chunk for line in _lines(instance))
-    DICOMInstance.objects.filter(pk__in=[instance.pk for instance in chunk]).delete()
+    pks = [instance.pk for instance in chunk]
     series = {instance.dicom_series for instance in chunk}
+    concerned = links.concerned(patients, pks, {one.pk for one in series})
+    DICOMInstance.objects.filter(pk__in=pks).delete()
     studies = {one.dicom_study for one in series}
     _delete_childless(DICOMSeries, {one.pk for one in series})
     _delete_childless(DICOMStudy, {one.pk for one in studies})
+    links.look_again(concerned)
     identities.forget_unused(
         [instance.identity_id for instance in chunk if instance.identity_id],
         {instance.upload_id for instance in chunk},

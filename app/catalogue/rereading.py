@@ -26,10 +26,11 @@ from app.models import (
 )
 from app.sandbox.wire import Extracted
 
-from . import identities
+from . import identities, links
 from .entries import Branch, Entry
-from .instances import ROI_COLUMNS, NewROI, own_fields, write_details
+from .instances import ROI_COLUMNS, NewROI, own_fields, references_of, write_details
 from .parents import describe_again, mark
+from .transactions import lock_patients
 
 Detail = TypeVar("Detail", ImageInformation, RTStructureSetInformation)
 
@@ -56,6 +57,7 @@ def write_again(batch: Sequence[Reread], in_order: bool) -> list[int]:
     in_order
         As `parents.describe_again` has it.
     """
+    lock_patients(_patients([one.instance for one in batch]))
     rows = _locked([one.instance for one in batch])
     there = [one for one in batch if _is_still_there(one, rows)]
     losing = _losing_rois(there)
@@ -66,8 +68,14 @@ def write_again(batch: Sequence[Reread], in_order: bool) -> list[int]:
     _write_details(kept)
     written = DICOMInstance.objects.filter(pk__in=[one.instance for one in kept])
     written.update(read_version=READ_VERSION)
+    _link(kept, rows)
     _settle([rows[one.instance] for one in kept])
     return sorted(losing)
+
+
+def _patients(pks: Sequence[int]) -> set[int]:
+    rows = DICOMInstance.objects.filter(pk__in=pks)
+    return {*rows.values_list("dicom_series__dicom_study__patient", flat=True)}
 
 
 def _locked(pks: Sequence[int]) -> dict[int, DICOMInstance]:
@@ -189,6 +197,14 @@ def _write_details(batch: Sequence[Reread]) -> None:
             for other in filter(None, (image_row, structure_row)):
                 other.delete()
     write_details([_entry(one) for one in missing])
+
+
+def _link(batch: Sequence[Reread], rows: Mapping[int, DICOMInstance]) -> None:
+    pks = [one.instance for one in batch]
+    references = references_of(map(_entry, batch))
+    links.forget([pk for pk in pks if pk not in references])
+    links.settle(_patients(pks), pks, {rows[pk].dicom_series_id for pk in pks})
+    links.write_again(references)
 
 
 def _by_instance(model: type[Detail], pks: Sequence[int]) -> dict[int, Detail]:

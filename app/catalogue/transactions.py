@@ -1,9 +1,11 @@
 """Transactions that hold rows for which others wait."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from django.db import InternalError, OperationalError, connection, transaction
+
+from app.models import Patient
 
 IDLE_TOO_LONG = "25P03"  # a SQLSTATE
 
@@ -14,6 +16,18 @@ def is_only_writer() -> bool:
     SQLite has one writer, which a transaction is from its beginning.
     """
     return connection.vendor == "sqlite"
+
+
+def lock_patients(pks: Collection[int]) -> None:
+    """Hold these patients' rows until the transaction ends, before any row below them is held.
+
+    What is kept of a patient as a whole (links between its objects) is written by one transaction
+    after the other, so that each sees what those before it wrote. In key order, so that
+    transactions which share patients cannot wait for each other in a circle.
+    """
+    if not is_only_writer() and pks:
+        rows = Patient.objects.select_for_update(no_key=True).filter(pk__in=pks).order_by("pk")
+        list(rows.values_list("pk"))
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from collections.abc import Collection, Sequence
 from app.models import ArchiveMember, DICOMInstance
 from app.sandbox.wire import Extracted
 
+from . import links
 from .bulk import Columns
 from .entries import Entry, Source, branches_of, entries_of
-from .instances import settle_former_ids, write_details, write_instances
+from .instances import references_of, settle_former_ids, write_details, write_instances
 from .parents import describe, find_parents, mark
 
 LEDGER_COLUMNS = Columns(  # of an `Entry`
@@ -89,4 +90,17 @@ def _catalogue(source: Source, entries: list[Entry]) -> None:
     find_parents(branches, started, source.upload)
     write_instances(source, entries)
     describe(branches, entries, started)
-    write_details([entry for entry in entries if entry.is_imported])
+    imported = [entry for entry in entries if entry.is_imported]
+    write_details(imported)
+    _link(imported)
+
+
+def _link(imported: Sequence[Entry]) -> None:
+    """Close what waited for a batch's objects, and link what they refer to."""
+    branches = {entry.branch for entry in imported}
+    links.settle(
+        {branch.patient.pk for branch in branches},
+        {entry.instance_id for entry in imported},
+        {branch.series_id for branch in branches},
+    )
+    links.write(references_of(imported))

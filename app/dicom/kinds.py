@@ -30,6 +30,8 @@ OTHER_FAMILIES = frozenset(
         *("481", "501", "601", "602"),  # radiotherapy; security; industrial testing
     )
 )
+# Modalities whose objects have no pixels.
+NO_IMAGES = ("AU", "DOC", "ECG", "KO", "PLAN", "PR", "REG", "RTPLAN", "RTRECORD", "RTSTRUCT", "SR")
 
 
 class Kind(Enum):

@@ -5,7 +5,7 @@ number may be is checked where a record arrives from a process that reads other 
 """
 
 from datetime import date, time
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -25,12 +25,13 @@ Shade = Annotated[int, Meta(ge=0, le=255)]
 Color = Annotated[list[Shade], Meta(min_length=3, max_length=3)]
 Facts = Annotated[dict[str, str | Number], Meta(max_length=8)]
 MOST_ITEMS = 1_000_000  # of any one object; a short text may stand for many of them
+MOST_REFERENCES = 100_000  # of any one object; each becomes a row
 Readings = Annotated[list[Text256], Meta(max_length=100)]
 UIDs = Annotated[list[UID], Meta(max_length=MOST_ITEMS)]
 
 # The reading that rows stand by. Raise it whenever ICON reads better or keeps another attribute:
 # `manage.py reread` then reads what was filed before. Rows of code that knew of none have 0.
-READ_VERSION = 3
+READ_VERSION = 4
 
 
 class Record(Struct, frozen=True, array_like=True, gc=False):
@@ -114,7 +115,19 @@ class ROIRecord(Record, frozen=True):
     roi_generation_algorithm: Text64
     roi_display_color: Color | None  # [red, green, blue], 0 to 255
     contour_count: Count
+    slice_count: Count  # distinct images that its contours name, or else distinct planes
     roi_contour_data: bytes  # JSON text: [{"type", "points": [x, y, z, ..] in mm, "sop"}, ..]
+
+
+class Reference(Record, frozen=True):
+    """What an object refers to, as `models.Link` keeps it."""
+
+    kind: Literal["frame", "study", "series", "image"]
+    uid: UID  # "" where the item is there and its UID is not
+    frame_number: Count = 0  # of an image; 0: the whole object
+
+
+References = Annotated[list[Reference], Meta(max_length=MOST_REFERENCES)]
 
 
 class StructureSetRecord(Record, frozen=True):
@@ -129,6 +142,7 @@ class StructureSetRecord(Record, frozen=True):
     referenced_series_instance_uid: UIDs = []  # each once, in file order
     referenced_sop_count: Count = 0  # distinct objects in the references' Contour Image Sequences
     rois: Annotated[list[ROIRecord], Meta(max_length=MOST_ITEMS)] = []
+    references: References = []  # each once, in file order
 
 
 class ReadWarning(Record, frozen=True):

@@ -25,6 +25,7 @@ from .attributes import (
     CONTOUR_SEQUENCE,
     FRAME_OF_REFERENCE_UID,
     NUMBER_OF_CONTOUR_POINTS,
+    REFERENCED_FRAME_NUMBER,
     REFERENCED_FRAME_OF_REFERENCE_SEQUENCE,
     REFERENCED_FRAME_OF_REFERENCE_UID,
     REFERENCED_ROI_NUMBER,
@@ -43,9 +44,9 @@ from .attributes import (
     STRUCTURE_SET,
     STRUCTURE_SET_ROI_SEQUENCE,
 )
-from .records import ReadWarning, ROIRecord, StructureSetRecord
+from .records import MOST_REFERENCES, ReadWarning, Reference, ROIRecord, StructureSetRecord
 from .scanner import ELEMENT, LEFT_TO_PYDICOM, SEQUENCE, WHOLE, Element, wanted_from
-from .values import BINARY, LONGEST_UID, WHITESPACE, Elements, Values, fields_of, numbers_of
+from .values import BINARY, WHITESPACE, Elements, Values, fields_of, numbers_of
 
 STRUCTURE_SET_FIELDS = fields_of(StructureSetRecord, STRUCTURE_SET)
 STRUCTURE_SET_ACTIONS = {attribute.tag: ELEMENT for attribute in STRUCTURE_SET.values()} | {
@@ -57,9 +58,13 @@ STRUCTURE_SET_ACTIONS = {attribute.tag: ELEMENT for attribute in STRUCTURE_SET.v
 FRAME_WANTED = wanted_from(
     {FRAME_OF_REFERENCE_UID.tag: ELEMENT, RT_REFERENCED_STUDY_SEQUENCE: SEQUENCE}
 )
-STUDY_WANTED = wanted_from({RT_REFERENCED_SERIES_SEQUENCE: SEQUENCE})
+STUDY_WANTED = wanted_from(
+    {REFERENCED_SOP_INSTANCE_UID.tag: ELEMENT, RT_REFERENCED_SERIES_SEQUENCE: SEQUENCE}
+)
 SERIES_WANTED = wanted_from({SERIES_INSTANCE_UID.tag: ELEMENT, CONTOUR_IMAGE_SEQUENCE: SEQUENCE})
-REFERENCE_WANTED = wanted_from({REFERENCED_SOP_INSTANCE_UID.tag: ELEMENT})
+REFERENCE_WANTED = wanted_from(
+    {REFERENCED_SOP_INSTANCE_UID.tag: ELEMENT, REFERENCED_FRAME_NUMBER.tag: ELEMENT}
+)
 ROI_WANTED = wanted_from({
     SPECIFIC_CHARACTER_SET.tag: ELEMENT, ROI_NUMBER.tag: ELEMENT, ROI_NAME.tag: ELEMENT,
     REFERENCED_FRAME_OF_REFERENCE_UID.tag: ELEMENT, ROI_GENERATION_ALGORITHM.tag: ELEMENT,
@@ -89,6 +94,8 @@ TO_COMMAS = bytes.maketrans(b"\\", b",")
 NOT_PLAIN = (b'"', b"[", b"{", b"n", b"e", b"E", b",")
 LONGEST_NUMBER = 300  # characters
 ROIS_NAMED = 5
+LOOKED_AT = 3 * 10  # numbers that tell in which plane a contour lies
+OBLIQUE = -1
 LONGEST_TYPE = CONTOUR_GEOMETRIC_TYPE.longest
 SHORT_NUMBERS = re.compile(rb"(?s:.{0,%d}\\){1,1000}" % LONGEST_NUMBER)
 DECIMAL_COMMA = re.compile(rb"[0-9],[0-9]")
@@ -97,12 +104,24 @@ check_json = msgspec.json.Decoder(msgspec.Raw).decode
 integers_of_json = msgspec.json.Decoder(list[int]).decode
 
 
+class Refers(NamedTuple):
+    """One thing that a structure set refers to, in the order of a `Reference`."""
+
+    kind: str
+    uid: str
+    frame_number: int = 0
+
+
+Plane = tuple[int, float]  # which of x, y and z is the same for all points, and what it is in mm
+
+
 @dataclass(slots=True)
 class Contours:
     """What the ROI Contour Sequence has for one ROI."""
 
     color: list[int] | None = None
     count: int = 0
+    slices: set[Refers | Plane] = field(default_factory=set)
     odd: Counter[str] = field(default_factory=Counter)  # how many, by their warning's code
     parts: list[bytes] = field(default_factory=list)  # of JSON text
 
@@ -114,9 +133,25 @@ ByROI = dict[int | None, Contours]  # by ROI number
 class References:
     """What a structure set refers to, each once, in file order."""
 
-    frames: dict[str, None] = field(default_factory=dict)
-    series: dict[str, None] = field(default_factory=dict)
-    objects: set[bytes] = field(default_factory=set)
+    found: dict[Refers, None] = field(default_factory=dict)
+    objects: set[str] = field(default_factory=set)  # that its references name, not its contours
+    left_out: bool = False
+
+    def add(self, one: Refers) -> None:
+        if len(self.found) < MOST_REFERENCES:
+            self.found[one] = None
+        elif one not in self.found:
+            self.left_out = True
+
+    def uids(self, kind: str) -> list[str]:
+        return [one.uid for one in self.found if one.kind == kind and one.uid]
+
+
+class Images(NamedTuple):
+    """The images of a contour."""
+
+    json: bytes  # the first one's UID, behind the contour's numbers
+    all: tuple[Refers, ...]
 
 
 def read_structure_set(
@@ -132,16 +167,19 @@ def read_structure_set(
         _roi(item, values, references)
         for item in elements.items(STRUCTURE_SET_ROI_SEQUENCE, ROI_WANTED)
     ]
-    contours = _contours_by_roi(elements, values, on_second_reading)
+    contours = _contours_by_roi(elements, values, references, on_second_reading)
     types = _types_by_roi(elements, values)
     record = StructureSetRecord(  # type: ignore[misc]  # those of attributes are the first alone
         *values.fields(STRUCTURE_SET_FIELDS),
         number_of_roi=len(rois),
-        referenced_frame_of_reference_uid=list(references.frames),
-        referenced_series_instance_uid=list(references.series),
+        referenced_frame_of_reference_uid=references.uids("frame"),
+        referenced_series_instance_uid=references.uids("series"),
         referenced_sop_count=len(references.objects),
         rois=_joined(rois, contours, types),
+        references=[Reference(*one) for one in references.found],
     )
+    if references.left_out:
+        values.warn("references_left_out", limit=MOST_REFERENCES)
     _warn_of_losses(values, rois, contours, record)
     return record, values.warnings
 
@@ -158,24 +196,38 @@ def _of_item(item: Elements, parent: Values) -> Values:
 def _references(elements: Elements, values: Values) -> References:
     found = References()
     for frame in elements.items(REFERENCED_FRAME_OF_REFERENCE_SEQUENCE, FRAME_WANTED):
-        _add_uid(found.frames, _of_item(frame, values).uid(FRAME_OF_REFERENCE_UID))
+        found.add(Refers("frame", _of_item(frame, values).uid(FRAME_OF_REFERENCE_UID)))
         for study in frame.items(RT_REFERENCED_STUDY_SEQUENCE, STUDY_WANTED):
+            found.add(Refers("study", _of_item(study, values).uid(REFERENCED_SOP_INSTANCE_UID)))
             for series in study.items(RT_REFERENCED_SERIES_SEQUENCE, SERIES_WANTED):
-                _add_uid(found.series, _of_item(series, values).uid(SERIES_INSTANCE_UID))
-                found.objects.update(_referenced_objects(series))
+                found.add(Refers("series", _of_item(series, values).uid(SERIES_INSTANCE_UID)))
+                for image in _images(series, values):
+                    found.add(image)
+                    found.objects |= {image.uid} - {""}
     return found
 
 
-def _add_uid(uids: dict[str, None], uid: str) -> None:
-    if uid:
-        uids[uid] = None
-
-
-def _referenced_objects(elements: Elements) -> Iterator[bytes]:
+def _images(elements: Elements, values: Values) -> Iterator[Refers]:
+    """The images that the items of a Contour Image Sequence name, or those of their frames."""
     for reference in elements.items(CONTOUR_IMAGE_SEQUENCE, REFERENCE_WANTED):
-        element = reference.get(REFERENCED_SOP_INSTANCE_UID.tag)
-        if element and (uid := element[1].rstrip(b"\0 ")):
-            yield uid
+        item = values.over(reference.get)
+        uid = item.uid(REFERENCED_SOP_INSTANCE_UID)
+        for number in _frame_numbers(reference, item):
+            yield Refers("image", uid, number)
+
+
+def _frame_numbers(reference: Elements, item: Values) -> Sequence[int]:
+    element = reference.get(REFERENCED_FRAME_NUMBER.tag)
+    if element is None:
+        return (0,)
+    try:
+        numbers = numbers_of(element, REFERENCED_FRAME_NUMBER.vr, reference.little_endian)
+        if all(number in REFERENCED_FRAME_NUMBER.within for number in numbers):
+            return [int(number) for number in numbers] or (0,)
+    except ValueError:
+        pass
+    item.unreadable(REFERENCED_FRAME_NUMBER)
+    return (0,)
 
 
 class Definition(NamedTuple):
@@ -188,7 +240,8 @@ class Definition(NamedTuple):
 
 def _roi(item: Elements, parent: Values, references: References) -> Definition:
     values = _of_item(item, parent)
-    _add_uid(references.frames, values.uid(REFERENCED_FRAME_OF_REFERENCE_UID))
+    if frame := values.uid(REFERENCED_FRAME_OF_REFERENCE_UID):
+        references.add(Refers("frame", frame))
     return Definition(
         number=values.integer(ROI_NUMBER),
         name=values.text(ROI_NAME),
@@ -208,7 +261,10 @@ def _types_by_roi(elements: Elements, parent: Values) -> dict[int | None, str]:
 
 
 def _contours_by_roi(
-    elements: Elements, parent: Values, on_second_reading: Callable[[], None]
+    elements: Elements,
+    parent: Values,
+    references: References,
+    on_second_reading: Callable[[], None],
 ) -> ByROI:
     """The contours of each ROI, read in batches, which is faster, or else again one by one.
 
@@ -217,21 +273,22 @@ def _contours_by_roi(
     """
     untouched = elements.copy()
     with suppress(*BATCH_ERRORS):
-        return _contours(elements, parent, BATCH_CONTOURS)
+        return _contours(elements, parent, references, BATCH_CONTOURS)
     # The error is gone here, and with it the memory of all that was read until then.
     on_second_reading()
-    return _contours(untouched, parent, 1)
+    return _contours(untouched, parent, references, 1)
 
 
-def _contours(elements: Elements, parent: Values, batch_size: int) -> ByROI:
+def _contours(elements: Elements, parent: Values, references: References, batch_size: int) -> ByROI:
     by_roi: ByROI = {}
-    images: dict[bytes, bytes] = {}
+    known: dict[bytes, Images] = {}
     for item in elements.items(ROI_CONTOUR_SEQUENCE, ROI_CONTOUR_WANTED):
         values = _of_item(item, parent)
         contours = by_roi.setdefault(values.integer(REFERENCED_ROI_NUMBER), Contours())
         contours.color = contours.color or values.integers(ROI_DISPLAY_COLOR)
         for batch in _batches(item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED), batch_size):
             for contour, numbers in zip(batch, _numbers_of_each(batch, contours.odd), strict=True):
+                images = _images_of(contour, values, references, known)
                 if numbers is not None:
                     _add(contours, contour, numbers, images)
     return by_roi
@@ -299,13 +356,15 @@ def _ends_in_separator(written: bytes) -> bool:
     return written[-8:].rstrip(WHITESPACE).endswith(b"\\")
 
 
-def _add(contours: Contours, contour: Elements, numbers: bytes, images: dict[bytes, bytes]) -> None:
+def _add(contours: Contours, contour: Elements, numbers: bytes, images: Images) -> None:
     geometric_type = (contour.get(GEOMETRIC_TYPE) or NO_VALUE)[1][:LONGEST_TYPE]
     contours.count += 1
+    if numbers:
+        contours.slices.update(images.all or [_plane(numbers, contours.count)])
     contours.parts += (
         _before_numbers(geometric_type, b"," if contours.parts else b""),
         numbers,
-        _behind_numbers(contour, images),
+        images.json,
     )
 
 
@@ -314,16 +373,31 @@ def _before_numbers(geometric_type: bytes, comma: bytes) -> bytes:
     return b'%b{"type":%b,"points":[' % (comma, _json_string(geometric_type))
 
 
-def _behind_numbers(contour: Elements, images: dict[bytes, bytes]) -> bytes:
-    """JSON with the UID of a contour's image, read once for all that refer to it alike."""
+def _images_of(
+    contour: Elements, values: Values, references: References, known: dict[bytes, Images]
+) -> Images:
+    """A contour's images, read once for all that refer to them alike."""
     reference = contour.raw(CONTOUR_IMAGE_SEQUENCE)
-    image = images.get(reference)
-    if image is None:
-        uid = next(_referenced_objects(contour), b"")[:LONGEST_UID]
-        image = b'],"sop":%b}' % _json_string(uid)
+    images = known.get(reference)
+    if images is None:
+        found = tuple(_images(contour, values))
+        for one in found:
+            references.add(one)
+        uid = next(filter(None, (one.uid for one in found)), "")
+        images = Images(b'],"sop":%b}' % json.dumps(uid).encode(), found)
         if reference:
-            images[reference] = image
-    return image
+            known[reference] = images
+    return images
+
+
+def _plane(numbers: bytes, count: int) -> Plane:
+    """The plane in which a contour's first points lie; one of its own where it is oblique."""
+    first = numbers.split(b",", LOOKED_AT)[:LOOKED_AT]
+    for axis in (2, 1, 0):
+        values = {round(float(number), 2) for number in first[axis::3]}
+        if len(values) == 1:
+            return axis, values.pop()
+    return OBLIQUE, count
 
 
 def _plain_numbers(elements: Sequence[Element]) -> list[bytes] | None:
@@ -410,6 +484,7 @@ def _joined(
                 roi_generation_algorithm=roi.algorithm,
                 roi_display_color=found.color,
                 contour_count=found.count,
+                slice_count=len(found.slices),
                 roi_contour_data=b"".join((b"[", *found.parts, b"]")),
             )
         )

@@ -10,7 +10,7 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,8 +23,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Model, QuerySet
 
-from app.catalogue import filing
+from app.catalogue import filing, links
 from app.catalogue.identities import forget_unused, without_objects
+from app.catalogue.transactions import lock_patients
 from app.errors import StorageFailed
 from app.models import (
     ARCHIVES,
@@ -34,6 +35,7 @@ from app.models import (
     DICOMSeries,
     DICOMStudy,
     FileToDelete,
+    Link,
     Outcome,
     Patient,
     PatientIdentity,
@@ -111,6 +113,8 @@ def verify(
         "ledgers": lambda last: _check_ledgers(repair, wait),
         "childless": lambda last: _check_childless(repair, wait),
         "identities": lambda last: _check_identities(repair, wait),
+        # Behind what deletes rows that links may lead to.
+        "links": lambda last: _check_links(last, repair, wait, reached),
         "archives": lambda last: _check_archives(repair),
     }
     names, (first, last) = list(parts), begin
@@ -406,6 +410,25 @@ def _forget(identity: int) -> bool:
     with transaction.atomic():
         forget_unused([identity], [])
     return True
+
+
+def _check_links(last: str, repair: bool, pace: Pace, reached: Reached) -> Iterator[Violation]:
+    for page in _pages(Link.objects.only("pk"), int(last or 0)):
+        pace(0)
+        if stale := links.stale([row.pk for row in page]):
+            for source in _stale_at_second_look(stale, repair):
+                yield Violation("links_wrong", f"instance {source}", repair)
+        reached("links", str(page[-1].pk))
+
+
+@transaction.atomic
+def _stale_at_second_look(rows: Sequence[links.Row], repair: bool) -> list[int]:
+    """The sources of links that are wrong also while nobody writes, which are then mended."""
+    lock_patients({row.patient for row in rows})
+    wrong = links.stale([row.pk for row in rows])
+    if repair:
+        links.write_aims(wrong)
+    return sorted({row.source for row in wrong})
 
 
 def _check_archives(repair: bool) -> Iterator[Violation]:

@@ -14,7 +14,14 @@ from .catalogue import (
     PatientIdentity,
 )
 from .health import CatalogueCheck, WorkerSeen
-from .rt import RTStructureROI, RTStructureSetInformation
+from .rt import (
+    FoundBy,
+    Link,
+    LinkKind,
+    LinkQuerySet,
+    RTStructureROI,
+    RTStructureSetInformation,
+)
 from .searched import COLUMN, Searched, SearchTextField, search_field
 from .uploads import (
     ARCHIVES,
@@ -46,10 +53,14 @@ __all__ = (
     "DICOMStudy",
     "FileToDelete",
     "FirstPassword",
+    "FoundBy",
     "IdentityAnswer",
     "ImageInformation",
     "InstanceQuerySet",
     "Kind",
+    "Link",
+    "LinkKind",
+    "LinkQuerySet",
     "Outcome",
     "Patient",
     "PatientIdentity",

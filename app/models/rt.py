@@ -1,8 +1,11 @@
-"""What radiotherapy files: structure sets and their ROIs."""
+"""What radiotherapy files: structure sets and their ROIs; and what objects refer to."""
+
+from typing import Self
 
 from django.db import models
+from django.db.models import Q
 
-from .catalogue import DICOMInstance
+from .catalogue import DICOMInstance, DICOMSeries, DICOMStudy, Patient
 from .searched import Searched, SearchTextField
 
 
@@ -45,6 +48,8 @@ class RTStructureROI(Searched):
     roi_generation_algorithm = models.CharField("generation", max_length=64, blank=True)
     roi_display_color = models.JSONField("colour", null=True, blank=True)  # [red, green, blue]
     contour_count = models.PositiveIntegerField("contours", default=0)
+    # Distinct images that its contours name, or else distinct planes.
+    slice_count = models.PositiveIntegerField("slices", default=0, db_default=0)
     # Its column lies behind the contours, which SQLite reads on its way there: lists leave it out.
     search_text = SearchTextField("roi_name")
     # JSON text, not jsonb: [{"type": .., "points": [x, y, z, ..] in mm, "sop": ..}, ..]
@@ -55,3 +60,94 @@ class RTStructureROI(Searched):
 
     def __str__(self) -> str:
         return f"ROI {self.roi_number}"
+
+
+class LinkKind(models.TextChoices):
+    """What a link leads to."""
+
+    FRAME_OF_REFERENCE = "frame", "Frame of reference"
+    STUDY = "study", "Study"
+    SERIES = "series", "Series"
+    IMAGE = "image", "Image"
+
+
+class FoundBy(models.TextChoices):
+    """How a link's target was found."""
+
+    UID = "uid", "UID"
+
+
+class LinkQuerySet(models.QuerySet["Link"]):
+    def open(self) -> Self:
+        """Those whose target is not here."""
+        return self.filter(IS_OPEN)
+
+    def closed(self) -> Self:
+        """Those whose target is here."""
+        return self.exclude(IS_OPEN)
+
+
+# By no value of its own, which as a parameter could keep a database from the partial index.
+IS_OPEN = Q(instance__isnull=True, series__isnull=True, study__isnull=True)
+
+
+class Link(models.Model):
+    """One distinct thing that an object refers to by its UID; see `catalogue.links`.
+
+    Its target is looked for within the same patient. The keys of targets have no constraint: who
+    writes them, or deletes what they lead to, holds the patient's row.
+    """
+
+    source = models.ForeignKey(DICOMInstance, on_delete=models.CASCADE, related_name="links")
+    # The source's; it goes with its sources.
+    patient = models.ForeignKey(
+        Patient, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False
+    )
+    kind = models.CharField(max_length=8, choices=LinkKind)
+    target_uid = models.CharField("target UID", max_length=128, blank=True)
+    frame_number = models.PositiveIntegerField(default=0)  # of an image; 0: the whole object
+    found_by = models.CharField(max_length=8, choices=FoundBy, blank=True)
+    reason = models.CharField(max_length=32, blank=True)  # why it is open: of reasons.LINKS
+    # One of them leads to the target. Of a frame of reference it is a series that lies in it.
+    instance = models.ForeignKey(
+        DICOMInstance,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="links_here",
+        db_index=False,
+        db_constraint=False,
+    )
+    series = models.ForeignKey(
+        DICOMSeries,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="links_here",
+        db_index=False,
+        db_constraint=False,
+    )
+    study = models.ForeignKey(
+        DICOMStudy,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="links_here",
+        db_index=False,
+        db_constraint=False,
+    )
+
+    objects = LinkQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()  # who may see the source sees them
+        indexes = (
+            # What arrives looks for the open ones, what goes for those that lead to it.
+            models.Index(fields=["target_uid"], condition=IS_OPEN, name="link_open"),
+            *(
+                models.Index(
+                    fields=[name], condition=Q((f"{name}__isnull", False)), name=f"link_to_{name}"
+                )
+                for name in ("instance", "series", "study")
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Link {self.pk}"

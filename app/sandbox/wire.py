@@ -103,8 +103,10 @@ class Extracted(Record, frozen=True):
     def weight(self) -> int:
         """Roughly how many bytes it holds in memory."""
         structure = self.header.structure_set if self.header else None
-        contours = sum(len(roi.roi_contour_data) for roi in structure.rois) if structure else 0
-        return 2_000 + contours
+        if structure is None:
+            return 2_000
+        contours = sum(len(roi.roi_contour_data) for roi in structure.rois)
+        return 2_000 + contours + 200 * len(structure.references)
 
 
 class _Message(Record, frozen=True):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from django.db.models import Count, Min, Q, QuerySet
 
+from app.dicom.kinds import NO_IMAGES
 from app.models import (
     ArchiveMember,
     DICOMFile,
@@ -20,7 +21,6 @@ from app.wording import counted, listed
 PATIENT = "instance__dicom_series__dicom_study__patient"  # of a member
 SERIES_SHOWN = 200  # series
 UNFOLDED = 10  # of them, of one study
-NO_IMAGES = ("AU", "DOC", "ECG", "KO", "PLAN", "PR", "REG", "RTPLAN", "RTRECORD", "RTSTRUCT", "SR")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,15 +23,17 @@ KEPT = {
     ),
     "ROIRecord": (
         "roi_number roi_name rt_roi_interpreted_type roi_generation_algorithm roi_display_color "
-        "contour_count roi_contour_data"
+        "contour_count slice_count roi_contour_data"
     ),
     "StructureSetRecord": (
         "structure_set_label structure_set_name structure_set_date approval_status number_of_roi "
-        "referenced_frame_of_reference_uid referenced_series_instance_uid referenced_sop_count rois"
+        "referenced_frame_of_reference_uid referenced_series_instance_uid referenced_sop_count rois "
+        "references"
     ),
+    "Reference": "kind uid frame_number",
 }
 
 
 def test_another_attribute_comes_with_another_read_version():
     kept = {name: " ".join(getattr(records, name).__struct_fields__) for name in KEPT}
-    assert (records.READ_VERSION, kept) == (3, KEPT)
+    assert (records.READ_VERSION, kept) == (4, KEPT)

@@ -10,6 +10,7 @@ from app.models import (
     DICOMSeries,
     DICOMStudy,
     ImageInformation,
+    Link,
     Patient,
     PatientIdentity,
     RTStructureROI,
@@ -29,6 +30,10 @@ NAMES: dict[type[Model], tuple[str, ...]] = {
     DICOMInstance: INSTANCE,
     ImageInformation: DETAIL,
     RTStructureSetInformation: DETAIL,
+    Link: (
+        *(f"source__{name}" for name in INSTANCE),
+        *("kind", "target_uid", "frame_number"),
+    ),
     RTStructureROI: tuple(f"rt_structure_set__{name}" for name in DETAIL),
 }
 OF_THE_MOMENT = {"created_at", "described"}  # the latter is when, not what
