@@ -524,6 +524,17 @@ LINKS = {
     "refers_to_nothing": "The structure set names neither images, series, nor a study.",
 }
 
+# Collections, and IDs of one person.
+GATHERED = {
+    "collection_unnamed": "Give the collection a name.",
+    "collection_changed": "The collection is changed.",
+    "collection_deleted": "The collection is deleted. What was in it stays in the catalogue.",
+    "collection_full": "A collection holds at most {limit} entries. Nothing was added.",
+    "same_person_said": "It is noted: both IDs are the same person. Nothing was moved.",
+    "same_person_undone": "It is undone: the two IDs stand for themselves again.",
+    "same_person_many": "At most {limit} IDs can be one person. Nothing was changed.",
+}
+
 # What the check of the catalogue finds.
 VIOLATIONS = {
     "file_missing": "Its file is missing.",
@@ -580,7 +591,7 @@ SLOW = {
 
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
 SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | IDENTITIES
-SENTENCES |= LINKS | VIOLATIONS | REREAD | UNLOCKED | SLOW
+SENTENCES |= LINKS | GATHERED | VIOLATIONS | REREAD | UNLOCKED | SLOW
 PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 
 

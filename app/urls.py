@@ -3,7 +3,7 @@
 from django.urls import path
 
 from . import views
-from .catalogue import finding, lists, pages
+from .catalogue import collecting, finding, lists, pages, persons
 from .catalogue.views import answer_identity_view
 from .rt.views import structure_list, structure_set
 from .viewing.views import header
@@ -28,6 +28,14 @@ urlpatterns = [
     path("patients/list.csv", lists.patient_csv, name="patient_csv"),
     path("patients/<int:pk>/", pages.patient, name="patient"),
     path("series/<int:pk>/", pages.series, name="series"),
+    path("patients/<int:pk>/same-person/", persons.same_person, name="same_person"),
+    path("patients/<int:pk>/same-person/undo/", persons.undo_same_person, name="undo_same_person"),
+    path("collections/", collecting.collection_list, name="collection_list"),
+    path("collections/add/", collecting.collect, name="collect"),
+    path("collections/<int:pk>/", collecting.collection, name="collection"),
+    path("collections/<int:pk>/take-out/", collecting.take_out, name="take_out"),
+    path("collections/<int:pk>/delete/", collecting.delete_collection, name="delete_collection"),
+    path("collections/<int:pk>/list.csv", collecting.collection_csv, name="collection_csv"),
     path("objects/<int:pk>/header/", header, name="header"),
     path("structures/", structure_list, name="structure_list"),
     path("structure-sets/<int:pk>/", structure_set, name="structure_set"),

@@ -1,14 +1,13 @@
 """Start and stop one upload, watch uploads, read how one ended."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import wraps
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
-from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -24,6 +23,7 @@ from . import tasks
 from .catalogue.comparison import comparisons_of, warnings_told
 from .catalogue.searches import address_of, words_of
 from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
+from .needing import View, needing
 from .reasons import SEE_DIFFERENCES, USE_VERSIONS, sentence
 from .spreadsheets import csv_lines
 from .uploads import announcing, claims, status
@@ -53,8 +53,6 @@ CARDS = 200  # on one progress page; an address of 4,094 characters holds some 2
 MOST_CARDS = 3  # of more uploads there are rows
 LEDGER_ROWS = 100  # on one page
 
-View = Callable[..., HttpResponseBase]
-
 OUTCOME_HINTS = {
     Outcome.IMPORTED: "stored and catalogued",
     Outcome.DUPLICATE: "the very same content was catalogued before",
@@ -64,17 +62,6 @@ OUTCOME_HINTS = {
 }
 USE = "app.use_versions_dicomfile"
 CATALOGUE = ("app.view_patient", "app.view_dicomstudy", "app.view_dicomseries")
-
-
-def needing(*permissions: str) -> Callable[[View], View]:
-    """Refuse who has not all of these; the page that refuses names what is lacking."""
-
-    def decorate(view: View) -> View:
-        checked: View = permission_required(permissions, raise_exception=True)(view)
-        checked.needs = permissions  # type: ignore[attr-defined]
-        return checked
-
-    return decorate
 
 
 may_view = needing("app.view_dicomfile")

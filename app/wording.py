@@ -17,9 +17,9 @@ def human_size(size: int) -> str:
     return f"{value:.1f}".removesuffix(".0") + f" {unit}"
 
 
-def counted(number: int, noun: str) -> str:
-    """ "1 file", "1,000 files"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def counted(number: int, noun: str, several: str = "") -> str:
+    """ "1 file", "1,000 files"; with `several`, which is no regular one, "2 studies"."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def held(images: int, objects: int) -> str:

@@ -10,7 +10,7 @@ APP = Path(app.__file__).parent
 ORDER = (
     *("wording", "folding", "spreadsheets", "reasons", "errors"),
     *("archives", "dicom", "storage", "sandbox"),  # these know no Django
-    *("models", "limits", "audit", "catalogue", "rt", "uploads", "viewing", "health"),
+    *("models", "limits", "needing", "audit", "catalogue", "rt", "uploads", "viewing", "health"),
     # The owner's doors and Django's own
     *("accounts", "tasks", "views", "home", "admin", "urls"),
     *("middleware", "templatetags", "management", "migrations", "apps"),

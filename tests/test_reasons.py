@@ -15,7 +15,7 @@ APP = Path(reasons.__file__).parent
 GROUPS = (
     *("ARCHIVE", "SKIPPED", "FAILED", "KNOWN", "WARNINGS", "STORAGE", "ENDS"),
     *("REFUSED", "DELETING", "HELD_UP", "HANDED_ON", "COMPARED", "IDENTITIES"),
-    *("LINKS", "VIOLATIONS", "REREAD", "UNLOCKED", "SLOW"),
+    *("LINKS", "GATHERED", "VIOLATIONS", "REREAD", "UNLOCKED", "SLOW"),
 )
 BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.STOP, reasons.USE_VERSIONS)
 TAKES_A_CODE = {

@@ -15,10 +15,11 @@ LOOKED_AT = (
     *("dicomfile", "archivemember", "patient", "dicomstudy", "dicomseries", "dicominstance"),
     *("imageinformation", "rtstructuresetinformation", "rtstructureroi"),
 )
-READS = tuple(f"app.view_{table}" for table in LOOKED_AT)
+READS = (*(f"app.view_{table}" for table in LOOKED_AT), "app.keep_collections")
 UPLOADS = ("app.add_dicomfile", "app.process_dicomfile")
 MANAGES = (
     *("app.delete_dicomfile", "app.use_versions_dicomfile", "app.answer_identity"),
+    "app.link_patients",
     *("app.delete_patient", "app.delete_dicomstudy"),
     *("app.delete_dicomseries", "app.delete_dicominstance"),
 )
@@ -36,7 +37,7 @@ class Role:
 
 
 ROLES = (
-    Role("Reader", "looks at uploads and the catalogue", READS),
+    Role("Reader", "looks at uploads and the catalogue, and keeps collections", READS),
     Role("Uploader", "is a Reader who uploads ZIPs, starts and stops them", READS + UPLOADS),
     Role(
         "Manager",

@@ -19,7 +19,7 @@ from app.models import (
 )
 from app.storage.staging import is_hash, superseded_path
 
-from . import filing, identities, links
+from . import collecting, filing, identities, links, persons
 from .transactions import lock_patients
 
 DELETED_AT_ONCE = 500  # instances deleted in one transaction
@@ -134,5 +134,7 @@ def _delete_childless(model: type[models.Model], pks: set[int]) -> None:
     childless = model._default_manager.filter(~models.Exists(children), pk__in=pks)
     if model is Patient:
         PatientIdentity.objects.filter(patient__in=childless).delete()
+        persons.links_with(childless).delete()
+    collecting.entries_of(childless, model).delete()
     # One statement: between Django's own two, an import could add a child that would go, too.
     childless._raw_delete(childless.db)

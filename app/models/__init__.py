@@ -23,6 +23,7 @@ from .rt import (
     RTStructureSetInformation,
 )
 from .searched import COLUMN, Searched, SearchTextField, search_field
+from .selections import COLLECTED, Collection, CollectionEntry, SamePerson
 from .uploads import (
     ARCHIVES,
     LOG,
@@ -39,6 +40,7 @@ from .uploads import (
 
 __all__ = (
     "ARCHIVES",
+    "COLLECTED",
     "COLUMN",
     "LOG",
     "LOG_LINES",
@@ -46,6 +48,8 @@ __all__ = (
     "AuditEntry",
     "BroughtQuerySet",
     "CatalogueCheck",
+    "Collection",
+    "CollectionEntry",
     "DICOMFile",
     "DICOMFileQuerySet",
     "DICOMInstance",
@@ -66,6 +70,7 @@ __all__ = (
     "PatientIdentity",
     "RTStructureROI",
     "RTStructureSetInformation",
+    "SamePerson",
     "SearchTextField",
     "Searched",
     "SignInTries",

@@ -18,6 +18,8 @@ class Kind(models.TextChoices):
     ENDED = "ended", "Processing ended"
     SEEN = "seen", "Marked as seen"
     IDENTITY_ANSWERED = "identity_answered", "Identity answered"
+    SAME_PERSON = "same_person", "Said to be the same person"
+    SAME_PERSON_UNDONE = "same_person_undone", "No more said to be the same person"
     ZIP_REMOVED = "zip_removed", "Kept ZIP removed"
     DELETE_ASKED = "delete_asked", "Deletion asked for"
     DELETED = "deleted", "Deleted"

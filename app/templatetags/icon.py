@@ -18,11 +18,13 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
+from app.catalogue.collecting import own_collections as collections_of
 from app.catalogue.finding import kinds_for
 from app.catalogue.names import age_on, person_name, plain, row_name, sex_name
 from app.catalogue.search import is_indexed
 from app.dicom.modalities import modality_name
 from app.models import DICOMFile, DICOMSeries, DICOMStudy, Outcome, Patient, RTStructureROI
+from app.models import Collection, DICOMFile, DICOMStudy, Outcome, Patient, RTStructureROI
 from app.reasons import sentence
 from app.sandbox.confine import lacking
 from app.uploads.changes import NO_IMAGES
@@ -67,6 +69,12 @@ class Way:
     url: str
     here: str  # of aria-current: "page", "true" below it, "" elsewhere
     field: str = ""  # by which a script finds it, to say how many it leads to
+
+
+@register.simple_tag(takes_context=True)
+def own_collections(context: RequestContext) -> list[Collection]:
+    """The collections that this reader can put something into."""
+    return list(collections_of(context["request"].user))
 
 
 @register.simple_tag(takes_context=True)

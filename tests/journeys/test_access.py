@@ -12,6 +12,7 @@ from django_celery_results.models import GroupResult, TaskResult
 from app.accounts import roles
 from app.health import nightly
 from app.models import (
+    Collection,
     DICOMFile,
     DICOMInstance,
     DICOMSeries,
@@ -80,6 +81,10 @@ OURS = {
     "answer_identity": since("Manager", 405),
     "use_versions": since("Reader"),  # who may only look reads what differs
     "search": since("Reader"),
+    **dict.fromkeys(("collection_list", "collection", "collection_csv"), since("Reader")),
+    **dict.fromkeys(("collect", "take_out", "delete_collection"), since("Reader", 405)),
+    "same_person": since("Manager"),
+    "undo_same_person": since("Manager", 405),
     **dict.fromkeys(("study_list", "patient_list", "structure_list"), since("Reader")),
     **dict.fromkeys(("study_csv", "patient_csv"), since("Reader")),
     **dict.fromkeys(("study", "patient", "series", "header", "structure_set"), since("Reader")),
@@ -92,6 +97,9 @@ ROWS = {
     "study": DICOMStudy,
     "series": DICOMSeries,
     "header": DICOMInstance,
+    "same_person": Patient,
+    "undo_same_person": Patient,
+    **dict.fromkeys(("collection", "take_out", "delete_collection", "collection_csv"), Collection),
     "structure_set": RTStructureSetInformation,
 }
 
@@ -137,6 +145,7 @@ def upload(import_zip, django_user_model) -> DICOMFile:
     GroupResult.objects.create(group_id="group")
     SignInTries.objects.create(key="user 1", tries=5)
     django_user_model.objects.create_user("somebody")
+    Collection.objects.create(name="For all", is_shared=True)
     return upload
 
 

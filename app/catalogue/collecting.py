@@ -1,0 +1,284 @@
+"""Collections: selections of patients, studies and series, with a name to come back to."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.views.decorators import staff_member_required
+from django.contrib.auth.models import User
+from django.core.exceptions import BadRequest
+from django.db import transaction
+from django.db.models import Count, Model, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from app.models import COLLECTED, Collection, CollectionEntry, DICOMSeries, DICOMStudy, Patient
+from app.needing import needing
+from app.reasons import sentence
+from app.spreadsheets import Cell, csv_lines
+from app.wording import counted
+
+from .names import person_name
+
+MOST_ENTRIES = 10_000  # in one collection
+MOST_AT_ONCE = 1_000  # rows that are put in or taken out
+SHOWN = 100  # on one page
+CHUNK = 500  # rows of a spreadsheet that are read at once
+NAMES = {"patient": ("patient",), "study": ("study", "studies"), "series": ("series", "series")}
+WITH_PATIENT = ("patient", "study__patient", "series__dicom_study__patient")
+
+may_keep = needing(
+    *("app.view_patient", "app.view_dicomstudy", "app.view_dicomseries", "app.keep_collections")
+)
+
+
+class CollectionForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A collection's name, what it is for, and who sees it."""
+
+    class Meta:
+        model = Collection
+        fields = ("name", "note", "is_shared")
+        labels = {
+            "name": "Name",
+            "note": "What it is for",
+            "is_shared": "Share it with all staff, who may then look at it",
+        }
+        widgets = {"note": forms.Textarea(attrs={"rows": 2})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        self.fields["name"].error_messages["required"] = sentence("collection_unnamed")
+        self.fields["name"].widget.attrs |= {"autocomplete": "off", "class": "form-control"}
+        self.fields["note"].widget.attrs["class"] = "form-control"
+
+
+@staff_member_required
+@may_keep
+@require_http_methods(["GET", "HEAD", "POST"])
+def collection_list(request: HttpRequest) -> HttpResponse:
+    """One's own collections and those that are shared; a new one is made by its name."""
+    form = CollectionForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        return redirect("collection", _made(request, form).pk)
+    kinds = {f"{kind}_count": Count(f"entries__{kind}") for kind in COLLECTED}
+    seen = Collection.objects.seen_by(request.user).annotate(**kinds).order_by("name", "pk")
+    mine = [one for one in seen if one.owner_id == request.user.pk]
+    shared = [one for one in seen if one.owner_id != request.user.pk]
+    context = {"title": "Collections", "form": form, "mine": mine, "shared": shared}
+    status = 400 if form.errors else 200
+    return render(request, "catalogue/collections.html", context, status=status)
+
+
+@staff_member_required
+@may_keep
+@require_http_methods(["GET", "HEAD", "POST"])
+def collection(request: HttpRequest, pk: int) -> HttpResponse:
+    """What is in a collection; its owner changes its name, and who sees it."""
+    row = _seen(request, pk)
+    may_change = row.may_be_changed_by(request.user)
+    form = CollectionForm(request.POST or None, instance=row) if may_change else None
+    if request.method == "POST":
+        if form is None:
+            raise Http404
+        if form.is_valid():
+            form.save()
+            messages.success(request, sentence("collection_changed"))
+            return redirect("collection", pk)
+        row.refresh_from_db()  # what the form has put into it is not so
+    entries, older = _page(request, row)
+    context = {
+        "title": "Collection",
+        "collection": row,
+        "form": form,
+        "may_change": may_change,
+        "entries": entries,
+        "older": older,
+        "counts": _counts(row),
+    }
+    status = 400 if form and form.errors else 200
+    return render(request, "catalogue/collection.html", context, status=status)
+
+
+@staff_member_required
+@may_keep
+@require_POST
+def collect(request: HttpRequest) -> HttpResponse:
+    """Put patients, studies or series into a collection, which may be a new one."""
+    kind = request.POST.get("kind", "")
+    pks = _chosen(request, kind) if kind in COLLECTED else []
+    if not pks:
+        raise BadRequest
+    with transaction.atomic():
+        if request.POST.get("collection"):
+            row = _changed(request, request.POST["collection"])
+        else:
+            form = CollectionForm({"name": request.POST.get("name", "")})
+            if not form.is_valid():
+                messages.error(request, sentence("collection_unnamed"))
+                return redirect("collection_list")
+            row = _made(request, form)
+        before = row.entries.count()
+        if before + len(pks) > MOST_ENTRIES:
+            messages.error(request, sentence("collection_full", limit=f"{MOST_ENTRIES:,}"))
+            return redirect("collection", row.pk)
+        _put_in(row, kind, pks, request.user.get_username())
+        added = row.entries.count() - before
+    words = f"{counted(added, *NAMES[kind])} added"
+    if there := len(pks) - added:
+        words += f"; {counted(there, *NAMES[kind])} of these {'was' if there == 1 else 'were'}"
+        words += " in it already"
+    messages.success(request, f"{words}.")
+    return redirect("collection", row.pk)
+
+
+@staff_member_required
+@may_keep
+@require_POST
+def take_out(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take entries out of a collection; what they name stays in the catalogue."""
+    row = _changed(request, str(pk))
+    chosen = [int(one) for one in request.POST.getlist("entry")[:MOST_AT_ONCE] if _is_id(one)]
+    removed, _ = row.entries.filter(pk__in=chosen).delete()
+    row.save(update_fields=["changed_at"])
+    messages.success(request, f"{counted(removed, 'entry', 'entries')} taken out.")
+    return redirect("collection", pk)
+
+
+@staff_member_required
+@may_keep
+@require_POST
+def delete_collection(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete a collection; what is in it stays in the catalogue."""
+    _changed(request, str(pk)).delete()
+    messages.success(request, sentence("collection_deleted"))
+    return redirect("collection_list")
+
+
+@staff_member_required
+@may_keep
+@require_safe
+def collection_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """The list of a collection as a spreadsheet: its patients, studies and series."""
+    row = _seen(request, pk)
+    answer = StreamingHttpResponse(
+        csv_lines(CSV_HEADINGS, _csv_rows(row)), content_type="text/csv; charset=utf-8"
+    )
+    answer["Content-Disposition"] = f'attachment; filename="collection-{pk}.csv"'
+    return answer
+
+
+def own_collections(person: User) -> QuerySet[Collection]:
+    """Those that a person can put something into, the last used first."""
+    return Collection.objects.filter(owner=person.pk).order_by("-changed_at")[:50]
+
+
+# --- one collection ----------------------------------------------------------------------------
+
+
+def _seen(request: HttpRequest, pk: int) -> Collection:
+    """One that this reader may see; of others nobody is told that they are there."""
+    return get_object_or_404(Collection.objects.seen_by(request.user), pk=pk)
+
+
+def _changed(request: HttpRequest, pk: str) -> Collection:
+    if not _is_id(pk):
+        raise BadRequest
+    row = get_object_or_404(Collection.objects.seen_by(request.user).select_for_update(), pk=pk)
+    if not row.may_be_changed_by(request.user):
+        raise Http404
+    return row
+
+
+def _made(request: HttpRequest, form: CollectionForm) -> Collection:
+    form.instance.owner = request.user
+    form.instance.owner_name = request.user.get_username()
+    row: Collection = form.save()
+    return row
+
+
+def _chosen(request: HttpRequest, kind: str) -> list[int]:
+    """Those of the posted keys that are rows."""
+    given = [int(one) for one in request.POST.getlist("row")[:MOST_AT_ONCE] if _is_id(one)]
+    rows = COLLECTED[kind]._default_manager.filter(pk__in=given)
+    return list(rows.order_by("pk").values_list("pk", flat=True))
+
+
+def _put_in(row: Collection, kind: str, pks: Sequence[int], who: str) -> None:
+    entries = (CollectionEntry(collection=row, added_by=who, **{f"{kind}_id": pk}) for pk in pks)
+    CollectionEntry.objects.bulk_create(entries, ignore_conflicts=True)
+    row.save(update_fields=["changed_at"])
+
+
+def _page(request: HttpRequest, row: Collection) -> tuple[list[CollectionEntry], int | None]:
+    """The newest entries, or those before one; and before which the next page begins."""
+    entries = row.entries.select_related(*WITH_PATIENT).order_by("-pk")
+    before = request.GET.get("before", "")
+    if _is_id(before):
+        entries = entries.filter(pk__lt=int(before))
+    shown = list(entries[: SHOWN + 1])
+    return shown[:SHOWN], shown[SHOWN - 1].pk if len(shown) > SHOWN else None
+
+
+def _counts(row: Collection) -> str:
+    counts = row.entries.aggregate(**{kind: Count(kind) for kind in COLLECTED})
+    return ", ".join(counted(n, *NAMES[kind]) for kind, n in counts.items() if n)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+# --- as a spreadsheet --------------------------------------------------------------------------
+
+CSV_HEADINGS = (
+    *("What", "Patient ID", "Name", "Birth date", "Sex", "Study date", "Study description"),
+    *("Accession number", "Study UID", "Modality", "Series number", "Series description"),
+    *("Series UID", "Studies", "Series", "Objects", "Images", "Bytes", "Added", "Added by"),
+)
+
+
+def _csv_rows(row: Collection) -> Iterator[Sequence[Cell]]:
+    entries = row.entries.select_related(*WITH_PATIENT).order_by("pk")
+    for entry in entries.iterator(chunk_size=CHUNK):
+        series = entry.series
+        study = series.dicom_study if series else entry.study
+        patient = study.patient if study else entry.patient
+        assert patient
+        counted_row: Any = series or study or patient
+        yield [
+            entry.kind,
+            *(patient.unique_patient_id, person_name(patient.patient_name)),
+            *(patient.patient_dob, patient.patient_sex),
+            *_of_study(study),
+            *_of_series(series, study or patient),
+            patient.study_count if entry.kind == "patient" else None,
+            study.series_count if study and entry.kind == "study" else None,
+            *(counted_row.instance_count, counted_row.image_count, counted_row.total_size),
+            *(entry.added_at.isoformat(timespec="seconds"), entry.added_by),
+        ]
+
+
+def _of_study(study: DICOMStudy | None) -> Sequence[Cell]:
+    if study is None:
+        return [None] * 4
+    return [
+        *(study.study_date, study.study_description),
+        *(study.accession_number, study.study_instance_uid),
+    ]
+
+
+def _of_series(series: DICOMSeries | None, above: DICOMStudy | Patient) -> Sequence[Cell]:
+    if series is None:
+        return [above.modalities, None, None, None]
+    return [
+        *(series.modality, series.series_number),
+        *(series.series_description, series.series_instance_uid),
+    ]
+
+
+def entries_of(rows: QuerySet[Any], model: type[Model]) -> QuerySet[CollectionEntry]:
+    """The entries that name rows of a table: they go with them."""
+    field = next(name for name, kind in COLLECTED.items() if kind is model)
+    return CollectionEntry.objects.filter(Q(**{f"{field}__in": rows}))
