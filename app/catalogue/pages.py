@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.decorators import staff_member_required
-from django.contrib.auth.decorators import permission_required
 from django.db.models import Model, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -12,8 +11,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from app.models import DICOMInstance, DICOMSeries, DICOMStudy, Patient
+from app.needing import needing
 
-from . import below
+from . import below, persons
 from .comparison import comparison_of
 from .origins import member_names, origins_from, origins_of
 
@@ -21,7 +21,7 @@ STRUCTURE_SETS = "app.view_rtstructuresetinformation"
 
 
 @staff_member_required
-@permission_required("app.view_patient", raise_exception=True)
+@needing("app.view_patient")
 @require_safe
 def patient(request: HttpRequest, pk: int) -> HttpResponse:
     """One patient's studies."""
@@ -29,7 +29,9 @@ def patient(request: HttpRequest, pk: int) -> HttpResponse:
     context = {"title": "Patient", "patient": row, "delete": _delete_url(request, row)}
     if row.identity_differs or row.identity_answer:
         context["comparison"] = comparison_of(row)
+    others = persons.others_of(row)
     if request.user.has_perms(("app.view_dicomstudy", "app.view_dicomseries")):
+        context |= {"others": others, "others_studies": persons.studies_of(others)}
         part = below.studies_of(row, request)
         context |= {"part": part, "cards": below.cards_of(part.rows)}
         context |= row.studies.aggregate(series_count=Sum("series_count"))
@@ -40,7 +42,7 @@ def patient(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @staff_member_required
-@permission_required("app.view_dicomstudy", raise_exception=True)
+@needing("app.view_dicomstudy")
 @require_safe
 def study(request: HttpRequest, pk: int) -> HttpResponse:
     """One study's series."""
@@ -70,7 +72,7 @@ def _series_of(request: HttpRequest, study: DICOMStudy) -> dict[str, Any]:
 
 
 @staff_member_required
-@permission_required("app.view_dicomseries", raise_exception=True)
+@needing("app.view_dicomseries")
 @require_safe
 def series(request: HttpRequest, pk: int) -> HttpResponse:
     """One series' objects."""

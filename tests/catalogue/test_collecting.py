@@ -170,7 +170,10 @@ def test_two_ids_are_said_to_be_one_person_and_nothing_moves(sign_in, filed):
     assert (said.first, said.second, said.said_by) == (first, second, "boss")
     assert persons.others_of(first) == [second]
     assert persons.others_of(second) == [first]
-    assert [one.patient for one in persons.studies_of([second])] == [second]
+    for one, other in ((first, second), (second, first)):
+        shown = page(manager, "patient", one.pk)
+        assert "another ID of the same person" in shown
+        assert reverse("study", args=[other.studies.get().pk]) in shown
     say(manager, first, second, "Again")
     assert SamePerson.objects.get().reason == "Married since"
     entry = AuditEntry.objects.get(kind=Kind.SAME_PERSON)
@@ -179,6 +182,7 @@ def test_two_ids_are_said_to_be_one_person_and_nothing_moves(sign_in, filed):
     undo = reverse("undo_same_person", args=[first.pk])
     manager.post(undo, {"other": second.pk})
     assert not SamePerson.objects.exists()
+    assert "others-heading" not in page(manager, "patient", first.pk)
     assert AuditEntry.objects.filter(kind=Kind.SAME_PERSON_UNDONE).count() == 1
     assert manager.post(undo, {"other": second.pk}).status_code == 404
 
