@@ -23,8 +23,15 @@ from app.catalogue.finding import kinds_for
 from app.catalogue.names import age_on, person_name, plain, row_name, sex_name
 from app.catalogue.search import is_indexed
 from app.dicom.modalities import modality_name
-from app.models import DICOMFile, DICOMSeries, DICOMStudy, Outcome, Patient, RTStructureROI
-from app.models import Collection, DICOMFile, DICOMStudy, Outcome, Patient, RTStructureROI
+from app.models import (
+    Collection,
+    DICOMFile,
+    DICOMSeries,
+    DICOMStudy,
+    Outcome,
+    Patient,
+    RTStructureROI,
+)
 from app.reasons import sentence
 from app.sandbox.confine import lacking
 from app.uploads.changes import NO_IMAGES
