@@ -222,7 +222,7 @@ def _frame_numbers(reference: Elements, item: Values) -> Sequence[int]:
         return (0,)
     try:
         numbers = numbers_of(element, REFERENCED_FRAME_NUMBER.vr, reference.little_endian)
-        if all(number in REFERENCED_FRAME_NUMBER.within for number in numbers):
+        if all(number and number in REFERENCED_FRAME_NUMBER.within for number in numbers):
             return [int(number) for number in numbers] or (0,)
     except ValueError:
         pass

@@ -27,8 +27,8 @@ KEPT = {
     ),
     "StructureSetRecord": (
         "structure_set_label structure_set_name structure_set_date approval_status number_of_roi "
-        "referenced_frame_of_reference_uid referenced_series_instance_uid referenced_sop_count rois "
-        "references"
+        "referenced_frame_of_reference_uid referenced_series_instance_uid referenced_sop_count "
+        "rois references"
     ),
     "Reference": "kind uid frame_number",
 }

@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 from app.dicom import headers, text
+from app.dicom import structures as readers
 from app.dicom.headers import HeaderLimits, read_header
 from app.dicom.records import StructureSetRecord
 from app.dicom.scanner import LEFT_TO_PYDICOM
@@ -74,6 +75,52 @@ def test_a_structure_set_becomes_a_record(way):
             "sop": uid(2, 1, 1),
         }
     ]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_everything_that_it_refers_to_is_listed_once(way):
+    frames = [
+        {"ReferencedSOPInstanceUID": uid(5), "ReferencedFrameNumber": number}
+        for number in ("2", ["3", "2"], "x", "0", None)
+    ]
+    drawn = contour(1, 2, 3) | {"ContourImageSequence": frames}
+    unread = contour(1, 2, 3, sop=uid(6)) | {"ContourData": "1\\2\\x"}
+    references = [
+        frame_reference(sops=[uid(2, 1, 1), uid(2, 1, 2), ""]),
+        frame_reference(frame=uid(8), sops=[uid(2, 1, 2), "not a\tUID"]),
+    ]
+    data = rt_structure_set(
+        [roi(1, "A", drawn, drawn), roi(2, "B", unread)],
+        ReferencedFrameOfReferenceSequence=references,
+        **way,
+    )
+    record = structures(data)
+    assert [(one.kind, one.uid, one.frame_number) for one in record.references] == [
+        *(("frame", uid(2, 9), 0), ("study", uid(2), 0), ("series", uid(2, 1), 0)),
+        *(("image", uid(2, 1, 1), 0), ("image", uid(2, 1, 2), 0), ("image", "", 0)),
+        ("frame", uid(8), 0),
+        *(("image", uid(5), 2), ("image", uid(5), 3), ("image", uid(5), 0)),
+        ("image", uid(6), 0),
+    ]
+    assert record.referenced_sop_count == 2
+    assert [one.slice_count for one in record.rois] == [3, 0]
+    attributes = {one.facts.get("attribute") for one in read_header(data).warnings}
+    assert {"ReferencedSOPInstanceUID", "ReferencedFrameNumber"} <= attributes
+
+
+def test_more_references_than_can_be_kept_are_left_out_and_said(monkeypatch):
+    monkeypatch.setattr(readers, "MOST_REFERENCES", 4)
+    data = rt_structure_set(
+        ReferencedFrameOfReferenceSequence=[frame_reference(sops=[uid(n) for n in range(9)])]
+    )
+    assert [one.uid for one in structures(data).references] == [
+        uid(2, 9),
+        uid(2),
+        uid(2, 1),
+        uid(0),
+    ]
+    assert structures(data).referenced_sop_count == 9
+    assert "references_left_out" in warned(data)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)

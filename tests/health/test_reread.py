@@ -30,6 +30,8 @@ from app.models import (
     DICOMSeries,
     DICOMStudy,
     ImageInformation,
+    Link,
+    LinkKind,
     Patient,
     RTStructureROI,
     RTStructureSetInformation,
@@ -67,6 +69,9 @@ def read_badly() -> None:
     ImageInformation.objects.update(slice_thickness=None, pixel_spacing=[9.0, 9.0])
     RTStructureSetInformation.objects.update(structure_set_label="?", structure_set_date=None)
     RTStructureROI.objects.update(roi_name="?", roi_contour_data="[]", contour_count=0)
+    RTStructureROI.objects.update(slice_count=0)
+    Link.objects.filter(kind=LinkKind.IMAGE).delete()
+    Link.objects.update(target_uid="?", series=None, study=None, reason="target_missing")
     DICOMStudy.objects.update(study_description="?", study_date=None)
     DICOMSeries.objects.exclude(series_description="").update(series_description="?")
     Patient.objects.update(patient_name="?", patient_dob=None)
