@@ -1,9 +1,11 @@
 // The keys of the catalogue's pages. They work while no field has the focus, and where the page has
-// what they are for: rows (see rows.js), a page above this one (<link rel="up">), the search field
-// (whose "/" is of shared/menus.js).
+// what they are for: rows (see rows.js), a page above this one, the search field (whose "/" is of
+// shared/menus.js). Above a page is where `[data-up]` or <link rel="up"> leads, else the patient.
 import { opener, rows } from "./rows.js";
 
-const up = document.querySelector("link[rel=up]");
+const up =
+  document.querySelector("[data-up], link[rel=up]") ??
+  document.querySelector(".patient-banner a.banner-name");
 const search = document.getElementById("search-site");
 
 // Key, what the list calls it, what it is for, whether this page has it, what it does.

@@ -1,0 +1,128 @@
+"""The lists of studies and patients in a browser: with the mouse, by keyboard, at every width."""
+
+import re
+from datetime import date
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from app.models import DICOMStudy, Patient
+
+from .test_browser import serious_findings
+
+NAMES = (
+    "Müller^Anna", "<script>alert(1)</script>^X", "\u202eturned^Name", "", "محمد^علي",
+    "Featherstonehaugh^Wilhelmina Charlotte Augusta", 300 * "W",
+)  # fmt: skip
+LISTS = ("studies", "patients")
+WIDTHS = (320, 390, 768, 1024, 1280)
+
+
+@pytest.fixture
+def sixty(transactional_db) -> list[DICOMStudy]:
+    """Studies of as many patients, of whom some have no ID and some may be two people."""
+    patients = Patient.objects.bulk_create(
+        Patient(
+            unique_patient_id=f"ID{n}" + 60 * (n % 9 == 1) * "9" if n % 7 else "", folder=f"{n}",
+            patient_name=NAMES[n % len(NAMES)], patient_dob=date(1950, 1, 1 + n % 28),
+            patient_sex="F", study_count=1, last_study_date=date(2024, 1, 1 + n % 28),
+            modalities="CT, RTSTRUCT", identity_differs=n % 5 == 2,
+            identity_answer="two" if n % 5 == 3 else "",
+        )
+        for n in range(60)
+    )  # fmt: skip
+    return DICOMStudy.objects.bulk_create(
+        DICOMStudy(
+            patient=patient, study_instance_uid=f"1.{n}", study_date=date(2024, 1, 1 + n % 28),
+            study_description=f"Study {n} {NAMES[n % len(NAMES)]}", accession_number=16 * "9",
+            uid_shared=n % 5 == 2, series_count=3, image_count=1966, total_size=935_000_000,
+            modalities="CT, MR, PT, RTDOSE, RTPLAN, RTSTRUCT",
+        )
+        for n, patient in enumerate(patients)
+    )  # fmt: skip
+
+
+def test_the_lists_are_for_everybody(signed_in, live, sixty, console_errors):
+    page = signed_in
+    for name in LISTS:
+        page.goto(f"{live.url}/dicom/{name}/")
+        rows_are_about_as_high_as_two_lines(page)
+        # Some of each kind, since axe looks at every row.
+        page.goto(f"{live.url}/dicom/{name}/?from=2024-01-01&to=2024-01-05")
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 800})
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+                if width in (390, 1280):
+                    assert serious_findings(page) == []
+        assert page.locator("main script").count() == 0
+    filters_are_folded_in_a_narrow_window(page, live.url)
+    console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
+    the_mouse_leads_down_from_anywhere_in_a_row(page, live.url, sixty)
+    the_keyboard_leads_through_the_lists(page, live.url, sixty)
+
+
+def rows_are_about_as_high_as_two_lines(page: Page) -> None:
+    heights = page.evaluate(
+        "() => [...document.querySelectorAll('[data-row]')].map((row) => row.offsetHeight)"
+    )
+    assert len(heights) == 50
+    assert max(heights) <= 80
+
+
+def filters_are_folded_in_a_narrow_window(page: Page, url: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{url}/dicom/studies/?flag=attention&from=2024-01-01")
+    page.get_by_text("Filters (2)").click()
+    page.get_by_role("link", name="Needs attention", exact=True).click()
+    expect(page.get_by_text("Filters (1)")).to_be_visible()
+    page.get_by_role("link", name="Leave out study date from 1 Jan 2024").click()
+    expect(page.get_by_text("60 studies")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def the_mouse_leads_down_from_anywhere_in_a_row(
+    page: Page, url: str, studies: list[DICOMStudy]
+) -> None:
+    page.goto(f"{url}/dicom/studies/")
+    newest = studies[-1]
+    first = page.locator("[data-row]").first
+    first.locator(".col-size").click()
+    expect(page).to_have_url(f"{url}/dicom/studies/{newest.pk}/")
+    page.go_back()
+    first.locator(".col-patient a").click()
+    expect(page).to_have_url(f"{url}/dicom/patients/{newest.patient_id}/")
+    page.go_back()
+    page.get_by_text("Sorted by added, newest first").click()
+    page.get_by_role("link", name="Study date, oldest first").click()
+    expect(first.locator(".col-study")).to_contain_text("1 Jan 2024")
+    page.get_by_role("link", name="Next").or_(page.get_by_role("link", name="Newer")).click()
+    expect(page.locator("[data-row]")).to_have_count(10)
+    page.get_by_role("link", name="Older").click()
+    expect(first.locator(".col-study")).to_contain_text("1 Jan 2024")
+
+
+def the_keyboard_leads_through_the_lists(page: Page, url: str, studies: list[DICOMStudy]) -> None:
+    page.goto(f"{url}/dicom/studies/")
+    for key in ("j", "ArrowDown", "j", "k"):
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    second = studies[-2]
+    expect(page).to_have_url(f"{url}/dicom/studies/{second.pk}/")
+    page.keyboard.press("u")
+    expect(page).to_have_url(f"{url}/dicom/patients/{second.patient_id}/")
+    page.keyboard.press("u")
+    expect(page).to_have_url(f"{url}/dicom/patients/")
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_contain_text("Next row")
+    expect(keys).not_to_contain_text("One level up")
+    page.keyboard.press("j")  # of the page behind it, which waits
+    page.keyboard.press("Escape")
+    expect(keys).to_have_count(0)
+    expect(page.locator("[data-row] :focus")).to_have_count(0)
+    page.keyboard.press("/")
+    page.keyboard.type("juk?")
+    expect(page.locator("#search-site")).to_have_value("juk?")
+    expect(page).to_have_url(re.compile("/dicom/patients/$"))
