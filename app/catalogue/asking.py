@@ -357,15 +357,15 @@ def _structures(asked: Asked, knows_patients: bool) -> Q:
     words = asked.words.split()
     if not words or asked.hashes:
         return NONE
-    paths = ["search_text"]
-    if knows_patients:
-        paths.append(f"{TO_STUDY}__patient__search_text")
+    named = [reduce(or_, (matching(RTStructureROI, word) for word in words))]
+    if len(words) > 1:
+        paths = ["search_text", *([f"{TO_STUDY}__patient__search_text"] if knows_patients else [])]
+        named.append(matching(RTStructureROI, asked.words, paths))
     studies = _all(
         map(_of_modality, asked.modalities), map(_dated, asked.spans), map(_of_uid, asked.uids)
     )
     among = [Q(**{f"{TO_STUDY}__in": _those(DICOMStudy, studies)})] if studies else []
-    named = reduce(or_, (matching(RTStructureROI, word) for word in words))
-    return _all([named, matching(RTStructureROI, asked.words, paths)], among)
+    return _all(named, among)
 
 
 def _uploads(asked: Asked, knows_patients: bool) -> Q:

@@ -1,12 +1,14 @@
 """The page of the one search: what was found of each kind, or where ICON looked."""
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -41,7 +43,8 @@ class Kind:
     model: type[Model]
     looked_in: tuple[str, ...]  # in words
     page: str  # of all that is found: the name of its address
-    order: tuple[Any, ...]
+    sorted_by: str = "pk"
+    newest_first: bool = True
     related: tuple[str, ...] = ()
     deferred: tuple[str, ...] = ()
 
@@ -53,21 +56,22 @@ class Kind:
 KINDS = (
     Kind(
         name="patients", noun="patient", plural="patients", model=Patient,
-        looked_in=("name", "ID", "birth date"), page="patient_list", order=("patient_name", "pk"),
+        looked_in=("name", "ID", "birth date"), page="patient_list",
+        sorted_by="patient_name", newest_first=False,
     ),
     Kind(
         name="studies", noun="study", plural="studies", model=DICOMStudy,
         looked_in=("accession number", "description", "date", "UID"), page="study_list",
-        order=(F("study_date").desc(nulls_last=True), "-pk"), related=("patient",),
+        sorted_by="study_date", related=("patient",),
     ),
     Kind(
         name="structures", noun="structure", plural="structures", model=RTStructureROI,
-        looked_in=("structure name",), page="structure_list", order=("-pk",),
+        looked_in=("structure name",), page="structure_list",
         related=(f"{TO_STUDY}__patient",), deferred=("roi_contour_data", "search_text"),
     ),
     Kind(
         name="uploads", noun="upload", plural="uploads", model=DICOMFile,
-        looked_in=("ZIP name",), page="", order=("-pk",),
+        looked_in=("ZIP name",), page="",
     ),
 )  # fmt: skip
 
@@ -145,20 +149,28 @@ def tabs_of(request: HttpRequest, kinds: list[Kind]) -> list[Tab]:
     tabs = []
     for kind in kinds:
         rows = found_by(request, kind.model._default_manager.order_by())
-        count = rows.values("pk")[: COUNTED + 1].count()
-        if count:
-            tabs.append(Tab(kind, count, _first(kind, rows)))
+        # One look for both, how many there are and which come first.
+        found = [*rows.values_list(*dict.fromkeys((kind.sorted_by, "pk")))[: COUNTED + 1]]
+        if found:
+            tabs.append(Tab(kind, len(found), _first(kind, rows, found)))
     tabs.sort(key=lambda tab: not _is_likely(tab, asked))
     if tabs:
         next((tab for tab in tabs if tab.kind.name == wanted), tabs[0]).is_open = True
     return tabs
 
 
-def _first(kind: Kind, rows: QuerySet[Any]) -> list[Any]:
-    # Within, since only what is shown should be read with all its columns.
-    shown = [*rows.order_by(*kind.order).values_list("pk", flat=True)[:SHOWN]]
-    several = kind.model._default_manager.filter(pk__in=shown).order_by(*kind.order)
-    return [*several.select_related(*kind.related).defer(*kind.deferred)]
+def _first(kind: Kind, rows: QuerySet[Any], found: list[tuple[Any, ...]]) -> list[Any]:
+    """The rows that are shown; of very many the last that came."""
+    if len(found) > COUNTED:
+        pks = [*rows.order_by("-pk").values_list("pk", flat=True)[:SHOWN]]
+    else:
+        first = heapq.nlargest if kind.newest_first else heapq.nsmallest
+        dated = (one for one in found if one[0] is not None)
+        others = (one for one in found if one[0] is None)
+        pks = [one[-1] for one in (*first(SHOWN, dated), *islice(others, SHOWN))][:SHOWN]
+    several = kind.model._default_manager.select_related(*kind.related).defer(*kind.deferred)
+    by_pk = several.in_bulk(pks)
+    return [by_pk[pk] for pk in pks if pk in by_pk]
 
 
 def _is_likely(tab: Tab, asked: Asked) -> bool:
