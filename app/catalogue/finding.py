@@ -1,6 +1,7 @@
 """The page of the one search: what was found of each kind, or where ICON looked."""
 
 import heapq
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -8,7 +9,7 @@ from typing import Any
 
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -27,9 +28,11 @@ from app.wording import listed
 
 from . import near
 from .asking import TO_STUDY, Asked, address_for, asked_of, chips, found_by, understand
+from .hashes import LOOKED_THROUGH, objects_with
 from .search import COUNTED, matching
 
 SHOWN = 50  # rows of each kind
+DIGITS = re.compile("[0-9]{1,18}")
 CANDIDATES = 2_000  # for one exact hit, of what has the words somewhere
 
 
@@ -112,6 +115,8 @@ def search(request: HttpRequest) -> HttpResponse:
         typed = request.POST.get("q", "")
         address = reverse("search") + "?" + address_for(request, understand(typed))
         return redirect(exact_page(request, typed) or address.rstrip("?"))
+    if asked_of(request).hashes:
+        return _objects_with_hash(request)
     return render(request, "catalogue/search.html", found(request, kinds))
 
 
@@ -138,6 +143,28 @@ def found(request: HttpRequest, kinds: list[Kind]) -> dict[str, Any]:
         "looked_in": listed(text for kind in kinds for text in kind.looked_in),
         "near": near.names(request, asked) if asked.words and not tabs else [],
     }
+
+
+def _objects_with_hash(request: HttpRequest) -> HttpResponse:
+    """The page of the one object that has a SHA-256; or how far was looked for it."""
+    given = request.GET.get("before", "")
+    before = int(given) if DIGITS.fullmatch(given) else None
+    looked = objects_with(asked_of(request).hashes, before)
+    found = [(one, page) for one in looked.found if (page := _object_page(request, one))]
+    if len(found) == 1:
+        return redirect(found[0][1])
+    older = request.GET.copy()
+    older["before"] = str(looked.before)
+    context = {
+        "title": "Search",
+        "asked": asked_of(request),
+        "chips": chips(request),
+        "objects": found,
+        "older": older.urlencode() if looked.before else "",
+        "looked_through": LOOKED_THROUGH,
+        "is_newest": before is None,
+    }
+    return render(request, "catalogue/search.html", context)
 
 
 def tabs_of(request: HttpRequest, kinds: list[Kind]) -> list[Tab]:
@@ -206,7 +233,10 @@ def _exact_pages(request: HttpRequest, typed: str) -> Iterator[str]:
     if may("app.view_dicomseries"):
         for pk in _of_uid(DICOMSeries, typed):
             yield reverse("series", args=[pk])
-    yield from _object_pages(request, Q(sop_instance_uid=typed))
+    objects = DICOMInstance.objects.filter(sop_instance_uid=typed).order_by("pk")
+    for one in objects.select_related("rt_structure_set")[:2]:
+        if page := _object_page(request, one):
+            yield page
 
 
 def _named(model: Any, column: str, typed: str) -> set[int]:
@@ -227,11 +257,10 @@ def _of_uid(model: Any, uid: str) -> set[int]:
     return {*model._default_manager.filter(**{column: uid}).values_list("pk", flat=True)[:2]}
 
 
-def _object_pages(request: HttpRequest, which: Q) -> Iterator[str]:
-    """Where objects are shown: with their series, or as a structure set."""
-    objects = DICOMInstance.objects.filter(which).order_by("pk")
-    for series, structure_set in objects.values_list("dicom_series", "rt_structure_set")[:2]:
-        if structure_set and request.user.has_perm("app.view_rtstructuresetinformation"):
-            yield reverse("structure_set", args=[structure_set])
-        elif request.user.has_perm("app.view_dicomseries"):
-            yield reverse("series", args=[series])
+def _object_page(request: HttpRequest, one: DICOMInstance) -> str:
+    """Where an object is shown: as a structure set, or with its series; "" to who may see none."""
+    structure_set = getattr(one, "rt_structure_set", None)
+    if structure_set and request.user.has_perm("app.view_rtstructuresetinformation"):
+        return reverse("structure_set", args=[structure_set.pk])
+    may_see = request.user.has_perm("app.view_dicomseries")
+    return reverse("series", args=[one.dicom_series_id]) if may_see else ""

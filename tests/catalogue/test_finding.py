@@ -85,6 +85,24 @@ def test_an_accession_number_that_is_an_id_too_opens_neither(staff_client, archi
     assert tabs(searched(staff_client, SEARCH, "0041")) == {"patients": 1, "studies": 2}
 
 
+def test_a_sha_256_opens_its_object_and_else_says_how_far_it_looked(
+    staff_client, archive, monkeypatch
+):
+    structures = DICOMInstance.objects.get(sop_instance_uid=uid(3, 2, 1))
+    page = reverse("structure_set", args=[structures.rt_structure_set.pk])
+    assert searched(staff_client, SEARCH, structures.sha256.upper()).redirect_chain[-1][0] == page
+    text = searched(staff_client, SEARCH, 64 * "0").content.decode()
+    assert "No object has this SHA-256." in text
+    assert "ICON looked through all objects." in text
+    monkeypatch.setattr("app.catalogue.hashes.LOOKED_THROUGH", 2)
+    first = DICOMInstance.objects.earliest("pk")
+    page = searched(staff_client, SEARCH, first.sha256)
+    for _ in range(2):
+        assert "No object has this SHA-256." in page.content.decode()
+        page = staff_client.get(f"{SEARCH}?{page.context['older']}", follow=True)
+    assert page.redirect_chain[-1][0] == reverse("series", args=[first.dicom_series_id])
+
+
 FOUND = {
     "mull": {"patients": 1, "studies": 1, "uploads": 1},
     "hans, MUELLER": {"patients": 1, "studies": 1},
