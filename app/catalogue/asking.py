@@ -260,7 +260,9 @@ def asked_of(request: HttpRequest) -> Asked:
 
 
 def _asked_of(request: HttpRequest) -> Asked:
-    given, words, hashes = request.GET, [], []
+    given = request.GET
+    words: list[str] = []
+    hashes: list[str] = []
     for word in words_of(request, given.get("q", "")).split():
         (hashes if SHA256.fullmatch(word) else words).append(word)
     spans = filter(None, map(span, given.getlist("when")))

@@ -46,6 +46,7 @@ class Kind:
     model: type[Model]
     looked_in: tuple[str, ...]  # in words
     page: str  # of all that is found: the name of its address
+    by_words_alone: bool = False  # whether that page knows nothing of dates, modalities, UIDs
     sorted_by: str = "pk"
     newest_first: bool = True
     related: tuple[str, ...] = ()
@@ -69,12 +70,12 @@ KINDS = (
     ),
     Kind(
         name="structures", noun="structure", plural="structures", model=RTStructureROI,
-        looked_in=("structure name",), page="structure_list",
+        looked_in=("structure name",), page="structure_list", by_words_alone=True,
         related=(f"{TO_STUDY}__patient",), deferred=("roi_contour_data", "search_text"),
     ),
     Kind(
         name="uploads", noun="upload", plural="uploads", model=DICOMFile,
-        looked_in=("ZIP name",), page="",
+        looked_in=("ZIP name",), page="admin:app_dicomfile_changelist", by_words_alone=True,
     ),
 )  # fmt: skip
 
@@ -85,6 +86,7 @@ class Tab:
     count: int
     rows: list[Any] = field(default_factory=list)
     is_open: bool = False
+    has_list: bool = True
 
     @property
     def words(self) -> str:
@@ -93,7 +95,7 @@ class Tab:
     @property
     def all(self) -> str:
         """The address of the list of all that was found, to which the query is added."""
-        return reverse(self.kind.page) if self.kind.page else ""
+        return reverse(self.kind.page) if self.has_list else ""
 
     @property
     def is_cut(self) -> bool:
@@ -180,6 +182,7 @@ def tabs_of(request: HttpRequest, kinds: list[Kind]) -> list[Tab]:
         found = [*rows.values_list(*dict.fromkeys((kind.sorted_by, "pk")))[: COUNTED + 1]]
         if found:
             tabs.append(Tab(kind, len(found), _first(kind, rows, found)))
+            tabs[-1].has_list = not (kind.by_words_alone and asked.others)
     tabs.sort(key=lambda tab: not _is_likely(tab, asked))
     if tabs:
         next((tab for tab in tabs if tab.kind.name == wanted), tabs[0]).is_open = True
