@@ -18,6 +18,7 @@ from .search import COUNTED, having_any, matching
 
 MOST_WORDS = 4  # of what was asked for
 LETTERS = 12  # of one of these, by which others like it are looked for
+SHORT = 6  # letters: exchanging two leaves hardly three as they were
 ALIKE = 0.7  # as difflib measures it, from 0 to 1
 SHOWN = 3
 
@@ -50,9 +51,11 @@ class Near:
 def names(request: HttpRequest, asked: Asked) -> list[Near]:
     """The likest words of what this reader may see, for words that are found nowhere."""
     seen = [one for one in WHERE if request.user.has_perm(f"app.view_{one.model._meta.model_name}")]
-    words, found = asked.words.split(), []
+    words = asked.words.split()
+    found: list[tuple[float, str, Where, int]] = []
+    is_alone = len(words) == 1 and not asked.others  # and found nowhere, or nobody would ask
     for place, word in enumerate(words[:MOST_WORDS]):
-        if not any(_rows(one, word).exists() for one in seen):
+        if is_alone or not any(_rows(one, word).exists() for one in seen):
             like = ((*one, where, place) for where in seen for one in _like(where, word))
             found += heapq.nlargest(SHOWN, like, key=itemgetter(0))
     found.sort(key=itemgetter(0), reverse=True)
@@ -74,9 +77,9 @@ def _like(where: Where, word: str) -> Iterator[tuple[float, str]]:
 
 
 def _pieces(word: str) -> set[str]:
-    """All three letters of a word, also as if any two beside each other were exchanged."""
+    """All three letters of a word; of a short one also as if any two letters were exchanged."""
     word = word[:LETTERS]
-    pairs = range(len(word) - 1)
+    pairs = range(len(word) - 1) if len(word) <= SHORT else ()
     swapped = (word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in pairs)
     return {one[at : at + 3] for one in (word, *swapped) for at in range(len(word) - 2)}
 
