@@ -6,6 +6,7 @@ from django.conf import settings
 
 from app.archives.directory import Limits
 from app.dicom.headers import HeaderLimits
+from app.sandbox.looking import Looking
 from app.sandbox.pool import PoolSettings
 
 
@@ -31,3 +32,7 @@ def pool_settings() -> PoolSettings:
         header_limits=HeaderLimits(settings.ICON_MAX_HEADER, settings.ICON_MAX_ITEMS),
         assumed_charset=settings.ICON_ASSUMED_CHARSET,
     )
+
+
+def looking() -> Looking:
+    return Looking(settings.ICON_ASSUMED_CHARSET, settings.ICON_MAX_HEADER)

@@ -486,6 +486,24 @@ COMPARED = {
     "same_content": "Both say the same; they differ only in how they are written.",
 }
 
+# Of a filed object that somebody looks into: why not all of it is shown, or how it is.
+LOOKING = {
+    "object_gone": (
+        "Its file cannot be read. Ask the administrator to see what the nightly check says."
+    ),
+    "looking_busy": "Others are looking into objects just now. Load this page again in a moment.",
+    "header_took_long": "Reading it took too long.",
+    "header_unread": "It could not be read. The object itself is stored as it came.",
+    "header_ends_early": "The file ends here, within an attribute.",
+    "header_cannot_go_on": "The file is damaged here: what follows cannot be told apart.",
+    "header_too_deep": "Sequences are nested too deeply here for what follows to be shown.",
+    "previous_unread": "The previous image could not be read to its end, so nothing is compared.",
+    "previous_too_long": "The previous image has too many attributes to be compared.",
+    "document_too_long": "The document goes on: what follows is too much for one page.",
+    "no_pdf": "What this object holds as its document is no PDF. The header says what it is.",
+    "pdf_deflated": "The PDF is packed within its object in a way that cannot be shown here.",
+}
+
 # One Patient ID came with several identities.
 IDENTITIES = {
     "identity_asked": (
@@ -590,7 +608,7 @@ SLOW = {
 }
 
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
-SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | IDENTITIES
+SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | LOOKING | IDENTITIES
 SENTENCES |= LINKS | GATHERED | VIOLATIONS | REREAD | UNLOCKED | SLOW
 PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 

@@ -6,7 +6,7 @@ from . import views
 from .catalogue import collecting, finding, lists, pages, persons
 from .catalogue.views import answer_identity_view
 from .rt.views import structure_list, structure_set
-from .viewing.views import header
+from .viewing import views as viewing
 
 urlpatterns = [
     path("process/<int:pk>/", views.process_dicom_file_view, name="process_dicom_file"),
@@ -36,7 +36,9 @@ urlpatterns = [
     path("collections/<int:pk>/take-out/", collecting.take_out, name="take_out"),
     path("collections/<int:pk>/delete/", collecting.delete_collection, name="delete_collection"),
     path("collections/<int:pk>/list.csv", collecting.collection_csv, name="collection_csv"),
-    path("objects/<int:pk>/header/", header, name="header"),
+    path("objects/<int:pk>/header/", viewing.header, name="header"),
+    path("objects/<int:pk>/document/", viewing.document, name="document"),
+    path("objects/<int:pk>/document.pdf", viewing.pdf, name="pdf"),
     path("structures/", structure_list, name="structure_list"),
     path("structure-sets/<int:pk>/", structure_set, name="structure_set"),
 ]

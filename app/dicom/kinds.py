@@ -16,6 +16,8 @@ IMAGE_CLASSES = frozenset(
     )
 )
 MR_SPECTROSCOPY = f"{STORAGE_ROOT}4.2"
+REPORT_ROOT = f"{STORAGE_ROOT}88."  # structured reports, and selections of key objects
+ENCAPSULATED_PDF = f"{STORAGE_ROOT}104.1"
 # The number after STORAGE_ROOT in the standard's other classes, which are no CT, MR or PET images,
 # whatever their modality says.
 OTHER_FAMILIES = frozenset(
@@ -59,6 +61,13 @@ def kind_of(sop_class_uid: str, modality: str) -> Kind:
     if modality in ("CT", "MR", "PT"):
         return Kind.IMAGE
     return Kind.STRUCTURE_SET if modality == "RTSTRUCT" else Kind.OTHER
+
+
+def is_report(sop_class_uid: str, modality: str) -> bool:
+    """Whether an object has a content tree to be read as a document: PS3.3 C.17."""
+    if sop_class_uid.startswith(STANDARD_ROOT):
+        return sop_class_uid.startswith(REPORT_ROOT)
+    return modality == "SR"
 
 
 def _is_other_class(sop_class_uid: str) -> bool:

@@ -88,6 +88,7 @@ OURS = {
     **dict.fromkeys(("study_list", "patient_list", "structure_list"), since("Reader")),
     **dict.fromkeys(("study_csv", "patient_csv"), since("Reader")),
     **dict.fromkeys(("study", "patient", "series", "header", "structure_set"), since("Reader")),
+    **dict.fromkeys(("document", "pdf"), since("Reader", 404)),  # the object is an image
 }
 
 # What an address is about, where that is no upload.
@@ -96,10 +97,10 @@ ROWS = {
     "patient": Patient,
     "study": DICOMStudy,
     "series": DICOMSeries,
-    "header": DICOMInstance,
     "same_person": Patient,
     "undo_same_person": Patient,
     **dict.fromkeys(("collection", "take_out", "delete_collection", "collection_csv"), Collection),
+    **dict.fromkeys(("header", "document", "pdf"), DICOMInstance),
     "structure_set": RTStructureSetInformation,
 }
 

@@ -268,6 +268,17 @@ def structured_report(**keywords: Any) -> bytes:
     return made_of(IDENTITY, heading, own, keywords=keywords)
 
 
+def encapsulated_pdf(document: bytes, **keywords: Any) -> bytes:
+    own = {
+        "SOPClassUID": ENCAPSULATED_PDF,
+        "Modality": "DOC",
+        "EncapsulatedDocument": document + b"\0" * (len(document) % 2),
+        "EncapsulatedDocumentLength": len(document),
+        "MIMETypeOfEncapsulatedDocument": "application/pdf",
+    }
+    return made_of(IDENTITY, own, keywords=keywords)
+
+
 def enhanced_ct(frames: int = 3, **keywords: Any) -> bytes:
     """A multi-frame CT whose geometry stands in functional groups, shared and per frame."""
     shared = {
