@@ -27,10 +27,10 @@ PIECE = 1 << 16
 
 
 class Shown(NamedTuple):
-    """A value's text; `count` is how many values it stands for, 0 where it is no text."""
+    """A value's text; `values` is how many it stands for, 0 where it is no text."""
 
     text: str
-    count: int
+    values: int
     whole: bool = True
 
 
@@ -81,7 +81,7 @@ class Values:
         else:
             shown = self._binary(data, element)
         if len(shown.text) > longest:
-            return Shown(shown.text[:longest], shown.count, False)
+            return Shown(shown.text[:longest], shown.values, False)
         return shown
 
     def _text(self, data: bytes, vr: str, lines: bool) -> str:

@@ -1,5 +1,6 @@
 """The rows of a header as its page shows them."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,9 +9,11 @@ from app.catalogue.names import plain
 from app.dicom.dictionary import entry, is_private
 from app.dicom.elements import PIXEL_DATA
 from app.dicom.terms import uid_name
+from app.folding import searched
 from app.sandbox.header_view import SHORT_VALUE, Row
 from app.wording import counted, human_size
 
+TAG = re.compile(r"\(?\b([0-9a-fA-F]{4}),([0-9a-fA-F]{4})\b\)?")
 DEEPEST = 8  # levels that are indented further
 FOLDED = 80  # characters of a long value that stand before it is unfolded
 DIFFERENCES = {"new": "only here", "gone": "only in the previous image"}
@@ -43,6 +46,11 @@ class Line:
     is_around: bool
     is_item: bool
     is_sequence: bool
+
+
+def asked_words(text: str) -> list[tuple[str, ...]]:
+    """What somebody searches for, of which a tag, (0010,0020), is one word."""
+    return searched(TAG.sub(r"\1\2", text))
 
 
 def lines_of(rows: Iterable[Row], urls: Mapping[str, str]) -> list[Line]:

@@ -3,6 +3,7 @@ neighbours."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import F, Q, QuerySet
 from django.urls import reverse
@@ -91,12 +92,13 @@ def addresses(uids: Iterable[str], patient: Patient) -> dict[str, str]:
     series = series.filter(series_instance_uid__in=wanted)
     objects = DICOMInstance.objects.filter(dicom_series__dicom_study__patient=patient)
     objects = objects.filter(sop_instance_uid__in=wanted)
-    found = {}
-    for page, rows, uid in (
+    found: dict[str, str] = {}
+    pages: tuple[tuple[str, QuerySet[Any], str], ...] = (
         ("study", studies, "study_instance_uid"),
         ("series", series, "series_instance_uid"),
         ("header", objects, "sop_instance_uid"),
-    ):
+    )
+    for page, rows, uid in pages:
         for key, pk in rows.order_by("pk").values_list(uid, "pk"):
             found.setdefault(key, reverse(page, args=[pk]))
     return found

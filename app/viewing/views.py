@@ -11,7 +11,6 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from app.catalogue.searches import address_of, words_of
-from app.folding import searched
 from app.limits import looking
 from app.models import DICOMInstance
 from app.needing import needing
@@ -52,7 +51,7 @@ def header(request: HttpRequest, pk: int) -> HttpResponse:
                 files[0],
                 previous=files[1] if differs else -1,
                 first=first,
-                words=searched(words),
+                words=attributes.asked_words(words),
                 private=private,
                 looking=looking(),
             )
@@ -145,7 +144,8 @@ def _instance(pk: int) -> DICOMInstance:
     rows = DICOMInstance.objects.select_related(
         "dicom_series__dicom_study__patient", "upload__uploaded_by"
     ).defer("upload__processing_log_data")
-    return get_object_or_404(rows, pk=pk)
+    instance: DICOMInstance = get_object_or_404(rows, pk=pk)
+    return instance
 
 
 def _status_of(why: NotOpened) -> HTTPStatus:

@@ -179,7 +179,6 @@ def test_words_are_found_in_name_keyword_tag_and_value(view):
         "patient's name",
         "PatientName",
         "00100010",
-        "(0010,0010)",
         "name anna",
     ):
         page = view(data, words=words)

@@ -47,8 +47,9 @@ const isIn = (above, row) =>
   depthOf(above) < depthOf(row) || (isItem(above) && !isItem(row) && depthOf(above) === depthOf(row));
 
 const folded = new Set(); // sequences
+const TAG = /\(?\b([0-9a-f]{4}),([0-9a-f]{4})\b\)?/g; // (0010,0020), which is one word
 const show = () => {
-  const words = plain(field.value).split(/[\s,()]+/).filter(Boolean);
+  const words = plain(field.value).replace(TAG, "$1$2").split(/[\s^=,;()]+/).filter(Boolean);
   const searches = words.length > 0 && field.value !== field.defaultValue;
   const wanted = new Set();
   const above = [];
