@@ -293,8 +293,9 @@ class _Reading:
                 else:
                     text = values.shown(one, SHORT_VALUE).text
                     found[draft.path] = Before(one, values.digest(one), text)
-        except Unreadable:
-            raise NotCompared("previous_unread") from None
+        except Unreadable as error:
+            is_long = error.code == "header_goes_on"
+            raise NotCompared("previous_too_long" if is_long else "previous_unread") from None
         self.was_big_endian = elements.big_endian
         return found
 

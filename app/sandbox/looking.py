@@ -1,10 +1,12 @@
 """What the programs have in common that look into one filed object for a page."""
 
+import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from msgspec import Struct
 
-from app.dicom.elements import Element, Elements, FileSource
+from app.dicom.elements import Element, Elements, FileSource, Unreadable
 from app.dicom.records import Record
 from app.dicom.shown import Values
 
@@ -12,6 +14,8 @@ from .once import Answers, ask
 
 SECONDS = 20.0
 PROCESSOR_SECONDS = 10
+PATIENCE = 4.0  # seconds of it for one object, of which two may be looked into
+ROUND = 1_000  # elements between two looks at the clock
 MEMORY = 512_000_000  # bytes of address space, besides what is inflated
 MOST_ANSWERED = 24_000_000  # bytes
 
@@ -43,6 +47,15 @@ def opened(file: int, looking: Looking) -> tuple[Elements, Values]:
 
 
 def all_of(elements: Elements) -> Iterator[Element]:
-    """Those of the file meta group, and those of the dataset."""
-    yield from elements.meta()
-    yield from elements.dataset()
+    """Those of the file meta group, and those of the dataset.
+
+    Raises
+    ------
+    Unreadable
+        Also where there are more than there is time for, before the processor's limit.
+    """
+    until = time.process_time() + PATIENCE
+    for number, element in enumerate(chain(elements.meta(), elements.dataset()), 1):
+        yield element
+        if not number % ROUND and time.process_time() > until:
+            raise Unreadable("header_goes_on")

@@ -155,7 +155,7 @@ def test_a_long_value_is_cut_and_says_so(view):
     assert (len(found.text), found.is_whole) == (header_view.LONGEST_VALUE, False)
 
 
-def test_a_header_of_very_many_elements_comes_in_pages(view):
+def test_a_header_of_very_many_elements_comes_in_pages(view, monkeypatch):
     """60,000 of them, in items: every page has its rows, and first what they are in."""
     item = element(0x00081150, "UI", uid(1)) + element(0x00081155, "UI", uid(2))
     items = (struct.pack("<HHI", 0xFFFE, 0xE000, len(item)) + item) * 20_000
@@ -169,6 +169,10 @@ def test_a_header_of_very_many_elements_comes_in_pages(view):
     assert around[0].count == 20_000
     last = view(data, first=page.total - 1)
     assert last.rows[-1].tag == 0x7FE00010
+    monkeypatch.setattr(looking, "PATIENCE", 0)
+    beginning = view(data)
+    assert (beginning.why_not, len(beginning.rows)) == ("header_goes_on", ROWS)
+    assert view(ct_image(), data).comparing == "previous_too_long"
 
 
 def test_words_are_found_in_name_keyword_tag_and_value(view):
