@@ -65,6 +65,7 @@ def _series_of(request: HttpRequest, study: DICOMStudy) -> dict[str, Any]:
     return {
         "part": part,
         "here": here,
+        "used": any(row.used_by for row in here.images),
         "sets": [one for one in sets if one.dicom_instance.dicom_series.dicom_study_id == study.pk],
         "planned": planned[: below.LISTED],
         "more_planned": len(planned) > below.LISTED,
@@ -108,7 +109,8 @@ def _objects_of(
         "part": part,
         "objects": [(row, row.instance, names.get(row.instance.pk, "")) for row in part.rows],
         "is_open": "after" in request.GET or "before" in request.GET,
-        "along": geometry.normal is not None,
+        "along": any(row.position is not None for row in part.rows),
+        "framed": any(row.instance.number_of_frames for row in part.rows),
     }
 
 
