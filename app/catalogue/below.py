@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain
 
 from django.db.models import (
     Case,
@@ -29,15 +30,18 @@ from app.models import (
     Patient,
     RTStructureSetInformation,
 )
+from app.reasons import sentence
 from app.wording import counted, listed, measure
 
 from .keysets import Part, part_of, slice_of
+from .links import Summary, UsedBy, summaries
 from .origins import LOOKED_AT
 
 STUDIES = 50  # of a patient, on one page
 MARKS = 6  # series that stand for a study
 SERIES = 300  # of a study, on one page
-STRUCTURE_SETS = 100  # of a patient, looked at for a page
+STRUCTURE_SETS = 100  # of a study, on its page
+SERIES_NAMED = 3  # of those that are not here
 OBJECTS = 200  # of a series, on one page
 LISTED = 50  # plans, doses and the like of a study
 GEOMETRIES = 20  # looked at of a series
@@ -110,7 +114,15 @@ def _radiotherapy(studies: Collection[DICOMStudy]) -> dict[int, str]:
 class SeriesRow:
     series: DICOMSeries
     geometry: str  # thickness and spacing of one of its images
-    used_by: list[RTStructureSetInformation]
+    used_by: list[UsedBy]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Images that structure sets refer to, none of which is here."""
+
+    images: int
+    series: list[str]  # UIDs, the first few
 
 
 @dataclass(slots=True)
@@ -131,16 +143,14 @@ def series_of(study: DICOMStudy, request: HttpRequest) -> Part[DICOMSeries]:
     return part_of(numbered.defer("described", "search_text"), ("number", "pk"), SERIES, request)
 
 
-def sorted_out(
-    series: Sequence[DICOMSeries], sets: Sequence[RTStructureSetInformation]
-) -> SeriesHere:
+def sorted_out(series: Sequence[DICOMSeries], uses: Mapping[int, list[UsedBy]]) -> SeriesHere:
     """Images, what radiotherapy made of them, and all else."""
     here, geometry = SeriesHere(), _geometries([one.one for one in series])
     for one in series:
         if one.modality in RADIOTHERAPY:
             here.radiotherapy.append(one)
         elif one.image_count:
-            here.images.append(SeriesRow(one, geometry.get(one.pk, ""), using(one, sets)))
+            here.images.append(SeriesRow(one, geometry.get(one.pk, ""), uses.get(one.pk, [])))
         else:
             here.others.append(one)
     return here
@@ -156,21 +166,35 @@ def _geometries(objects: Iterable[int | None]) -> dict[int, str]:
     }
 
 
-def structure_sets_of(patient: Patient) -> list[RTStructureSetInformation]:
-    """A patient's structure sets, the newest first; wherever they are, they name its series."""
-    rows = RTStructureSetInformation.objects.filter(
-        dicom_instance__dicom_series__dicom_study__patient=patient
-    )
-    rows = rows.select_related("dicom_instance__dicom_series").order_by("-pk")
-    return list(rows.defer("search_text")[:STRUCTURE_SETS])
+@dataclass(frozen=True, slots=True)
+class SetRow:
+    """A structure set, and what of that which it refers to is here."""
+
+    structure_set: RTStructureSetInformation
+    summary: Summary
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why not all of it is here, and what is odd, in sentences."""
+        return [sentence(code) for code in self.summary.reasons]
 
 
-def using(
-    series: DICOMSeries, sets: Iterable[RTStructureSetInformation]
-) -> list[RTStructureSetInformation]:
-    """The structure sets that name a series."""
-    uid = series.series_instance_uid
-    return [one for one in sets if uid in one.referenced_series_instance_uid]
+def structure_sets_of(study: DICOMStudy) -> list[SetRow]:
+    """A study's structure sets, the newest first."""
+    rows = RTStructureSetInformation.objects.filter(dicom_instance__dicom_series__dicom_study=study)
+    found = rows.order_by("-structure_set_date", "-pk").defer("search_text")[:STRUCTURE_SETS]
+    here = summaries([one.dicom_instance_id for one in found])
+    return [SetRow(one, here[one.dicom_instance_id]) for one in found]
+
+
+def missing_images(sets: Iterable[SetRow]) -> Missing | None:
+    """Of a study without images: what its structure sets wait for, where nothing of it is here."""
+    sets = list(sets)
+    if not sets or any(one.summary.here for one in sets):
+        return None
+    series = (one.structure_set.referenced_series_instance_uid for one in sets)
+    uids = [*dict.fromkeys(chain.from_iterable(series))]
+    return Missing(max(one.summary.images for one in sets), uids[:SERIES_NAMED])
 
 
 def objects_of(series: Collection[DICOMSeries]) -> list[DICOMInstance]:

@@ -15,6 +15,7 @@ from app.needing import needing
 
 from . import below, persons
 from .comparison import comparison_of
+from .links import used_by
 from .origins import member_names, origins_from, origins_of
 
 STRUCTURE_SETS = "app.view_rtstructuresetinformation"
@@ -59,14 +60,17 @@ def study(request: HttpRequest, pk: int) -> HttpResponse:
 def _series_of(request: HttpRequest, study: DICOMStudy) -> dict[str, Any]:
     """What hangs below a study: images, what radiotherapy made of them, other series."""
     part = below.series_of(study, request)
-    sets = below.structure_sets_of(study.patient) if request.user.has_perm(STRUCTURE_SETS) else []
-    here = below.sorted_out(part.rows, sets)
+    may_see = request.user.has_perm(STRUCTURE_SETS)
+    uses = used_by([one.pk for one in part.rows]) if may_see else {}
+    sets = below.structure_sets_of(study) if may_see else []
+    here = below.sorted_out(part.rows, uses)
     planned = below.objects_of(here.radiotherapy)
     return {
         "part": part,
         "here": here,
         "used": any(row.used_by for row in here.images),
-        "sets": [one for one in sets if one.dicom_instance.dicom_series.dicom_study_id == study.pk],
+        "sets": sets,
+        "missing": None if study.image_count else below.missing_images(sets),
         "planned": planned[: below.LISTED],
         "more_planned": len(planned) > below.LISTED,
     }
@@ -90,7 +94,7 @@ def series(request: HttpRequest, pk: int) -> HttpResponse:
         "delete": _delete_url(request, row),
     }
     if request.user.has_perm(STRUCTURE_SETS):
-        context["sets"] = below.using(row, below.structure_sets_of(row.dicom_study.patient))
+        context["uses"] = used_by([row.pk])[row.pk]
     if request.user.has_perm("app.view_dicominstance"):
         context |= _objects_of(request, row, geometry)
     if request.user.has_perm("app.view_dicomfile"):

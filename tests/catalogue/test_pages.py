@@ -135,7 +135,10 @@ def the_study_shows_what_is_in_it(page: str, structure_set: int) -> None:
     said = words(page)
     assert f"Thorax CHEST · 3 mm · 0.5 {TIMES} 0.75 mm 1" in said
     assert "RTSTRUCT Plan1" in said
-    assert "Plan1 structure set · 13 Mar 2024 · unapproved · 1 structure" in said
+    assert (
+        "Plan1 structure set · 13 Mar 2024 · unapproved · 1 structure 1 of 1 image here RT plan"
+        in re.sub(" [^ ]+ RT plan", " RT plan", said)
+    )
     assert "RT plan · no. 7" in said
     assert "Findings Structured report" in said
     plan = DICOMInstance.objects.get(modality="RTPLAN")
@@ -150,7 +153,7 @@ def the_series_says_what_it_is_in_words(page: str, structure_set: int) -> None:
         *("Computed tomography", "Number 3", "Thickness 3 mm", f"Spacing 0.5 {TIMES} 0.75 mm"),
         *("Orientation axial", "SOP class CT Image Storage", "Body part CHEST"),
         *("Transfer syntax Explicit VR Little Endian", f"Frame of reference {uid(2, 9)}"),
-        *("Structure sets Plan1", "folder/a.dcm", f"no. 7 -30.25 mm 3 {TIMES} 2"),
+        *("Structure sets Plan1 (1 image)", "folder/a.dcm", f"no. 7 -30.25 mm 3 {TIMES} 2"),
     ):
         assert fact in said
     instance = DICOMInstance.objects.get(dicom_series__series_instance_uid=uid(2, 1))
