@@ -4,7 +4,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from itertools import chain
 
 from django.db.models import (
@@ -13,12 +12,11 @@ from django.db.models import (
     OuterRef,
     Subquery,
     Sum,
-    Value,
     When,
     Window,
 )
-from django.db.models.functions import Coalesce, RowNumber
-from django.http import HttpRequest
+from django.db.models.functions import RowNumber
+from django.http import QueryDict
 
 from app.dicom.orientation import Normal, common_normal, orientation_of
 from app.dicom.terms import uid_name
@@ -33,9 +31,9 @@ from app.models import (
 from app.reasons import sentence
 from app.wording import counted, listed, measure
 
-from .keysets import Part, part_of, slice_of
 from .links import Summary, UsedBy, summaries
 from .origins import LOOKED_AT
+from .paging import Order, Page, page_of, page_of_sorted
 
 STUDIES = 50  # of a patient, on one page
 MARKS = 6  # series that stand for a study
@@ -46,7 +44,6 @@ OBJECTS = 200  # of a series, on one page
 LISTED = 50  # plans, doses and the like of a study
 GEOMETRIES = 20  # looked at of a series
 TIMES = " \N{MULTIPLICATION SIGN} "
-LAST_NUMBER = 2**63 - 1  # where there is none
 LONGEST_SORTED = 20_000  # objects of a series, along its normal; a longer one by their numbers
 RADIOTHERAPY = {
     "RTSTRUCT": "structure set",
@@ -70,10 +67,11 @@ class StudyCard:
         return max(self.study.series_count - len(self.marks), 0)
 
 
-def studies_of(patient: Patient, request: HttpRequest) -> Part[DICOMStudy]:
+def studies_of(patient: Patient, address: QueryDict) -> Page[DICOMStudy]:
     """A patient's studies, the newest first."""
-    dated = patient.studies.annotate(day=Coalesce("study_date", Value(date.min)))
-    return part_of(dated.defer("described", "search_text"), ("-day", "-pk"), STUDIES, request)
+    shown = DICOMStudy.objects.defer("described", "search_text")
+    order = Order("study_date", descending=True, is_time=True)
+    return page_of(patient.studies.all(), order, address, shown, STUDIES)
 
 
 def cards_of(studies: Sequence[DICOMStudy]) -> list[StudyCard]:
@@ -134,13 +132,11 @@ class SeriesHere:
     others: list[DICOMSeries] = field(default_factory=list)
 
 
-def series_of(study: DICOMStudy, request: HttpRequest) -> Part[DICOMSeries]:
+def series_of(study: DICOMStudy, address: QueryDict) -> Page[DICOMSeries]:
     """A study's series, by their numbers."""
-    numbered = study.series.annotate(
-        number=Coalesce("series_number", Value(LAST_NUMBER)),
-        one=Subquery(DICOMInstance.objects.filter(dicom_series=OuterRef("pk")).values("pk")[:1]),
-    )
-    return part_of(numbered.defer("described", "search_text"), ("number", "pk"), SERIES, request)
+    one = DICOMInstance.objects.filter(dicom_series=OuterRef("pk")).values("pk")[:1]
+    shown = DICOMSeries.objects.defer("described", "search_text").annotate(one=Subquery(one))
+    return page_of(study.series.all(), Order("series_number"), address, shown, SERIES)
 
 
 def sorted_out(series: Sequence[DICOMSeries], uses: Mapping[int, list[UsedBy]]) -> SeriesHere:
@@ -272,23 +268,21 @@ def _named(uids: Counter[str]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectRow:
-    instance: DICOMInstance
-    position: float | None  # mm along the normal, from the origin of the frame of reference
+class Objects:
+    """Objects of a series, and where each lies along the normal: mm from its frame's origin."""
+
+    page: Page[DICOMInstance]
+    positions: Mapping[int, float | None]
 
 
-def instances_of(
-    series: DICOMSeries, normal: Normal | None, request: HttpRequest
-) -> Part[ObjectRow]:
+def objects_along(series: DICOMSeries, normal: Normal | None, address: QueryDict) -> Objects:
     """A series' objects along the normal that its images share; else by their numbers.
 
     What has no position or no number stands behind what has.
     """
     positions = _in_order(series, normal if series.instance_count <= LONGEST_SORTED else None)
-    part = slice_of(list(positions), OBJECTS, request)
-    found = DICOMInstance.objects.in_bulk(part.rows)
-    rows = [ObjectRow(found[pk], positions[pk]) for pk in part.rows if pk in found]
-    return Part(rows, part.before, part.after)
+    order, shown = Order("instance_number"), DICOMInstance.objects.all()
+    return Objects(page_of_sorted([*positions], order, address, shown, OBJECTS), positions)
 
 
 def _in_order(series: DICOMSeries, normal: Normal | None) -> dict[int, float | None]:

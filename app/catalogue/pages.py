@@ -14,6 +14,7 @@ from app.models import DICOMInstance, DICOMSeries, DICOMStudy, Patient
 from app.needing import needing
 
 from . import below, persons
+from .addresses import AFTER, BEFORE
 from .comparison import comparison_of
 from .links import used_by
 from .origins import member_names, origins_from, origins_of
@@ -33,8 +34,8 @@ def patient(request: HttpRequest, pk: int) -> HttpResponse:
     others = persons.others_of(row)
     if request.user.has_perms(("app.view_dicomstudy", "app.view_dicomseries")):
         context |= {"others": others, "others_studies": persons.studies_of(others)}
-        part = below.studies_of(row, request)
-        context |= {"part": part, "cards": below.cards_of(part.rows)}
+        page = below.studies_of(row, request.GET)
+        context |= {"page": page, "cards": below.cards_of(page.rows)}
         context |= row.studies.aggregate(series_count=Sum("series_count"))
     if request.user.has_perm("app.view_dicomfile"):
         objects = DICOMInstance.objects.filter(dicom_series__dicom_study__patient=row)
@@ -59,14 +60,14 @@ def study(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _series_of(request: HttpRequest, study: DICOMStudy) -> dict[str, Any]:
     """What hangs below a study: images, what radiotherapy made of them, other series."""
-    part = below.series_of(study, request)
+    page = below.series_of(study, request.GET)
     may_see = request.user.has_perm(STRUCTURE_SETS)
-    uses = used_by([one.pk for one in part.rows]) if may_see else {}
+    uses = used_by([one.pk for one in page.rows]) if may_see else {}
     sets = below.structure_sets_of(study) if may_see else []
-    here = below.sorted_out(part.rows, uses)
+    here = below.sorted_out(page.rows, uses)
     planned = below.objects_of(here.radiotherapy)
     return {
-        "part": part,
+        "page": page,
         "here": here,
         "used": any(row.used_by for row in here.images),
         "sets": sets,
@@ -106,15 +107,15 @@ def _objects_of(
     request: HttpRequest, series: DICOMSeries, geometry: below.Geometry
 ) -> dict[str, Any]:
     """The objects of a series, each with what its file is called in its ZIP."""
-    part = below.instances_of(series, geometry.normal, request)
-    may_see = request.user.has_perm("app.view_dicomfile")
-    names = member_names(row.instance for row in part.rows) if may_see else {}
+    found = below.objects_along(series, geometry.normal, request.GET)
+    rows = found.page.rows
+    names = member_names(rows) if request.user.has_perm("app.view_dicomfile") else {}
     return {
-        "part": part,
-        "objects": [(row, row.instance, names.get(row.instance.pk, "")) for row in part.rows],
-        "is_open": "after" in request.GET or "before" in request.GET,
-        "along": any(row.position is not None for row in part.rows),
-        "framed": any(row.instance.number_of_frames for row in part.rows),
+        "page": found.page,
+        "objects": [(one, found.positions[one.pk], names.get(one.pk, "")) for one in rows],
+        "is_open": AFTER in request.GET or BEFORE in request.GET,
+        "along": any(found.positions[one.pk] is not None for one in rows),
+        "framed": any(one.number_of_frames for one in rows),
     }
 
 

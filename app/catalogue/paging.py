@@ -4,7 +4,7 @@ An address holds only that row's primary key: the value that the list is sorted 
 since it may be a patient's name. A page costs the same wherever in the list it is, but for sorting.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -90,7 +90,11 @@ class Page(Generic[Row]):
 
 
 def page_of(
-    rows: QuerySet[Row], order: Order, address: QueryDict, shown: QuerySet[Row] | None = None
+    rows: QuerySet[Row],
+    order: Order,
+    address: QueryDict,
+    shown: QuerySet[Row] | None = None,
+    most: int = ROWS,
 ) -> Page[Row]:
     """The page of these rows that an address asks for; three queries at most.
 
@@ -100,14 +104,40 @@ def page_of(
         All rows of the list, in no order.
     shown
         The table with what a page needs of each row: only those on the page are read in full.
+    most
+        How many rows stand on one page.
     """
     ordered = rows.order_by().annotate(sort_value=order.expression())
-    pks, has_before, has_after = _asked(ordered, order, address)
-    found = (rows.model._default_manager.all() if shown is None else shown).in_bulk(pks)
+    asked = _asked(ordered, order, address, most)
+    return _page(
+        asked, order, address, rows.model._default_manager.all() if shown is None else shown
+    )
+
+
+def page_of_sorted(
+    pks: Sequence[int], order: Order, address: QueryDict, shown: QuerySet[Row], most: int = ROWS
+) -> Page[Row]:
+    """The same of rows that were sorted elsewhere, by their primary keys; one query."""
+    after, before = (key_in(address, name) for name in (AFTER, BEFORE))
+    start = 0
+    if after in pks:
+        start = pks.index(after) + 1
+    elif before in pks:
+        start = max(pks.index(before) - most, 0)
+    asked = [*pks[start : start + most]], start > 0, start + most < len(pks)
+    return _page(asked, order, address, shown)
+
+
+Asked = tuple[list[int], bool, bool]  # the keys of a page's rows; are there pages before, after it
+
+
+def _page(asked: Asked, order: Order, address: QueryDict, shown: QuerySet[Row]) -> Page[Row]:
+    pks, has_before, has_after = asked
+    found = shown.in_bulk(pks)
     earlier, later = order.steps
     return Page(
         [found[pk] for pk in pks if pk in found],
-        Step(earlier, changing(address, before=str(pks[0]))) if has_before else None,
+        Step(earlier, changing(address, before=str(pks[0]))) if has_before and pks else None,
         Step(later, changing(address, after=str(pks[-1]))) if has_after else None,
     )
 
@@ -152,23 +182,20 @@ class Cursor:
     value: Any  # what the list is sorted by; None where the row has none
 
 
-def _asked(
-    ordered: QuerySet[Row], order: Order, address: QueryDict
-) -> tuple[list[int], bool, bool]:
-    """The keys of the page's rows; whether there are pages before it, and after it."""
+def _asked(ordered: QuerySet[Row], order: Order, address: QueryDict, most: int) -> Asked:
     after, before = (key_in(address, name) for name in (AFTER, BEFORE))
     if before and (cursor := _cursor(ordered, order, before)):
-        pks = _beyond(ordered, order, cursor, forward=False, most=ROWS + 1)
-        if len(pks) > ROWS:
-            return pks[ROWS - 1 :: -1], True, True
+        pks = _beyond(ordered, order, cursor, forward=False, most=most + 1)
+        if len(pks) > most:
+            return pks[most - 1 :: -1], True, True
     if after and (cursor := _cursor(ordered, order, after)):
-        pks = _beyond(ordered, order, cursor, forward=True, most=ROWS + 1)
+        pks = _beyond(ordered, order, cursor, forward=True, most=most + 1)
         if pks:
-            return pks[:ROWS], True, len(pks) > ROWS
-        last = _beyond(ordered, order, None, forward=False, most=ROWS + 1)
-        return last[:ROWS][::-1], len(last) > ROWS, False
-    pks = _beyond(ordered, order, None, forward=True, most=ROWS + 1)
-    return pks[:ROWS], False, len(pks) > ROWS
+            return pks[:most], True, len(pks) > most
+        last = _beyond(ordered, order, None, forward=False, most=most + 1)
+        return last[:most][::-1], len(last) > most, False
+    pks = _beyond(ordered, order, None, forward=True, most=most + 1)
+    return pks[:most], False, len(pks) > most
 
 
 def _cursor(ordered: QuerySet[Row], order: Order, pk: int) -> Cursor | None:

@@ -2,7 +2,8 @@
 // anywhere in a row opens it; with the keys that open a link in a new tab, there.
 const OWN = "a, button, input, label, select, textarea, summary";
 
-export const rows = () => [...document.querySelectorAll("[data-row]")];
+export const rows = () =>
+  [...document.querySelectorAll("[data-row]")].filter((row) => row.checkVisibility());
 export const opener = (row) => row.querySelector("[data-opens]") ?? row.querySelector("a");
 
 document.addEventListener("click", (event) => {
