@@ -25,6 +25,7 @@ from app.models import (
     DICOMSeries,
     DICOMStudy,
     ImageInformation,
+    LinkKind,
     Patient,
     RTStructureSetInformation,
 )
@@ -171,8 +172,17 @@ class SetRow:
 
     @property
     def reasons(self) -> list[str]:
-        """Why not all of it is here, and what is odd, in sentences."""
-        return [sentence(code) for code in self.summary.reasons]
+        """Why not all of its images are here, and what is odd, in sentences."""
+        images = [one for one in self.summary.missing if one.kind == LinkKind.IMAGE]
+        if not images:
+            return [sentence(code) for code in self.summary.reasons]
+        whys = [f"{counted(one.count, 'image')}: {_within(sentence(one.reason))}" for one in images]
+        return [*whys, *map(sentence, self.summary.notes)]
+
+
+def _within(words: str) -> str:
+    """A sentence after a colon."""
+    return words[:1].lower() + words[1:]
 
 
 def structure_sets_of(study: DICOMStudy) -> list[SetRow]:

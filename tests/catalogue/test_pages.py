@@ -201,7 +201,7 @@ def test_a_study_of_structures_alone_says_which_images_they_wait_for(import_zip,
         f"Only structures: their images are not here (0 of 41 of series {uid(7)} ). "
         "They link by themselves when they arrive." in said
     )
-    assert "0 of 41 images here Not imported so far." in said
+    assert "0 of 41 images here 41 images: not imported so far." in said
     import_zip(ct_image(StudyInstanceUID=uid(8)))  # one of them, in another study
     assert "1 of 41 images here" in words(show(study))
     assert "Only structures" not in words(show(study))
