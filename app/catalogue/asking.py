@@ -28,13 +28,14 @@ from app.models import (
     RTStructureROI,
 )
 
+from .addresses import AFTER, BEFORE
 from .names import plain
 from .search import LONGEST, matching
 from .searches import keep, words_of
 
 MOST_CHIPS = 8
 # What in an address says how far somebody has come in what was found: not the same of another.
-PAGES = ("after", "before", "tab")
+PAGES = (AFTER, BEFORE, "tab")
 MODALITY = re.compile("[A-Z0-9_ ]{1,16}")  # CS, in PS3.5 6.2
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 # Of three parts at least, or "3.0.1" in a description would be one.

@@ -1,7 +1,6 @@
 """The page of the one search: what was found of each kind, or where ICON looked."""
 
 import heapq
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -27,12 +26,12 @@ from app.models import (
 from app.wording import listed
 
 from . import near
+from .addresses import BEFORE, key_in
 from .asking import TO_STUDY, Asked, address_for, asked_of, chips, found_by, understand
 from .hashes import LOOKED_THROUGH, objects_with
 from .search import COUNTED, matching
 
 SHOWN = 50  # rows of each kind
-DIGITS = re.compile("[0-9]{1,18}")
 CANDIDATES = 2_000  # for one exact hit, of what has the words somewhere
 
 
@@ -149,14 +148,13 @@ def found(request: HttpRequest, kinds: list[Kind]) -> dict[str, Any]:
 
 def _objects_with_hash(request: HttpRequest) -> HttpResponse:
     """The page of the one object that has a SHA-256; or how far was looked for it."""
-    given = request.GET.get("before", "")
-    before = int(given) if DIGITS.fullmatch(given) else None
+    before = key_in(request.GET, BEFORE)
     looked = objects_with(asked_of(request).hashes, before)
     found = [(one, page) for one in looked.found if (page := _object_page(request, one))]
     if len(found) == 1:
         return redirect(found[0][1])
     older = request.GET.copy()
-    older["before"] = str(looked.before)
+    older[BEFORE] = str(looked.before)
     context = {
         "title": "Search",
         "asked": asked_of(request),
