@@ -181,7 +181,9 @@ def tabs_of(request: HttpRequest, kinds: list[Kind]) -> list[Tab]:
         if found:
             tabs.append(Tab(kind, len(found), _first(kind, rows, found)))
             tabs[-1].has_list = not (kind.by_words_alone and asked.others)
-    tabs.sort(key=lambda tab: not _is_likely(tab, asked))
+    for likely in [tab for tab in tabs if _is_likely(tab, asked)][:1]:
+        tabs.remove(likely)
+        tabs.insert(0, likely)
     if tabs:
         next((tab for tab in tabs if tab.kind.name == wanted), tabs[0]).is_open = True
     return tabs
