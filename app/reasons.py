@@ -568,6 +568,7 @@ VIOLATIONS = {
     "staging_unknown": "It lies among the staging folders, and is none.",
     "ledger_wrong": "Its counts are not those of its list of files.",
     "childless": "Nothing is below it.",
+    "counts_wrong": "Its counts, size or modalities are not those of what is below it.",
     "identity_wrong": "The name, birth date, sex and issuer that it is listed with are not its.",
     "links_wrong": "What it refers to is here and not noted, or noted and not here.",
     "identity_unused": "No object gives this name, birth date, sex and issuer.",

@@ -29,6 +29,8 @@ from app.models import (
     PatientIdentity,
 )
 
+from .transactions import lock_patients
+
 IDENTITY = [name for name in PATIENT if name != "unique_patient_id"]
 
 Identified = Patient | PatientIdentity | PatientRecord  # all have the fields of IDENTITY
@@ -127,8 +129,7 @@ def ask(identities: Collection[int], patients: Collection[int]) -> None:
 
 def find_by_new_names(patients: Collection[int]) -> None:
     """Let searches find patients by the names of all their identities."""
-    rows = Patient.objects.select_for_update(no_key=True).filter(pk__in=patients)
-    for row in rows.order_by("pk"):
+    for row in lock_patients(patients).values():
         row.save(update_fields=["patient_name"])  # and with it what searches look in
 
 
@@ -143,9 +144,8 @@ def answer(
 
     Others, which came meanwhile, are still asked of.
     """
-    # In the order in which an import takes locks: identities, the patient, uploads.
+    row = lock_patients([patient.pk])[patient.pk]
     seen = lock(patient.identities.filter(pk__in=identities).values_list("pk", flat=True))
-    row = Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)
     PatientIdentity.objects.filter(pk__in=seen).update(is_open=False)
     for identity in seen.values() if said == IdentityAnswer.ONE else ():
         _fill(row, identity)
@@ -216,6 +216,8 @@ def without_objects(identities: QuerySet[PatientIdentity]) -> QuerySet[PatientId
 def forget_unused(identities: Collection[int], uploads: Iterable[int | None]) -> None:
     """Delete those whose last object is gone, and ask no more of what only they asked.
 
+    The caller holds their patients.
+
     Parameters
     ----------
     uploads
@@ -233,8 +235,7 @@ def forget_unused(identities: Collection[int], uploads: Iterable[int | None]) ->
 
 def settle(patients: Collection[int]) -> None:
     """See what is still asked of patients, some of whose identities are gone or read otherwise."""
-    rows = Patient.objects.select_for_update(no_key=True).filter(pk__in=patients)
-    for patient in rows.order_by("pk"):
+    for patient in lock_patients(patients).values():
         left = list(patient.identities.order_by("pk"))
         if left and not _unread(patient).exists() and _take_from(patient, left):
             settle_uploads(_uploads_of(patient))

@@ -32,7 +32,6 @@ def mark(started: datetime) -> str:
 def find_parents(branches: list[Branch], started: str, upload: int) -> None:
     """Give each branch its rows, made where they are missing."""
     patients = _find_patients(branches)
-    lock_patients({branch.patient.pk for branch in branches})
     _find_identities(branches, upload, patients)
     studies = _find_studies(branches, started, patients)
     _find_series(branches, started, studies)
@@ -82,9 +81,18 @@ def _find_patients(branches: list[Branch]) -> set[int]:
         _fill_identity(row, record)
         wanted.setdefault((branch.folder,), row)
     found, new = _ensure(wanted, "folder")
+    if not is_only_writer():
+        found = _held(found)
     for branch in branches:
         branch.patient = found[(branch.folder,)]
     return _bare(found, new)
+
+
+def _held(patients: Mapping[Key, Patient]) -> dict[Key, Patient]:
+    there = lock_patients([patient.pk for patient in patients.values()])
+    if len(there) < len(patients):
+        raise IntegrityError("A patient was deleted since it was looked up")
+    return {key: there[patient.pk] for key, patient in patients.items()}
 
 
 def _find_identities(

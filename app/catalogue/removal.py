@@ -19,7 +19,7 @@ from app.models import (
 )
 from app.storage.staging import is_hash, superseded_path
 
-from . import collecting, filing, identities, links, persons
+from . import collecting, counts, filing, identities, links, persons
 from .transactions import lock_patients
 
 DELETED_AT_ONCE = 500  # instances deleted in one transaction
@@ -31,6 +31,13 @@ ANCESTORS: dict[type[models.Model], str] = {
     DICOMSeries: "dicom_series",
     DICOMStudy: "dicom_series__dicom_study",
     Patient: "dicom_series__dicom_study__patient",
+}
+# How a patient reaches each of its descendants.
+DESCENDANTS: dict[type[models.Model], str] = {
+    DICOMInstance: "studies__series__instances",
+    DICOMSeries: "studies__series",
+    DICOMStudy: "studies",
+    Patient: "pk",
 }
 KINDS: dict[type[models.Model], str] = {
     DICOMInstance: "instances",
@@ -62,7 +69,7 @@ def delete(row: models.Model, who: Person = None, reason: str = "") -> None:
         deleted += some
     with transaction.atomic():
         if type(row) in CHILDREN:
-            _delete_childless(type(row), {row.pk})
+            delete_bare(row)
         record(Kind.DELETED, who, row, f"{_in_words({'instances': deleted})}.")
     filing.unlink_pending()
 
@@ -97,8 +104,7 @@ def _delete_some(row: models.Model) -> int:
 
 @transaction.atomic
 def _delete_chunk(row: models.Model) -> int:
-    patients = {*instances_of(row)[:1].values_list(ANCESTORS[Patient], flat=True)}
-    lock_patients(patients)
+    patients = lock_patient(row)
     chunk = list(
         instances_of(row)
         .select_for_update(of=("self",))
@@ -118,8 +124,23 @@ def _delete_chunk(row: models.Model) -> int:
         [instance.identity_id for instance in chunk if instance.identity_id],
         {instance.upload_id for instance in chunk},
     )
-    _delete_childless(Patient, {one.patient_id for one in studies})
+    _delete_childless(Patient, patients)
+    counts.sum_up({one.pk for one in series}, {one.pk for one in studies}, patients)
     return len(chunk)
+
+
+def lock_patient(row: models.Model) -> set[int]:
+    """Hold the patient of a row; its primary key, where the row is still there."""
+    above = Patient.objects.filter(**{DESCENDANTS[type(row)]: row.pk})
+    return {*lock_patients(above.values_list("pk", flat=True))}
+
+
+def delete_bare(row: models.Model) -> None:
+    """Delete a row that has nothing below it, if it is still there."""
+    patients = lock_patient(row)
+    studies = {row.dicom_study_id} if isinstance(row, DICOMSeries) else set()
+    _delete_childless(type(row), {row.pk})
+    counts.sum_up((), studies, patients)
 
 
 def _lines(instance: DICOMInstance) -> Iterator[FileToDelete]:

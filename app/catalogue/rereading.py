@@ -26,7 +26,7 @@ from app.models import (
 )
 from app.sandbox.wire import Extracted
 
-from . import identities, links
+from . import counts, identities, links
 from .entries import Branch, Entry
 from .instances import ROI_COLUMNS, NewROI, own_fields, references_of, write_details
 from .parents import describe_again, mark
@@ -34,6 +34,7 @@ from .transactions import lock_patients
 
 Detail = TypeVar("Detail", ImageInformation, RTStructureSetInformation)
 
+COUNTED = {"rows"}  # attributes of an object that its series counts
 LOST = "structures_unreadable"  # the warning of a structure set that is read without its ROIs
 
 
@@ -57,19 +58,25 @@ def write_again(batch: Sequence[Reread], in_order: bool) -> list[int]:
     in_order
         As `parents.describe_again` has it.
     """
-    lock_patients(_patients([one.instance for one in batch]))
-    rows = _locked([one.instance for one in batch])
+    pks = [one.instance for one in batch]
+    held = lock_patients(_patients(pks))
+    rows = _locked(pks)
     there = [one for one in batch if _is_still_there(one, rows)]
     losing = _losing_rois(there)
     kept = [one for one in there if one.instance not in losing]
-    for one in kept:
-        _take_over(rows[one.instance], _own_values(one.header))
+    counted = {
+        rows[one.instance].dicom_series_id
+        for one in kept
+        if _take_over(rows[one.instance], _own_values(one.header)) & COUNTED
+    }
     _describe(kept, rows, in_order)
     _write_details(kept)
     written = DICOMInstance.objects.filter(pk__in=[one.instance for one in kept])
     written.update(read_version=READ_VERSION)
     _link(kept, rows)
     _settle([rows[one.instance] for one in kept])
+    series = DICOMSeries.objects.filter(pk__in={rows[one.instance].dicom_series_id for one in kept})
+    counts.sum_up(counted, {*series.values_list("dicom_study", flat=True)}, held)
     return sorted(losing)
 
 
@@ -110,13 +117,14 @@ def _own_values(header: Header) -> dict[str, object]:
     return values
 
 
-def _take_over(row: Model, values: Mapping[str, object]) -> None:
-    """Save those of the values that the row has otherwise."""
+def _take_over(row: Model, values: Mapping[str, object]) -> set[str]:
+    """Save those of the values that the row has otherwise; their names."""
     changed = {name: value for name, value in values.items() if getattr(row, name) != value}
     for name, value in changed.items():
         setattr(row, name, value)
     if changed:
         row.save(update_fields=changed)
+    return {*changed}
 
 
 # --- patients, studies and series ------------------------------------------------------------

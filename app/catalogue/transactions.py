@@ -18,16 +18,19 @@ def is_only_writer() -> bool:
     return connection.vendor == "sqlite"
 
 
-def lock_patients(pks: Collection[int]) -> None:
-    """Hold these patients' rows until the transaction ends, before any row below them is held.
+def lock_patients(pks: Collection[int]) -> dict[int, Patient]:
+    """Hold patients until the transaction ends; those that are there, as they are then.
 
-    What is kept of a patient as a whole (links between its objects) is written by one transaction
-    after the other, so that each sees what those before it wrote. In key order, so that
-    transactions which share patients cannot wait for each other in a circle.
+    **The order of locks on what is filed.** Whoever writes below a patient, or what is known of
+    it, holds the patient first and to the end: a batch once it has found or made its patients, a
+    deletion, what is read again, an answer, a repair. Then come, each in the order of their keys,
+    identities, instances, studies, series, and uploads last. Patients that a batch lacks are made
+    before it holds any, in the order of their folders. So nobody waits for another in a circle,
+    and of two imports into one patient the second sees all that the first has written: what is
+    kept of a patient as a whole (links between its objects, counts) is true.
     """
-    if not is_only_writer() and pks:
-        rows = Patient.objects.select_for_update(no_key=True).filter(pk__in=pks).order_by("pk")
-        list(rows.values_list("pk"))
+    rows = Patient.objects.select_for_update(no_key=True).filter(pk__in=pks)
+    return {row.pk: row for row in rows.order_by("pk")}
 
 
 @contextmanager

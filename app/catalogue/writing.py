@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from app.models import ArchiveMember, DICOMInstance
 from app.sandbox.wire import Extracted
 
-from . import links
+from . import counts, links
 from .bulk import Columns
 from .entries import Entry, Source, branches_of, entries_of
 from .instances import references_of, settle_former_ids, write_details, write_instances
@@ -93,6 +93,7 @@ def _catalogue(source: Source, entries: list[Entry]) -> None:
     imported = [entry for entry in entries if entry.is_imported]
     write_details(imported)
     _link(imported)
+    counts.add(imported)
 
 
 def _link(imported: Sequence[Entry]) -> None:

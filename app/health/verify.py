@@ -23,8 +23,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Model, QuerySet
 
-from app.catalogue import filing, links
+from app.catalogue import counts, filing, links
 from app.catalogue.identities import forget_unused, without_objects
+from app.catalogue.removal import delete_bare, lock_patient
 from app.catalogue.transactions import lock_patients
 from app.errors import StorageFailed
 from app.models import (
@@ -115,6 +116,7 @@ def verify(
         "identities": lambda last: _check_identities(repair, wait),
         # Behind what deletes rows that links may lead to.
         "links": lambda last: _check_links(last, repair, wait, reached),
+        "counts": lambda last: _check_counts(repair, wait),
         "archives": lambda last: _check_archives(repair),
     }
     names, (first, last) = list(parts), begin
@@ -395,21 +397,39 @@ def _check_childless(repair: bool, pace: Pace) -> Iterator[Violation]:
             here = rows.filter(pk__in=[row.pk for row in page])
             for row in here.filter(**{f"{children}__isnull": True}).order_by("pk"):
                 name = f"{model._meta.verbose_name} {row.pk}"
-                yield _mend("childless", name, repair, partial(_delete, row, children))
+                yield _mend("childless", name, repair, partial(_delete, row))
 
 
 def _check_identities(repair: bool, pace: Pace) -> Iterator[Violation]:
     for page in _pages(PatientIdentity.objects.only("pk")):
         pace(0)
         here = PatientIdentity.objects.filter(pk__in=[row.pk for row in page])
-        for row in without_objects(here).only("pk").order_by("pk"):
-            yield _mend("identity_unused", f"identity {row.pk}", repair, partial(_forget, row.pk))
+        for row in without_objects(here).only("pk", "patient").order_by("pk"):
+            yield _mend("identity_unused", f"identity {row.pk}", repair, partial(_forget, row))
 
 
-def _forget(identity: int) -> bool:
+def _forget(identity: PatientIdentity) -> bool:
     with transaction.atomic():
-        forget_unused([identity], [])
+        lock_patients([identity.patient_id])
+        forget_unused([identity.pk], [])
     return True
+
+
+def _check_counts(repair: bool, pace: Pace) -> Iterator[Violation]:
+    for level in counts.LEVELS:
+        for page in _pages(level.model._default_manager.only("pk")):
+            pace(0)
+            rows = {row.pk: row for row in page}
+            for pk in counts.wrong(level, rows):
+                # An import may have been between what is said and what is true.
+                with transaction.atomic():
+                    lock_patient(rows[pk])
+                    is_wrong = bool(counts.wrong(level, [pk]))
+                    if is_wrong and repair:
+                        level.write([pk])
+                if is_wrong:
+                    name = f"{level.model._meta.verbose_name} {pk}"
+                    yield Violation("counts_wrong", name, repair)
 
 
 def _check_links(last: str, repair: bool, pace: Pace, reached: Reached) -> Iterator[Violation]:
@@ -451,13 +471,10 @@ def _set_archive_aside(archive: Path) -> bool:
     return True
 
 
-def _delete(row: Model, children: str) -> bool:
+def _delete(row: Model) -> bool:
     """Delete a row that has no children, also now that it is locked."""
     with transaction.atomic():
-        rows = type(row)._default_manager.select_for_update().filter(pk=row.pk)
-        locked = rows.first()
-        if locked and not getattr(locked, children).exists():
-            locked.delete()
+        delete_bare(row)
     return True
 
 

@@ -3,6 +3,7 @@
 from .accounts import FirstPassword, SignInTries
 from .audit import AuditEntry, Kind
 from .catalogue import (
+    Counted,
     DICOMInstance,
     DICOMSeries,
     DICOMStudy,
@@ -50,6 +51,7 @@ __all__ = (
     "CatalogueCheck",
     "Collection",
     "CollectionEntry",
+    "Counted",
     "DICOMFile",
     "DICOMFileQuerySet",
     "DICOMInstance",

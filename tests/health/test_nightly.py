@@ -62,7 +62,7 @@ def test_a_check_says_where_it_is(three, monkeypatch):
     tree = [("tree", f"P{number}/") for number in range(3)]
     assert places == [
         ("staging", ""), ("tree", ""), *tree, ("instances", ""), *rows,
-        ("ledgers", ""), ("childless", ""), ("identities", ""), ("archives", ""),
+        ("ledgers", ""), ("childless", ""), ("identities", ""), ("counts", ""), ("archives", ""),
     ]  # fmt: skip
 
 

@@ -11,7 +11,15 @@ from django.core.management import CommandError, call_command
 
 from app.catalogue import removal
 from app.health.verify import verify
-from app.models import ArchiveMember, DICOMFile, DICOMInstance, DICOMSeries, FileToDelete, Patient
+from app.models import (
+    ArchiveMember,
+    DICOMFile,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    FileToDelete,
+    Patient,
+)
 from tests.making.objects import ct_image, uid
 
 pytestmark = pytest.mark.database
@@ -260,6 +268,33 @@ def test_parents_without_children_are_found_and_removed(upload):
     assert not Patient.objects.filter(pk=patient.pk).exists()
 
 
+@pytest.mark.parametrize(
+    ("model", "wrong"),
+    [
+        (DICOMSeries, {"image_count": 7}),
+        (DICOMStudy, {"series_count": 7}),
+        (Patient, {"last_study_date": None}),
+        (Patient, {"modalities": "XX"}),
+    ],
+)
+def test_counts_that_are_not_true_are_found_and_mended(upload, model, wrong):
+    true = model.objects.values().first()
+    model.objects.filter(pk=true["id"]).update(**wrong)
+    assert {*codes()} == {("counts_wrong", False)}
+    assert codes(repair=True) == [("counts_wrong", True)]
+    assert codes() == []
+    assert model.objects.values().first() == true
+
+
+def test_what_an_older_version_brought_is_counted_from_below(upload):
+    nothing = {"instance_count": 0, "image_count": 0, "total_size": 0, "last_added_at": None}
+    DICOMSeries.objects.filter(dicom_study__patient__folder="A").update(**nothing)
+    DICOMStudy.objects.filter(patient__folder="A").update(**nothing)
+    assert codes() == [("counts_wrong", False)] * 2
+    assert codes(repair=True) == [("counts_wrong", True)] * 2
+    assert codes() == []
+
+
 def test_a_superseded_file_that_is_gone_is_found(import_zip, settings, processed_root):
     import_zip(ct_image())
     settings.ICON_ON_CONFLICT = "replace"
@@ -289,7 +324,7 @@ def test_the_command_ends_with_status_1_and_a_line_for_each(upload, file, capsys
         call_command("verify_catalogue", "--json")
     assert ended.value.returncode == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["code"] for line in lines] == ["file_missing", "childless"]
+    assert [line["code"] for line in lines] == ["file_missing", "childless", "counts_wrong"]
 
 
 def test_the_command_says_that_all_is_well(upload, capsys):

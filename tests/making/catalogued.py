@@ -36,7 +36,7 @@ NAMES: dict[type[Model], tuple[str, ...]] = {
     ),
     RTStructureROI: tuple(f"rt_structure_set__{name}" for name in DETAIL),
 }
-OF_THE_MOMENT = {"created_at", "described"}  # the latter is when, not what
+OF_THE_MOMENT = {"created_at", "last_added_at", "described"}  # the latter is when, not what
 
 
 def catalogued(keys: bool = False) -> dict[Any, dict[str, Any]]:

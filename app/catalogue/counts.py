@@ -1,0 +1,193 @@
+"""What patients, studies and series know of what lies below them.
+
+A series is the sum of its instances, a study that of its series, a patient that of its studies.
+Whoever adds, replaces or deletes an object writes these sums in the same transaction, in which he
+holds the patient: see `transactions.lock_patients`. A batch adds to its series, which may be long;
+all else is summed up anew, for the rows concerned alone.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.db import connection, models
+
+from app.models import DICOMInstance, DICOMSeries, DICOMStudy, Patient
+
+from .entries import Entry
+
+LONGEST = 256  # characters of modalities
+SEPARATOR = ", "
+
+Values = tuple[Any, ...]  # of a level's columns, as the database's driver has them
+
+
+@dataclass(frozen=True)
+class Level:
+    """A table whose rows are the sum of the rows below, and how these are asked for."""
+
+    model: type[models.Model]
+    below: type[models.Model]
+    parent: str  # the column of the table below
+    sums: dict[str, str]  # column -> aggregate, of which groups are added up
+    latest: dict[str, str]  # column -> aggregate, of which the last of all groups is taken
+    modality: str = ""  # the column below that holds modalities, if any
+
+    def true(self, pks: Collection[int]) -> dict[int, Values]:
+        """What the columns of these rows should say; of rows that are not there nothing."""
+        groups: dict[int, list[Sequence[Any]]] = {pk: [] for pk in pks}
+        for pk, *group in self._groups(pks):
+            groups[pk].append(group)
+        return {pk: self._together(of_row) for pk, of_row in groups.items()}
+
+    def said(self, pks: Collection[int]) -> dict[int, Values]:
+        """What they say."""
+        # As expressions, since SQLite's driver converts dates of columns, but not of sums.
+        columns = ", ".join(f"COALESCE({_names(column)}, NULL)" for column in self.columns)
+        sql = f"SELECT id, {columns} FROM {_table(self.model)} WHERE id IN ({_marks(pks)})"
+        return {pk: tuple(values) for pk, *values in _ask(sql, pks)}
+
+    def write(self, pks: Collection[int]) -> None:
+        """Sum these rows up anew."""
+        rows = [(*values, pk) for pk, values in sorted(self.true(pks).items())]
+        _write_each(self._update, rows)
+
+    @cached_property
+    def columns(self) -> list[str]:
+        return [*self.sums, *self.latest, *(["modalities"] if self.modality else [])]
+
+    @cached_property
+    def _update(self) -> str:
+        changed = ", ".join(f"{_names(column)} = %s" for column in self.columns)
+        return f"UPDATE {_table(self.model)} SET {changed} WHERE id = %s"
+
+    @cached_property
+    def _select(self) -> tuple[str, str]:
+        keys = _names(self.parent, *([self.modality] if self.modality else []))
+        values = ", ".join([*self.sums.values(), *self.latest.values()])
+        return (
+            f"SELECT {keys}, {values} FROM {_table(self.below)} WHERE {_names(self.parent)} IN (",
+            f") GROUP BY {keys}",
+        )
+
+    def _groups(self, pks: Collection[int]) -> Iterable[Sequence[Any]]:
+        """Key, modality where it has one, and aggregates of what is below."""
+        before, after = self._select
+        return _ask(before + _marks(pks) + after, pks)
+
+    def _together(self, groups: Sequence[Sequence[Any]]) -> Values:
+        first = 1 if self.modality else 0
+        middle = first + len(self.sums)
+        columns = list(zip(*groups, strict=True)) or [()] * (middle + len(self.latest))
+        # PostgreSQL adds integers up to decimals.
+        sums = (int(sum(column)) for column in columns[first:middle])
+        latest = (max(filter(None, column), default=None) for column in columns[middle:])
+        return *sums, *latest, *([_in_words(columns[0])] if self.modality else [])
+
+
+OF_SUMS = {name: f"SUM({name})" for name in ("instance_count", "image_count", "total_size")}
+LAST_ADDED = {"last_added_at": "MAX(last_added_at)"}
+SERIES = Level(
+    *(DICOMSeries, DICOMInstance, "dicom_series_id"),
+    {"instance_count": "COUNT(*)", "image_count": 'COUNT("rows")', "total_size": "SUM(size)"},
+    {"last_added_at": "MAX(created_at)"},
+)
+STUDIES = Level(
+    *(DICOMStudy, DICOMSeries, "dicom_study_id"),
+    OF_SUMS | {"series_count": "COUNT(*)"},
+    LAST_ADDED,
+    "modality",
+)
+PATIENTS = Level(
+    *(Patient, DICOMStudy, "patient_id"),
+    OF_SUMS | {"study_count": "COUNT(*)"},
+    LAST_ADDED | {"last_study_date": "MAX(study_date)"},
+    "modalities",
+)
+LEVELS = (SERIES, STUDIES, PATIENTS)  # each is the sum of the one before
+
+ADD = """
+    UPDATE app_dicomseries
+    SET instance_count = instance_count + %s,
+        image_count = image_count + %s,
+        total_size = total_size + %s,
+        last_added_at = CASE WHEN last_added_at > %s THEN last_added_at ELSE %s END
+    WHERE id = %s
+"""
+
+
+def add(imported: Sequence[Entry]) -> None:
+    """Count what a batch has brought."""
+    if not imported:
+        return
+    by_series: dict[int, list[Entry]] = {}
+    for entry in imported:
+        by_series.setdefault(entry.branch.series_id, []).append(entry)
+    replaced = {entry.branch.series_id for entry in imported if entry.superseded}
+    rows = [_added(pk, entries) for pk, entries in sorted(by_series.items()) if pk not in replaced]
+    _write_each(ADD, rows)
+    branches = {entry.branch for entry in imported}
+    sum_up(
+        replaced,
+        {branch.study.pk for branch in branches},
+        {branch.patient.pk for branch in branches},
+    )
+
+
+def sum_up(series: Collection[int], studies: Collection[int], patients: Collection[int]) -> None:
+    """Count anew what these rows have below them."""
+    for level, pks in zip(LEVELS, (series, studies, patients), strict=True):
+        level.write(pks)
+
+
+def wrong(level: Level, pks: Collection[int]) -> list[int]:
+    """Those of these rows that do not say what is true."""
+    said, true = level.said(pks), level.true(pks)
+    return sorted(pk for pk, values in said.items() if values != true[pk])
+
+
+def _added(series: int, entries: Sequence[Entry]) -> Values:
+    headers = [entry.header for entry in entries]
+    images = sum(header.instance.rows is not None for header in headers)
+    size = sum(entry.extracted.size for entry in entries)
+    filed_at = entries[-1].filed_at
+    return len(entries), images, size, filed_at, filed_at, series
+
+
+def _in_words(modalities: Iterable[str]) -> str:
+    """Each once, in order, as many as the column takes."""
+    each = {one for words in modalities for one in words.split(SEPARATOR) if one}
+    text = SEPARATOR.join(sorted(each))
+    if len(text) <= LONGEST:
+        return text
+    return text[: LONGEST + len(SEPARATOR)].rpartition(SEPARATOR)[0]
+
+
+# --- SQL -------------------------------------------------------------------------------------
+
+
+def _ask(sql: str, pks: Collection[int]) -> list[Any]:
+    if not pks:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*pks])
+        return cursor.fetchall()
+
+
+def _write_each(sql: str, rows: Sequence[Values]) -> None:
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(sql, rows)
+
+
+def _marks(pks: Collection[int]) -> str:
+    return ", ".join(["%s"] * len(pks))
+
+
+def _names(*columns: str) -> str:
+    return ", ".join(map(connection.ops.quote_name, columns))
+
+
+def _table(model: type[models.Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
