@@ -172,7 +172,8 @@ def _ask(sql: str, pks: Collection[int]) -> list[Any]:
         return []
     with connection.cursor() as cursor:
         cursor.execute(sql, [*pks])
-        return cursor.fetchall()
+        rows: list[Any] = cursor.fetchall()
+    return rows
 
 
 def _write_each(sql: str, rows: Sequence[Values]) -> None:
