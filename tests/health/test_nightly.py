@@ -62,7 +62,8 @@ def test_a_check_says_where_it_is(three, monkeypatch):
     tree = [("tree", f"P{number}/") for number in range(3)]
     assert places == [
         ("staging", ""), ("tree", ""), *tree, ("instances", ""), *rows,
-        ("ledgers", ""), ("childless", ""), ("identities", ""), ("counts", ""), ("archives", ""),
+        ("ledgers", ""), ("childless", ""), ("identities", ""), ("links", ""), ("counts", ""),
+        ("archives", ""),
     ]  # fmt: skip
 
 
