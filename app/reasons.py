@@ -296,6 +296,10 @@ WARNINGS = {
     "stranger_moved": (
         "An unknown file stood where this object belongs. It was moved to the folder .found."
     ),
+    "planes_lost": (
+        "Where each frame lies could not be read, or is too much to keep; the object itself was "
+        "stored."
+    ),
     "roi_without_contours": "ROIs without contours: {count}.",
     "roi_number_repeated": "ROIs that share their number with another: {count}.",
     "contours_without_roi": "ROIs with contours that the structure set does not define: {count}.",

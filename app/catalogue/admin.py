@@ -19,7 +19,9 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+from msgspec.json import decode
 
+from app.dicom.records import FramePlanes
 from app.models import (
     BroughtQuerySet,
     DICOMInstance,
@@ -31,7 +33,7 @@ from app.models import (
     RTStructureSetInformation,
 )
 from app.reasons import sentence
-from app.wording import human_size
+from app.wording import counted, human_size
 
 from . import deleting, removal
 from .comparison import comparison_of
@@ -337,7 +339,9 @@ class DICOMSeriesAdmin(FiledAdmin):
     search_help_text = "Search by description, body part, date, patient or whole UID"
     fields = (
         "study_link", "series_instance_uid", "modality", "series_number", "series_description",
-        "series_date", "body_part_examined", "frame_of_reference_uid", "instances", "created_at",
+        "series_date", "body_part_examined", "frame_of_reference_uid", "institution_name",
+        "manufacturer", "manufacturer_model_name", "station_name", "units", "instances",
+        "created_at",
     )  # fmt: skip
     readonly_fields = fields
 
@@ -429,7 +433,10 @@ class ImageInformationAdmin(CatalogueAdmin):
     )  # fmt: skip
     fields = (
         "instance_link", "instance_number", "slice_location", "slice_thickness", "spacing",
-        "patient_position", "position", "orientation",
+        "patient_position", "position", "orientation", "image_type", "acquisition_number",
+        "acquisition_date", "acquisition_time", "echo_time", "trigger_time",
+        "temporal_position_identifier", "diffusion_b_value", "stack_id", "spacing_between_slices",
+        "rescale_type", "frames",
     )  # fmt: skip
     readonly_fields = fields
     sortable_by = ()  # as in the list above, and no column has an index
@@ -473,6 +480,22 @@ class ImageInformationAdmin(CatalogueAdmin):
     @admin.display(description="orientation (direction cosines)")
     def orientation(self, image: ImageInformation) -> str:
         return _numbers(image.image_orientation_patient, ", ")
+
+    @admin.display(description="planes of frames")
+    def frames(self, image: ImageInformation) -> str:
+        if not image.frame_planes:
+            return "-"
+        planes = decode(image.frame_planes, type=FramePlanes)
+        known = [planes.image_position_patient, planes.image_orientation_patient, planes.stack_id]
+        positions, orientations, stacks = (len(one.values) if one else 0 for one in known)
+        return ", ".join(
+            (
+                counted(planes.count, "frame"),
+                counted(positions, "position"),
+                counted(orientations, "orientation"),
+                counted(stacks, "stack"),
+            )
+        )
 
 
 @admin.register(RTStructureSetInformation)

@@ -1,5 +1,6 @@
 """Many rows at once, each column by its name: 30 us a row through the ORM, 6 without."""
 
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
@@ -10,6 +11,9 @@ from msgspec import json
 from msgspec.structs import astuple
 
 from app.dicom.records import Record
+
+# For each None SQLite's driver asks how to store it, which takes 0.4 us where nobody has said so.
+sqlite3.register_adapter(type(None), {}.get)
 
 _to_json = json.Encoder().encode
 
@@ -63,7 +67,7 @@ class Columns:
         """The values as the database's driver takes them, a row at a time: each may be large."""
         values = map(self._values, items)
         rows = self._with_fields(values) if self._has_record else values
-        return self._converted(rows) if self._json or self._texts else rows
+        return self._converted(rows) if self._json or self._texts or self._days else rows
 
     def _with_fields(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         for values in rows:
@@ -75,8 +79,12 @@ class Columns:
             for at in self._json:
                 if row[at] is not None:
                     row[at] = _to_json(row[at]).decode()
-            for at in self._texts:  # which come as bytes, since they are long
-                row[at] = row[at].decode()
+            for at in self._days:
+                if row[at] is not None:
+                    row[at] = str(row[at])
+            for at in self._texts:
+                if type(row[at]) is bytes:  # a long one
+                    row[at] = row[at].decode()
             yield row
 
     @cached_property
@@ -87,9 +95,14 @@ class Columns:
     def _texts(self) -> list[int]:
         return self._places(models.TextField)
 
-    def _places(self, kind: type) -> list[int]:
+    @cached_property
+    def _days(self) -> list[int]:
+        """Also of times, which SQLite's driver does not take; of dates it calls Python for each."""
+        return self._places(models.DateField, models.TimeField)
+
+    def _places(self, *kinds: type) -> list[int]:
         fields = map(self.model._meta.get_field, self.names)
-        return [at for at, field in enumerate(fields) if type(field) is kind]
+        return [at for at, field in enumerate(fields) if type(field) in kinds]
 
     @cached_property
     def _insert_sql(self) -> str:

@@ -216,7 +216,7 @@ def _link(batch: Sequence[Reread], rows: Mapping[int, DICOMInstance]) -> None:
 
 
 def _by_instance(model: type[Detail], pks: Sequence[int]) -> dict[int, Detail]:
-    rows = model._default_manager.filter(dicom_instance__in=pks)
+    rows = model._default_manager.defer(None).filter(dicom_instance__in=pks)
     return {row.dicom_instance_id: row for row in rows}
 
 

@@ -54,6 +54,11 @@ SERIES = {
     "series_date": Attribute(0x00080021, "SeriesDate", "DA"),
     "body_part_examined": Attribute(0x00180015, "BodyPartExamined", "CS", 64),
     "frame_of_reference_uid": FRAME_OF_REFERENCE_UID,
+    "institution_name": Attribute(0x00080080, "InstitutionName", "LO", 256),
+    "manufacturer": Attribute(0x00080070, "Manufacturer", "LO", 256),
+    "manufacturer_model_name": Attribute(0x00081090, "ManufacturerModelName", "LO", 256),
+    "station_name": Attribute(0x00081010, "StationName", "SH", 64),
+    "units": Attribute(0x00541001, "Units", "CS", 64),
 }
 # Without the UIDs and the modality: `headers._instance` reads those.
 INSTANCE = {
@@ -62,22 +67,45 @@ INSTANCE = {
     "columns": Attribute(0x00280011, "Columns", "US", within=INT32),
     "number_of_frames": Attribute(0x00280008, "NumberOfFrames", "IS", within=INT32),
 }
-IMAGE = {
+IN_EACH_IMAGE = {
     "slice_location": Attribute(0x00201041, "SliceLocation", "DS"),
+    "image_position_patient": Attribute(0x00200032, "ImagePositionPatient", "DS", values=3),
+    "acquisition_number": Attribute(0x00200012, "AcquisitionNumber", "IS"),
+    "acquisition_time": Attribute(0x00080032, "AcquisitionTime", "TM"),
+    "trigger_time": Attribute(0x00181060, "TriggerTime", "DS"),
+    "temporal_position_identifier": Attribute(0x00200100, "TemporalPositionIdentifier", "IS"),
+}
+# Images of a series mostly repeat these, or have few different ones.
+REPEATED = {
     "slice_thickness": Attribute(0x00180050, "SliceThickness", "DS"),
     "pixel_spacing": Attribute(0x00280030, "PixelSpacing", "DS", values=2),
     "patient_position": Attribute(0x00185100, "PatientPosition", "CS", 16),
-    "image_position_patient": Attribute(0x00200032, "ImagePositionPatient", "DS", values=3),
     "image_orientation_patient": Attribute(0x00200037, "ImageOrientationPatient", "DS", values=6),
+    "image_type": Attribute(0x00080008, "ImageType", "CS", 256),
+    "acquisition_date": Attribute(0x00080022, "AcquisitionDate", "DA"),
+    "echo_time": Attribute(0x00180081, "EchoTime", "DS"),
+    "diffusion_b_value": Attribute(0x00189087, "DiffusionBValue", "FD"),
+    "stack_id": Attribute(0x00209056, "StackID", "SH", 64),
+    "spacing_between_slices": Attribute(0x00180088, "SpacingBetweenSlices", "DS"),
+    "rescale_type": Attribute(0x00281054, "RescaleType", "LO", 64),
 }
-# What enhanced images have in their functional groups instead, PS3.3 C.7.6.16.2.
-PLANE = tuple(
-    IMAGE[field]
+IMAGE = IN_EACH_IMAGE | REPEATED
+# Where an acquisition's date and time do not stand by themselves.
+ACQUISITION_DATE_TIME = Attribute(0x0008002A, "AcquisitionDateTime", "DT")
+# What enhanced images have in their functional groups, PS3.3 C.7.6.16.2: of each of their frames,
+FRAME = {
+    field: IMAGE[field]
     for field in (
-        *("slice_thickness", "pixel_spacing"),
-        *("image_position_patient", "image_orientation_patient"),
+        *("image_position_patient", "image_orientation_patient", "pixel_spacing"),
+        *("slice_thickness", "spacing_between_slices", "stack_id"),
     )
-)
+} | {
+    "in_stack_position_number": Attribute(0x00209057, "InStackPositionNumber", "UL"),
+    "temporal_position_index": Attribute(0x00209128, "TemporalPositionIndex", "UL"),
+    "diffusion_b_value": IMAGE["diffusion_b_value"],
+}
+# and of an image as a whole, those of its first frame.
+GROUPED = tuple(IMAGE[field] for field in (*(IMAGE.keys() & FRAME.keys()), "rescale_type"))
 STRUCTURE_SET = {
     "structure_set_label": Attribute(0x30060002, "StructureSetLabel", "SH", 64),
     "structure_set_name": Attribute(0x30060004, "StructureSetName", "LO", 1024),
@@ -89,6 +117,9 @@ DIRECTORY_RECORD_SEQUENCE = 0x00041220
 PIXEL_MEASURES_SEQUENCE = 0x00289110
 PLANE_POSITION_SEQUENCE = 0x00209113
 PLANE_ORIENTATION_SEQUENCE = 0x00209116
+FRAME_CONTENT_SEQUENCE = 0x00209111
+MR_DIFFUSION_SEQUENCE = 0x00189117
+PIXEL_VALUE_TRANSFORMATION_SEQUENCE = 0x00289145
 SHARED_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009229
 PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009230
 FLOAT_PIXEL_DATA = 0x7FE00008

@@ -4,29 +4,27 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from msgspec import structs
 
 from app.errors import Expected, MemberFailed, MemberSkipped
 
 from . import scanner, text
 from .attributes import (
+    ACQUISITION_DATE_TIME,
     DIRECTORY_RECORD_SEQUENCE,
     DOUBLE_FLOAT_PIXEL_DATA,
     FLOAT_PIXEL_DATA,
     IMAGE,
+    IN_EACH_IMAGE,
     INSTANCE,
     MEDIA_STORAGE_SOP_CLASS_UID,
     MEDIA_STORAGE_SOP_INSTANCE_UID,
     PATIENT,
-    PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE,
     PIXEL_DATA,
-    PIXEL_MEASURES_SEQUENCE,
-    PLANE,
-    PLANE_ORIENTATION_SEQUENCE,
-    PLANE_POSITION_SEQUENCE,
+    REPEATED,
     SERIES,
-    SHARED_FUNCTIONAL_GROUPS_SEQUENCE,
     SOP_CLASS_UID,
     SOP_INSTANCE_UID,
     SPECIFIC_CHARACTER_SET,
@@ -34,6 +32,7 @@ from .attributes import (
     TRANSFER_SYNTAX_UID,
 )
 from .damage import Damage, as_damage_to_a_part, damage_by
+from .frames import FUNCTIONAL_GROUPS, frame_planes, grouped, has_groups
 from .kinds import MEDIA_STORAGE_DIRECTORY, Kind, kind_of
 from .layouts import Layouts, ScannedHeader
 from .recognition import PREFIX, has_prefix, looks_like_dicom
@@ -52,23 +51,21 @@ from .scanner import ELEMENT, LEFT_TO_PYDICOM, SEQUENCE, STOP, Buffer, Element, 
 from .structures import STRUCTURE_SET_ACTIONS, read_structure_set
 from .values import STORABLE_UID, Elements, Values, fields_of
 
-# In this order: a value of the shared groups replaces one of the first frame.
-FUNCTIONAL_GROUPS = {
-    PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE: "PerFrameFunctionalGroupsSequence",
-    SHARED_FUNCTIONAL_GROUPS_SEQUENCE: "SharedFunctionalGroupsSequence",
-}
-
 PATIENT_FIELDS = fields_of(PatientRecord, PATIENT)
 STUDY_FIELDS = fields_of(StudyRecord, STUDY)
 SERIES_FIELDS = fields_of(SeriesRecord, SERIES)
 INSTANCE_FIELDS = fields_of(InstanceRecord, INSTANCE, after=4)  # UIDs and modality
-IMAGE_FIELDS = fields_of(ImageRecord, IMAGE, after=1)  # the instance number
+# After the instance number.
+IN_EACH_IMAGE_FIELDS = fields_of(ImageRecord, IN_EACH_IMAGE, after=1)
+REPEATED_FIELDS = fields_of(ImageRecord, REPEATED, after=1 + len(IN_EACH_IMAGE))
+REPEATED_TAGS = tuple(attribute.tag for attribute in REPEATED.values())
 LINEAGE = (*PATIENT.values(), *STUDY.values(), *SERIES.values())
 LINEAGE_TAGS = tuple(attribute.tag for attribute in LINEAGE)
 
 ACTIONS = (
     {attribute.tag: ELEMENT for attribute in (*LINEAGE, *INSTANCE.values(), *IMAGE.values())}
     | {a.tag: ELEMENT for a in (SPECIFIC_CHARACTER_SET, SOP_CLASS_UID, SOP_INSTANCE_UID)}
+    | {ACQUISITION_DATE_TIME.tag: ELEMENT}
     | {DIRECTORY_RECORD_SEQUENCE: SEQUENCE}
     | dict.fromkeys(FUNCTIONAL_GROUPS, SEQUENCE)
     | STRUCTURE_SET_ACTIONS
@@ -78,9 +75,6 @@ WANTED = wanted_from(ACTIONS)
 WANTED_BEFORE_STRUCTURES = wanted_from(
     ACTIONS | {tag: STOP for tag, action in STRUCTURE_SET_ACTIONS.items() if action == SEQUENCE}
 )
-GROUPS = (PIXEL_MEASURES_SEQUENCE, PLANE_POSITION_SEQUENCE, PLANE_ORIENTATION_SEQUENCE)
-GROUPS_WANTED = wanted_from(dict.fromkeys(GROUPS, SEQUENCE))
-PLANE_WANTED = wanted_from({attribute.tag: ELEMENT for attribute in PLANE})
 
 DEFLATED = frozenset(
     (
@@ -352,37 +346,31 @@ def _storable(transfer_syntax_uid: str, values: Values) -> str:
 
 
 def _image(values: Values, elements: Elements, instance_number: int | None) -> ImageRecord:
-    if any(sequence in elements for sequence in FUNCTIONAL_GROUPS):
-        plane, own = _plane_elements(elements, values), elements.get
-        values = values.over(lambda tag: plane.get(tag) or own(tag))
-    return ImageRecord(instance_number, *values.fields(IMAGE_FIELDS))
+    planes = ""
+    if has_groups(elements):
+        found, own = grouped(elements, values), elements.get
+        values = values.over(lambda tag: found.get(tag) or own(tag))
+        planes = frame_planes(elements, values)
+    repeated, warnings = _repeated(
+        tuple(map(values.get, REPEATED_TAGS)), values.charset, values.little_endian
+    )
+    values.warnings += warnings
+    in_each = values.fields(IN_EACH_IMAGE_FIELDS)
+    image = ImageRecord(instance_number, *in_each, *repeated, planes)
+    if image.acquisition_date or image.acquisition_time:
+        return image
+    if moment := values.moment(ACQUISITION_DATE_TIME):
+        image = structs.replace(image, acquisition_date=moment[0], acquisition_time=moment[1])
+    return image
 
 
-def _plane_elements(elements: Elements, values: Values) -> dict[int, Element]:
-    """The plane's elements: the image's own, or its shared groups', or its first frame's."""
-    found: dict[int, Element] = {}
-    for sequence, keyword in FUNCTIONAL_GROUPS.items():
-        try:
-            with as_damage_to_a_part:
-                for groups in islice(elements.items(sequence, GROUPS_WANTED), 1):
-                    found |= _group_elements(groups)
-        except Damage:
-            values.warn("value_unreadable", attribute=keyword)
-    return found | _present(elements)
-
-
-def _group_elements(groups: Elements) -> dict[int, Element]:
-    found: dict[int, Element] = {}
-    for sequence in GROUPS:
-        for macro in islice(groups.items(sequence, PLANE_WANTED), 1):
-            found |= _present(macro)
-    return found
-
-
-def _present(elements: Elements) -> dict[int, Element]:
-    """Those of the plane's elements that are there and have a value."""
-    plane = {attribute.tag: elements.get(attribute.tag) for attribute in PLANE}
-    return {tag: element for tag, element in plane.items() if element and element[1]}
+@lru_cache(maxsize=512)
+def _repeated(
+    elements: tuple[Element | None, ...], charset: text.Charset, little_endian: bool
+) -> WithWarnings[list[Any]]:
+    by_tag = dict(zip(REPEATED_TAGS, elements, strict=True))
+    values = Values(by_tag.get, charset, little_endian)
+    return WithWarnings(values.fields(REPEATED_FIELDS), tuple(values.warnings))
 
 
 def _structure_set(raw: RawHeader, charset: text.Charset) -> WithWarnings[StructureSetRecord]:

@@ -30,7 +30,9 @@ class Layout:
         self.meta_spans, self.meta_end = meta.spans, meta.end
         self.implicit, self.order, self.item_limit = scan.implicit, scan.order, scan.item_limit
         self.item_count = scan.item_count
-        self.values = [(tag, vr, *scan.spans[tag]) for tag, (vr, _) in dataset.elements.items()]
+        self.tags = sorted(dataset.elements, key=scan.spans.__getitem__)
+        self.vrs = [dataset.elements[tag][0] for tag in self.tags]
+        self.values = Struct(_format([scan.spans[tag] for tag in self.tags])).unpack_from
         self.sequences = dataset.sequences
         self.end = walk.end
         last = max(walk.starts)
@@ -55,8 +57,8 @@ class Layout:
         scan.item_count = self.item_count
         dataset = ScannedDataset(scan)
         dataset.sequences = self.sequences
-        for tag, vr, start, stop in self.values:
-            dataset.elements[tag] = vr, buffer[start:stop]
+        found = zip(self.vrs, self.values(buffer), strict=True)
+        dataset.elements.update(zip(self.tags, found, strict=True))
         return ScannedHeader(Meta(meta, self.meta_end), dataset)
 
 

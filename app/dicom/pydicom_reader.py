@@ -116,6 +116,8 @@ class PydicomDataset:
     def copy(self) -> "PydicomDataset":
         return self  # items are counted from zero in each sequence
 
+    def count_anew(self) -> None: ...
+
     def uid(self, tag: int) -> str:
         element = self.get(tag)
         return uid_of(element[1]) if element else ""

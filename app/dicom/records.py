@@ -5,7 +5,7 @@ number may be is checked where a record arrives from a process that reads other 
 """
 
 from datetime import date, time
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -28,6 +28,10 @@ MOST_ITEMS = 1_000_000  # of any one object; a short text may stand for many of 
 MOST_REFERENCES = 100_000  # of any one object; each becomes a row
 Readings = Annotated[list[Text256], Meta(max_length=100)]
 UIDs = Annotated[list[UID], Meta(max_length=MOST_ITEMS)]
+
+LONGEST_PLANES = 8_000_000  # characters; of 100,000 frames that have nothing in common some 6
+FramesText = Annotated[str, Meta(max_length=LONGEST_PLANES)]
+Value = TypeVar("Value")
 
 # The reading that rows stand by. Raise it whenever ICON reads better or keeps another attribute:
 # `manage.py reread` then reads what was filed before. Rows of code that knew of none have 0.
@@ -61,7 +65,8 @@ class StudyRecord(Record, frozen=True):
 
 
 class SeriesRecord(Record, frozen=True):
-    """General Series Module, PS3.3 C.7.3.1, and Frame of Reference Module, C.7.4.1."""
+    """General Series Module, PS3.3 C.7.3.1, Frame of Reference Module, C.7.4.1, General Equipment
+    Module, C.7.5.1, and PET Series Module, C.8.9.1, where Units stand."""
 
     series_instance_uid: UID
     modality: Text16
@@ -70,6 +75,11 @@ class SeriesRecord(Record, frozen=True):
     series_date: date | None
     body_part_examined: Text64
     frame_of_reference_uid: UID
+    institution_name: Text256
+    manufacturer: Text256
+    manufacturer_model_name: Text256
+    station_name: Text64
+    units: Text64
 
 
 class Lineage(Record, frozen=True):
@@ -94,16 +104,56 @@ class InstanceRecord(Record, frozen=True):
     number_of_frames: Count | None
 
 
+class InFrames(Struct, Generic[Value], frozen=True, omit_defaults=True):
+    """An attribute in every frame of an image: the distinct values, in the order of their frames.
+
+    `values` has one that all frames share, or one for each frame; else `frames` has, for each
+    frame, the index of its value. A frame without the attribute has None.
+    """
+
+    values: list[Value | None]
+    frames: list[Count] = []
+
+
+class FramePlanes(Struct, frozen=True, omit_defaults=True):
+    """Where the frames of an enhanced image lie; what no frame has is left out."""
+
+    count: Count  # frames
+    image_position_patient: InFrames[Point] | None = None
+    image_orientation_patient: InFrames[Cosines] | None = None
+    pixel_spacing: InFrames[Pair] | None = None
+    slice_thickness: InFrames[Decimal] | None = None
+    spacing_between_slices: InFrames[Decimal] | None = None
+    stack_id: InFrames[Text64] | None = None
+    in_stack_position_number: InFrames[Number] | None = None
+    temporal_position_index: InFrames[Number] | None = None
+    diffusion_b_value: InFrames[Decimal] | None = None
+
+
 class ImageRecord(Record, frozen=True):
-    """Image Plane Module, PS3.3 C.7.6.2, or the functional groups of C.7.6.16.2."""
+    """Image Plane Module, PS3.3 C.7.6.2, or the functional groups of C.7.6.16.2; and what tells the
+    images of one series apart: General Image, C.7.6.1, General Acquisition, C.7.10.1, and the CT
+    and MR modules, C.8.2.1 and C.8.3.1."""
 
     instance_number: Number | None
     slice_location: Decimal | None  # mm
+    image_position_patient: Point | None  # [x, y, z], mm
+    acquisition_number: Number | None
+    acquisition_time: time | None
+    trigger_time: Decimal | None  # ms
+    temporal_position_identifier: Number | None
     slice_thickness: Decimal | None  # mm
     pixel_spacing: Pair | None  # [between rows, between columns], mm
     patient_position: Text16
-    image_position_patient: Point | None  # [x, y, z], mm
     image_orientation_patient: Cosines | None  # six direction cosines
+    image_type: Text256  # ORIGINAL\PRIMARY\AXIAL
+    acquisition_date: date | None
+    echo_time: Decimal | None  # ms
+    diffusion_b_value: Decimal | None  # s/mm2
+    stack_id: Text64
+    spacing_between_slices: Decimal | None  # mm
+    rescale_type: Text64
+    frame_planes: FramesText = ""  # JSON of `FramePlanes`, where it has functional groups
 
 
 class ROIRecord(Record, frozen=True):

@@ -213,6 +213,10 @@ class ScannedDataset:
         span = self.sequences.get(tag)
         return self.scan.items(*span, wanted) if span else iter(())
 
+    def count_anew(self) -> None:
+        """Count the items that are met from here on alone."""
+        self.scan.item_count = 0
+
     def copy(self) -> "ScannedDataset":
         """The same dataset, with a count of items of its own that goes on from the present one."""
         copied = ScannedDataset(copy(self.scan))

@@ -26,6 +26,8 @@ DATE = re.compile(  # with dots: ACR-NEMA; with a time: what should be a DT
     rb"([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})(?:[0-9]{6}(?:\.[0-9]*)?)?"
 )
 TIME = re.compile(rb"([0-9]{2})(?:(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]*))?)?)?")
+PLAIN_TIME = re.compile(rb"[0-9]{4}[0-5][0-9](?:\.[0-9]{1,6})?")
+MOMENT = re.compile(rb"([0-9]{8})([0-9.]*)(?:[+-][0-9]{4})?")  # PS3.5 6.2: DT
 INTEGER = re.compile(rb"[+-]?[0-9]{1,20}")
 DECIMAL = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 WHITESPACE = b" \0\t\n\v\f\r"
@@ -38,6 +40,7 @@ NOT_NUMBERS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"AT")
 PADDED_EACH = frozenset(("LO", "SH", "UC"))
 
 Value = TypeVar("Value")
+Moment = tuple[date, time | None]
 Numbers = tuple[int, ...] | tuple[float, ...]
 
 
@@ -53,6 +56,7 @@ class Elements(Protocol):
     def raw(self, tag: int) -> bytes: ...
     def items(self, tag: int, wanted: Wanted) -> Iterator["Elements"]: ...
     def copy(self) -> "Elements": ...
+    def count_anew(self) -> None: ...
 
 
 class Values:
@@ -157,6 +161,10 @@ class Values:
     def time(self, attribute: Attribute) -> time | None:
         return self._parsed(attribute, time_of)
 
+    def moment(self, attribute: Attribute) -> Moment | None:
+        """The date and time of a DT, without its time zone, as DA and TM have none."""
+        return self._parsed(attribute, moment_of)
+
     def integer(self, attribute: Attribute) -> int | None:
         element = self.get(attribute.tag)
         if element is None:
@@ -230,8 +238,8 @@ BY_VR: dict[str, FieldReader] = {
     "DA": Values.date,
     "TM": Values.time,
     "UI": Values.uid,
-    **dict.fromkeys(("IS", "US"), Values.integer),
-    "DS": Values.decimal,
+    **dict.fromkeys(("IS", "UL", "US"), Values.integer),
+    **dict.fromkeys(("DS", "FD"), Values.decimal),
 }
 SEVERAL_BY_VR: dict[str, FieldReader] = {"IS": Values.integers, "DS": Values.decimals}
 
@@ -247,10 +255,10 @@ def fields_of(record: type[Record], attributes: Mapping[str, Attribute], after: 
     names = record.__struct_fields__[after : after + len(attributes)]
     if {*names} != {*attributes}:
         raise TypeError(f"{record.__name__} and its attributes differ in their fields")
-    return tuple((_reader(attributes[name]), attributes[name]) for name in names)
+    return tuple((reader_of(attributes[name]), attributes[name]) for name in names)
 
 
-def _reader(attribute: Attribute) -> FieldReader:
+def reader_of(attribute: Attribute) -> FieldReader:
     if attribute.values > 1:
         return SEVERAL_BY_VR[attribute.vr]
     return IDENTIFYING.get(attribute.keyword) or BY_VR[attribute.vr]
@@ -280,6 +288,8 @@ def date_of(value: bytes) -> date:
 
 
 def time_of(value: bytes) -> time:
+    if PLAIN_TIME.fullmatch(value):  # as nearly all are; each image has its own
+        return time.fromisoformat(value.decode())
     match = TIME.fullmatch(value)
     if match is None:
         raise ValueError
@@ -287,6 +297,13 @@ def time_of(value: bytes) -> time:
     microsecond = int((match[5] or b"")[:6].ljust(6, b"0"))
     # A leap second is the 60th, which Python's time does not have.
     return time(hour, minute, 59 if second == 60 else second, microsecond)
+
+
+def moment_of(value: bytes) -> Moment:
+    match = MOMENT.fullmatch(value)
+    if match is None:
+        raise ValueError
+    return date_of(match[1]), time_of(match[2]) if match[2] else None
 
 
 def numbers_of(element: Element, dictionary_vr: str, little_endian: bool) -> Numbers:

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Now
 
-from app.dicom.records import READ_VERSION
+from app.dicom.records import LONGEST_PLANES, READ_VERSION
 
 from .searched import Searched, SearchTextField
 from .uploads import BroughtQuerySet, DICOMFile
@@ -199,6 +199,16 @@ class DICOMSeries(Counted, Searched):
     series_date = models.DateField(null=True, blank=True)
     body_part_examined = models.CharField(max_length=64, blank=True)
     frame_of_reference_uid = models.CharField("frame of reference UID", max_length=128, blank=True)
+    institution_name = models.CharField(
+        "institution", max_length=256, blank=True, default="", db_default=""
+    )
+    manufacturer = models.CharField(max_length=256, blank=True, default="", db_default="")
+    manufacturer_model_name = models.CharField(
+        "model", max_length=256, blank=True, default="", db_default=""
+    )
+    station_name = models.CharField("station", max_length=64, blank=True, default="", db_default="")
+    # Of PET: BQML is Bq/ml. The standard has it in a series, not in an image.
+    units = models.CharField(max_length=64, blank=True, default="", db_default="")
     described = models.JSONField(default=dict, editable=False)  # as in DICOMStudy
     created_at = models.DateTimeField("first seen", auto_now_add=True)
     search_text = SearchTextField("series_description", "body_part_examined", "series_date")
@@ -271,8 +281,24 @@ class DICOMInstance(models.Model):
         return f"Instance {self.sop_instance_uid}"
 
 
+class ImageManager(models.Manager["ImageInformation"]):
+    """Images without `frame_planes`, which may be megabytes: that is fetched where it is asked for.
+
+    Who joins images to other rows (`select_related`) leaves it out there.
+    """
+
+    def get_queryset(self) -> models.QuerySet["ImageInformation"]:
+        return super().get_queryset().defer("frame_planes")
+
+
 class ImageInformation(models.Model):
-    """Where and how a CT, MR or PET image lies: PS3.3 C.7.6.2 and C.7.6.16."""
+    """Where and how a CT, MR or PET image lies, and what tells it from others of its series.
+
+    PS3.3 C.7.6.1 (image type, acquisition), C.7.6.2 and C.7.6.16 (plane), C.8.2.1 and C.8.3.1.
+    Image Type and what tells of the acquisition are here, not on the instance, though the
+    standard has them for other images, too: what asks for them shows CT, MR and PET, and the
+    rows of all other objects stay short.
+    """
 
     dicom_instance = models.OneToOneField(
         DICOMInstance, on_delete=models.CASCADE, related_name="image_information"
@@ -284,9 +310,32 @@ class ImageInformation(models.Model):
     patient_position = models.CharField(max_length=16, blank=True)
     image_position_patient = models.JSONField(null=True, blank=True)  # [x, y, z], mm
     image_orientation_patient = models.JSONField(null=True, blank=True)  # six direction cosines
+    image_type = models.CharField(
+        max_length=256, blank=True, default="", db_default=""
+    )  # ORIGINAL\PRIMARY\AXIAL
+    acquisition_number = models.BigIntegerField(null=True, blank=True)
+    acquisition_date = models.DateField(null=True, blank=True)
+    acquisition_time = models.TimeField(null=True, blank=True)
+    echo_time = models.FloatField(null=True, blank=True)  # ms
+    trigger_time = models.FloatField(null=True, blank=True)  # ms
+    temporal_position_identifier = models.BigIntegerField(
+        "temporal position", null=True, blank=True
+    )
+    diffusion_b_value = models.FloatField("b-value", null=True, blank=True)  # s/mm2
+    stack_id = models.CharField("stack ID", max_length=64, blank=True, default="", db_default="")
+    spacing_between_slices = models.FloatField(null=True, blank=True)  # mm
+    rescale_type = models.CharField(max_length=64, blank=True, default="", db_default="")
+    # Where each frame of an enhanced image lies: JSON text of `app.dicom.records.FramePlanes`.
+    # The last column, so that SQLite reads a row's others without it.
+    frame_planes = models.TextField(
+        max_length=LONGEST_PLANES, blank=True, default="", db_default="", editable=False
+    )
+
+    objects = ImageManager()
 
     class Meta:
         verbose_name = "image"
+        base_manager_name = "objects"
 
     def __str__(self) -> str:
         return f"Image {self.dicom_instance_id}"

@@ -19,7 +19,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Annotated, Literal, TypeVar
 
-from msgspec import Meta, MsgspecError, Struct, msgpack
+from msgspec import Meta, MsgspecError, Struct, json, msgpack
+from msgspec.structs import astuple
 
 from app import reasons
 from app.archives.directory import NOT_ONE_LINE, Limits, Member
@@ -28,6 +29,7 @@ from app.dicom.headers import HeaderLimits
 from app.dicom.records import (
     Count,
     Facts,
+    FramePlanes,
     Header,
     ImageRecord,
     InstanceRecord,
@@ -39,6 +41,7 @@ from app.dicom.records import (
 )
 
 Kind = TypeVar("Kind")
+Body = TypeVar("Body", bytes, memoryview, str)
 
 LENGTH = struct.Struct("<I")  # bytes of the frame that follows
 MAX_LENGTH = 2**32 - 1
@@ -103,10 +106,9 @@ class Extracted(Record, frozen=True):
     def weight(self) -> int:
         """Roughly how many bytes it holds in memory."""
         structure = self.header.structure_set if self.header else None
-        if structure is None:
-            return 2_000
-        contours = sum(len(roi.roi_contour_data) for roi in structure.rois)
-        return 2_000 + contours + 200 * len(structure.references)
+        contours = sum(len(roi.roi_contour_data) for roi in structure.rois) if structure else 0
+        image = self.header.image if self.header else None
+        return 2_000 + contours + (len(image.frame_planes) if image else 0)
 
 
 class _Message(Record, frozen=True):
@@ -143,8 +145,8 @@ def staged_name(index: int, inner: int) -> str:
     return f"{index}-{inner}.dcm"
 
 
-def believed(decode: Callable[[bytes | memoryview], Kind], body: bytes | memoryview) -> Kind:
-    """The body of a frame that a child has sent, by the decoder of a type that says what may be.
+def believed(decode: Callable[[Body], Kind], body: Body) -> Kind:
+    """What a child sent, as the body of a frame, by the decoder of a type that says what may be.
 
     Raises
     ------
@@ -161,6 +163,7 @@ _pack = msgpack.Encoder().encode
 unpack_orders = msgpack.Decoder(Orders).decode
 unpack_jobs = msgpack.Decoder(list[Job]).decode
 _unpack_message = msgpack.Decoder(_Message).decode
+_planes_of_json = json.Decoder(FramePlanes).decode
 
 
 def frame(value: Struct | list[Job]) -> bytes:
@@ -320,6 +323,8 @@ class Receiver:
             raise Unbelievable
         if message.reason or len(message.sha256) != HASH_BYTES:
             raise Unbelievable
+        if message.image and message.image.frame_planes:
+            _check_planes(message.image.frame_planes)
         for warning in message.warnings:
             check_reason(reasons.WARNINGS, warning.code, warning.facts)
         return Header(
@@ -334,6 +339,23 @@ class Receiver:
 def _is_size(size: int, job: Member) -> bool:
     """Whether a member can have become so large; it declares its size, mostly exactly."""
     return size == job.size or (job.modulus > 0 and size > job.size)
+
+
+def _check_planes(text: str) -> None:
+    """See that of each attribute every frame has one value.
+
+    Raises
+    ------
+    Unbelievable
+        It has not.
+    """
+    planes = believed(_planes_of_json, text)
+    for attribute in filter(None, astuple(planes)[1:]):
+        values, frames = len(attribute.values), attribute.frames
+        if len(frames) != planes.count if frames else values not in (1, planes.count):
+            raise Unbelievable
+        if max(frames, default=0) >= values:
+            raise Unbelievable
 
 
 def check_reason(known: Mapping[str, str], code: str, facts: Mapping[str, str | int]) -> None:

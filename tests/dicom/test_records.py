@@ -11,15 +11,23 @@ KEPT = {
     ),
     "SeriesRecord": (
         "series_instance_uid modality series_number series_description series_date "
-        "body_part_examined frame_of_reference_uid"
+        "body_part_examined frame_of_reference_uid institution_name manufacturer "
+        "manufacturer_model_name station_name units"
     ),
     "InstanceRecord": (
         "sop_instance_uid sop_class_uid transfer_syntax_uid modality instance_number rows columns "
         "number_of_frames"
     ),
     "ImageRecord": (
-        "instance_number slice_location slice_thickness pixel_spacing patient_position "
-        "image_position_patient image_orientation_patient"
+        "instance_number slice_location image_position_patient acquisition_number "
+        "acquisition_time trigger_time temporal_position_identifier slice_thickness pixel_spacing "
+        "patient_position image_orientation_patient image_type acquisition_date echo_time "
+        "diffusion_b_value stack_id spacing_between_slices rescale_type frame_planes"
+    ),
+    "FramePlanes": (
+        "count image_position_patient image_orientation_patient pixel_spacing slice_thickness "
+        "spacing_between_slices stack_id in_stack_position_number temporal_position_index "
+        "diffusion_b_value"
     ),
     "ROIRecord": (
         "roi_number roi_name rt_roi_interpreted_type roi_generation_algorithm roi_display_color "
