@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import msgpack
+from msgspec import json, msgpack
 
 from app.dicom.records import Header
 from app.errors import Expected
@@ -52,8 +52,13 @@ LIES: dict[str, Change] = {
     "a negative number of rows": lambda said: said[INSTANCE].__setitem__(5, -1),
     "a word for a number": lambda said: said[INSTANCE].__setitem__(4, "one"),
     "a place that is no number": lambda said: said[IMAGE].__setitem__(1, float("nan")),
-    "an infinite thickness": lambda said: said[IMAGE].__setitem__(2, float("inf")),
-    "three spacings": lambda said: said[IMAGE].__setitem__(3, [1.0, 1.0, 1.0]),
+    "an infinite thickness": lambda said: said[IMAGE].__setitem__(7, float("inf")),
+    "three spacings": lambda said: said[IMAGE].__setitem__(8, [1.0, 1.0, 1.0]),
+    "planes that are no JSON": lambda said: said[IMAGE].__setitem__(-1, "{"),
+    "planes of other frames": lambda said: _lay(said, values=[1.0, 2.0], frames=[0, 1]),
+    "planes that nobody knows": lambda said: _lay(said, values=[1.0, 2.0], frames=[0, 1, 2]),
+    "two planes for three frames": lambda said: _lay(said, values=[1.0, 2.0]),
+    "a plane that is a word": lambda said: _lay(said, values=["thick"]),
     "a warning of its own": lambda said: said[WARNINGS].append(["beware", {}]),
     "a warning without its facts": lambda said: said[WARNINGS].append(["value_unreadable", {}]),
     "many warnings": lambda said: said[WARNINGS].extend([["header_cut", {}]] * 1_001),
@@ -72,6 +77,11 @@ NOISE = {
 
 def _end(said: list[Any], outcome: str, reason: str, facts: dict[str, Any]) -> None:
     said[OUTCOME], said[REASON], said[FACTS] = outcome, reason, facts
+
+
+def _lay(said: list[Any], **thickness: list[Any]) -> None:
+    planes = json.encode({"count": 3, "slice_thickness": thickness})
+    said[IMAGE][-1] = planes.decode()
 
 
 def lying(frame: bytes, lie: str) -> bytes:

@@ -214,6 +214,26 @@ PLANE: Attributes = {
     "ImagePositionPatient": ["-10.5", "20", "-30.25"],
     "ImageOrientationPatient": ["1", "0", "0", "0", "1", "0"],
 }
+EQUIPMENT: Attributes = {
+    "InstitutionName": "Hospital",
+    "Manufacturer": "Maker",
+    "ManufacturerModelName": "Model 1",
+    "StationName": "Room 2",
+    "Units": "BQML",
+}
+ACQUISITION: Attributes = {
+    "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+    "AcquisitionNumber": "4",
+    "AcquisitionDate": "20240313",
+    "AcquisitionTime": "101112.25",
+    "EchoTime": "12.5",
+    "TriggerTime": "430",
+    "TemporalPositionIdentifier": "2",
+    "DiffusionBValue": 1000.0,
+    "StackID": "A",
+    "SpacingBetweenSlices": "3.3",
+    "RescaleType": "US",
+}
 PIXELS: Attributes = {
     "SamplesPerPixel": 1,
     "PhotometricInterpretation": "MONOCHROME2",
@@ -244,11 +264,13 @@ def ct_image(**keywords: Any) -> bytes:
 
 
 def mr_image(**keywords: Any) -> bytes:
-    return ct_image(**{"SOPClassUID": MR_IMAGE, "Modality": "MR"} | keywords)
+    own = {"SOPClassUID": MR_IMAGE, "Modality": "MR", **EQUIPMENT, **ACQUISITION}
+    return ct_image(**own | keywords)
 
 
 def pet_image(**keywords: Any) -> bytes:
-    return ct_image(**{"SOPClassUID": PET_IMAGE, "Modality": "PT"} | keywords)
+    own = {"SOPClassUID": PET_IMAGE, "Modality": "PT", **EQUIPMENT, **ACQUISITION}
+    return ct_image(**own | keywords)
 
 
 def secondary_capture(**keywords: Any) -> bytes:
@@ -294,7 +316,7 @@ def enhanced_ct(frames: int = 3, **keywords: Any) -> bytes:
         "SharedFunctionalGroupsSequence": [shared],
         "PerFrameFunctionalGroupsSequence": [
             {
-                "FrameContentSequence": [{"InStackPositionNumber": number + 1}],
+                "FrameContentSequence": [{"StackID": "1", "InStackPositionNumber": number + 1}],
                 "PlanePositionSequence": [{"ImagePositionPatient": ["-1", "-2", str(number)]}],
             }
             for number in range(frames)
