@@ -121,8 +121,9 @@ def test_an_image_whose_frames_lie_nowhere_says_so_in_few_words(groups):
 
 @READERS
 def test_damage_behind_the_first_frame_costs_the_planes_alone(way):
-    items = objects.element(0x52009230, "SQ", [frame(1), frame(2)])[LONGEST_FRAMING:]
-    data = enhanced_ct(PerFrameFunctionalGroupsSequence=Raw("SQ", items + b"\xfe\xff"), **way)
+    groups = objects.element(0x52009230, "SQ", [frame(1), frame(2)])
+    longer = objects.element(0x52009230, "OB", groups[LONGEST_FRAMING:] + b"\xfe\xff")
+    data = of_frames(frame(1), frame(2), **way).replace(groups, longer.replace(b"OB", b"SQ"))
     image = image_of(data)
     assert image.frame_planes == ""
     assert image.image_position_patient == [0, 0, 1]
