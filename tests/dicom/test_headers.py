@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import app.dicom.pydicom_reader  # noqa: F401 - so that no test measures what importing it takes
+from app.dicom.attributes import IMAGE
 from app.dicom.headers import HeaderLimits, read_header
 from app.dicom.recognition import looks_like_dicom
 from app.dicom.records import Header
@@ -1118,3 +1119,80 @@ def test_pydicoms_warnings_do_not_reach_anyone(recwarn, caplog):
     read_header(ct_image(**odd))
     assert [str(warning.message) for warning in recwarn] == []
     assert caplog.text == ""
+
+
+# Equipment and acquisition
+
+
+@pytest.mark.parametrize("way", [{}, LEFT_TO_PYDICOM], ids=["scanner", "pydicom"])
+def test_equipment_and_acquisition_are_kept(way):
+    header = read_header(mr_image(**way))
+    series, image = header.series, header.image
+    assert (series.institution_name, series.manufacturer) == ("Hospital", "Maker")
+    assert (series.manufacturer_model_name, series.station_name) == ("Model 1", "Room 2")
+    assert series.units == "BQML"
+    assert image is not None
+    assert image.image_type == "ORIGINAL\\PRIMARY\\AXIAL"
+    assert (image.acquisition_number, image.temporal_position_identifier) == (4, 2)
+    assert image.acquisition_date == date(2024, 3, 13)
+    assert image.acquisition_time == time(10, 11, 12, 250_000)
+    assert (image.echo_time, image.trigger_time) == (12.5, 430)
+    assert (image.diffusion_b_value, image.spacing_between_slices) == (1000, 3.3)
+    assert (image.stack_id, image.rescale_type) == ("A", "US")
+    assert header.warnings == []
+
+
+BROKEN = {
+    "AcquisitionNumber": "four",
+    "AcquisitionDate": "yesterday",
+    "AcquisitionTime": "2561",
+    "EchoTime": "12,5",
+    "TriggerTime": Raw("OB", b"1234"),
+    "TemporalPositionIdentifier": "1.5",
+    "DiffusionBValue": Raw("FD", b"1000"),
+    "SpacingBetweenSlices": "inf",
+}
+
+
+@pytest.mark.parametrize("way", [{}, LEFT_TO_PYDICOM], ids=["scanner", "pydicom"])
+@pytest.mark.parametrize("keyword", BROKEN)
+def test_a_broken_value_of_an_acquisition_is_left_empty_with_a_warning(keyword, way):
+    header = read_header(mr_image(**{keyword: BROKEN[keyword]}, **way))
+    field = next(name for name, one in IMAGE.items() if one.keyword == keyword)
+    assert getattr(header.image, field) is None
+    warned = [warning.facts for warning in header.warnings]
+    assert warned == [{"attribute": keyword}]
+
+
+NO_DAY = {"AcquisitionDate": None, "AcquisitionTime": None}
+
+
+@pytest.mark.parametrize("way", [{}, LEFT_TO_PYDICOM], ids=["scanner", "pydicom"])
+@pytest.mark.parametrize(
+    ("written", "day", "hour"),
+    [
+        ("20240311101112.5", date(2024, 3, 11), time(10, 11, 12, 500_000)),
+        ("20240311101112+0130", date(2024, 3, 11), time(10, 11, 12)),
+        ("20240311", date(2024, 3, 11), None),
+        ("", None, None),
+    ],
+)
+def test_an_acquisition_s_date_and_time_may_be_given_as_one(written, day, hour, way):
+    header = read_header(mr_image(**NO_DAY, AcquisitionDateTime=written, **way))
+    assert header.image is not None
+    assert (header.image.acquisition_date, header.image.acquisition_time) == (day, hour)
+    assert header.warnings == []
+
+
+@pytest.mark.parametrize("written", ["202403", "20240399", "2024031199", "x"])
+def test_a_date_and_time_that_cannot_be_read_is_named_in_a_warning(written):
+    header = read_header(mr_image(**NO_DAY, AcquisitionDateTime=written))
+    assert header.image is not None
+    assert header.image.acquisition_date is None
+    assert [one.facts for one in header.warnings] == [{"attribute": "AcquisitionDateTime"}]
+
+
+def test_a_date_that_stands_by_itself_comes_before_date_and_time_in_one():
+    image = read_header(mr_image(AcquisitionDateTime="20010101")).image
+    assert image is not None
+    assert image.acquisition_date == date(2024, 3, 13)
