@@ -65,17 +65,14 @@ class Columns:
 
     def _rows(self, items: Iterable[Any]) -> Iterable[Sequence[Any]]:
         """The values as the database's driver takes them, a row at a time: each may be large."""
-        values = map(self._values, items)
-        rows = self._with_fields(values) if self._has_record else values
-        return self._converted(rows) if self._json or self._texts or self._days else rows
+        rows = map(self._values, items)
+        is_converted = self._has_record or self._json or self._days or self._texts
+        return self._converted(rows) if is_converted else rows
 
-    def _with_fields(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    def _converted(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Sequence[Any]]:
+        has_record = self._has_record
         for values in rows:
-            yield values[:-1] + astuple(values[-1])
-
-    def _converted(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
-        for values in rows:
-            row = list(values)
+            row = [*values[:-1], *astuple(values[-1])] if has_record else [*values]
             for at in self._json:
                 if row[at] is not None:
                     row[at] = _to_json(row[at]).decode()

@@ -27,7 +27,8 @@ class Layout:
 
     def __init__(self, buffer: Buffer, meta: Meta, syntax: Span, walk: Walk) -> None:
         dataset, scan = walk.dataset, walk.dataset.scan
-        self.meta_spans, self.meta_end = meta.spans, meta.end
+        self.meta_tags, self.meta_end = [*meta.spans], meta.end
+        self.meta_values = Struct(_format([*meta.spans.values()])).unpack_from
         self.implicit, self.order, self.item_limit = scan.implicit, scan.order, scan.item_limit
         self.item_count = scan.item_count
         self.tags = sorted(dataset.elements, key=scan.spans.__getitem__)
@@ -52,7 +53,7 @@ class Layout:
         )
 
     def read(self, buffer: Buffer) -> ScannedHeader:
-        meta = {tag: buffer[start:stop] for tag, (start, stop) in self.meta_spans.items()}
+        meta = dict(zip(self.meta_tags, self.meta_values(buffer), strict=True))
         scan = Scan(buffer, self.implicit, self.item_limit, self.order)
         scan.item_count = self.item_count
         dataset = ScannedDataset(scan)

@@ -49,6 +49,7 @@ PIECES = 1_024  # the most that one call writes (IOV_MAX)
 HASH_BYTES = 32
 LONGEST_NAME = 1_024  # characters
 MOST_WARNINGS = 1_000
+LIGHT = 2_000  # bytes of memory that a member takes without contours and frames
 FACT = re.compile(r"\{(\w+)\}")  # named in a sentence
 LONGEST_FACT = 300  # characters: the sentence that says why an archive was refused
 STOPS_THE_RUN: Literal["storage"] = "storage"
@@ -95,20 +96,9 @@ class Extracted(Record, frozen=True):
     reason: str
     facts: Facts = {}
     header: Header | None = None
-    tray: int = 0  # the number of the extractor's own folder
-
-    @property
-    def staged(self) -> str:
-        """Its file, below the upload's staging folder."""
-        return f"{self.tray}/{staged_name(self.index, self.inner)}"
-
-    @property
-    def weight(self) -> int:
-        """Roughly how many bytes it holds in memory."""
-        structure = self.header.structure_set if self.header else None
-        contours = sum(len(roi.roi_contour_data) for roi in structure.rois) if structure else 0
-        image = self.header.image if self.header else None
-        return 2_000 + contours + (len(image.frame_planes) if image else 0)
+    # Both are asked for several times of each member.
+    staged: str = ""  # its file, below the upload's staging folder
+    weight: int = LIGHT  # roughly how many bytes it holds in memory
 
 
 class _Message(Record, frozen=True):
@@ -311,7 +301,8 @@ class Receiver:
                 message.reason,
                 message.facts,
                 self._header(message),
-                self.tray,
+                f"{self.tray}/{staged_name(message.index, message.inner)}",
+                _weight(message),
             )
 
     def _header(self, message: _Message) -> Header | None:
@@ -334,6 +325,12 @@ class Receiver:
             message.structure_set,
             message.warnings,
         )
+
+
+def _weight(message: _Message) -> int:
+    image, structure_set = message.image, message.structure_set
+    contours = sum(len(roi.roi_contour_data) for roi in structure_set.rois) if structure_set else 0
+    return LIGHT + contours + (len(image.frame_planes) if image else 0)
 
 
 def _is_size(size: int, job: Member) -> bool:

@@ -12,7 +12,7 @@ from app.dicom import attributes, records
 from app.dicom.headers import read_header
 from app.sandbox.wire import Extracted, Receiver, Sender, Unbelievable
 from tests.making.liar import LIES, NOISE, lying
-from tests.making.objects import ct_image, rt_structure_set
+from tests.making.objects import ct_image, enhanced_ct, rt_structure_set
 
 MEMBER = Member(7, "IM1.dcm", 1_000, 900, 0, 8, 0, 0, 0, False, 0)
 LONGEST = 1_000_000
@@ -46,7 +46,18 @@ def sent(told: Extracted) -> bytes:
     ],
 )
 def test_what_is_true_arrives_as_it_was_sent(told):
-    assert received(sent(told)) == [structs.replace(told, tray=3)]
+    (arrived,) = received(sent(told))
+    assert arrived.staged == f"3/7-{told.inner}.dcm"
+    assert structs.replace(arrived, staged="", weight=told.weight) == told
+
+
+def test_what_holds_more_weighs_more():
+    light, frames, contours = (
+        received(sent(extracted(data)))[0].weight
+        for data in (ct_image(), enhanced_ct(), rt_structure_set())
+    )
+    assert light < frames
+    assert light < contours
 
 
 @pytest.mark.parametrize("lie", LIES)
