@@ -6,10 +6,22 @@ values are in the same places, too. To compare them takes a tenth of the time of
 """
 
 from collections import deque
+from itertools import compress, count
+from operator import ne
 from struct import Struct
 from typing import NamedTuple
 
-from .scanner import LONGEST_FRAMING, MOST_PIECES, Buffer, Meta, Scan, ScannedDataset, Span, Walk
+from .scanner import (
+    LONGEST_FRAMING,
+    MOST_PIECES,
+    Buffer,
+    Element,
+    Meta,
+    Scan,
+    ScannedDataset,
+    Span,
+    Walk,
+)
 
 MOST_LAYOUTS = 8
 PREFIX_SPAN = 128, 132  # where "DICM" stands
@@ -34,6 +46,7 @@ class Layout:
         self.tags = sorted(dataset.elements, key=scan.spans.__getitem__)
         self.vrs = [dataset.elements[tag][0] for tag in self.tags]
         self.values = Struct(_format([scan.spans[tag] for tag in self.tags])).unpack_from
+        self.before = self.values(buffer), dataset.elements
         self.sequences = dataset.sequences
         self.end = walk.end
         last = max(walk.starts)
@@ -58,9 +71,16 @@ class Layout:
         scan.item_count = self.item_count
         dataset = ScannedDataset(scan)
         dataset.sequences = self.sequences
-        found = zip(self.vrs, self.values(buffer), strict=True)
-        dataset.elements.update(zip(self.tags, found, strict=True))
+        self._fill(dataset.elements, self.values(buffer))
         return ScannedHeader(Meta(meta, self.meta_end), dataset)
+
+    def _fill(self, elements: dict[int, Element], values: tuple[bytes, ...]) -> None:
+        """Most are those of the header before: what is the very same object is compared at once."""
+        values_before, elements_before = self.before
+        elements.update(elements_before)
+        for at in compress(count(), map(ne, values, values_before)):
+            elements[self.tags[at]] = self.vrs[at], values[at]
+        self.before = values, elements
 
 
 class Layouts:
