@@ -88,7 +88,7 @@ def _marks(studies: Collection[DICOMStudy]) -> dict[int, list[DICOMSeries]]:
         order_by=(without_images, F("series_number").asc(nulls_last=True), F("pk").asc()),
     )
     rows = DICOMSeries.objects.filter(dicom_study__in=studies).defer("described", "search_text")
-    found = defaultdict(list)
+    found: dict[int, list[DICOMSeries]] = defaultdict(list)
     for one in rows.annotate(place=place).filter(place__lte=MARKS).order_by("place"):
         found[one.dicom_study_id].append(one)
     return found
@@ -135,14 +135,13 @@ class SeriesHere:
 
 def series_of(study: DICOMStudy, address: QueryDict) -> Page[DICOMSeries]:
     """A study's series, by their numbers."""
-    one = DICOMInstance.objects.filter(dicom_series=OuterRef("pk")).values("pk")[:1]
-    shown = DICOMSeries.objects.defer("described", "search_text").annotate(one=Subquery(one))
+    shown = DICOMSeries.objects.defer("described", "search_text")
     return page_of(study.series.all(), Order("series_number"), address, shown, SERIES)
 
 
 def sorted_out(series: Sequence[DICOMSeries], uses: Mapping[int, list[UsedBy]]) -> SeriesHere:
     """Images, what radiotherapy made of them, and all else."""
-    here, geometry = SeriesHere(), _geometries([one.one for one in series])
+    here, geometry = SeriesHere(), _geometries(series)
     for one in series:
         if one.modality in RADIOTHERAPY:
             here.radiotherapy.append(one)
@@ -153,13 +152,15 @@ def sorted_out(series: Sequence[DICOMSeries], uses: Mapping[int, list[UsedBy]]) 
     return here
 
 
-def _geometries(objects: Iterable[int | None]) -> dict[int, str]:
+def _geometries(series: Collection[DICOMSeries]) -> dict[int, str]:
     """By series: thickness and spacing of one of its images."""
-    images = ImageInformation.objects.filter(dicom_instance__in=[pk for pk in objects if pk])
+    one = DICOMInstance.objects.filter(dicom_series=OuterRef("pk")).values("pk")[:1]
+    ones = DICOMSeries.objects.filter(pk__in=[row.pk for row in series]).values_list(Subquery(one))
+    images = ImageInformation.objects.filter(dicom_instance__in=ones)
     rows = images.values_list("dicom_instance__dicom_series", "slice_thickness", "pixel_spacing")
     return {
-        series: " · ".join(filter(None, (_thickness([thickness]), _spacing(spacing))))
-        for series, thickness, spacing in rows
+        pk: " · ".join(filter(None, (_thickness([thickness]), _spacing(spacing))))
+        for pk, thickness, spacing in rows
     }
 
 

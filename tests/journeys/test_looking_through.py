@@ -59,16 +59,16 @@ def the_page_is_for_everybody(page: Page) -> None:
 def the_patient_leads_to_a_series_in_one_step(page: Page, address: str) -> None:
     page.goto(address)
     expect(page.get_by_role("link", name=re.compile("and 2 more"))).to_be_visible()
-    page.get_by_role("link", name=re.compile("^CT .*6 images")).click()
+    page.get_by_role("link", name=re.compile("^CT .*7 images")).click()
     expect(page).to_have_url(re.compile(r"/dicom/series/\d+/$"))
 
 
 def the_series_leads_to_each_of_its_objects(page: Page) -> None:
     rows = page.locator("#objects tbody tr")
     expect(rows.first).to_be_hidden()
-    page.get_by_text("All 6 images").press("Enter")
+    page.get_by_text("All 7 images").press("Enter")
     expect(rows.first).to_contain_text("-30.25 mm")  # not the first by its number
-    expect(rows).to_have_count(6)
-    rows.nth(1).get_by_role("link", name="Header of no. 5").press("Enter")
+    expect(rows).to_have_count(7)
+    rows.nth(2).get_by_role("link", name="Header of no. 5").press("Enter")
     expect(page).to_have_url(re.compile(r"/dicom/objects/\d+/header/$"))
     page.go_back()
