@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Times ICON's lists on the catalogue that ICON_VAR or ICON_DATABASE_URL names.
 
-Every list, sorted by every column that can be, both ways; their searches, found and not; the pages
-of a result. Prints JSON: for each page the queries of one request and the 95th percentile of
-twenty, in ms of server time, once warm.
+Every list, sorted by every column that can be, both ways; their searches, found and not; the one
+search of all; the pages of a result. Prints JSON: for each page the queries of one request and the
+95th percentile of twenty, in ms of server time, once warm.
 """
 
 import json
@@ -52,6 +52,7 @@ def pages() -> list[str]:
     return [
         *(page for model_admin in lists() for page in sorted_pages(model_admin)),
         *searches(),
+        *one_search(),
         f"{instances}?q={instance.sop_instance_uid}",
         f"{instances}?q={instance.sha256}",
         f"{instances}?modality__exact=MR&p=2",
@@ -105,6 +106,14 @@ def searches() -> Iterator[str]:
         if model_admin.get_search_fields(RequestFactory().get("/")):
             page = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
             yield from (f"{page}?q={words}" for words in ("1", "number", "grown+42", "nothing"))
+
+
+def one_search() -> Iterator[str]:
+    """The search of the whole catalogue: for what many rows have, few, and none."""
+    from django.urls import reverse
+
+    words = ("1", "a", "number", "number+42", "heart", "heart+2024+ct", "mr", "2023-2024", "hearrt")
+    yield from (f"{reverse('search')}?q={word}" for word in (*words, "nothing", 64 * "0"))
 
 
 def measured(client: Client, page: str) -> dict[str, float]:

@@ -138,6 +138,7 @@ def test_the_kind_of_which_a_row_has_the_words_whole_comes_first(staff_client, a
     likeliest = {"heart": "studies", "hear*05": "structures", "hans": "patients", "2024": "studies"}
     pages = {words: searched(staff_client, SEARCH, words) for words in likeliest}
     assert {words: page.context["tab"].kind.name for words, page in pages.items()} == likeliest
+    assert [*tabs(searched(staff_client, SEARCH, "müll"))] == ["patients", "studies", "uploads"]
 
 
 def test_words_stand_in_no_address_and_what_is_no_word_can_be_shared(staff_client, archive, client):
