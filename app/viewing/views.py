@@ -24,6 +24,7 @@ from .objects import about, addresses, before, images_of_series
 from .opening import NotOpened, opened
 
 FIRST = "first"  # in the address: the row that a page begins with
+SEES_ALL = ("app.view_dicominstance", "app.view_patient")  # a header has all that is known of them
 LARGEST_FIRST = 10**9
 PIECE = 1 << 18  # bytes
 # A PDF gets an origin of its own, which is none, and may fetch nothing.
@@ -31,7 +32,7 @@ PDF_POLICY = "default-src 'none'; sandbox"
 
 
 @staff_member_required
-@needing("app.view_dicominstance")
+@needing(*SEES_ALL)
 @require_http_methods(["GET", "HEAD", "POST"])
 def header(request: HttpRequest, pk: int) -> HttpResponse:
     """All attributes of one object, a page at a time; words to search for are posted."""
@@ -83,7 +84,7 @@ def header(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @staff_member_required
-@needing("app.view_dicominstance")
+@needing(*SEES_ALL)
 @require_safe
 def document(request: HttpRequest, pk: int) -> HttpResponse:
     """A structured report, to be read."""
@@ -115,7 +116,7 @@ def document(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @staff_member_required
-@needing("app.view_dicominstance")
+@needing(*SEES_ALL)
 @require_safe
 def pdf(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The PDF that an object encapsulates, as it lies in its file."""

@@ -1,6 +1,7 @@
 """The page of one object's attributes."""
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from app.models import DICOMInstance
@@ -126,6 +127,18 @@ def test_a_file_that_is_gone_or_a_busy_server_is_said_in_a_sentence(
     (processed_root / "elsewhere").rename(processed_root / DICOMInstance.objects.get().path)
     assert opening.free.acquire(timeout=0)
     opening.free.release()
+
+
+def test_who_may_not_see_patients_sees_no_header(client, django_user_model, import_zip):
+    import_zip(image(1))
+    user = django_user_model.objects.create_user("somebody", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_dicominstance"))
+    client.force_login(user)
+    assert client.get(url_of(2, 1, 1)).status_code == 403
+    user.user_permissions.add(Permission.objects.get(codename="view_patient"))
+    page = client.get(url_of(2, 1, 1)).content.decode()
+    assert "Nobody^Nemo" in page
+    assert "Came from" not in page
 
 
 def test_the_page_takes_a_fixed_number_of_queries(get, import_zip, django_assert_num_queries):
