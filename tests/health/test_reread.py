@@ -70,8 +70,6 @@ def read_badly() -> None:
     RTStructureSetInformation.objects.update(structure_set_label="?", structure_set_date=None)
     RTStructureROI.objects.update(roi_name="?", roi_contour_data="[]", contour_count=0)
     RTStructureROI.objects.update(slice_count=0)
-    Link.objects.filter(kind=LinkKind.IMAGE).delete()
-    Link.objects.update(target_uid="?", series=None, study=None, reason="target_missing")
     DICOMStudy.objects.update(study_description="?", study_date=None)
     DICOMSeries.objects.exclude(series_description="").update(series_description="?")
     Patient.objects.update(patient_name="?", patient_dob=None)
@@ -258,6 +256,17 @@ def test_what_is_read_worse_keeps_what_was_read_before(import_zip, settings):
         assert older_count() == 1
     DICOMInstance.objects.update(read_version=READ_VERSION)
     Patient.objects.update(read_versions=versions)
+    assert catalogued() == wanted
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_what_was_filed_before_links_were_kept_gains_them(kept, upload):
+    wanted = catalogued()
+    read_badly()
+    images = Link.objects.filter(kind=LinkKind.IMAGE)
+    (images if kept else Link.objects.all()).delete()
+    Link.objects.filter(kind=LinkKind.SERIES).update(target_uid="?")
+    assert said() == []
     assert catalogued() == wanted
 
 
