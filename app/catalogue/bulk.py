@@ -116,17 +116,22 @@ class Columns:
         return ", ".join(connection.ops.quote_name(str(column)) for column in columns)
 
 
-def update_each(model: type[models.Model], names: Sequence[str], items: Sequence[Any]) -> None:
-    """Write these fields of rows, each from the attributes of an item that has the row's `pk`."""
+def update_each(
+    model: type[models.Model], sources: Mapping[str, str], items: Sequence[Any]
+) -> None:
+    """Write fields of rows, each from the attributes of an item that has the row's `pk`.
+
+    `sources` are as those of `Columns`.
+    """
     if not items:
         return
     quote = connection.ops.quote_name
-    columns = (str(model._meta.get_field(name).column) for name in names)  # type: ignore[union-attr]
+    columns = (str(model._meta.get_field(name).column) for name in sources)  # type: ignore[union-attr]
     values = ", ".join(f"{quote(column)} = %s" for column in columns)
     with connection.cursor() as cursor:
         cursor.executemany(
             f"UPDATE {quote(model._meta.db_table)} SET {values} WHERE id = %s",
-            [*map(attrgetter(*names, "pk"), items)],
+            [*map(attrgetter(*sources.values(), "pk"), items)],
         )
 
 

@@ -34,11 +34,25 @@ from .bulk import Columns, update_each
 
 AT_ONCE = 1_000  # links that are looked at together
 PATIENT = "dicom_series__dicom_study__patient"  # of an instance
+UID = FoundBy.UID.value
 
 Item = TypeVar("Item")
 
 
-@dataclass(slots=True, eq=True)
+class Aim(NamedTuple):
+    """Where a link leads, or why nowhere."""
+
+    found_by: str = ""
+    reason: str = ""
+    instance: int | None = None
+    series: int | None = None
+    study: int | None = None
+
+
+OPEN = Aim()
+
+
+@dataclass(slots=True)
 class Row:
     """A link on its way to its row, or as it was read."""
 
@@ -47,32 +61,17 @@ class Row:
     kind: str
     target_uid: str
     frame_number: int
-    found_by: str = ""
-    reason: str = ""
-    instance: int | None = None
-    series: int | None = None
-    study: int | None = None
+    aim: Aim = OPEN
     pk: int = 0
 
     @property
     def key(self) -> tuple[int, str]:
         return self.patient, self.target_uid
 
-    def found(self, **target: int) -> "Row":
-        """The link as it is when this is its target."""
-        return replace(self, **NOWHERE | {"found_by": FoundBy.UID.value} | target)
 
-    def without(self, reason: str) -> "Row":
-        """The link as it is when it has no target."""
-        return replace(self, **NOWHERE | {"reason": reason})
-
-
-NOWHERE: dict[str, object] = {
-    "found_by": "", "reason": "", "instance": None, "series": None, "study": None,
-}  # fmt: skip
-AIM = (*NOWHERE,)  # the columns that say where a link leads
-FIELDS = ("source", "patient", "kind", "target_uid", "frame_number", *AIM, "pk")
-COLUMNS = Columns(Link, {name: name for name in FIELDS if name != "pk"})
+NAMED = ("source", "patient", "kind", "target_uid", "frame_number")
+AIMS = {name: f"aim.{name}" for name in Aim._fields}
+COLUMNS = Columns(Link, {name: name for name in NAMED} | AIMS)
 
 
 # --- made ------------------------------------------------------------------------------------
@@ -81,7 +80,9 @@ COLUMNS = Columns(Link, {name: name for name in FIELDS if name != "pk"})
 def write(references: Mapping[int, Sequence[Reference]]) -> None:
     """Make the links of objects that have none, by their primary keys."""
     for rows in _batched(_new(references)):
-        COLUMNS.insert(_aimed(rows))
+        for row, aim in zip(rows, _aims(rows), strict=True):
+            row.aim = aim
+        COLUMNS.insert(rows)
 
 
 def write_again(references: Mapping[int, Sequence[Reference]]) -> None:
@@ -172,13 +173,17 @@ def look_again(pks: Collection[int]) -> None:
 
 def stale(pks: Collection[int]) -> list[Row]:
     """Those links that lead elsewhere than they should, each as it should be."""
-    rows = [Row(*values) for values in Link.objects.filter(pk__in=pks).values_list(*FIELDS)]
-    return [aimed for row, aimed in zip(rows, _aimed(rows), strict=True) if aimed != row]
+    rows = [
+        Row(*values[: len(NAMED)], Aim(*values[len(NAMED) : -1]), values[-1])
+        for values in Link.objects.filter(pk__in=pks).values_list(*NAMED, *AIMS, "pk")
+    ]
+    aims = _aims(rows)
+    return [replace(row, aim=aim) for row, aim in zip(rows, aims, strict=True) if aim != row.aim]
 
 
 def write_aims(rows: Sequence[Row]) -> None:
     """Write where links lead."""
-    update_each(Link, AIM, rows)
+    update_each(Link, AIMS, rows)
 
 
 # --- found -----------------------------------------------------------------------------------
@@ -195,8 +200,8 @@ class Image(NamedTuple):
 Keys = set[tuple[int, str]]  # patient and UID
 
 
-def _aimed(rows: Sequence[Row]) -> list[Row]:
-    """Links as they are with what is there at this moment."""
+def _aims(rows: Sequence[Row]) -> list[Aim]:
+    """Where links lead with what is there at this moment."""
     by_kind: dict[str, Keys] = defaultdict(set)
     for row in rows:
         by_kind[row.kind].add(row.key)
@@ -252,40 +257,37 @@ def _by_key(rows: Iterable[tuple[int, str, Item]]) -> dict[tuple[int, str], list
     return found
 
 
-def _at_image(link: Row, candidates: Sequence[Image]) -> Row:
+def _at_image(link: Row, candidates: Sequence[Image]) -> Aim:
     images = [one for one in candidates if one.has_pixels]
     if len(images) != 1:
-        return link.without("target_no_image" if candidates and not images else _why(link, images))
+        return Aim(reason="target_no_image") if candidates and not images else _why(link, images)
     (image,) = images
     if link.frame_number > image.frames:
-        return link.without("target_frame_missing")
-    return link.found(instance=image.pk)
+        return Aim(reason="target_frame_missing")
+    return Aim(UID, instance=image.pk)
 
 
-def _at_series(link: Row, candidates: Sequence[int]) -> Row:
-    if len(candidates) != 1:
-        return link.without(_why(link, candidates))
-    return link.found(series=candidates[0])
+def _at_series(link: Row, candidates: Sequence[int]) -> Aim:
+    return Aim(UID, series=candidates[0]) if len(candidates) == 1 else _why(link, candidates)
 
 
-def _at_study(link: Row, candidates: Sequence[int]) -> Row:
-    if len(candidates) != 1:
-        return link.without(_why(link, candidates))
-    return link.found(study=candidates[0])
+def _at_study(link: Row, candidates: Sequence[int]) -> Aim:
+    return Aim(UID, study=candidates[0]) if len(candidates) == 1 else _why(link, candidates)
 
 
-def _at_frame(link: Row, candidates: Sequence[int]) -> Row:
+def _at_frame(link: Row, candidates: Sequence[int]) -> Aim:
     """Several series may lie in one frame of reference: the link stays with that which it has."""
     if not candidates:
-        return link.without(_why(link, candidates))
-    return link.found(series=link.series if link.series in candidates else candidates[0])
+        return _why(link, candidates)
+    there = link.aim.series
+    return Aim(UID, series=there if there in candidates else candidates[0])
 
 
-def _why(link: Row, candidates: Sequence[object]) -> str:
+def _why(link: Row, candidates: Sequence[object]) -> Aim:
     """Why a link leads nowhere."""
     if not link.target_uid:
-        return "target_uid_empty"
-    return "target_ambiguous" if candidates else "target_missing"
+        return Aim(reason="target_uid_empty")
+    return Aim(reason="target_ambiguous" if candidates else "target_missing")
 
 
 CANDIDATES: dict[str, Callable[[Keys], dict[tuple[int, str], list[Any]]]] = {
@@ -294,7 +296,7 @@ CANDIDATES: dict[str, Callable[[Keys], dict[tuple[int, str], list[Any]]]] = {
     LinkKind.SERIES: _series,
     LinkKind.IMAGE: _images,
 }
-AIMING: dict[str, Callable[[Row, Sequence[Any]], Row]] = {
+AIMING: dict[str, Callable[[Row, Sequence[Any]], Aim]] = {
     LinkKind.FRAME_OF_REFERENCE: _at_frame,
     LinkKind.STUDY: _at_study,
     LinkKind.SERIES: _at_series,
