@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("app", "0023_what_lies_below"),
+        ("app", "0026_count_what_lies_below"),
     ]
 
     operations = [
