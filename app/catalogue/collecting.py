@@ -29,9 +29,11 @@ CHUNK = 500  # rows of a spreadsheet that are read at once
 NAMES = {"patient": ("patient",), "study": ("study", "studies"), "series": ("series", "series")}
 WITH_PATIENT = ("patient", "study__patient", "series__dicom_study__patient")
 
-may_keep = needing(
-    *("app.view_patient", "app.view_dicomstudy", "app.view_dicomseries", "app.keep_collections")
+NEEDED = (
+    *("app.view_patient", "app.view_dicomstudy", "app.view_dicomseries", "app.keep_collections"),
 )
+
+may_keep = needing(*NEEDED)
 
 
 class CollectionForm(forms.ModelForm):  # type: ignore[type-arg]

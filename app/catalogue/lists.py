@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.admin.views.decorators import staff_member_required
-from django.contrib.auth.decorators import permission_required
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
@@ -14,10 +13,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from app.models import DICOMStudy, Patient
+from app.needing import needing
 from app.spreadsheets import Cell, csv_lines
 
 from .addresses import adding, changing, first_page, without
 from .asking import asked_of, chips, found_by
+from .collecting import NEEDED
 from .filters import ATTENTION, FLAG, SINCE, UNTIL, Filters, filters_of, presets
 from .names import person_name
 from .paging import Order, every, page_of, total_of
@@ -191,7 +192,7 @@ def _moment(row: DICOMStudy | Patient) -> Cell:
 
 
 @staff_member_required
-@permission_required("app.view_dicomstudy", raise_exception=True)
+@needing("app.view_dicomstudy")
 @require_safe
 def study_list(request: HttpRequest) -> HttpResponse:
     """The studies that the address asks for, what was added last first."""
@@ -199,7 +200,7 @@ def study_list(request: HttpRequest) -> HttpResponse:
 
 
 @staff_member_required
-@permission_required("app.view_patient", raise_exception=True)
+@needing("app.view_patient")
 @require_safe
 def patient_list(request: HttpRequest) -> HttpResponse:
     """The patients that the address asks for, to whom something was added last first."""
@@ -207,7 +208,7 @@ def patient_list(request: HttpRequest) -> HttpResponse:
 
 
 @staff_member_required
-@permission_required("app.view_dicomstudy", raise_exception=True)
+@needing("app.view_dicomstudy")
 @require_safe
 def study_csv(request: HttpRequest) -> StreamingHttpResponse:
     """All studies that the address asks for, as CSV."""
@@ -215,7 +216,7 @@ def study_csv(request: HttpRequest) -> StreamingHttpResponse:
 
 
 @staff_member_required
-@permission_required("app.view_patient", raise_exception=True)
+@needing("app.view_patient")
 @require_safe
 def patient_csv(request: HttpRequest) -> StreamingHttpResponse:
     """All patients that the address asks for, as CSV."""
@@ -231,6 +232,7 @@ def _page(request: HttpRequest, table: Table, template: str) -> HttpResponse:
     context = {
         "title": table.many.capitalize(),
         "table": table,
+        "may_collect": request.user.has_perms(NEEDED),
         "total_words": total.words(table.one, table.many),
         "is_empty": not (total.number or asked),
         "page": page_of(rows, sorting.order, request.GET, table.shown),

@@ -104,13 +104,13 @@ def test_a_patient_s_row_never_has_a_dash_for_an_id(staff_client, rows):
 def test_lists_take_a_fixed_number_of_queries(staff_client, rows, django_assert_num_queries):
     first = Patient.objects.order_by("pk")[0].pk
     for address in (STUDIES, f"{STUDIES}?modality=MR&flag=attention&sort=patient", PATIENTS):
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             staff_client.get(address)
     for address in (
         f"{STUDIES}?after={first}",
         f"{PATIENTS}?modality=RTSTRUCT&sort=-name&after={first}",
     ):
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(9):
             staff_client.get(address)
 
 

@@ -61,6 +61,33 @@ def test_the_lists_are_for_everybody(signed_in, live, sixty, console_errors):
     console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
     the_mouse_leads_down_from_anywhere_in_a_row(page, live.url, sixty)
     the_keyboard_leads_through_the_lists(page, live.url, sixty)
+    chosen_rows_go_into_a_collection(page, live.url)
+
+
+def chosen_rows_go_into_a_collection(page: Page, url: str) -> None:
+    page.goto(f"{url}/dicom/studies/")
+    for key in ("j", "x", "j", "x"):
+        page.keyboard.press(key)
+    bar = page.locator("#chosen")
+    expect(bar).to_contain_text("2 studies, 3,932 images, 1.9 GB")
+    bar.get_by_label("Name of a new collection").fill("Trial <b>")
+    bar.get_by_role("button", name="Add to collection").click()
+    expect(page.get_by_role("heading", name="Trial <b>")).to_be_visible()
+    expect(page.get_by_text("2 studies added.")).to_be_visible()
+    collection = page.url
+    for at in (collection, f"{url}/dicom/collections/"):
+        page.goto(at)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, at
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert serious_findings(page) == []
+    page.goto(f"{url}/dicom/studies/")
+    page.locator(".col-box input").first.check()
+    expect(bar.get_by_label("Collection", exact=True)).to_have_value(re.compile("[0-9]+"))
+    bar.get_by_role("button", name="Clear").click()
+    expect(bar).to_be_hidden()
 
 
 def rows_are_about_as_high_as_two_lines(page: Page) -> None:

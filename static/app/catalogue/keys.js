@@ -13,6 +13,7 @@ const KEYS = [
   [["j", "ArrowDown"], "j or ↓", "Next row", () => rows().length, () => mark(1)],
   [["k", "ArrowUp"], "k or ↑", "Row before", () => rows().length, () => mark(-1)],
   [[], "Enter", "Open the marked row", () => rows().length],
+  [["x"], "x", "Choose the marked row", () => document.querySelector(".col-box"), () => choose()],
   [["u"], "u", "One level up", () => up, () => location.assign(up.href)],
   [[], "/", "Search", () => search],
   [["?"], "?", "Show these keys", () => true, () => show()],
@@ -38,6 +39,11 @@ function mark(step) {
   const row = all[Math.min(Math.max(next, 0), all.length - 1)];
   opener(row)?.focus({ preventScroll: true });
   row.scrollIntoView({ block: "nearest" });
+}
+
+function choose() {
+  const row = rows().find((one) => one.contains(document.activeElement));
+  row?.querySelector(".col-box input")?.click();
 }
 
 function show() {
