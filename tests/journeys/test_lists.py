@@ -76,12 +76,12 @@ def chosen_rows_go_into_a_collection(page: Page, url: str) -> None:
     expect(page.get_by_text("2 studies added.")).to_be_visible()
     collection = page.url
     for at in (collection, f"{url}/dicom/collections/"):
-        page.goto(at)
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 800})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, at
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
+            page.goto(at)
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 800})
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, at
             assert serious_findings(page) == []
     page.goto(f"{url}/dicom/studies/")
     page.locator(".col-box input").first.check()
