@@ -149,6 +149,7 @@ def test_words_stand_in_no_address_and_what_is_no_word_can_be_shared(staff_clien
     assert tabs(page) == {"patients": 1, "studies": 1}
     addresses = re.findall(r'(?:href|action|src)="([^"]*)"', page.content.decode())
     assert not [one for one in addresses if "hans" in one.lower()]
+    assert "<title>Search · ICON</title>" in page.content.decode()
     assert tabs(staff_client.get(f"{SEARCH}?{shared}")) == {"patients": 1, "studies": 1}
 
 
@@ -229,15 +230,22 @@ def test_a_table_that_one_may_not_see_is_not_looked_through(sees, archive):
     assert 'id="search-site"' not in client.get(reverse("admin:index")).content.decode()
 
 
-@pytest.mark.parametrize("words", ["heart", "müller", "CT 2024", "heartt"])
-def test_a_search_takes_as_many_queries_for_more_rows(words, staff_client, archive):
-    address = staff_client.post(SEARCH, {"q": words})["Location"]
+def test_a_search_takes_as_many_queries_for_more_rows(staff_client, archive):
+    found = {
+        words: staff_client.post(SEARCH, {"q": words})["Location"]
+        for words in ("heart", "müller", "CT 2024", "heartt")
+    }
     counts = []
-    for number in range(2):
-        for more in range(number * 60, number * 60 + 60):
-            patient = Patient.objects.create(folder=f"more {more}", patient_name="Müller^Heart")
-            patient.studies.create(study_instance_uid=uid(5, more), study_description="heart")
-        with CaptureQueriesContext(connection) as queries:
-            staff_client.get(address)
-        counts.append(len(queries))
-    assert counts[0] == counts[1] <= MOST_QUERIES
+    for first in (0, 12):
+        for number in range(first, first + 12):
+            patient = Patient.objects.create(folder=f"more {number}", patient_name="Müller^Heart")
+            patient.studies.create(study_instance_uid=uid(5, number), study_description="heart")
+        counts.append({words: queries_of(staff_client, found[words]) for words in found})
+    assert counts[0] == counts[1]
+    assert max(counts[0].values()) <= MOST_QUERIES
+
+
+def queries_of(client, address: str) -> int:
+    with CaptureQueriesContext(connection) as queries:
+        client.get(address)
+    return len(queries)
