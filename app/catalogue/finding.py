@@ -180,13 +180,23 @@ def tabs_of(request: HttpRequest, kinds: list[Kind]) -> list[Tab]:
         found = [*rows.values_list(*dict.fromkeys((kind.sorted_by, "pk")))[: COUNTED + 1]]
         if found:
             tabs.append(Tab(kind, len(found), _first(kind, rows, found)))
-            tabs[-1].has_list = not (kind.by_words_alone and asked.others)
+            tabs[-1].has_list = _lists_the_same(kind, asked, len(found))
     for likely in [tab for tab in tabs if _is_likely(tab, asked)][:1]:
         tabs.remove(likely)
         tabs.insert(0, likely)
     if tabs:
         next((tab for tab in tabs if tab.kind.name == wanted), tabs[0]).is_open = True
     return tabs
+
+
+def _lists_the_same(kind: Kind, asked: Asked, count: int) -> bool:
+    """Whether the page of all that is found shows as many."""
+    if not kind.by_words_alone:
+        return True
+    if asked.others:
+        return False
+    named = kind.model._default_manager.order_by().filter(matching(kind.model, asked.words))
+    return len(asked.words.split()) == 1 or named.values("pk")[: COUNTED + 1].count() == count
 
 
 def _first(kind: Kind, rows: QuerySet[Any], found: list[tuple[Any, ...]]) -> list[Any]:

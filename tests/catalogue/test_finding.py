@@ -134,6 +134,21 @@ def test_everything_is_found_by_what_people_type(staff_client, archive):
     assert {typed: tabs(searched(staff_client, SEARCH, typed)) for typed in FOUND} == FOUND
 
 
+def test_a_list_is_linked_to_where_it_shows_the_same(staff_client, archive):
+    linked = {"heart": True, "lunge re": True, "heart müller": False, "heart ct": False}
+    pages = {words: searched(staff_client, SEARCH, words) for words in linked}
+    lists = {
+        words: next(tab.all for tab in page.context["tabs"] if tab.kind.name == "structures")
+        for words, page in pages.items()
+    }
+    assert {words: bool(address) for words, address in lists.items()} == linked
+    for words in ("müller", "2023 - 2024", "heart"):
+        page = searched(staff_client, SEARCH, words)
+        tab = next(tab for tab in page.context["tabs"] if tab.kind.name == "studies")
+        listed = staff_client.get(f"{tab.all}?{page.context['address']}")
+        assert len(listed.context["page"].rows) == tab.count
+
+
 def test_the_kind_of_which_a_row_has_the_words_whole_comes_first(staff_client, archive):
     likeliest = {"heart": "studies", "hear*05": "structures", "hans": "patients", "2024": "studies"}
     pages = {words: searched(staff_client, SEARCH, words) for words in likeliest}
