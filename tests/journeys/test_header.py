@@ -44,6 +44,8 @@ def test_looking_into_objects(signed_in, live, import_zip, console_errors):
     a_switch_shows_what_differs(page)
     page.get_by_role("link", name="CT 1", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("CT 1: header")
+    page.keyboard.press("u")
+    page.wait_for_url("**/dicom/series/*/")
     pages = [live.url + address("header", 2, 1, 2)]
     pages += [f"{pages[0]}?differs=1", live.url + address("document", 2, 4, 1)]
     no_page_is_too_wide_or_hard_to_use(page, pages)
