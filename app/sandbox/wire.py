@@ -49,7 +49,8 @@ PIECES = 1_024  # the most that one call writes (IOV_MAX)
 HASH_BYTES = 32
 LONGEST_NAME = 1_024  # characters
 MOST_WARNINGS = 1_000
-LIGHT = 2_000  # bytes of memory that a member takes without contours and frames
+# Bytes of memory: of a member without contours and frames, and of a structure set's reference.
+LIGHT, REFERENCE = 2_000, 200
 FACT = re.compile(r"\{(\w+)\}")  # named in a sentence
 LONGEST_FACT = 300  # characters: the sentence that says why an archive was refused
 STOPS_THE_RUN: Literal["storage"] = "storage"
@@ -329,8 +330,10 @@ class Receiver:
 
 def _weight(message: _Message) -> int:
     image, structure_set = message.image, message.structure_set
-    contours = sum(len(roi.roi_contour_data) for roi in structure_set.rois) if structure_set else 0
-    return LIGHT + contours + (len(image.frame_planes) if image else 0)
+    if structure_set is None:
+        return LIGHT + (len(image.frame_planes) if image else 0)
+    contours = sum(len(roi.roi_contour_data) for roi in structure_set.rois)
+    return LIGHT + contours + REFERENCE * len(structure_set.references)
 
 
 def _is_size(size: int, job: Member) -> bool:

@@ -112,7 +112,7 @@ FIELDS = [
     (model, name, hint)
     for model, record in RECORDS.items()
     for name, hint in get_type_hints(record, include_extras=True).items()
-    if name in record.__struct_fields__ and name != "rois"
+    if name in record.__struct_fields__ and name not in ("rois", "references")
 ]
 
 
