@@ -1,7 +1,10 @@
 """The app, as Django knows it."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
+
+# How the admin calls the tables of others.
+CALLED = {"auth": "People", "django_celery_results": "Background tasks"}
 
 
 class ICONConfig(AppConfig):
@@ -17,3 +20,5 @@ class ICONConfig(AppConfig):
         post_migrate.connect(search.ensure_indexes, sender=self)
         post_migrate.connect(guards.put_up, sender=self)
         post_migrate.connect(roles.bring_up_to_date, sender=self)
+        for label, words in CALLED.items():
+            apps.get_app_config(label).verbose_name = words

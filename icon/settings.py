@@ -176,14 +176,14 @@ CSRF_TRUSTED_ORIGINS = env_list("ICON_CSRF_TRUSTED_ORIGINS", "")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
-    "icon.apps.People",
+    "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
-    "icon.apps.TaskResults",
+    "django_celery_results",
     "celery_progress",
     "app",
 ]

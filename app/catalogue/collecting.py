@@ -49,8 +49,8 @@ class CollectionForm(forms.ModelForm):  # type: ignore[type-arg]
         }
         widgets = {"note": forms.Textarea(attrs={"rows": 2})}
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+    def __init__(self, data: Any = None, instance: Collection | None = None) -> None:
+        super().__init__(data, instance=instance, label_suffix="")
         self.fields["name"].error_messages["required"] = sentence("collection_unnamed")
         self.fields["name"].widget.attrs |= {"autocomplete": "off", "class": "form-control"}
         self.fields["note"].widget.attrs["class"] = "form-control"

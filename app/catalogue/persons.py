@@ -35,8 +35,8 @@ class LinkForm(forms.Form):
     other = forms.IntegerField(min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput)
     reason = forms.CharField(label="Why? This is kept; name no patient.", max_length=LONGEST_REASON)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, label_suffix="")
         missing = sentence("reason_missing", limit=LONGEST_REASON)
         errors = self.fields["reason"].error_messages
         errors |= dict.fromkeys(("required", "max_length"), missing)

@@ -22,6 +22,7 @@ from app.catalogue.collecting import own_collections as collections_of
 from app.catalogue.finding import kinds_for
 from app.catalogue.names import age_on, person_name, plain, row_name, sex_name
 from app.catalogue.search import is_indexed
+from app.dicom.kinds import NO_IMAGES
 from app.dicom.modalities import modality_name
 from app.models import (
     Collection,
@@ -34,7 +35,6 @@ from app.models import (
 )
 from app.reasons import sentence
 from app.sandbox.confine import lacking
-from app.uploads.changes import NO_IMAGES
 from app.uploads.status import progress_words
 from app.wording import held, human_size, measure
 
