@@ -445,12 +445,15 @@ def somebody_waits() -> bool:
         return bool(cursor.fetchone()[0])
 
 
+APART = {"StudyInstanceUID": uid(3), "SeriesInstanceUID": uid(3, 1), "PatientSex": "F"}
+
+
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("known", [True, False])
 def test_imports_that_do_not_see_each_other_leave_no_link_open(known, first, transactional_db):
-    parts = MEMBERS[:1], MEMBERS[1:]
-    if known:
-        catalogue(structured_report(SeriesInstanceUID=OTHER_SERIES))
+    parts = [structure_set(1, 2, contours=(2, 3), **APART if known else {})], MEMBERS[1:]
+    if known:  # then the patient's row is all that both have
+        catalogue(structured_report(SeriesInstanceUID=OTHER_SERIES, StudyInstanceUID=uid(4)))
     with meanwhile(lambda: catalogue(*parts[1 - first])):
         catalogue(*parts[first])
     assert found() == ALL_HERE
