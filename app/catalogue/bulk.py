@@ -125,14 +125,22 @@ def update_each(
     """
     if not items:
         return
-    quote = connection.ops.quote_name
-    columns = (str(model._meta.get_field(name).column) for name in sources)  # type: ignore[union-attr]
-    values = ", ".join(f"{quote(column)} = %s" for column in columns)
+    fields = [model._meta.get_field(name) for name in (*sources, "id")]
+    *columns, _ = [connection.ops.quote_name(str(field.column)) for field in fields]  # type: ignore[union-attr]
+    table = connection.ops.quote_name(model._meta.db_table)
+    rows = map(attrgetter(*sources.values(), "pk"), items)
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"UPDATE {quote(model._meta.db_table)} SET {values} WHERE id = %s",
-            [*map(attrgetter(*sources.values(), "pk"), items)],
-        )
+        if connection.vendor == "postgresql":  # a statement a row takes it five times as long
+            values = ", ".join(f"%s::{field.db_type(connection)}[]" for field in fields)
+            written = ", ".join(f"{column} = v.{column}" for column in columns)
+            cursor.execute(
+                f"UPDATE {table} t SET {written} "
+                f"FROM unnest({values}) AS v({', '.join(columns)}, id) WHERE t.id = v.id",
+                [[*column] for column in zip(*rows, strict=True)],
+            )
+        else:
+            written = ", ".join(f"{column} = %s" for column in columns)
+            cursor.executemany(f"UPDATE {table} SET {written} WHERE id = %s", [*rows])
 
 
 def next_keys(model: type[models.Model], count: int) -> Iterable[int]:
