@@ -87,11 +87,17 @@ def write(references: Mapping[int, Sequence[Reference]]) -> None:
 
 def write_again(references: Mapping[int, Sequence[Reference]]) -> None:
     """Make the links of objects anew where they refer to other things than their links say."""
-    there: dict[int, set[Reference]] = defaultdict(set)
-    rows = Link.objects.filter(source__in=references)
-    for source, *values in rows.values_list("source", "kind", "target_uid", "frame_number"):
-        there[source].add(Reference(*values))
-    changed = {pk: refs for pk, refs in references.items() if there[pk] != {*refs}}
+    there: dict[int, set[tuple[str, str, int]]] = defaultdict(set)
+    links = Link.objects.filter(source__in=references)
+    for source, kind, uid, frame_number in links.values_list(
+        "source", "kind", "target_uid", "frame_number"
+    ):
+        there[source].add((kind, uid, frame_number))
+    changed = {
+        pk: found
+        for pk, found in references.items()
+        if there[pk] != {(one.kind, one.uid, one.frame_number) for one in found}
+    }
     forget(changed)
     write(changed)
 
@@ -173,9 +179,10 @@ def look_again(pks: Collection[int]) -> None:
 
 def stale(pks: Collection[int]) -> list[Row]:
     """Those links that lead elsewhere than they should, each as it should be."""
+    links = Link.objects.filter(pk__in=pks).values_list(*NAMED, *AIMS, "pk")
     rows = [
-        Row(*values[: len(NAMED)], Aim(*values[len(NAMED) : -1]), values[-1])
-        for values in Link.objects.filter(pk__in=pks).values_list(*NAMED, *AIMS, "pk")
+        Row(source, patient, kind, uid, frame_number, Aim(*aim), pk)
+        for source, patient, kind, uid, frame_number, *aim, pk in links
     ]
     aims = _aims(rows)
     return [replace(row, aim=aim) for row, aim in zip(rows, aims, strict=True) if aim != row.aim]

@@ -169,10 +169,13 @@ class ROIRecord(Record, frozen=True):
     roi_contour_data: bytes  # JSON text: [{"type", "points": [x, y, z, ..] in mm, "sop"}, ..]
 
 
+ReferenceKind = Literal["frame", "study", "series", "image"]
+
+
 class Reference(Record, frozen=True):
     """What an object refers to, as `models.Link` keeps it."""
 
-    kind: Literal["frame", "study", "series", "image"]
+    kind: ReferenceKind
     uid: UID  # "" where the item is there and its UID is not
     frame_number: Count = 0  # of an image; 0: the whole object
 

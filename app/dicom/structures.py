@@ -44,7 +44,14 @@ from .attributes import (
     STRUCTURE_SET,
     STRUCTURE_SET_ROI_SEQUENCE,
 )
-from .records import MOST_REFERENCES, ReadWarning, Reference, ROIRecord, StructureSetRecord
+from .records import (
+    MOST_REFERENCES,
+    ReadWarning,
+    Reference,
+    ReferenceKind,
+    ROIRecord,
+    StructureSetRecord,
+)
 from .scanner import ELEMENT, LEFT_TO_PYDICOM, SEQUENCE, WHOLE, Element, wanted_from
 from .values import BINARY, WHITESPACE, Elements, Values, fields_of, numbers_of
 
@@ -107,7 +114,7 @@ integers_of_json = msgspec.json.Decoder(list[int]).decode
 class Refers(NamedTuple):
     """One thing that a structure set refers to, in the order of a `Reference`."""
 
-    kind: str
+    kind: ReferenceKind
     uid: str
     frame_number: int = 0
 
