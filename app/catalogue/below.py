@@ -159,7 +159,7 @@ def _geometries(series: Collection[DICOMSeries]) -> dict[int, str]:
     images = ImageInformation.objects.filter(dicom_instance__in=ones)
     rows = images.values_list("dicom_instance__dicom_series", "slice_thickness", "pixel_spacing")
     return {
-        pk: " · ".join(filter(None, (_thickness([thickness]), _spacing(spacing))))
+        pk: " · ".join(filter(None, (_lengths([thickness]), _spacing(spacing))))
         for pk, thickness, spacing in rows
     }
 
@@ -218,6 +218,7 @@ class Geometry:
     """How the images of a series lie, in words, and what they can be sorted along."""
 
     thickness: str
+    between: str  # slices
     spacing: str
     orientation: str
     normal: Normal | None
@@ -225,18 +226,27 @@ class Geometry:
 
 def geometry_of(series: DICOMSeries) -> Geometry:
     images = ImageInformation.objects.filter(dicom_instance__dicom_series=series).order_by()
-    names = ("slice_thickness", "pixel_spacing", "image_orientation_patient")
-    found = list(images.values_list(*names).distinct()[:GEOMETRIES])
-    planes = [plane for _, _, plane in found]
+    found = list(images.values_list(*LIES_BY).distinct()[:GEOMETRIES])
+    thickness, between, spacing, planes = zip(*found, strict=True) if found else [()] * 4
     return Geometry(
-        _thickness(thickness for thickness, _, _ in found),
-        _few(_spacing(spacing) for _, spacing, _ in found),
+        _lengths(thickness),
+        _lengths(between),
+        _few(map(_spacing, spacing)),
         _few(map(orientation_of, planes)),
         common_normal(planes),
     )
 
 
-def _thickness(values: Iterable[float | None]) -> str:
+LIES_BY = (
+    "slice_thickness",
+    "spacing_between_slices",
+    "pixel_spacing",
+    "image_orientation_patient",
+)
+
+
+def _lengths(values: Iterable[float | None]) -> str:
+    """A length, or the least and the greatest of several."""
     known = sorted({value for value in values if value is not None})
     if not known:
         return ""

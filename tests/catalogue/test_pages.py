@@ -39,6 +39,13 @@ pytestmark = pytest.mark.database
 AXIAL = [1, 0, 0, 0, 1, 0]
 CORONAL = [1, 0, 0, 0, 0, -1]
 SAGITTAL = [0, 1, 0, 0, 0, -1]
+EQUIPMENT = {
+    "InstitutionName": "Hospital",
+    "Manufacturer": "Maker",
+    "ManufacturerModelName": "Scanner 7",
+    "StationName": "CT1",
+    "SpacingBetweenSlices": "2.5",
+}
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -110,7 +117,7 @@ def test_an_import_is_looked_through_from_the_patient_to_its_objects(import_zip,
     plan = {"SOPClassUID": RT_PLAN, "Modality": "RTPLAN", "SeriesInstanceUID": uid(2, 6)}
     report = {"SeriesInstanceUID": uid(2, 7), "SeriesDescription": "Findings"}
     import_zip(
-        ("folder/a.dcm", ct_image()),
+        ("folder/a.dcm", ct_image(**EQUIPMENT)),
         mr_image(SeriesInstanceUID=uid(3, 1), SOPInstanceUID=uid(3, 1, 1), **later),
         ct_image(SeriesInstanceUID=uid(4, 1), SOPInstanceUID=uid(4, 1, 1), **undated),
         *(rt_structure_set(), structured_report(**plan), structured_report(**report)),
@@ -154,7 +161,13 @@ def the_series_says_what_it_is_in_words(page: str, structure_set: int) -> None:
         *("Computed tomography", "Number 3", "Thickness 3 mm", f"Spacing 0.5 {TIMES} 0.75 mm"),
         *("Orientation axial", "SOP class CT Image Storage", "Body part CHEST"),
         *("Transfer syntax Explicit VR Little Endian", f"Frame of reference {uid(2, 9)}"),
-        *("Structure sets Plan1 (1 image)", "folder/a.dcm", f"no. 7 -30.25 mm 3 {TIMES} 2"),
+        *("Institution Hospital", "Manufacturer Maker", "Model Scanner 7", "Station CT1"),
+        *(
+            "Slices every 2.5 mm",
+            "Structure sets Plan1 (1 image)",
+            "folder/a.dcm",
+            f"no. 7 -30.25 mm 3 {TIMES} 2",
+        ),
     ):
         assert fact in said
     instance = DICOMInstance.objects.get(dicom_series__series_instance_uid=uid(2, 1))
