@@ -356,7 +356,7 @@ def _image(values: Values, elements: Elements, instance_number: int | None) -> I
     )
     values.warnings += warnings
     in_each = values.fields(IN_EACH_IMAGE_FIELDS)
-    image = ImageRecord(instance_number, *in_each, *repeated, planes)
+    image = ImageRecord(*(instance_number, *in_each, *repeated, planes))
     if image.acquisition_date or image.acquisition_time:
         return image
     if moment := values.moment(ACQUISITION_DATE_TIME):
