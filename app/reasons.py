@@ -402,6 +402,10 @@ REFUSED = {
     ),
     "no_date": "That is no date, and was left out. Write a day as 2024-03-13.",
     "search_over": "That search is no longer kept. Search again.",
+    "structure_gone": (
+        "The structure that this list was narrowed by was deleted since. "
+        "The list is not narrowed by it."
+    ),
     "too_many_chosen": "Nothing was changed. Choose at most {limit} at a time.",
     "removed_before": "Removed before.",
     "still_to_process": "Still to be processed.",

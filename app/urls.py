@@ -5,7 +5,7 @@ from django.urls import path
 from . import views
 from .catalogue import collecting, finding, lists, pages, persons
 from .catalogue.views import answer_identity_view
-from .rt.views import structure_list, structure_set
+from .rt import views as rt
 from .viewing import views as viewing
 
 urlpatterns = [
@@ -39,6 +39,8 @@ urlpatterns = [
     path("objects/<int:pk>/header/", viewing.header, name="header"),
     path("objects/<int:pk>/document/", viewing.document, name="document"),
     path("objects/<int:pk>/document.pdf", viewing.pdf, name="pdf"),
-    path("structures/", structure_list, name="structure_list"),
-    path("structure-sets/<int:pk>/", structure_set, name="structure_set"),
+    path("structures/", rt.structure_list, name="structure_list"),
+    path("structures/structures.csv", rt.structure_csv, name="structure_csv"),
+    path("structures/<int:pk>/", rt.structure, name="structure"),
+    path("structure-sets/<int:pk>/", rt.structure_set, name="structure_set"),
 ]

@@ -16,7 +16,9 @@ from .catalogue import (
 )
 from .health import CatalogueCheck, WorkerSeen
 from .rt import (
+    LONGEST_NAME,
     FoundBy,
+    HasShortName,
     Link,
     LinkKind,
     LinkQuerySet,
@@ -45,6 +47,7 @@ __all__ = (
     "COLUMN",
     "LOG",
     "LOG_LINES",
+    "LONGEST_NAME",
     "ArchiveMember",
     "AuditEntry",
     "BroughtQuerySet",
@@ -60,6 +63,7 @@ __all__ = (
     "FileToDelete",
     "FirstPassword",
     "FoundBy",
+    "HasShortName",
     "IdentityAnswer",
     "ImageInformation",
     "InstanceQuerySet",

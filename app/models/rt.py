@@ -1,6 +1,6 @@
 """What radiotherapy files: structure sets and their ROIs; and what objects refer to."""
 
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
@@ -36,6 +36,23 @@ class RTStructureSetInformation(Searched):
         return f"Structure set {self.dicom_instance_id}"
 
 
+class HasShortName(models.Func):
+    """Whether a ROI's name is as short as the Standard has it; its index holds those alone.
+
+    PostgreSQL's would refuse longer ones. Without parameters, as a database compares it with the
+    condition of the index.
+    """
+
+    template = "LENGTH(%(expressions)s) <= 64"
+    output_field = models.BooleanField()
+
+    def __init__(self, name: Any = "roi_name", **extra: Any) -> None:
+        super().__init__(name, **extra)
+
+
+LONGEST_NAME = 64  # characters: a Long String of PS3.5 Table 6.2-1
+
+
 class RTStructureROI(Searched):
     """One item of the Structure Set ROI Sequence, with its contours: PS3.3 C.8.8.5 and C.8.8.6."""
 
@@ -57,10 +74,22 @@ class RTStructureROI(Searched):
 
     class Meta:
         verbose_name = "structure"
+        indexes = (
+            models.Index(
+                fields=["roi_name"], condition=Q(HasShortName()), name="roi_names_but_long_ones"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"ROI {self.roi_number}"
 
+    @property
+    def rgb(self) -> str:
+        """Its colour as "255, 0, 10"; "" where it has none."""
+        parts = self.roi_display_color
+        if not isinstance(parts, list) or len(parts) != 3:
+            return ""
+        return ", ".join(str(int(part)) for part in parts)
 
 class LinkKind(models.TextChoices):
     """What a link leads to."""

@@ -1,31 +1,179 @@
-"""The pages of structures: of the whole archive, and of one structure set."""
+"""The pages of structures: of the whole archive, of one structure set, of one structure."""
+
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any
 
 from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.decorators import permission_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_safe
+from django.core.paginator import Paginator
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
 
+from app.catalogue.paging import page_of
+from app.catalogue.searches import address_of
 from app.models import RTStructureSetInformation
+from app.spreadsheets import csv_lines
+from app.wording import counted
+
+from . import finding, names, searching, sets
+from .finding import TO_PATIENT, Found, with_sets
+from .images import MOST, drawn, images, images_here
+from .searching import BESIDES_WORDS, Search, search_of
+
+FREQUENT = 24  # names that are offered before a search
+ROIS = 500  # of a structure set, on one page
+IMAGES = 100  # of a structure, on one page
+MAY_SEE = "app.view_rtstructureroi"
+MAY_SEE_SET = "app.view_rtstructuresetinformation"
 
 
 @staff_member_required
-@permission_required("app.view_rtstructureroi", raise_exception=True)
-@require_safe
+@permission_required(MAY_SEE, raise_exception=True)
+@require_http_methods(["GET", "HEAD", "POST"])
 def structure_list(request: HttpRequest) -> HttpResponse:
-    """Structures over the whole archive, by their names."""
-    return render(request, "rt/structures.html", {"title": "Structures"})
+    """Structures over the whole archive, by their names; before a search, the names there are."""
+    if request.method == "POST":
+        return HttpResponseRedirect(address_of(request, *BESIDES_WORDS))
+    search = search_of(request)
+    context = {"title": "Structures", "search": search}
+    context |= _results(request, search) if search.is_one else _offers()
+    return render(request, "rt/structures.html", context)
+
+
+def _offers() -> dict[str, Any]:
+    frequent = names.frequent(FREQUENT)
+    return {"frequent": frequent, "examples": names.examples(frequent)}
+
+
+def _results(request: HttpRequest, search: Search) -> dict[str, Any]:
+    everything = Found(search.found())
+    found = Found(search.rows()) if search.is_narrowed else everything
+    page = page_of(search.rows(), finding.ORDER, request.GET, finding.SHOWN)
+    return {
+        "found": found,
+        "count_words": _count_words(found),
+        "chips": searching.chips(search, everything),
+        "page": page,
+        "order": finding.ORDER,
+        "structures": with_sets(page.rows),
+        "near": [] if everything.total.number else names.near(search.words),
+    }
+
+
+def _count_words(found: Found) -> str:
+    """ "21 structures of 19 patients in 20 sets"; of very many, only that they are."""
+    words = found.total.words("structure", "structures")
+    if found.total.is_more:
+        return words
+    in_sets, patients = found.sets_and_patients()
+    return f"{words} of {counted(patients, 'patient')} in {counted(in_sets, 'set')}"
 
 
 @staff_member_required
-@permission_required("app.view_rtstructuresetinformation", raise_exception=True)
+@permission_required(MAY_SEE, raise_exception=True)
+@require_safe
+def structure_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """All that a search has found as CSV, row by row, and never the contours."""
+    search = search_of(request)
+    if not search.is_one:
+        return redirect("structure_list")
+    columns = dict(CSV_STRUCTURE)
+    if request.user.has_perm(MAY_SEE_SET):
+        columns |= CSV_SET
+    if request.user.has_perms(("app.view_patient", "app.view_dicomstudy")):
+        columns |= CSV_PATIENT
+    rows = _csv_rows(search, columns)
+    lines = csv_lines(columns, rows)
+    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+    # Nothing of what was searched for: what is downloaded lies about in folders.
+    name = f"structures-{timezone.localdate():%Y-%m-%d}.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+# Heading -> where the value is.
+CSV_STRUCTURE = {
+    "structure": "roi.roi_name",
+    "ROI number": "roi.roi_number",
+    "type": "roi.rt_roi_interpreted_type",
+    "generation": "roi.roi_generation_algorithm",
+    "contours": "roi.contour_count",
+}
+CSV_SET = {
+    "structure set": "structure_set.structure_set_label",
+    "set name": "structure_set.structure_set_name",
+    "set date": "structure_set.structure_set_date",
+    "approval": "structure_set.approval_status",
+    "SOP instance UID of the set": "structure_set.dicom_instance.sop_instance_uid",
+}
+CSV_PATIENT = {
+    "patient ID": "patient.unique_patient_id",
+    "patient name": "patient.patient_name",
+    "study date": "study.study_date",
+    "study description": "study.study_description",
+    "study instance UID": "study.study_instance_uid",
+}
+
+
+def _csv_rows(search: Search, columns: dict[str, str]) -> Iterator[tuple[Any, ...]]:
+    row_of = attrgetter(*columns.values())
+    return (row_of(structure) for structure in finding.every(search.rows()))
+
+
+@staff_member_required
+@permission_required(MAY_SEE_SET, raise_exception=True)
 @require_safe
 def structure_set(request: HttpRequest, pk: int) -> HttpResponse:
-    """One structure set and its ROIs."""
-    rows = RTStructureSetInformation.objects.select_related(
-        "dicom_instance__dicom_series__dicom_study__patient"
-    )
+    """One structure set and its structures."""
+    rows = RTStructureSetInformation.objects.select_related(TO_PATIENT)
     row = get_object_or_404(rows, pk=pk)
-    patient = row.dicom_instance.dicom_series.dicom_study.patient
-    context = {"title": "Structure set", "structure_set": row, "patient": patient}
+    context = {"title": "Structure set", **_above(row), "approval": sets.approval(row)}
+    context["series_named"] = sets.series_named(row, context["patient"].pk)
+    if request.user.has_perm(MAY_SEE):
+        page = Paginator(sets.rois_of(row), ROIS).get_page(request.GET.get("page"))
+        context |= {"page": page, "lines": sets.lines_of(row, page.object_list)}
+        context["empty_count"] = sets.rois_of(row).filter(contour_count=0).count()
     return render(request, "rt/structure_set.html", context)
+
+
+@staff_member_required
+@permission_required(MAY_SEE, raise_exception=True)
+@require_safe
+def structure(request: HttpRequest, pk: int) -> HttpResponse:
+    """One structure, and the images that its contours lie on."""
+    row = get_object_or_404(finding.SHOWN, pk=pk)
+    if not (found := with_sets([row])):
+        raise Http404  # deleted since
+    context = {"title": "Structure", "roi": row, **_above(found[0].structure_set)}
+    if request.user.has_perm("app.view_dicominstance"):
+        on = drawn(pk)
+        patient = context["patient"].pk
+        page = Paginator([*on.on][:MOST], IMAGES).get_page(request.GET.get("page"))
+        context |= {
+            "drawn": on,
+            "here": len(images_here([*on.on][:MOST], patient)),
+            "page": page,
+            "images": images(on.on, page.object_list, patient),
+        }
+    return render(request, "rt/structure.html", context)
+
+
+def _above(structure_set: RTStructureSetInformation) -> dict[str, Any]:
+    """A structure set and what stands above it."""
+    series = structure_set.dicom_instance.dicom_series
+    study = series.dicom_study
+    return {
+        "structure_set": structure_set,
+        "series": series,
+        "study": study,
+        "patient": study.patient,
+    }

@@ -18,6 +18,7 @@ from app.models import (
     DICOMSeries,
     DICOMStudy,
     Patient,
+    RTStructureROI,
     RTStructureSetInformation,
     SignInTries,
 )
@@ -85,8 +86,9 @@ OURS = {
     **dict.fromkeys(("collect", "take_out", "delete_collection"), since("Reader", 405)),
     "same_person": since("Manager"),
     "undo_same_person": since("Manager", 405),
-    **dict.fromkeys(("study_list", "patient_list", "structure_list"), since("Reader")),
     **dict.fromkeys(("study_csv", "patient_csv"), since("Reader")),
+    **dict.fromkeys(("study_list", "patient_list", "structure_list", "structure"), since("Reader")),
+    "structure_csv": since("Reader", 302),  # with nothing searched for it leads to the list
     **dict.fromkeys(("study", "patient", "series", "header", "structure_set"), since("Reader")),
     **dict.fromkeys(("document", "pdf"), since("Reader", 404)),  # the object is an image
 }
@@ -102,6 +104,7 @@ ROWS = {
     **dict.fromkeys(("collection", "take_out", "delete_collection", "collection_csv"), Collection),
     **dict.fromkeys(("header", "document", "pdf"), DICOMInstance),
     "structure_set": RTStructureSetInformation,
+    "structure": RTStructureROI,
 }
 
 

@@ -1,0 +1,140 @@
+"""What somebody asks of the structures, as an address says it: no name ever stands in one."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.contrib import messages
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.http import HttpRequest
+from django.utils.http import urlencode
+
+from app.catalogue.paging import AFTER, BEFORE, LONGEST_ID
+from app.catalogue.searches import words_of
+from app.models import RTStructureROI
+from app.reasons import sentence
+
+from .finding import SPELLINGS, TYPES, Found, Narrowed, Rows, named, worded
+from .names import Spelling
+
+# In an address: the keys of structures that stand for their name and for their type.
+NAME, TYPE, WITHOUT = "name", "type", "without"
+NAMELESS = {NAME: "(no name)", TYPE: "(no type)"}
+BESIDES_WORDS = (NAME, TYPE, WITHOUT, AFTER, BEFORE)
+
+
+@dataclass(frozen=True)
+class Search:
+    """Words, and by what those found are narrowed; each with how an address says it."""
+
+    words: str
+    narrowed: Narrowed
+    address: dict[str, str]
+
+    @property
+    def is_one(self) -> bool:
+        """Whether anything is searched for."""
+        return bool(self.words) or self.narrowed.name is not None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is for one name, exactly as it is written."""
+        return not self.words and self.narrowed.name is not None
+
+    @property
+    def is_narrowed(self) -> bool:
+        by_name = bool(self.words) and self.narrowed.name is not None
+        return by_name or self.narrowed.kind is not None or self.narrowed.without_contours
+
+    @property
+    def query(self) -> str:
+        return urlencode(self.address)
+
+    def with_(self, **changes: object) -> str:
+        """The address with this said otherwise; None takes it away."""
+        said = {**self.address, **changes}
+        return urlencode({name: value for name, value in said.items() if value is not None})
+
+    def found(self) -> Rows:
+        """All that the words find, or all of one name."""
+        if self.words:
+            return worded(self.words)
+        return named(RTStructureROI.objects.all(), self.narrowed.name or "")
+
+    def rows(self) -> Rows:
+        return self.narrowed.of(self.found())
+
+
+def search_of(request: HttpRequest) -> Search:
+    """What an address asks for; what is not there any more is left out, and the page says so."""
+    address: dict[str, str] = {}
+    if words := words_of(request, request.GET.get(SEARCH_VAR, "")):
+        address[SEARCH_VAR] = request.GET[SEARCH_VAR]
+    chosen: dict[str, str | None] = {NAME: None, TYPE: None}
+    for what, column in ((NAME, "roi_name"), (TYPE, "rt_roi_interpreted_type")):
+        if (key := key_of(request, what)) is None:
+            continue
+        chosen[what] = RTStructureROI.objects.filter(pk=key).values_list(column, flat=True).first()
+        if chosen[what] is None:
+            messages.warning(request, sentence("structure_gone"))
+        else:
+            address[what] = str(key)
+    if without := bool(request.GET.get(WITHOUT)):
+        address[WITHOUT] = "1"
+    return Search(words, Narrowed(chosen[NAME], chosen[TYPE], without), address)
+
+
+def key_of(request: HttpRequest, name: str) -> int | None:
+    """The key that an address gives under a name."""
+    text = request.GET.get(name, "")
+    is_key = text.isascii() and text.isdigit() and len(text) <= LONGEST_ID
+    return int(text) if is_key else None
+
+
+class Chip(NamedTuple):
+    """One way to narrow what was found, or back."""
+
+    label: str
+    count: int
+    query: str
+    is_chosen: bool
+
+
+class Chips(NamedTuple):
+    """The ways to narrow what was found by one thing."""
+
+    label: str
+    chips: list[Chip]
+    more: int  # that are not among them
+
+
+def chips(search: Search, found: Found) -> list[Chips]:
+    """All ways to narrow what the words found."""
+    without, narrowed = found.without_contours, search.narrowed
+    query = search.with_(without=None if narrowed.without_contours else 1)
+    chip = Chip("Without contours", without, query, narrowed.without_contours)
+    shown = [chip] if without or narrowed.without_contours else []
+    groups = [
+        _chips(search, "Spellings", NAME, narrowed.name, found.spellings, SPELLINGS),
+        _chips(search, "Types", TYPE, narrowed.kind, found.types, TYPES),
+        Chips("State", shown, 0),
+    ]
+    return [group for group in groups if group.chips]
+
+
+def _chips(
+    search: Search, label: str, what: str, chosen: str | None, values: list[Spelling], most: int
+) -> Chips:
+    shown = values[:most] + [value for value in values[most:] if value.name == chosen]
+    return Chips(
+        label,
+        [
+            Chip(
+                value.name or NAMELESS[what],
+                value.count,
+                search.with_(**{what: None if value.name == chosen else value.pk}),
+                value.name == chosen,
+            )
+            for value in shown
+        ],
+        len(values) - len(shown),
+    )

@@ -1,0 +1,88 @@
+"""The structures of one structure set, and what is odd about them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from django.db.models import Case, Count, F, QuerySet, Value, When
+from django.db.models.functions import Length
+
+from app.models import DICOMSeries, RTStructureROI, RTStructureSetInformation
+
+from .finding import SHOWN
+
+APPROVALS = {"APPROVED": "approved", "UNAPPROVED": "not approved", "REJECTED": "rejected"}
+SERIES = 20  # that are named; a structure set may refer to any number
+# Points are few and short; what is longer has an outline somewhere, or is not worth a look.
+POINTS, POINTS_TEXT = 20, 10_000
+
+
+class _Kind(msgspec.Struct):
+    type: str | None = None
+
+
+_kinds_of = msgspec.json.Decoder(list[_Kind]).decode
+
+
+@dataclass(frozen=True)
+class Line:
+    """A structure in the table of its set."""
+
+    roi: RTStructureROI
+    is_point: bool  # its contours are points and nothing else
+    is_repeated: bool  # another of the set has its number
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.roi.contour_count
+
+
+def rois_of(structure_set: RTStructureSetInformation) -> QuerySet[RTStructureROI]:
+    """By number, those without contours at the end."""
+    is_empty = Case(When(contour_count=0, then=Value(1)), default=Value(0))
+    number = F("roi_number").asc(nulls_last=True)
+    return SHOWN.filter(rt_structure_set=structure_set).order_by(is_empty, number, "pk")
+
+
+def lines_of(
+    structure_set: RTStructureSetInformation, rois: Sequence[RTStructureROI]
+) -> list[Line]:
+    """Some structures of a set, each with what is odd about it."""
+    points, repeated = _points(rois), _repeated(structure_set, rois)
+    return [Line(roi, roi.pk in points, roi.roi_number in repeated) for roi in rois]
+
+
+def _points(rois: Sequence[RTStructureROI]) -> set[int]:
+    few = [roi.pk for roi in rois if 0 < roi.contour_count <= POINTS]
+    short = (
+        RTStructureROI.objects.filter(pk__in=few)
+        .annotate(length=Length("roi_contour_data"))
+        .filter(length__lte=POINTS_TEXT)
+    )
+    return {
+        pk
+        for pk, text in short.values_list("pk", "roi_contour_data")
+        if {kind.type for kind in _kinds_of(text)} == {"POINT"}
+    }
+
+
+def _repeated(
+    structure_set: RTStructureSetInformation, rois: Sequence[RTStructureROI]
+) -> set[int | None]:
+    numbers = {roi.roi_number for roi in rois} - {None}
+    rows = RTStructureROI.objects.filter(rt_structure_set=structure_set, roi_number__in=numbers)
+    counted = rows.order_by().values("roi_number").annotate(times=Count("pk"))
+    return {*counted.filter(times__gt=1).values_list("roi_number", flat=True)}
+
+
+def approval(structure_set: RTStructureSetInformation) -> str:
+    """Its approval in words; a term that the Standard does not know, as it is written."""
+    term = structure_set.approval_status
+    return APPROVALS.get(term, term)
+
+
+def series_named(structure_set: RTStructureSetInformation, patient: int) -> list[DICOMSeries]:
+    """The series of the same patient that a structure set says it was drawn on."""
+    uids = structure_set.referenced_series_instance_uid[:SERIES]
+    rows = DICOMSeries.objects.filter(series_instance_uid__in=uids, dicom_study__patient=patient)
+    return [*rows.order_by("pk")]

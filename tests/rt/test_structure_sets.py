@@ -1,0 +1,115 @@
+"""The page of a structure set, and that of one structure with its images."""
+
+import re
+
+import pytest
+from django.urls import reverse
+
+from app.models import RTStructureROI, RTStructureSetInformation
+from tests.making.objects import contour, ct_image, frame_reference, roi, rt_structure_set, uid
+
+pytestmark = pytest.mark.django_db
+
+LINE = re.compile(
+    r'<tr class="roi(?P<empty> roi-empty)?" id="structure-\d+">(?P<cells>.*?)</tr>', re.S
+)
+POINT = contour(1, 2, 3, kind="POINT", sop=uid(2, 1, 1))
+
+
+def square(z: int, sop: str | None = None):
+    return contour(0, 0, z, 10, 0, z, 10, 10, z, sop=sop)
+
+
+@pytest.fixture
+def structure_set(import_zip) -> RTStructureSetInformation:
+    """Some structures on three images, of which two are here."""
+    sops = [uid(2, 1, n) for n in (1, 2, 3)]
+    heart = roi(2, "Heart", *(square(n, sop) for n, sop in enumerate([*sops, sops[0]])))
+    rois = [roi(1, "Void"), heart, roi(3, "Isocentre", POINT), roi(2, "Twice")]
+    import_zip(
+        ct_image(SOPInstanceUID=sops[0], InstanceNumber="11"),
+        ct_image(SOPInstanceUID=sops[1], InstanceNumber="12"),
+        rt_structure_set(
+            rois,
+            ReferencedFrameOfReferenceSequence=[frame_reference(sops=sops)],
+            ApprovalStatus="APPROVED",
+        ),
+    )
+    return RTStructureSetInformation.objects.get()
+
+
+def page_of(client, name: str, pk: int, **asked) -> str:
+    return client.get(reverse(name, args=[pk]), asked).content.decode()
+
+
+def words(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+def test_a_set_says_what_it_is_and_what_it_was_drawn_on(staff_client, structure_set):
+    page = words(page_of(staff_client, "structure_set", structure_set.pk))
+    assert "Plan1 Name First plan Date 13 Mar 2024 Approval approved On CT" in page
+    assert "4 structures, 2 without contours" in page
+
+
+def test_structures_stand_by_number_and_empty_ones_at_the_end(staff_client, structure_set):
+    page = page_of(staff_client, "structure_set", structure_set.pk)
+    lines = [(bool(line["empty"]), words(line["cells"])) for line in LINE.finditer(page)]
+    assert [empty for empty, _ in lines] == [False, False, True, True]
+    heart, point, void, twice = (cells for _, cells in lines)
+    assert heart.startswith("2 Heart 255, 0, 10 ORGAN MANUAL 4 contours number repeated")
+    assert point.startswith("3 Isocentre 255, 0, 10 ORGAN MANUAL 1 contour points only")
+    assert void.startswith("1 Void")
+    assert "0 contours no contours all" in void
+    assert "no contours, number repeated" in re.sub(" ,", ",", twice)
+
+
+def test_a_structure_is_followed_to_its_images(staff_client, structure_set):
+    heart = RTStructureROI.objects.get(roi_name="Heart")
+    page = page_of(staff_client, "structure", heart.pk)
+    text = words(page)
+    assert "2 of 3 images here." in text
+    assert "Contours 4 (4 CLOSED_PLANAR )" in text
+    assert f"Not here. UID {uid(2, 1, 3)}" in text
+    for number in (11, 12):
+        assert f"CT {number} : header" in text
+    instances = structure_set.dicom_instance.dicom_series.dicom_study.series.get(
+        modality="CT"
+    ).instances.order_by("pk")
+    for instance in instances:
+        assert f'href="{reverse("header", args=[instance.pk])}"' in page
+
+
+def test_images_of_another_patient_are_not_its_own(staff_client, structure_set, import_zip):
+    import_zip(ct_image(PatientID="OTHER", SOPInstanceUID=uid(2, 1, 3)))
+    heart = RTStructureROI.objects.get(roi_name="Heart")
+    assert "2 of 3 images here." in words(page_of(staff_client, "structure", heart.pk))
+
+
+def test_a_structure_without_contours_lies_on_nothing(staff_client, structure_set):
+    void = RTStructureROI.objects.get(roi_name="Void")
+    assert "it lies on no image" in page_of(staff_client, "structure", void.pk)
+
+
+def test_images_are_paged(staff_client, import_zip, monkeypatch):
+    monkeypatch.setattr("app.rt.views.IMAGES", 2)
+    contours = [square(n, uid(2, 8, n)) for n in range(5)]
+    import_zip(rt_structure_set([roi(1, "Tall", *contours, square(9))]))
+    tall = RTStructureROI.objects.get()
+    page = words(page_of(staff_client, "structure", tall.pk, page="3"))
+    assert "0 of 5 images here. 1 contour names no image." in page
+    assert "Page 3 of 3" in page
+    assert page.count("Not here.") == 1
+
+
+def test_a_page_takes_as_many_queries_for_many_structures(
+    staff_client, structure_set, import_zip, django_assert_num_queries
+):
+    import_zip(rt_structure_set([f"Organ {n}" for n in range(40)], SOPInstanceUID=uid(2, 5, 2)))
+    for pk in RTStructureSetInformation.objects.values_list("pk", flat=True):
+        with django_assert_num_queries(10):
+            page_of(staff_client, "structure_set", pk)
+    for name in "Heart", "Organ 1":
+        heart = RTStructureROI.objects.get(roi_name=name)
+        with django_assert_num_queries(9):
+            page_of(staff_client, "structure", heart.pk)
