@@ -5,17 +5,19 @@ behind, the structure set's key among them: that is read from its index, never f
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import models
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
+from django.http import QueryDict
 
 from app.catalogue import paging
-from app.catalogue.paging import COUNTED, Order, Total
+from app.catalogue.addresses import AFTER, BEFORE, changing, key_in
+from app.catalogue.paging import COUNTED, ROWS, Order, Page, Step, Total
 from app.catalogue.search import matching
 from app.models import (
     LONGEST_NAME,
@@ -30,7 +32,7 @@ from .names import Spelling
 
 SPELLINGS = 12
 TYPES = 8
-AT_ONCE = 500  # structures that are read together when all are
+AT_ONCE = paging.AT_ONCE  # structures that are read together when all are
 ORDER = Order("pk", descending=True, is_time=True)  # the newest first
 TO_PATIENT = "dicom_instance__dicom_series__dicom_study__patient"
 # What a row has in front of its contours.
@@ -38,26 +40,18 @@ SHOWN = RTStructureROI.objects.only(
     *("roi_number", "roi_name", "rt_roi_interpreted_type", "roi_generation_algorithm"),
     *("roi_display_color", "contour_count"),
 )
+# What a list says of what stands above a structure.
+ABOVE = RTStructureSetInformation.objects.select_related(TO_PATIENT).only(
+    *("structure_set_label", "structure_set_name", "structure_set_date", "approval_status"),
+    "dicom_instance__sop_instance_uid",
+    "dicom_instance__dicom_series__dicom_study__study_instance_uid",
+    "dicom_instance__dicom_series__dicom_study__study_date",
+    "dicom_instance__dicom_series__dicom_study__study_description",
+    f"{TO_PATIENT}__unique_patient_id",
+    f"{TO_PATIENT}__patient_name",
+)
 
 Rows = QuerySet[RTStructureROI]
-
-
-@dataclass(frozen=True)
-class Narrowed:
-    """By what the structures that were found are narrowed."""
-
-    name: str | None = None
-    kind: str | None = None  # the interpreted type
-    without_contours: bool = False
-
-    def of(self, rows: Rows) -> Rows:
-        if self.name is not None:
-            rows = named(rows, self.name)
-        if self.kind is not None:
-            rows = rows.filter(rt_roi_interpreted_type=self.kind)
-        if self.without_contours:
-            rows = rows.filter(contour_count=0)
-        return rows
 
 
 def worded(words: str) -> Rows:
@@ -65,47 +59,121 @@ def worded(words: str) -> Rows:
     return RTStructureROI.objects.filter(matching(RTStructureROI, words))
 
 
-def named(rows: Rows, name: str) -> Rows:
-    """Those whose name is written exactly so."""
-    rows = rows.filter(roi_name=name)
+def named(name: str) -> Rows:
+    """Structures whose name is written exactly so."""
+    rows = RTStructureROI.objects.filter(roi_name=name)
     # What the index of names holds; a longer one, which no standard allows, is looked for.
     return rows.filter(HasShortName()) if len(name) <= LONGEST_NAME else rows
 
 
-class Found:
-    """What a search has found, as far as it is counted: names, types, and how many."""
+class Short(NamedTuple):
+    """What is read of every structure that was found."""
 
-    def __init__(self, rows: Rows) -> None:
-        narrow = rows.order_by("-pk").values_list(
-            "pk", "roi_name", "rt_roi_interpreted_type", "contour_count"
+    pk: int
+    name: str
+    kind: str  # the interpreted type
+    contours: int
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """By what the structures that were found are narrowed."""
+
+    name: str | None = None
+    kind: str | None = None
+    without_contours: bool = False
+
+    def __bool__(self) -> bool:
+        return self != Narrowed()
+
+    def of(self, rows: Rows) -> Rows:
+        asked = {
+            "roi_name": self.name,
+            "rt_roi_interpreted_type": self.kind,
+            "contour_count": 0 if self.without_contours else None,
+        }
+        return rows.filter(**{name: value for name, value in asked.items() if value is not None})
+
+    def has(self, one: Short) -> bool:
+        return (
+            self.name in (None, one.name)
+            and self.kind in (None, one.kind)
+            and not (self.without_contours and one.contours)
         )
-        read = [*narrow[: COUNTED + 1]]
+
+
+class Found:
+    """What a search has found: the newest of it, as far as it is counted.
+
+    Parameters
+    ----------
+    rows
+        All of it.
+    read
+        The newest, where they were read before.
+    """
+
+    def __init__(self, rows: Rows, read: list[Short] | None = None) -> None:
         self.rows = rows
+        if read is None:
+            columns = ("pk", "roi_name", "rt_roi_interpreted_type", "contour_count")
+            narrow = rows.order_by("-pk").values_list(*columns)
+            read = [Short(*values) for values in narrow[: COUNTED + 1]]
         self.is_more = len(read) > COUNTED
-        self._read = read[:COUNTED]
+        self.read = read[:COUNTED]
+
+    def narrowed(self, by: Narrowed) -> "Found":
+        """What is left of it."""
+        if not by:
+            return self
+        if self.is_more:
+            return Found(by.of(self.rows))
+        return Found(by.of(self.rows), [one for one in self.read if by.has(one)])
 
     @property
     def total(self) -> Total:
-        return Total(len(self._read), self.is_more)
+        return Total(len(self.read), self.is_more)
 
     @cached_property
     def without_contours(self) -> int:
-        return sum(not contours for *_, contours in self._read)
+        return sum(not one.contours for one in self.read)
 
     @cached_property
     def spellings(self) -> list[Spelling]:
         """Every name exactly as it is written, the most frequent first."""
-        return _counted((name, pk) for pk, name, _, _ in self._read)
+        return _counted((one.name, one.pk) for one in self.read)
 
     @cached_property
     def types(self) -> list[Spelling]:
-        return _counted((kind, pk) for pk, _, kind, _ in self._read)
+        return _counted((one.kind, one.pk) for one in self.read)
 
     def sets_and_patients(self) -> tuple[int, int]:
         """In how many structure sets they are, and of how many patients."""
-        sets = RTStructureSetInformation.objects.filter(pk__in=_sets_of(self.rows))
-        counted = sets.aggregate(sets=Count("pk"), patients=Count(TO_PATIENT, distinct=True))
-        return counted["sets"], counted["patients"]
+        sets = {*sets_of([one.pk for one in self.read]).values()}
+        rows = RTStructureSetInformation.objects.filter(pk__in=sets)
+        return len(sets), rows.order_by().values(TO_PATIENT).distinct().count()
+
+    def page(self, address: QueryDict) -> Page[RTStructureROI]:
+        """The page that an address asks for: of what was read, or of what lies behind that."""
+        keys = [one.pk for one in self.read]
+        first = _first(keys, address)
+        if self.is_more and first + ROWS >= len(keys):
+            return paging.page_of(self.rows, ORDER, address, SHOWN)
+        pks = keys[first : first + ROWS]
+        newer, older = ORDER.steps
+        return Page(
+            [*SHOWN.filter(pk__in=pks).order_by("-pk")],
+            Step(newer, changing(address, before=str(pks[0]))) if first else None,
+            Step(older, changing(address, after=str(pks[-1]))) if keys[first + ROWS :] else None,
+        )
+
+
+def _first(keys: list[int], address: QueryDict) -> int:
+    """Where in these keys, the highest first, the page begins that an address asks for."""
+    after, before = (key_in(address, name) for name in (AFTER, BEFORE))
+    if before is not None:
+        return max(sum(key > before for key in keys) - ROWS, 0)
+    return 0 if after is None else sum(key >= after for key in keys)
 
 
 def _counted(values: Iterable[tuple[str, int]]) -> list[Spelling]:
@@ -130,16 +198,11 @@ class Unindexed(models.Func):
         return self.as_sql(compiler, connection, template="+%(expressions)s", **context)
 
 
-def _by_index(pks: Any) -> Rows:
-    return (
-        RTStructureROI.objects.order_by()
-        .annotate(key=Unindexed("pk", output_field=models.BigIntegerField()))
-        .filter(key__in=pks)
-    )
-
-
-def _sets_of(rows: Rows) -> QuerySet[Any, Any]:
-    return _by_index(rows.order_by().values("pk")).values("rt_structure_set")
+def sets_of(pks: Collection[int]) -> dict[int, int]:
+    """The keys of the structure sets of structures."""
+    key = Unindexed("pk", output_field=models.BigIntegerField())
+    rows = RTStructureROI.objects.order_by().annotate(key=key).filter(key__in=pks)
+    return dict(rows.values_list("pk", "rt_structure_set"))
 
 
 @dataclass(frozen=True)
@@ -160,8 +223,8 @@ class Structure:
 
 def with_sets(rois: Sequence[RTStructureROI]) -> list[Structure]:
     """These few structures with their sets, studies and patients, in their order."""
-    keys = dict(_by_index([roi.pk for roi in rois]).values_list("pk", "rt_structure_set"))
-    sets = RTStructureSetInformation.objects.select_related(TO_PATIENT).in_bulk({*keys.values()})
+    keys = sets_of([roi.pk for roi in rois])
+    sets = ABOVE.in_bulk({*keys.values()})
     # One that was deleted between the questions is in no list any more.
     return [Structure(roi, sets[keys[roi.pk]]) for roi in rois if keys.get(roi.pk) in sets]
 

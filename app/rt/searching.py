@@ -8,7 +8,7 @@ from django.contrib.admin.views.main import SEARCH_VAR
 from django.http import HttpRequest
 from django.utils.http import urlencode
 
-from app.catalogue.paging import AFTER, BEFORE, LONGEST_ID
+from app.catalogue.addresses import AFTER, BEFORE, key_in
 from app.catalogue.searches import words_of
 from app.models import RTStructureROI
 from app.reasons import sentence
@@ -41,11 +41,6 @@ class Search:
         return not self.words and self.narrowed.name is not None
 
     @property
-    def is_narrowed(self) -> bool:
-        by_name = bool(self.words) and self.narrowed.name is not None
-        return by_name or self.narrowed.kind is not None or self.narrowed.without_contours
-
-    @property
     def query(self) -> str:
         return urlencode(self.address)
 
@@ -56,11 +51,10 @@ class Search:
 
     def found(self) -> Rows:
         """All that the words find, or all of one name."""
-        if self.words:
-            return worded(self.words)
-        return named(RTStructureROI.objects.all(), self.narrowed.name or "")
+        return worded(self.words) if self.words else named(self.narrowed.name or "")
 
     def rows(self) -> Rows:
+        """What is left of that."""
         return self.narrowed.of(self.found())
 
 
@@ -71,7 +65,7 @@ def search_of(request: HttpRequest) -> Search:
         address[SEARCH_VAR] = request.GET[SEARCH_VAR]
     chosen: dict[str, str | None] = {NAME: None, TYPE: None}
     for what, column in ((NAME, "roi_name"), (TYPE, "rt_roi_interpreted_type")):
-        if (key := key_of(request, what)) is None:
+        if (key := key_in(request.GET, what)) is None:
             continue
         chosen[what] = RTStructureROI.objects.filter(pk=key).values_list(column, flat=True).first()
         if chosen[what] is None:
@@ -81,13 +75,6 @@ def search_of(request: HttpRequest) -> Search:
     if without := bool(request.GET.get(WITHOUT)):
         address[WITHOUT] = "1"
     return Search(words, Narrowed(chosen[NAME], chosen[TYPE], without), address)
-
-
-def key_of(request: HttpRequest, name: str) -> int | None:
-    """The key that an address gives under a name."""
-    text = request.GET.get(name, "")
-    is_key = text.isascii() and text.isdigit() and len(text) <= LONGEST_ID
-    return int(text) if is_key else None
 
 
 class Chip(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Any
 from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import (
-    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseRedirect,
@@ -18,9 +18,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from app.catalogue.paging import page_of
+from app.catalogue.addresses import key_in
 from app.catalogue.searches import address_of
-from app.models import RTStructureSetInformation
+from app.models import RTStructureROI, RTStructureSetInformation
 from app.spreadsheets import csv_lines
 from app.wording import counted
 
@@ -56,16 +56,16 @@ def _offers() -> dict[str, Any]:
 
 def _results(request: HttpRequest, search: Search) -> dict[str, Any]:
     everything = Found(search.found())
-    found = Found(search.rows()) if search.is_narrowed else everything
-    page = page_of(search.rows(), finding.ORDER, request.GET, finding.SHOWN)
+    found = everything.narrowed(search.narrowed)
+    page = found.page(request.GET)
     return {
         "found": found,
+        "everything": everything,
         "count_words": _count_words(found),
         "chips": searching.chips(search, everything),
         "page": page,
-        "order": finding.ORDER,
         "structures": with_sets(page.rows),
-        "near": [] if everything.total.number else names.near(search.words),
+        "near": [] if everything.read else names.near(search.words),
     }
 
 
@@ -134,15 +134,26 @@ def _csv_rows(search: Search, columns: dict[str, str]) -> Iterator[tuple[Any, ..
 @require_safe
 def structure_set(request: HttpRequest, pk: int) -> HttpResponse:
     """One structure set and its structures."""
-    rows = RTStructureSetInformation.objects.select_related(TO_PATIENT)
-    row = get_object_or_404(rows, pk=pk)
-    context = {"title": "Structure set", **_above(row), "approval": sets.approval(row)}
+    context = {"title": "Structure set", **_above(pk)}
+    row = context["structure_set"]
+    context["approval"] = sets.approval(row)
     context["series_named"] = sets.series_named(row, context["patient"].pk)
     if request.user.has_perm(MAY_SEE):
-        page = Paginator(sets.rois_of(row), ROIS).get_page(request.GET.get("page"))
-        context |= {"page": page, "lines": sets.lines_of(row, page.object_list)}
+        marked = key_in(request.GET, "roi")
+        page = _page_with(sets.rois_of(row), marked, request.GET.get("page"))
+        lines = sets.lines_of(row, page.object_list)
+        context |= {"page": page, "lines": lines, "marked": marked}
         context["empty_count"] = sets.rois_of(row).filter(contour_count=0).count()
     return render(request, "rt/structure_set.html", context)
+
+
+def _page_with(rois: QuerySet[RTStructureROI], marked: int | None, number: str | None) -> Any:
+    """The page of a set's structures that is asked for, or that on which one of them stands."""
+    pages = Paginator(rois, ROIS)
+    if number is None and marked is not None and pages.num_pages > 1:
+        keys = [*rois.values_list("pk", flat=True)]
+        return pages.get_page(keys.index(marked) // ROIS + 1 if marked in keys else 1)
+    return pages.get_page(number)
 
 
 @staff_member_required
@@ -151,9 +162,7 @@ def structure_set(request: HttpRequest, pk: int) -> HttpResponse:
 def structure(request: HttpRequest, pk: int) -> HttpResponse:
     """One structure, and the images that its contours lie on."""
     row = get_object_or_404(finding.SHOWN, pk=pk)
-    if not (found := with_sets([row])):
-        raise Http404  # deleted since
-    context = {"title": "Structure", "roi": row, **_above(found[0].structure_set)}
+    context = {"title": "Structure", "roi": row, **_above(finding.sets_of([pk]).get(pk))}
     if request.user.has_perm("app.view_dicominstance"):
         on = drawn(pk)
         patient = context["patient"].pk
@@ -167,13 +176,10 @@ def structure(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "rt/structure.html", context)
 
 
-def _above(structure_set: RTStructureSetInformation) -> dict[str, Any]:
-    """A structure set and what stands above it."""
-    series = structure_set.dicom_instance.dicom_series
+def _above(structure_set: int | None) -> dict[str, Any]:
+    """A structure set by its key, and what stands above it."""
+    rows = RTStructureSetInformation.objects.select_related(TO_PATIENT)
+    row = get_object_or_404(rows, pk=structure_set)
+    series = row.dicom_instance.dicom_series
     study = series.dicom_study
-    return {
-        "structure_set": structure_set,
-        "series": series,
-        "study": study,
-        "patient": study.patient,
-    }
+    return {"structure_set": row, "series": series, "study": study, "patient": study.patient}
