@@ -78,6 +78,8 @@ class RTStructureROI(Searched):
             models.Index(
                 fields=["roi_name"], condition=Q(HasShortName()), name="roi_names_but_long_ones"
             ),
+            # Lists read both here: on SQLite the columns themselves lie behind the contours.
+            models.Index(fields=["rt_structure_set", "slice_count"], name="roi_set_and_slices"),
         )
 
     def __str__(self) -> str:
@@ -90,6 +92,7 @@ class RTStructureROI(Searched):
         if not isinstance(parts, list) or len(parts) != 3:
             return ""
         return ", ".join(str(int(part)) for part in parts)
+
 
 class LinkKind(models.TextChoices):
     """What a link leads to."""
@@ -170,6 +173,7 @@ class Link(models.Model):
         indexes = (
             # What arrives looks for the open ones, what goes for those that lead to it.
             models.Index(fields=["target_uid"], condition=IS_OPEN, name="link_open"),
+            models.Index(fields=["source"], condition=IS_OPEN, name="link_open_of_source"),
             *(
                 models.Index(
                     fields=[name], condition=Q((f"{name}__isnull", False)), name=f"link_to_{name}"

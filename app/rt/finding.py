@@ -1,7 +1,7 @@
 """Structures over the whole archive, by their names.
 
 A row of a structure has megabytes of contours in its middle. SQLite reads past them to the columns
-behind, the structure set's key among them: that is read from its index, never from the row.
+behind, the structure set's key among them: those are read from an index, never from the row.
 """
 
 from collections import Counter
@@ -12,17 +12,20 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from django.db import models
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import QueryDict
 
 from app.catalogue import paging
 from app.catalogue.addresses import AFTER, BEFORE, changing, key_in
-from app.catalogue.paging import COUNTED, ROWS, Order, Page, Step, Total
-from app.catalogue.search import matching
+from app.catalogue.links import Coverage, coverages
+from app.catalogue.paging import ROWS, Order, Page, Step, Total
+from app.catalogue.search import COUNTED, matching
 from app.models import (
     LONGEST_NAME,
     DICOMStudy,
     HasShortName,
+    Link,
+    LinkKind,
     Patient,
     RTStructureROI,
     RTStructureSetInformation,
@@ -75,6 +78,13 @@ class Short(NamedTuple):
     contours: int
 
 
+class Place(NamedTuple):
+    """What of a structure lies behind its contours."""
+
+    structure_set: int
+    slices: int
+
+
 @dataclass(frozen=True)
 class Narrowed:
     """By what the structures that were found are narrowed."""
@@ -82,6 +92,7 @@ class Narrowed:
     name: str | None = None
     kind: str | None = None
     without_contours: bool = False
+    images_missing: bool = False  # of their structure set
 
     def __bool__(self) -> bool:
         return self != Narrowed()
@@ -92,14 +103,27 @@ class Narrowed:
             "rt_roi_interpreted_type": self.kind,
             "contour_count": 0 if self.without_contours else None,
         }
-        return rows.filter(**{name: value for name, value in asked.items() if value is not None})
+        rows = rows.filter(**{name: value for name, value in asked.items() if value is not None})
+        if not self.images_missing:
+            return rows
+        of_sets = RTStructureROI.objects.order_by().filter(
+            rt_structure_set__in=_incomplete().values("pk")
+        )
+        return rows.filter(pk__in=of_sets.values("pk"))
 
     def has(self, one: Short) -> bool:
+        """Whether one is left, as far as that can be said of it alone."""
         return (
             self.name in (None, one.name)
             and self.kind in (None, one.kind)
             and not (self.without_contours and one.contours)
         )
+
+
+def _incomplete() -> QuerySet[RTStructureSetInformation]:
+    """Structure sets that name images which are not here."""
+    missing = Link.objects.open().filter(source=OuterRef("dicom_instance"), kind=LinkKind.IMAGE)
+    return RTStructureSetInformation.objects.order_by().filter(Exists(missing))
 
 
 class Found:
@@ -128,7 +152,8 @@ class Found:
             return self
         if self.is_more:
             return Found(by.of(self.rows))
-        return Found(by.of(self.rows), [one for one in self.read if by.has(one)])
+        among = self.images_missing if by.images_missing else self.read
+        return Found(by.of(self.rows), [one for one in among if by.has(one)])
 
     @property
     def total(self) -> Total:
@@ -147,11 +172,26 @@ class Found:
     def types(self) -> list[Spelling]:
         return _counted((one.kind, one.pk) for one in self.read)
 
-    def sets_and_patients(self) -> tuple[int, int]:
-        """In how many structure sets they are, and of how many patients."""
-        sets = {*sets_of([one.pk for one in self.read]).values()}
-        rows = RTStructureSetInformation.objects.filter(pk__in=sets)
-        return len(sets), rows.order_by().values(TO_PATIENT).distinct().count()
+    @cached_property
+    def places(self) -> dict[int, Place]:
+        return places_of([one.pk for one in self.read])
+
+    @cached_property
+    def sets(self) -> set[int]:
+        """The keys of the structure sets that they are in."""
+        return {place.structure_set for place in self.places.values()}
+
+    @cached_property
+    def images_missing(self) -> list[Short]:
+        """Those whose structure sets name images that are not here."""
+        sets = {*_incomplete().filter(pk__in=self.sets).values_list("pk", flat=True)}
+        is_in = {pk for pk, place in self.places.items() if place.structure_set in sets}
+        return [one for one in self.read if one.pk in is_in]
+
+    def patients(self) -> int:
+        """Of how many patients they are."""
+        rows = RTStructureSetInformation.objects.filter(pk__in=self.sets)
+        return rows.order_by().values(TO_PATIENT).distinct().count()
 
     def page(self, address: QueryDict) -> Page[RTStructureROI]:
         """The page that an address asks for: of what was read, or of what lies behind that."""
@@ -188,7 +228,7 @@ def _counted(values: Iterable[tuple[str, int]]) -> list[Spelling]:
 class Unindexed(models.Func):
     """A key as it is, but not looked for by its own index.
 
-    SQLite then goes through the small index of the structure sets' keys, and to no row at all.
+    SQLite then goes through the small index of what lies behind the contours, and to no row.
     """
 
     arity = 1
@@ -198,11 +238,14 @@ class Unindexed(models.Func):
         return self.as_sql(compiler, connection, template="+%(expressions)s", **context)
 
 
-def sets_of(pks: Collection[int]) -> dict[int, int]:
-    """The keys of the structure sets of structures."""
+def places_of(pks: Collection[int]) -> dict[int, Place]:
+    """Of structures: what of each lies behind its contours."""
     key = Unindexed("pk", output_field=models.BigIntegerField())
     rows = RTStructureROI.objects.order_by().annotate(key=key).filter(key__in=pks)
-    return dict(rows.values_list("pk", "rt_structure_set"))
+    return {
+        pk: Place(structure_set, slices)
+        for pk, structure_set, slices in rows.values_list("pk", "rt_structure_set", "slice_count")
+    }
 
 
 @dataclass(frozen=True)
@@ -210,7 +253,9 @@ class Structure:
     """A structure in a list, with all that stands above it."""
 
     roi: RTStructureROI
+    slices: int
     structure_set: RTStructureSetInformation
+    images: Coverage  # of those that the structure set names
 
     @property
     def study(self) -> DICOMStudy:
@@ -223,10 +268,16 @@ class Structure:
 
 def with_sets(rois: Sequence[RTStructureROI]) -> list[Structure]:
     """These few structures with their sets, studies and patients, in their order."""
-    keys = sets_of([roi.pk for roi in rois])
-    sets = ABOVE.in_bulk({*keys.values()})
-    # One that was deleted between the questions is in no list any more.
-    return [Structure(roi, sets[keys[roi.pk]]) for roi in rois if keys.get(roi.pk) in sets]
+    places = places_of([roi.pk for roi in rois])
+    sets = ABOVE.in_bulk({place.structure_set for place in places.values()})
+    images = coverages([row.dicom_instance_id for row in sets.values()])
+    found = ((roi, places[roi.pk]) for roi in rois if roi.pk in places)
+    return [
+        Structure(roi, place.slices, row, images[row.dicom_instance_id])
+        for roi, place in found
+        # One that was deleted between the questions is in no list any more.
+        if (row := sets.get(place.structure_set))
+    ]
 
 
 def every(rows: Rows) -> Iterator[Structure]:

@@ -17,9 +17,10 @@ from .finding import SPELLINGS, TYPES, Found, Narrowed, Rows, named, worded
 from .names import Spelling
 
 # In an address: the keys of structures that stand for their name and for their type.
-NAME, TYPE, WITHOUT = "name", "type", "without"
+NAME, TYPE = "name", "type"
+WITHOUT, MISSING = "without", "missing"  # contours; images
 NAMELESS = {NAME: "(no name)", TYPE: "(no type)"}
-BESIDES_WORDS = (NAME, TYPE, WITHOUT, AFTER, BEFORE)
+BESIDES_WORDS = (NAME, TYPE, WITHOUT, MISSING, AFTER, BEFORE)
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,10 @@ def search_of(request: HttpRequest) -> Search:
             messages.warning(request, sentence("structure_gone"))
         else:
             address[what] = str(key)
-    if without := bool(request.GET.get(WITHOUT)):
-        address[WITHOUT] = "1"
-    return Search(words, Narrowed(chosen[NAME], chosen[TYPE], without), address)
+    states = {name: bool(request.GET.get(name)) for name in (WITHOUT, MISSING)}
+    address |= {name: "1" for name, is_asked in states.items() if is_asked}
+    narrowed = Narrowed(chosen[NAME], chosen[TYPE], states[WITHOUT], states[MISSING])
+    return Search(words, narrowed, address)
 
 
 class Chip(NamedTuple):
@@ -96,16 +98,22 @@ class Chips(NamedTuple):
 
 def chips(search: Search, found: Found) -> list[Chips]:
     """All ways to narrow what the words found."""
-    without, narrowed = found.without_contours, search.narrowed
-    query = search.with_(without=None if narrowed.without_contours else 1)
-    chip = Chip("Without contours", without, query, narrowed.without_contours)
-    shown = [chip] if without or narrowed.without_contours else []
+    narrowed = search.narrowed
+    without, missing = found.without_contours, len(found.images_missing)
+    states = [
+        _state(search, "Without contours", WITHOUT, without, narrowed.without_contours),
+        _state(search, "Images missing", MISSING, missing, narrowed.images_missing),
+    ]
     groups = [
         _chips(search, "Spellings", NAME, narrowed.name, found.spellings, SPELLINGS),
         _chips(search, "Types", TYPE, narrowed.kind, found.types, TYPES),
-        Chips("State", shown, 0),
+        Chips("State", [chip for chip in states if chip.count or chip.is_chosen], 0),
     ]
     return [group for group in groups if group.chips]
+
+
+def _state(search: Search, label: str, name: str, count: int, is_chosen: bool) -> Chip:
+    return Chip(label, count, search.with_(**{name: None if is_chosen else 1}), is_chosen)
 
 
 def _chips(

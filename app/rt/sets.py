@@ -7,11 +7,19 @@ import msgspec
 from django.db.models import Case, Count, F, QuerySet, Value, When
 from django.db.models.functions import Length
 
-from app.models import DICOMSeries, RTStructureROI, RTStructureSetInformation
+from app.catalogue.links import summaries
+from app.models import DICOMSeries, LinkKind, RTStructureROI, RTStructureSetInformation
+from app.reasons import sentence
 
 from .finding import SHOWN
 
 APPROVALS = {"APPROVED": "approved", "UNAPPROVED": "not approved", "REJECTED": "rejected"}
+NOUNS = {
+    LinkKind.FRAME_OF_REFERENCE: ("frame of reference", "frames of reference"),
+    LinkKind.STUDY: ("study", "studies"),
+    LinkKind.SERIES: ("series", "series"),
+    LinkKind.IMAGE: ("image", "images"),
+}
 SERIES = 20  # that are named; a structure set may refer to any number
 # Points are few and short; what is longer has an outline somewhere, or is not worth a look.
 POINTS, POINTS_TEXT = 20, 10_000
@@ -32,6 +40,8 @@ class Line:
     is_point: bool  # its contours are points and nothing else
     is_repeated: bool  # another of the set has its number
 
+    slices: int
+
     @property
     def is_empty(self) -> bool:
         return not self.roi.contour_count
@@ -49,7 +59,12 @@ def lines_of(
 ) -> list[Line]:
     """Some structures of a set, each with what is odd about it."""
     points, repeated = _points(rois), _repeated(structure_set, rois)
-    return [Line(roi, roi.pk in points, roi.roi_number in repeated) for roi in rois]
+    # From its index, as in lists.
+    slices = dict(structure_set.rois.order_by().values_list("pk", "slice_count"))
+    return [
+        Line(roi, roi.pk in points, roi.roi_number in repeated, slices.get(roi.pk, 0))
+        for roi in rois
+    ]
 
 
 def _points(rois: Sequence[RTStructureROI]) -> set[int]:
@@ -81,8 +96,38 @@ def approval(structure_set: RTStructureSetInformation) -> str:
     return APPROVALS.get(term, term)
 
 
-def series_named(structure_set: RTStructureSetInformation, patient: int) -> list[DICOMSeries]:
-    """The series of the same patient that a structure set says it was drawn on."""
-    uids = structure_set.referenced_series_instance_uid[:SERIES]
-    rows = DICOMSeries.objects.filter(series_instance_uid__in=uids, dicom_study__patient=patient)
-    return [*rows.order_by("pk")]
+@dataclass(frozen=True)
+class On:
+    """A series that images of a structure set are in."""
+
+    series: DICOMSeries
+    images: int
+
+
+@dataclass(frozen=True)
+class DrawnOn:
+    """What a structure set was drawn on, as far as it is here."""
+
+    series: list[On]  # the one with the most images first
+    more: int  # series that are not among them
+    images: int  # that the structure set names
+    here: int
+    reasons: list[str]  # in sentences: what is not here and why, and what else is odd
+
+
+def drawn_on(structure_set: RTStructureSetInformation) -> DrawnOn:
+    """The images that a structure set names, by their series; six queries."""
+    found = summaries([structure_set.dicom_instance_id])[structure_set.dicom_instance_id]
+    shown = found.series[:SERIES]
+    rows = DICOMSeries.objects.in_bulk([one.series for one in shown])
+    missing = (
+        f"{one.count:,} {NOUNS[one.kind][one.count != 1]}: {sentence(one.reason)}"
+        for one in found.missing
+    )
+    return DrawnOn(
+        series=[On(rows[one.series], one.images) for one in shown if one.series in rows],
+        more=len(found.series) - len(shown),
+        images=found.images,
+        here=found.here,
+        reasons=[*missing, *(sentence(code) for code in found.notes)],
+    )

@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import (
+    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseRedirect,
@@ -25,7 +26,7 @@ from app.spreadsheets import csv_lines
 from app.wording import counted
 
 from . import finding, names, searching, sets
-from .finding import TO_PATIENT, Found, with_sets
+from .finding import TO_PATIENT, Found, places_of, with_sets
 from .images import MOST, drawn, images, images_here
 from .searching import BESIDES_WORDS, Search, search_of
 
@@ -74,8 +75,8 @@ def _count_words(found: Found) -> str:
     words = found.total.words("structure", "structures")
     if found.total.is_more:
         return words
-    in_sets, patients = found.sets_and_patients()
-    return f"{words} of {counted(patients, 'patient')} in {counted(in_sets, 'set')}"
+    patients, in_sets = counted(found.patients(), "patient"), counted(len(found.sets), "set")
+    return f"{words} of {patients} in {in_sets}"
 
 
 @staff_member_required
@@ -107,12 +108,15 @@ CSV_STRUCTURE = {
     "type": "roi.rt_roi_interpreted_type",
     "generation": "roi.roi_generation_algorithm",
     "contours": "roi.contour_count",
+    "slices": "slices",
 }
 CSV_SET = {
     "structure set": "structure_set.structure_set_label",
     "set name": "structure_set.structure_set_name",
     "set date": "structure_set.structure_set_date",
     "approval": "structure_set.approval_status",
+    "images named": "images.images",
+    "images here": "images.here",
     "SOP instance UID of the set": "structure_set.dicom_instance.sop_instance_uid",
 }
 CSV_PATIENT = {
@@ -137,7 +141,7 @@ def structure_set(request: HttpRequest, pk: int) -> HttpResponse:
     context = {"title": "Structure set", **_above(pk)}
     row = context["structure_set"]
     context["approval"] = sets.approval(row)
-    context["series_named"] = sets.series_named(row, context["patient"].pk)
+    context["drawn_on"] = sets.drawn_on(row)
     if request.user.has_perm(MAY_SEE):
         marked = key_in(request.GET, "roi")
         page = _page_with(sets.rois_of(row), marked, request.GET.get("page"))
@@ -162,7 +166,14 @@ def _page_with(rois: QuerySet[RTStructureROI], marked: int | None, number: str |
 def structure(request: HttpRequest, pk: int) -> HttpResponse:
     """One structure, and the images that its contours lie on."""
     row = get_object_or_404(finding.SHOWN, pk=pk)
-    context = {"title": "Structure", "roi": row, **_above(finding.sets_of([pk]).get(pk))}
+    if not (place := places_of([pk]).get(pk)):
+        raise Http404  # deleted since
+    context = {
+        "title": "Structure",
+        "roi": row,
+        **_above(place.structure_set),
+        "slices": place.slices,
+    }
     if request.user.has_perm("app.view_dicominstance"):
         on = drawn(pk)
         patient = context["patient"].pk
@@ -176,7 +187,7 @@ def structure(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "rt/structure.html", context)
 
 
-def _above(structure_set: int | None) -> dict[str, Any]:
+def _above(structure_set: int) -> dict[str, Any]:
     """A structure set by its key, and what stands above it."""
     rows = RTStructureSetInformation.objects.select_related(TO_PATIENT)
     row = get_object_or_404(rows, pk=structure_set)

@@ -49,6 +49,7 @@ def words(html: str) -> str:
 def test_a_set_says_what_it_is_and_what_it_was_drawn_on(staff_client, structure_set):
     page = words(page_of(staff_client, "structure_set", structure_set.pk))
     assert "Plan1 Name First plan Date 13 Mar 2024 Approval approved On CT" in page
+    assert "CT Thorax : 2 of 3 images here 1 image: Not imported so far. In" in page
     assert "4 structures, 2 without contours" in page
 
 
@@ -57,11 +58,11 @@ def test_structures_stand_by_number_and_empty_ones_at_the_end(staff_client, stru
     lines = [(bool(line["empty"]), words(line["cells"])) for line in LINE.finditer(page)]
     assert [empty for empty, _ in lines] == [False, False, True, True]
     heart, point, void, twice = (cells for _, cells in lines)
-    assert heart.startswith("2 Heart 255, 0, 10 ORGAN MANUAL 4 contours number repeated")
-    assert point.startswith("3 Isocentre 255, 0, 10 ORGAN MANUAL 1 contour points only")
+    assert heart.startswith("2 Heart 255, 0, 10 ORGAN MANUAL 4 contours 3 slices number repeated")
+    assert point.startswith("3 Isocentre 255, 0, 10 ORGAN MANUAL 1 contour 1 slice points only")
     assert void.startswith("1 Void")
-    assert void.endswith("0 contours no contours")
-    assert twice.endswith("0 contours no contours, number repeated")
+    assert void.endswith("0 contours 0 slices no contours")
+    assert twice.endswith("0 contours 0 slices no contours, number repeated")
 
 
 def test_a_set_opens_at_a_structure(staff_client, structure_set, monkeypatch):
@@ -80,7 +81,7 @@ def test_a_structure_is_followed_to_its_images(staff_client, structure_set):
     page = page_of(staff_client, "structure", heart.pk)
     text = words(page)
     assert "2 of 3 images here." in text
-    assert "Contours 4 (4 CLOSED_PLANAR )" in text
+    assert "Contours 4 on 3 slices (4 CLOSED_PLANAR )" in text
     assert f"Not here UID {uid(2, 1, 3)}" in text
     for number in (11, 12):
         assert f"CT {number} CT" in text
@@ -118,7 +119,7 @@ def test_a_page_takes_as_many_queries_for_many_structures(
 ):
     import_zip(rt_structure_set([f"Organ {n}" for n in range(40)], SOPInstanceUID=uid(2, 5, 2)))
     for pk in RTStructureSetInformation.objects.values_list("pk", flat=True):
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(16):
             page_of(staff_client, "structure_set", pk)
     for name in "Heart", "Organ 1":
         heart = RTStructureROI.objects.get(roi_name=name)

@@ -13,6 +13,8 @@ from app.models import (
     DICOMInstance,
     DICOMSeries,
     DICOMStudy,
+    Link,
+    LinkKind,
     Patient,
     RTStructureROI,
     RTStructureSetInformation,
@@ -112,6 +114,43 @@ def test_spellings_are_counted_and_narrow_what_was_found(archive, search, staff_
     assert rows(ptv) == ["PTV2"]
 
 
+def test_images_that_a_set_names_are_counted_here(archive, search, staff_client):
+    image = DICOMInstance.objects.order_by("pk")[0]
+    for structure_set, here in zip(RTStructureSetInformation.objects.all(), (1, 2, 0), strict=True):
+        for number in range(here and 2):
+            instance = structure_set.dicom_instance
+            Link.objects.create(
+                source=instance,
+                patient=instance.dicom_series.dicom_study.patient,
+                kind=LinkKind.IMAGE,
+                target_uid=uid(8, number),
+                instance=image if number < here else None,
+            )
+    Link.objects.filter(target_uid=uid(8, 1), instance=image).update(
+        instance=DICOMInstance.objects.latest("pk")
+    )
+    page = search("heart")
+    said = re.findall(r'col-here number[^>]*>(?:<span class="quiet">)?([^<]*)<', text(page))
+    assert said == ["Images here", *["none named"] * 2, *["2 of 2"] * 2, "1 of 2"]
+    count, address = chips(page)["Images missing"]
+    assert count == "1"
+    assert "1 structure of 1 patient in 1 set" in text(staff_client.get(f"{LIST}?{address}"))
+
+
+def test_what_is_more_than_is_counted_is_narrowed_all_the_same(
+    archive, search, staff_client, monkeypatch
+):
+    monkeypatch.setattr("app.rt.finding.COUNTED", 3)
+    monkeypatch.setattr("app.rt.finding.ROWS", 2)
+    page = search("heart")
+    assert "more than 3 structures; spellings and types are those of the newest 3" in text(page)
+    assert rows(page) == ["Heart", "Heart_PRV05"]
+    for label, left in ("Heart", 3), ("Without contours", 1):
+        narrowed = staff_client.get(f"{LIST}?{chips(page)[label][1]}")
+        assert f'<p class="list-count">{left} structure' in text(narrowed)
+    assert "list-count" not in text(staff_client.get(f"{LIST}?{chips(page)['Heart'][1]}&missing=1"))
+
+
 def test_no_name_stands_in_an_address(archive, search):
     page = search("heart")
     addresses = re.findall(r'(?:href|action|src)="([^"]*)"', text(page))
@@ -199,7 +238,7 @@ def test_a_page_takes_as_many_queries_for_many_rows(
     assert len(rows(staff_client.get(few))) < len(rows(staff_client.get(many)))
     index = connection.vendor == "sqlite"  # whether it is made is asked
     for address in few, many:
-        with django_assert_num_queries(9 + index):
+        with django_assert_num_queries(11 + index):
             staff_client.get(address)
     with django_assert_num_queries(4):
         staff_client.get(LIST)
