@@ -4,7 +4,7 @@ from app.models import HasShortName
 
 
 class Migration(migrations.Migration):
-    dependencies = [("app", "0024_links")]
+    dependencies = [("app", "0025_selections")]
 
     operations = [
         migrations.AddIndex(
