@@ -4,7 +4,7 @@ from app.models import HasShortName
 
 
 class Migration(migrations.Migration):
-    dependencies = [("app", "0025_selections")]
+    dependencies = [("app", "0027_more_attributes")]
 
     operations = [
         migrations.AddIndex(
