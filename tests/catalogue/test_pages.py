@@ -348,6 +348,21 @@ def test_a_patients_many_studies_come_page_by_page(rows, show, monkeypatch):
         assert "Study 3" in show(patient, after=nowhere, before=nowhere)
 
 
+def test_of_many_series_the_first_stand_for_a_study(rows, show):
+    study = rows.dicom_series.dicom_study  # with a series without images
+    for number in range(1, below.MARKS + 3):
+        DICOMSeries.objects.create(
+            dicom_study=study, series_instance_uid=f"3.{number}", series_number=number,
+            series_description=f"Series {number}", image_count=number > 1,
+        )  # fmt: skip
+    DICOMStudy.objects.update(series_count=below.MARKS + 3)
+    page = show(study.patient)
+    assert re.findall("</span>(Series \\d|no description)", page) == [
+        f"Series {number}" for number in range(2, below.MARKS + 2)
+    ]
+    assert "and 3 more series of this study" in words(page)
+
+
 def test_a_study_of_many_series_comes_page_by_page(rows, show, monkeypatch):
     monkeypatch.setattr(below, "SERIES", 2)
     study = rows.dicom_series.dicom_study  # with a series without number
