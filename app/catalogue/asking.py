@@ -13,7 +13,9 @@ from functools import reduce
 from operator import and_, or_
 from typing import Any
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import F, Model, Q, QuerySet, Value
+from django.db.models.functions import Concat, StrIndex
+from django.db.models.lookups import GreaterThan
 from django.http import HttpRequest, QueryDict
 from django.utils.dates import MONTHS, MONTHS_3
 from django.utils.formats import date_format
@@ -29,6 +31,7 @@ from app.models import (
 )
 
 from .addresses import AFTER, BEFORE
+from .counts import SEPARATOR
 from .names import plain
 from .search import LONGEST, matching
 from .searches import keep, words_of
@@ -315,7 +318,7 @@ def _patients(asked: Asked, knows_patients: bool) -> Q:
         return NONE
     return _all(
         [matching(Patient, asked.words)] if asked.words else [],
-        (Q(pk__in=_those(DICOMStudy, _of_modality(one), "patient")) for one in asked.modalities),
+        map(_of_modality, asked.modalities),
         (
             Q(patient_dob__range=(one.first, one.last))
             | Q(pk__in=_those(DICOMStudy, _dated(one), "patient"))
@@ -340,7 +343,10 @@ def _studies(asked: Asked, knows_patients: bool) -> Q:
 
 
 def _of_modality(modality: str) -> Q:
-    return Q(pk__in=_those(DICOMSeries, Q(modality=modality), "dicom_study"))
+    """Studies or patients one of whose series has it, as a whole word: CT is no RTSTRUCT."""
+    listed = Concat(Value(SEPARATOR), F("modalities"), Value(SEPARATOR))
+    word = Value(f"{SEPARATOR}{modality}{SEPARATOR}")
+    return Q(GreaterThan(StrIndex(listed, word), 0))
 
 
 def _dated(asked: Span, or_born: bool = False) -> Q:

@@ -105,11 +105,12 @@ def _patient_in_words(request: HttpRequest, pk: int) -> str:
 
 def days_in_words(since: date | None, until: date | None) -> str:
     """ "3 Mar 2024", "3 Mar 2024 to 5 Mar 2024", "from 3 Mar 2024", "until 5 Mar 2024"."""
-    if since == until:
-        return date_format(since) if since else ""
     if since and until:
-        return f"{date_format(since)} to {date_format(until)}"
-    return f"from {date_format(since)}" if since else f"until {date_format(until)}"
+        days = dict.fromkeys((date_format(since), date_format(until)))
+        return " to ".join(days)
+    if since:
+        return f"from {date_format(since)}"
+    return f"until {date_format(until)}" if until else ""
 
 
 @dataclass(frozen=True, slots=True)
