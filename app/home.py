@@ -1,11 +1,8 @@
 """The first page, and the one of the tables behind it."""
 
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.decorators import staff_member_required
 from django.http import HttpRequest, HttpResponse
@@ -14,6 +11,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
+from .health.disks import disks
 from .models import DICOMFile, DICOMFileQuerySet
 from .uploads.forms import DICOMFileForm
 from .uploads.receiving import before_sending
@@ -28,15 +26,6 @@ class Line:
 
     upload: DICOMFile
     state: UploadState
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """How full the disk is that uploads and filed objects are kept on."""
-
-    free: int  # bytes, as the next
-    size: int
-    percent_used: int
 
 
 @staff_member_required
@@ -70,7 +59,7 @@ def _uploads() -> dict[str, Any]:
         "attention": _newest(attention),
         "attention_count": attention.count(),
         "last": _newest(every),
-        "disks": _disks(),
+        "disks": disks(),
     }
 
 
@@ -86,16 +75,3 @@ def _lines(uploads: list[DICOMFile], states: list[UploadState]) -> list[Line]:
 def _asked(uploads: list[DICOMFile]) -> str:
     query = urlencode({"upload": [upload.pk for upload in uploads]}, doseq=True)
     return f"{reverse('task_status')}?{query}"
-
-
-def _disks() -> list[Disk]:
-    """One, or two where uploads and filed objects lie apart."""
-    roots = {Path(settings.MEDIA_ROOT), Path(settings.ICON_PROCESSED_ROOT)}
-    by_device = {root.stat().st_dev: root for root in sorted(roots)}
-    return [_disk(root) for root in by_device.values()]
-
-
-def _disk(root: Path) -> Disk:
-    usage = shutil.disk_usage(root)
-    taken = usage.total - usage.free  # with what only root may write to
-    return Disk(usage.free, usage.total, round(100 * taken / usage.total))

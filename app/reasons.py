@@ -581,6 +581,9 @@ VIOLATIONS = {
     "links_wrong": "What it refers to is here and not noted, or noted and not here.",
     "identity_unused": "No object gives this name, birth date, sex and issuer.",
     "archive_unknown": "No upload lists this ZIP.",
+    "mend_violations": (
+        "What can be mended without losing anything `manage.py verify_catalogue --repair` mends."
+    ),
 }
 
 # Of filed objects that are read again, or should be.

@@ -5,6 +5,7 @@ from django.urls import path
 from . import views
 from .catalogue import collecting, finding, lists, pages, persons
 from .catalogue.views import answer_identity_view
+from .health import pages as health
 from .rt import views as rt
 from .viewing import views as viewing
 
@@ -19,6 +20,10 @@ urlpatterns = [
     path("result/<int:pk>/files.csv", views.ledger_csv, name="ledger_csv"),
     path("identity/<int:pk>/", answer_identity_view, name="answer_identity"),
     path("use-versions/<int:pk>/", views.use_versions_view, name="use_versions"),
+    path("health/", health.catalogue_health, name="catalogue_health"),
+    path("health/check/", health.check_catalogue, name="check_catalogue"),
+    path("health/stop/", health.stop_check, name="stop_check"),
+    path("health/status/", health.check_status, name="check_status"),
     # The catalogue
     path("search/", finding.search, name="search"),
     path("studies/", lists.study_list, name="study_list"),

@@ -16,8 +16,9 @@ from app.catalogue.lookups import OfferedLookups
 from app.catalogue.searches import PostedSearch
 from app.models import CatalogueCheck, Patient
 from app.reasons import sentence
-from app.uploads import removal
-from app.wording import counted, human_size
+from app.wording import counted
+
+from .disks import unlisted_words
 
 SWEEP = "app.tasks.sweep"
 
@@ -36,7 +37,7 @@ class CatalogueCheckAdmin(CatalogueAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         return super().changelist_view(
-            request, {"unlisted": unlisted_zips(), **(extra_context or {})}
+            request, {"unlisted": unlisted_words(), **(extra_context or {})}
         )
 
     @admin.display(description="what was found")
@@ -50,14 +51,6 @@ class CatalogueCheckAdmin(CatalogueAdmin):
         if not check.older_count:
             return "Nothing."
         return sentence("read_by_older", objects=counted(check.older_count, "object"))
-
-
-def unlisted_zips() -> str:
-    """What to do about kept ZIPs that no upload lists; "" where there are none."""
-    count, size = removal.unlisted()
-    if not count:
-        return ""
-    return sentence("unlisted_zips", count=f"{count:,}", size=human_size(size))
 
 
 class ReadOnlyResults(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
@@ -33,13 +34,31 @@ class LostCheck(Exception):
 
 
 def begin() -> int:
-    """Begin a check, unless the last one has yet to end and will go on; its primary key."""
+    """Begin a check, unless the last one has yet to end and goes on; its primary key."""
+    with transaction.atomic():
+        list(CatalogueCheck.objects.select_for_update().values("pk")[:1])  # one begins at a time
+        return _begin()
+
+
+def _begin() -> int:
     last = CatalogueCheck.objects.first()
     if last is None or last.ended_at:
         last = CatalogueCheck.objects.create()
         older = CatalogueCheck.objects.values_list("pk", flat=True)[CHECKS_KEPT:]
         CatalogueCheck.objects.filter(pk__in=list(older)).delete()
+    CatalogueCheck.objects.filter(pk=last.pk).update(stopped_at=None)
     return last.pk
+
+
+def stop() -> CatalogueCheck | None:
+    """Stop the check that is under way, for `begin` to go on with it; None where none is."""
+    last = CatalogueCheck.objects.values("pk")[:1]
+    under_way = CatalogueCheck.objects.filter(pk__in=last, ended_at=None, stopped_at=None)
+    stopped = under_way.select_for_update().first()
+    if stopped:
+        # Whoever is at it finds that another run, nobody's, has it.
+        under_way.update(stopped_at=Now(), run_id="", lease_until=None)
+    return stopped
 
 
 def tend(process: "subprocess.Popen[bytes] | None") -> "subprocess.Popen[bytes] | None":
@@ -59,10 +78,13 @@ def go_on() -> CatalogueCheck | None:
     run_id = uuid.uuid4().hex
     if not _waiting().update(run_id=run_id, lease_until=Now() + LEASE):
         return None
-    check = CatalogueCheck.objects.get(run_id=run_id)
+    check = CatalogueCheck.objects.filter(run_id=run_id).first()
+    if check is None:
+        return None  # stopped at this very moment
     run = _Run(check)
     place = check.part, check.reached
     try:
+        run.write(expected_count=DICOMInstance.objects.count())
         for violation in verify(step=run.step, pace=run.pace, begin=place, reached=run.reached):
             run.found(violation)
         forget_deleted()
@@ -78,7 +100,7 @@ def _waiting() -> QuerySet[CatalogueCheck]:
     """The last check, where it has yet to end and nobody is at it."""
     last = CatalogueCheck.objects.values("pk")[:1]
     free = Q(lease_until=None) | Q(lease_until__lt=Now())
-    return CatalogueCheck.objects.filter(free, pk__in=last, ended_at=None)
+    return CatalogueCheck.objects.filter(free, pk__in=last, ended_at=None, stopped_at=None)
 
 
 class _Run:

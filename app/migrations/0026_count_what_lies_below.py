@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from django.db import migrations, transaction
-from django.db.models import Count, F, Max, Model, Sum
+from django.db.models import Count, F, Max, Sum
 
 ROWS = 500
 LONGEST = 256  # characters of modalities
@@ -56,9 +56,16 @@ def count(apps: Any, schema_editor: Any) -> None:
             with transaction.atomic(using):
                 found = groups.values(**keys).annotate(**sums).order_by("of")
                 of_rows = groupby(found, key=itemgetter("of"))
-                changed = [_row(rows.model, pk, asked, [*some]) for pk, some in of_rows]
-                names = [*asked, *(["modalities"] if modality else [])]
-                rows.bulk_update(changed, names, batch_size=100)
+                changed = [_row(pk, asked, [*some]) for pk, some in of_rows]
+                columns = [*asked, *(["modalities"] if modality else [])]
+                _write(schema_editor.connection, rows.model._meta.db_table, columns, changed)
+
+
+def _write(connection: Any, table: str, columns: list[str], rows: list[list[Any]]) -> None:
+    if rows:
+        values = ", ".join(f"{column} = %s" for column in columns)
+        with connection.cursor() as cursor:
+            cursor.executemany(f"UPDATE {table} SET {values} WHERE id = %s", rows)
 
 
 def _pages(rows: Any) -> Iterator[list[int]]:
@@ -68,16 +75,16 @@ def _pages(rows: Any) -> Iterator[list[int]]:
         last = page[-1]
 
 
-def _row(model: type[Model], pk: int, asked: Iterable[str], groups: list[dict[str, Any]]) -> Model:
-    row = model(pk=pk)
+def _row(pk: int, asked: Iterable[str], groups: list[dict[str, Any]]) -> list[Any]:
+    """Its values, in the order of the columns, and its key."""
+    row: list[Any] = []
     for name in asked:
         values = [group[f"sum_{name}"] for group in groups]
         given = [value for value in values if value is not None]
-        is_last = name.startswith("last_")
-        setattr(row, name, max(given, default=None) if is_last else sum(given))
+        row.append(max(given, default=None) if name.startswith("last_") else int(sum(given)))
     if "words" in groups[0]:
-        row.modalities = _in_words(group["words"] for group in groups)  # type: ignore[attr-defined]
-    return row
+        row.append(_in_words(group["words"] for group in groups))
+    return [*row, pk]
 
 
 def _in_words(modalities: Iterable[str]) -> str:

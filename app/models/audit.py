@@ -23,6 +23,8 @@ class Kind(models.TextChoices):
     ZIP_REMOVED = "zip_removed", "Kept ZIP removed"
     DELETE_ASKED = "delete_asked", "Deletion asked for"
     DELETED = "deleted", "Deleted"
+    CHECK_ASKED = "check_asked", "Check of the catalogue asked for"
+    CHECK_STOPPED = "check_stopped", "Check of the catalogue stopped"
     ADDED = "added", "Added"
     CHANGED = "changed", "Changed"
     RIGHTS_CHANGED = "rights_changed", "Rights changed"

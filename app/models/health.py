@@ -18,10 +18,14 @@ class CatalogueCheck(models.Model):
 
     started_at = models.DateTimeField("started", auto_now_add=True)
     ended_at = models.DateTimeField("ended", null=True, blank=True)
+    # How many there were when it began; 0 until somebody is at it.
+    expected_count = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     instance_count = models.PositiveIntegerField("instances", default=0)
     violation_count = models.PositiveIntegerField("violations", default=0)
     older_count = models.PositiveIntegerField("read by an older version", default=0, db_default=0)
     violations = models.JSONField(default=list)  # sentences, at most LOG_LINES
+    # Somebody has stopped it, and the next that is asked for goes on with it.
+    stopped_at = models.DateTimeField("stopped", null=True, blank=True, editable=False)
     # How far it came, and who is at it: see app.health.nightly.
     part = models.CharField(max_length=16, default="", db_default="", blank=True, editable=False)
     reached = models.CharField(

@@ -82,6 +82,8 @@ OURS = {
     "answer_identity": since("Manager", 405),
     "use_versions": since("Reader"),  # who may only look reads what differs
     "search": since("Reader"),
+    **dict.fromkeys(("catalogue_health", "check_status"), since("Administrator")),
+    **dict.fromkeys(("check_catalogue", "stop_check"), since("Administrator", 405)),
     **dict.fromkeys(("collection_list", "collection", "collection_csv"), since("Reader")),
     **dict.fromkeys(("collect", "take_out", "delete_collection"), since("Reader", 405)),
     "same_person": since("Manager"),

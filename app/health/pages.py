@@ -1,0 +1,105 @@
+"""Catalogue health: what the last check found, a check that is asked for, what fills the disks.
+
+Each figure is a column of one row, or a sum over a table that is small however many objects there
+are.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from django.contrib.admin.views.decorators import staff_member_required
+from django.contrib.auth.decorators import permission_required
+from django.db import transaction
+from django.db.models import Count, Sum
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from app.audit.recording import record
+from app.models import CatalogueCheck, DICOMFile, DICOMInstance, Kind, Patient
+from app.reasons import sentence
+from app.wording import counted
+
+from . import nightly
+from .disks import disks, unlisted_words
+from .progress import state_of
+
+LARGEST = 10  # patients
+VIOLATIONS = 20  # that are shown at once
+LOOKED_AT = 10_000  # objects, of which it is seen whether an older version read them
+
+# What is found names files, and thereby patients.
+may_look = permission_required(
+    ("app.view_cataloguecheck", "app.view_patient"), raise_exception=True
+)
+
+
+@staff_member_required
+@may_look
+@require_safe
+def catalogue_health(request: HttpRequest) -> HttpResponse:
+    check = CatalogueCheck.objects.first()
+    ended = CatalogueCheck.objects.filter(ended_at__isnull=False).first()
+    violations = ended.violations if ended else []
+    older = _older(ended)
+    context: dict[str, Any] = {
+        "title": "Catalogue health",
+        "check": check,
+        "state": state_of(check),
+        "ended": ended,
+        "first": violations[:VIOLATIONS],
+        "more": violations[VIOLATIONS:],
+        "disks": disks(),
+        "largest": Patient.objects.filter(total_size__gt=0).order_by("-total_size", "pk")[:LARGEST],
+        "kept": _kept(),
+        "mending": sentence("mend_violations"),
+        "unlisted_words": unlisted_words(),
+        "older": older,
+        "older_words": sentence("read_by_older", objects=counted(older, "object")),
+    }
+    return render(request, "health/catalogue_health.html", context)
+
+
+@staff_member_required
+@may_look
+@require_safe
+def check_status(request: HttpRequest) -> JsonResponse:
+    return JsonResponse(asdict(state_of(CatalogueCheck.objects.first())))
+
+
+@staff_member_required
+@may_look
+@require_POST
+def check_catalogue(request: HttpRequest) -> HttpResponse:
+    """Begin a check, or go on with one that was stopped; a worker is at it within seconds."""
+    with transaction.atomic():
+        before = state_of(CatalogueCheck.objects.first())
+        pk = nightly.begin()
+        if not before.live:
+            record(Kind.CHECK_ASKED, request.user, CatalogueCheck(pk=pk))
+    return redirect("catalogue_health")
+
+
+@staff_member_required
+@may_look
+@require_POST
+def stop_check(request: HttpRequest) -> HttpResponse:
+    with transaction.atomic():
+        stopped = nightly.stop()
+        if stopped:
+            record(Kind.CHECK_STOPPED, request.user, stopped)
+    return redirect("catalogue_health")
+
+
+def _kept() -> dict[str, int]:
+    """How many kept ZIPs uploads list, and their bytes."""
+    listed = DICOMFile.objects.exclude(file="").order_by()
+    return listed.aggregate(number=Count("pk"), size=Coalesce(Sum("size"), 0))
+
+
+def _older(ended: CatalogueCheck | None) -> int:
+    """Objects that an older version read: as the last check counted, or of the first ones."""
+    first = DICOMInstance.objects.order_by("pk").values("pk")[:LOOKED_AT]
+    of_first = DICOMInstance.objects.read_by_older().filter(pk__in=first).count()
+    return max(ended.older_count if ended and of_first else 0, of_first)
