@@ -5,6 +5,7 @@ an older version brings at the same time is not counted: `verify_catalogue` find
 """
 
 from collections.abc import Iterable, Iterator
+from datetime import date, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -65,7 +66,15 @@ def _write(connection: Any, table: str, columns: list[str], rows: list[list[Any]
     if rows:
         values = ", ".join(f"{column} = %s" for column in columns)
         with connection.cursor() as cursor:
-            cursor.executemany(f"UPDATE {table} SET {values} WHERE id = %s", rows)
+            adapted = [[_adapted(connection, value) for value in row] for row in rows]
+            cursor.executemany(f"UPDATE {table} SET {values} WHERE id = %s", adapted)
+
+
+def _adapted(connection: Any, value: Any) -> Any:
+    """As the database takes a moment or a day."""
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    return connection.ops.adapt_datefield_value(value) if isinstance(value, date) else value
 
 
 def _pages(rows: Any) -> Iterator[list[int]]:
