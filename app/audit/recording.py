@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User as Account
@@ -20,6 +21,7 @@ from app.models import AuditEntry, Kind
 
 Person = Any  # a user as Django's requests have it: an account, or nobody known
 PATIENCE = 250  # milliseconds
+VIEW = timedelta(minutes=15)  # in which a thing that somebody looks at again is one entry
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,28 @@ def record_if_possible(
             return
         entry.at = timezone.now()
         threading.Thread(target=_record_late, args=[entry], name="audit entry").start()
+
+
+def record_view(who: Person, on: Model, words: str = "") -> None:
+    """Write down that somebody looks at something, once in VIEW."""
+    _record_once(Kind.VIEWED, who, on, words)
+
+
+def record_search(who: Person, words: str) -> None:
+    """Write down that somebody searches, once in VIEW; `words` say by what, not for what."""
+    _record_once(Kind.SEARCHED, who, None, words)
+
+
+def _record_once(kind: Kind, who: Person, on: Model | None, words: str) -> None:
+    entry = _entry(kind, who, on, words)
+    same = AuditEntry.objects.filter(at__gt=timezone.now() - VIEW, kind=kind, who_id=entry.who_id)
+    try:
+        known = same.filter(table=entry.table, row=entry.row, words=words).exists()
+    except (DatabaseError, InterfaceError) as error:
+        _say_it_is_missing(entry, error)
+        return
+    if not known:
+        record_if_possible(kind, who, on, words)
 
 
 def because(words: str, reason: str) -> str:

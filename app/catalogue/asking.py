@@ -29,6 +29,7 @@ from app.models import (
     Patient,
     RTStructureROI,
 )
+from app.wording import listed
 
 from .addresses import AFTER, BEFORE
 from .counts import SEPARATOR
@@ -120,6 +121,18 @@ class Asked:
     def others(self) -> tuple[object, ...]:
         """What stands in an address."""
         return (*self.modalities, *self.spans, *self.uids)
+
+    @property
+    def kinds(self) -> str:
+        """By what somebody asks, and not for what."""
+        by = {
+            "words": self.words,
+            "modality": self.modalities,
+            "date": self.spans,
+            "UID": self.uids,
+            "SHA-256": self.hashes,
+        }
+        return listed(kind for kind, given in by.items() if given) or "nothing"
 
     @property
     def typed(self) -> str:

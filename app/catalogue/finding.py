@@ -14,6 +14,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
+from app.audit.recording import record_search
 from app.folding import folded
 from app.models import (
     DICOMFile,
@@ -114,9 +115,14 @@ def search(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     if request.method == "POST":
         typed = request.POST.get("q", "")
-        address = reverse("search") + "?" + address_for(request, understand(typed))
+        asked = understand(typed)
+        record_search(request.user, f"the catalogue, by {asked.kinds}")
+        address = reverse("search") + "?" + address_for(request, asked)
         return redirect(exact_page(request, typed) or address.rstrip("?"))
-    if asked_of(request).hashes:
+    asked = asked_of(request)
+    if asked:
+        record_search(request.user, f"the catalogue, by {asked.kinds}")
+    if asked.hashes:
         return _objects_with_hash(request)
     return render(request, "catalogue/search.html", found(request, kinds))
 

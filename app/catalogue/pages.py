@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from app.audit.recording import record_view
 from app.models import DICOMInstance, DICOMSeries, DICOMStudy, Patient
 from app.needing import needing
 
@@ -28,6 +29,7 @@ STRUCTURE_SETS = "app.view_rtstructuresetinformation"
 def patient(request: HttpRequest, pk: int) -> HttpResponse:
     """One patient's studies."""
     row = get_object_or_404(Patient, pk=pk)
+    record_view(request.user, row)
     context = {"title": "Patient", "patient": row, "delete": _delete_url(request, row)}
     if row.identity_differs or row.identity_answer:
         context["comparison"] = comparison_of(row)
@@ -49,6 +51,7 @@ def patient(request: HttpRequest, pk: int) -> HttpResponse:
 def study(request: HttpRequest, pk: int) -> HttpResponse:
     """One study's series."""
     row = get_object_or_404(DICOMStudy.objects.select_related("patient"), pk=pk)
+    record_view(request.user, row)
     context: dict[str, Any] = {"title": "Study", "study": row, "patient": row.patient}
     context["delete"] = _delete_url(request, row)
     if request.user.has_perm("app.view_dicomseries"):
@@ -84,6 +87,7 @@ def series(request: HttpRequest, pk: int) -> HttpResponse:
     """One series' objects."""
     rows = DICOMSeries.objects.select_related("dicom_study__patient")
     row = get_object_or_404(rows, pk=pk)
+    record_view(request.user, row)
     geometry, made = below.geometry_of(row), below.made_of(row)
     context = {
         "title": "Series",

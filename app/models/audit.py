@@ -15,6 +15,8 @@ class Kind(models.TextChoices):
     STARTED = "started", "Processing asked for"
     VERSIONS_CHOSEN = "versions_chosen", "Other versions asked for"
     STOPPED = "stopped", "Stop asked for"
+    VIEWED = "viewed", "Looked at"
+    SEARCHED = "searched", "Searched"
     ENDED = "ended", "Processing ended"
     SEEN = "seen", "Marked as seen"
     IDENTITY_ANSWERED = "identity_answered", "Identity answered"

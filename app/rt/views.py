@@ -19,6 +19,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
+from app.audit.recording import record_search, record_view
 from app.catalogue.addresses import key_in
 from app.catalogue.searches import address_of
 from app.models import RTStructureROI, RTStructureSetInformation
@@ -43,6 +44,7 @@ MAY_SEE_SET = "app.view_rtstructuresetinformation"
 def structure_list(request: HttpRequest) -> HttpResponse:
     """Structures over the whole archive, by their names; before a search, the names there are."""
     if request.method == "POST":
+        record_search(request.user, "structures, by words")
         return HttpResponseRedirect(address_of(request, *BESIDES_WORDS))
     search = search_of(request)
     context = {"title": "Structures", "search": search}
@@ -140,6 +142,7 @@ def structure_set(request: HttpRequest, pk: int) -> HttpResponse:
     """One structure set and its structures."""
     context = {"title": "Structure set", **_above(pk)}
     row = context["structure_set"]
+    record_view(request.user, row)
     context["approval"] = sets.approval(row)
     context["drawn_on"] = sets.drawn_on(row)
     if request.user.has_perm(MAY_SEE):
@@ -174,6 +177,7 @@ def structure(request: HttpRequest, pk: int) -> HttpResponse:
         **_above(place.structure_set),
         "slices": place.slices,
     }
+    record_view(request.user, context["structure_set"])
     if request.user.has_perm("app.view_dicominstance"):
         on = drawn(pk)
         patient = context["patient"].pk

@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods, require_safe
 
+from app.audit.recording import record_view
 from app.catalogue.searches import address_of, words_of
 from app.limits import looking
 from app.models import DICOMInstance
@@ -37,6 +38,7 @@ PDF_POLICY = "default-src 'none'; sandbox"
 def header(request: HttpRequest, pk: int) -> HttpResponse:
     """All attributes of one object, a page at a time; words to search for are posted."""
     instance = _instance(pk)
+    record_view(request.user, instance, "header")
     if request.method == "POST":
         return HttpResponseRedirect(address_of(request, FIRST))
     words = words_of(request, request.GET.get("q", ""))
@@ -92,6 +94,7 @@ def document(request: HttpRequest, pk: int) -> HttpResponse:
     of = about(instance)
     if not of.is_report:
         raise Http404
+    record_view(request.user, instance, "report")
     status = HTTPStatus.OK
     try:
         with opened([instance.path]) as (file,):
@@ -123,6 +126,7 @@ def pdf(request: HttpRequest, pk: int) -> HttpResponseBase:
     instance = _instance(pk)
     if not about(instance).is_pdf:
         raise Http404
+    record_view(request.user, instance, "PDF")
     try:
         with opened([instance.path]) as (file,):
             place = find_pdf(file, looking())

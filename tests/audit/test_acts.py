@@ -12,13 +12,25 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
 from django.urls import reverse
+from django.utils import timezone
 
 from app.audit import guards
-from app.audit.recording import record, record_if_possible
-from app.models import AuditEntry, DICOMFile, Kind, Patient, SignInTries, Status
+from app.audit.recording import VIEW, record, record_if_possible
+from app.models import (
+    AuditEntry,
+    DICOMFile,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    Kind,
+    Patient,
+    RTStructureSetInformation,
+    SignInTries,
+    Status,
+)
 from app.uploads import claims
 from tests.conftest import process, wait_until
-from tests.making.objects import ct_image, zip_of
+from tests.making.objects import ct_image, rt_structure_set, zip_of
 
 LIST = reverse("admin:app_dicomfile_changelist")
 TRAIL = reverse("admin:app_auditentry_changelist")
@@ -248,3 +260,46 @@ def test_a_page_does_not_wait_long_for_who_writes_and_the_entry_comes_later(clie
     for thread in threading.enumerate():
         if thread.name == "audit entry":
             thread.join()  # it closes its connection, after which the tables can be emptied
+
+
+def test_what_is_looked_at_counts_once_in_a_quarter_of_an_hour(staff_client, import_zip):
+    import_zip(ct_image(PatientName=NAME, PatientID="4711"), rt_structure_set())
+    pages = {
+        "patient": Patient, "study": DICOMStudy, "series": DICOMSeries, "header": DICOMInstance,
+        "structure_set": RTStructureSetInformation,
+    }  # fmt: skip
+    rows = {name: model.objects.order_by("pk")[0] for name, model in pages.items()}
+    for _ in range(2):
+        for name, row in rows.items():
+            assert staff_client.get(reverse(name, args=[row.pk])).status_code == 200
+    viewed = AuditEntry.objects.filter(kind=Kind.VIEWED).order_by("pk")
+    assert [(one.table, one.row, one.who, one.words) for one in viewed] == [
+        (row._meta.label_lower, row.pk, "staff", "header" if name == "header" else "")
+        for name, row in rows.items()
+    ]
+    with guards.lifted():
+        viewed.filter(table="app.patient").update(at=timezone.now() - VIEW)
+    staff_client.get(reverse("patient", args=[rows["patient"].pk]))
+    assert viewed.filter(table="app.patient").count() == 2
+
+
+def test_a_search_is_told_by_its_kind_and_not_by_its_words(staff_client, import_zip):
+    import_zip(ct_image(PatientName=NAME, PatientID="4711"))
+    for words in ("Jane CT 2024", "Jane MR 2023", "4711"):
+        staff_client.post(reverse("search"), {"q": words}, follow=True)
+    staff_client.post(reverse("structure_list"), {"q": "Jane"})
+    searched = AuditEntry.objects.filter(kind=Kind.SEARCHED).order_by("pk")
+    assert list(searched.values_list("words", flat=True)) == [
+        "the catalogue, by words, modality and date",
+        "the catalogue, by words",
+        "structures, by words",
+    ]
+
+
+def test_what_is_looked_at_is_shown_also_where_no_entry_can_be_written(
+    staff_client, import_zip, request
+):
+    import_zip(ct_image())
+    request.getfixturevalue("unwritable")
+    patient = reverse("patient", args=[Patient.objects.get().pk])
+    assert staff_client.get(patient).status_code == 200

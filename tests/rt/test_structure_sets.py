@@ -119,9 +119,10 @@ def test_a_page_takes_as_many_queries_for_many_structures(
 ):
     import_zip(rt_structure_set([f"Organ {n}" for n in range(40)], SOPInstanceUID=uid(2, 5, 2)))
     for pk in RTStructureSetInformation.objects.values_list("pk", flat=True):
-        with django_assert_num_queries(16):
+        page_of(staff_client, "structure_set", pk)  # the first look is written down
+        with django_assert_num_queries(17):
             page_of(staff_client, "structure_set", pk)
     for name in "Heart", "Organ 1":
         heart = RTStructureROI.objects.get(roi_name=name)
-        with django_assert_num_queries(9):
+        with django_assert_num_queries(10):
             page_of(staff_client, "structure", heart.pk)

@@ -145,5 +145,5 @@ def test_the_page_takes_a_fixed_number_of_queries(get, import_zip, django_assert
     import_zip(*(image(n) for n in range(1, 6)), secondary_capture(SOPInstanceUID=uid(2, 1, 9)))
     for url in (url_of(2, 1, 3), url_of(2, 1, 9)):
         get(url)
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):
         get(url_of(2, 1, 3))
