@@ -191,7 +191,8 @@ class Found:
     def patients(self) -> int:
         """Of how many patients they are."""
         rows = RTStructureSetInformation.objects.filter(pk__in=self.sets)
-        return rows.order_by().values(TO_PATIENT).distinct().count()
+        patients = rows.order_by().values(TO_PATIENT).distinct()
+        return int(patients.count())
 
     def page(self, address: QueryDict) -> Page[RTStructureROI]:
         """The page that an address asks for: of what was read, or of what lies behind that."""

@@ -64,7 +64,7 @@ def images_here(uids: Sequence[str], patient: int) -> set[str]:
 def images(on: dict[str, int], uids: Sequence[str], patient: int) -> list[Image]:
     """The images with some UIDs, in their order; twice where the patient has two."""
     rows = _of(patient, uids).select_related("dicom_series", "image_information")
-    here: dict[str, list[DICOMInstance]] = {}
+    here: dict[str, list[DICOMInstance | None]] = {}
     for row in rows.order_by("pk"):
         here.setdefault(row.sop_instance_uid, []).append(row)
     return [Image(uid, on[uid], row) for uid in uids for row in here.get(uid) or [None]]

@@ -19,7 +19,7 @@ class Spelling(NamedTuple):
     """A name exactly as it is written, and how many structures have it."""
 
     name: str
-    count: int
+    times: int
     pk: int  # of one of them: it stands for the name in an address
 
 

@@ -45,9 +45,9 @@ class Search:
     def query(self) -> str:
         return urlencode(self.address)
 
-    def with_(self, **changes: object) -> str:
+    def with_(self, **changes: int | None) -> str:
         """The address with this said otherwise; None takes it away."""
-        said = {**self.address, **changes}
+        said: dict[str, str | int | None] = {**self.address, **changes}
         return urlencode({name: value for name, value in said.items() if value is not None})
 
     def found(self) -> Rows:
@@ -83,7 +83,7 @@ class Chip(NamedTuple):
     """One way to narrow what was found, or back."""
 
     label: str
-    count: int
+    times: int
     query: str
     is_chosen: bool
 
@@ -107,7 +107,7 @@ def chips(search: Search, found: Found) -> list[Chips]:
     groups = [
         _chips(search, "Spellings", NAME, narrowed.name, found.spellings, SPELLINGS),
         _chips(search, "Types", TYPE, narrowed.kind, found.types, TYPES),
-        Chips("State", [chip for chip in states if chip.count or chip.is_chosen], 0),
+        Chips("State", [chip for chip in states if chip.times or chip.is_chosen], 0),
     ]
     return [group for group in groups if group.chips]
 
@@ -125,7 +125,7 @@ def _chips(
         [
             Chip(
                 value.name or NAMELESS[what],
-                value.count,
+                value.times,
                 search.with_(**{what: None if value.name == chosen else value.pk}),
                 value.name == chosen,
             )

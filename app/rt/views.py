@@ -186,7 +186,7 @@ def structure(request: HttpRequest, pk: int) -> HttpResponse:
             "drawn": on,
             "here": len(images_here([*on.on][:MOST], patient)),
             "page": page,
-            "images": images(on.on, page.object_list, patient),
+            "images": images(on.on, [*page.object_list], patient),
         }
     return render(request, "rt/structure.html", context)
 
