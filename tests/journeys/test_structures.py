@@ -90,6 +90,9 @@ def the_set_is_filtered_and_gone_through_by_keyboard(page: Page) -> None:
 def a_structure_leads_to_its_images(page: Page) -> None:
     page.get_by_role("link", name="images that Heart lies on").click()
     expect(page.get_by_text("2 of 3 images here.")).to_be_visible()
+    page.keyboard.press("u")
+    page.wait_for_url(re.compile(r"/dicom/structure-sets/\d+/$"))
+    page.go_back()
     page.get_by_role("link", name="CT 2", exact=True).click()
     page.wait_for_url(re.compile(r"/dicom/objects/\d+/header/$"))
 
