@@ -134,13 +134,14 @@ def the_keyboard_leads_through_the_lists(page: Page, url: str, studies: list[DIC
     page.goto(f"{url}/dicom/studies/")
     for key in ("j", "ArrowDown", "j", "k"):
         page.keyboard.press(key)
-    page.keyboard.press("Enter")
     second = studies[-2]
-    expect(page).to_have_url(f"{url}/dicom/studies/{second.pk}/")
+    # Each page until it is loaded, and listens to keys.
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{url}/dicom/studies/{second.pk}/")
     page.keyboard.press("u")
-    expect(page).to_have_url(f"{url}/dicom/patients/{second.patient_id}/")
+    page.wait_for_url(f"{url}/dicom/patients/{second.patient_id}/")
     page.keyboard.press("u")
-    expect(page).to_have_url(f"{url}/dicom/patients/")
+    page.wait_for_url(f"{url}/dicom/patients/")
     page.keyboard.press("?")
     keys = page.get_by_role("dialog", name="Keys")
     expect(keys).to_contain_text("Next row")
