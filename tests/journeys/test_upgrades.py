@@ -62,8 +62,12 @@ def insert(known: list[type[models.Model]], number: int) -> Iterator[tuple[type,
             for field in model._meta.local_concrete_fields
             if not isinstance(field, models.AutoField) and not field.has_db_default()
         ]
+        related = relations_of(fields, made, number)
         values = [
-            field.get_db_prep_save(value_for(field, made, number), connection) for field in fields
+            field.get_db_prep_save(
+                related.get(field) if field.is_relation else value_for(field, number), connection
+            )
+            for field in fields
         ]
         key = model._meta.pk.column
         columns = ", ".join(f'"{field.column}"' for field in fields)
@@ -75,10 +79,24 @@ def insert(known: list[type[models.Model]], number: int) -> Iterator[tuple[type,
         yield model, made[model]
 
 
-def value_for(field: models.Field, made: dict[type[models.Model], int], number: int) -> object:
+def relations_of(
+    fields: list[models.Field], made: dict[type[models.Model], int], number: int
+) -> dict[models.Field, object]:
+    """What a row refers to: of what it may refer to one; of a table named twice, two rows."""
+    relations = [field for field in fields if field.is_relation]
+    optional = [field for field in relations if field.null and field.related_model in made]
+    found: dict[models.Field, object] = {one: made[one.related_model] for one in optional[:1]}
+    for field in (one for one in relations if not one.null):
+        again = [one for one in relations if one.related_model is field.related_model][1:]
+        if again and field not in again:
+            found[field] = field.related_model.objects.order_by("pk")[0].pk
+        else:
+            found[field] = made.get(field.related_model) or account(field, number)
+    return found
+
+
+def value_for(field: models.Field, number: int) -> object:
     """What the code of that time may write there; another one for each number."""
-    if field.is_relation:
-        return made.get(field.related_model) or (None if field.null else account(field, number))
     if field.has_default():
         return field.get_default()
     if field.null:
