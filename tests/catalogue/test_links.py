@@ -150,8 +150,8 @@ def test_in_whichever_order_things_come_all_is_found(order, db):
     assert found() == ALL_HERE
 
 
-@pytest.mark.parametrize("parts", [(1, 3), (2, 2), (4,)], ids=str)
-@pytest.mark.parametrize("order", ORDERS[::7], ids=str)
+@pytest.mark.parametrize("parts", [(1, 3), (4,)], ids=str)
+@pytest.mark.parametrize("order", ORDERS[::8], ids=str)
 def test_however_batches_are_cut_all_is_found(order, parts, db):
     members = iter([MEMBERS[number] for number in order])
     for size in parts:
@@ -387,30 +387,23 @@ def test_many_links_are_made_and_closed_in_a_fixed_number_of_statements(db):
 # --- what the check finds --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
+def test_the_check_finds_and_mends_links_that_are_wrong(import_zip):
+    import_zip(*MEMBERS, image(9, PatientID="ID2"))
+    wrong = (
         {"instance": None, "found_by": "", "reason": "target_missing"},
         {"instance": 1_000_000},
         {"instance": None, "series": 1},
-    ],
-)
-def test_the_check_finds_and_mends_links_that_are_wrong(wrong, import_zip):
-    import_zip(*MEMBERS)
-    Link.objects.filter(target_uid=uid(2, 1, 2)).update(**wrong)
-    assert [(one.code, one.subject) for one in verify()] == [
-        ("links_wrong", f"instance {source()}")
-    ]
-    assert [one.repaired for one in verify(repair=True)] == [True]
-    assert found() == ALL_HERE
-    assert [*verify()] == []
-
-
-def test_the_check_finds_a_link_to_another_patients_image(import_zip):
-    import_zip(*MEMBERS, image(9, PatientID="ID2"))
-    Link.objects.filter(target_uid=uid(2, 1, 2)).update(instance=instance(9))
-    assert [one.code for one in verify(repair=True)] == ["links_wrong"]
-    assert found() == ALL_HERE
+        {"instance": instance(9)},  # another patient's
+    )
+    found_wrong = [("links_wrong", f"instance {source()}", True)]
+    for values in wrong:
+        Link.objects.filter(target_uid=uid(2, 1, 2)).update(**values)
+        found_now = [(one.code, one.subject, one.repaired) for one in verify(repair=True)]
+        assert found_now == found_wrong
+        assert found() == ALL_HERE
+    Link.objects.update(series=None)
+    assert [one.repaired for one in verify()] == [False]
+    assert not Link.objects.filter(series__isnull=False).exists()
 
 
 # --- two at once -----------------------------------------------------------------------------
