@@ -50,6 +50,7 @@ def _begin() -> int:
     return last.pk
 
 
+@transaction.atomic
 def stop() -> CatalogueCheck | None:
     """Stop the check that is under way, for `begin` to go on with it; None where none is."""
     last = CatalogueCheck.objects.values("pk")[:1]
