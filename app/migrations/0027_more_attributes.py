@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+from ._columns import AddColumn
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -69,12 +71,12 @@ class Migration(migrations.Migration):
             name="echo_time",
             field=models.FloatField(blank=True, null=True),
         ),
-        migrations.AddField(
+        AddColumn(
             model_name="imageinformation",
             name="image_type",
             field=models.CharField(blank=True, db_default="", default="", max_length=256),
         ),
-        migrations.AddField(
+        AddColumn(
             model_name="imageinformation",
             name="rescale_type",
             field=models.CharField(blank=True, db_default="", default="", max_length=64),
@@ -84,7 +86,7 @@ class Migration(migrations.Migration):
             name="spacing_between_slices",
             field=models.FloatField(blank=True, null=True),
         ),
-        migrations.AddField(
+        AddColumn(
             model_name="imageinformation",
             name="stack_id",
             field=models.CharField(
@@ -102,7 +104,7 @@ class Migration(migrations.Migration):
             field=models.FloatField(blank=True, null=True),
         ),
         # The last: what SQLite keeps behind it lies behind megabytes.
-        migrations.AddField(
+        AddColumn(
             model_name="imageinformation",
             name="frame_planes",
             field=models.TextField(
