@@ -336,7 +336,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e{{7*7}}\U0001f600" + 60 * "W"
 SHORT = HOSTILE[:60]  # what an attribute holds
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.long)])
 def test_hostile_text_is_only_text_and_fits_every_page(
     width, signed_in, live, import_zip, django_user_model
 ):
@@ -524,8 +524,15 @@ def a_bit_of_everything(import_zip) -> DICOMFile:
     )
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    ("width", "colours"),
+    [
+        (390, "light"),
+        (1280, "dark"),
+        pytest.param(390, "dark", marks=pytest.mark.long),
+        pytest.param(1280, "light", marks=pytest.mark.long),
+    ],
+)
 def test_no_page_has_a_serious_accessibility_finding(
     width, colours, page, live, staff_user, import_zip, a_bit_of_everything, console_errors
 ):

@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+import pytest
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
@@ -22,6 +23,7 @@ NESTED = [{"RequestedProcedureID": "R1", "ScheduledProtocolCodeSequence": [{"Cod
 TOO_WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
+@pytest.mark.long
 def test_looking_into_objects(signed_in, live, import_zip, console_errors):
     import_zip(
         *(

@@ -1,5 +1,6 @@
 """A check that somebody asks for in a browser, and what it finds."""
 
+import pytest
 from playwright.sync_api import expect
 
 from app.health import nightly
@@ -9,6 +10,7 @@ from tests.making.objects import ct_image, uid
 from .test_browser import serious_findings
 
 
+@pytest.mark.long
 def test_a_check_is_watched_stopped_and_read(signed_in, live, import_zip, console_errors):
     page = signed_in
     import_zip(

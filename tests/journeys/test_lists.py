@@ -42,6 +42,7 @@ def sixty(transactional_db) -> list[DICOMStudy]:
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_the_lists_are_for_everybody(signed_in, live, sixty, console_errors):
     page = signed_in
     for name in LISTS:

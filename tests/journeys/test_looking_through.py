@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from app.models import DICOMSeries, Patient
@@ -13,6 +14,7 @@ HOSTILE = "<script>alert(1)</script> of a word that is never broken " + 60 * "W"
 LONG = {"PatientName": "Featherstonehaugh^Wilhelmina Charlotte", "StudyDescription": HOSTILE}
 
 
+@pytest.mark.long
 def test_a_patient_is_looked_through_down_to_its_objects(
     signed_in, live, import_zip, console_errors
 ):

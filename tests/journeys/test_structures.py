@@ -40,6 +40,7 @@ def structure_set(import_zip) -> RTStructureSetInformation:
     return RTStructureSetInformation.objects.get()
 
 
+@pytest.mark.long
 def test_structures_are_found_and_followed(signed_in, live, structure_set, console_errors):
     page = signed_in
     a_search_leads_to_the_set(page, live.url)

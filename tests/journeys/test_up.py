@@ -196,7 +196,14 @@ def descendants(service: Up) -> set[int]:
     return found
 
 
-@pytest.mark.parametrize("word", ["celery", "gunicorn", "valkey"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "celery",
+        pytest.param("gunicorn", marks=pytest.mark.long),
+        pytest.param("valkey", marks=pytest.mark.long),
+    ],
+)
 def test_a_part_that_dies_is_started_again_and_leaves_no_orphans(up, word):
     service = up()
     old = service.child(word)

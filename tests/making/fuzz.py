@@ -23,7 +23,7 @@ from app.dicom.records import Header
 from app.errors import ArchiveRefused
 from app.reasons import sentence
 from app.sandbox.extractor import MARK, STOPS_THE_RUN, Reader
-from app.sandbox.wire import Extracted, Job, Orders
+from app.sandbox.wire import Extracted, Job, Orders, staged_name
 
 from . import hostile, objects
 
@@ -232,7 +232,7 @@ class Bench:
             assert sentence(extracted.reason, **extracted.facts)
             return
         self.stored += 1
-        staged = self.folder.parent / extracted.staged
+        staged = self.folder / staged_name(extracted.index, extracted.inner)
         assert are_of(own_uids(extracted.header), staged.read_bytes())
         staged.unlink()
 
