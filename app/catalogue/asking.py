@@ -227,7 +227,8 @@ def _written(text: str) -> Span | None:
         return None
     if month is None:
         return Span(date(year, 1, 1), date(year, 12, 31))
-    number = int(month) if month.isdigit() else NAMES[month.lower()]
+    # Where case does not count, a dotless "i" is one, too, and no month's name has it.
+    number = int(month) if month.isdigit() else NAMES.get(month.lower(), 0)
     if not 1 <= number <= 12:
         return None
     last = calendar.monthrange(year, number)[1]

@@ -301,8 +301,11 @@ def objects_along(series: DICOMSeries, normal: Normal | None, address: QueryDict
 
     What has no position or no number stands behind what has.
     """
-    positions = _in_order(series, normal if series.instance_count <= LONGEST_SORTED else None)
     order, shown = Order("instance_number"), DICOMInstance.objects.all()
+    if series.instance_count > LONGEST_SORTED:
+        page = page_of(series.instances.all(), order, address, shown, OBJECTS)
+        return Objects(page, dict.fromkeys(row.pk for row in page.rows))
+    positions = _in_order(series, normal)
     return Objects(page_of_sorted([*positions], order, address, shown, OBJECTS), positions)
 
 

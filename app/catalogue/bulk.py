@@ -18,6 +18,10 @@ sqlite3.register_adapter(type(None), {}.get)  # type: ignore[arg-type]
 _to_json = json.Encoder().encode
 
 
+def _json_text(value: Any) -> str:
+    return _to_json(value).decode()
+
+
 class Columns:
     """The columns of a model that a bulk insert fills, and where each value comes from.
 
@@ -65,37 +69,40 @@ class Columns:
 
     def _rows(self, items: Iterable[Any]) -> Iterable[Sequence[Any]]:
         """The values as the database's driver takes them, a row at a time: each may be large."""
-        rows = map(self._values, items)
-        is_converted = self._has_record or self._json or self._days or self._texts
-        return self._converted(rows) if is_converted else rows
+        rows: Iterable[tuple[Any, ...]] = map(self._values, items)
+        if self._has_record:
+            rows = (values[:-1] + astuple(values[-1]) for values in rows)
+        return self._converted(rows) if self._conversions or self._texts else rows
 
     def _converted(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Sequence[Any]]:
-        has_record = self._has_record
+        conversions, texts = self._conversions, self._texts
+        # Of a series most values are those of the row before, and conversion is what takes time.
+        last: dict[int, tuple[Any, Any]] = {at: (None, None) for at, _ in conversions}
         for values in rows:
-            row = [*values[:-1], *astuple(values[-1])] if has_record else [*values]
-            for at in self._json:
-                if row[at] is not None:
-                    row[at] = _to_json(row[at]).decode()
-            for at in self._days:
-                if row[at] is not None:
-                    row[at] = str(row[at])
-            for at in self._texts:
+            row = [*values]
+            for at, convert in conversions:
+                value = row[at]
+                if value is not None:
+                    before, written = last[at]
+                    if value != before:
+                        written = convert(value)
+                        last[at] = value, written
+                    row[at] = written
+            for at in texts:
                 if type(row[at]) is bytes:  # a long one
                     row[at] = row[at].decode()
             yield row
 
     @cached_property
-    def _json(self) -> list[int]:
-        return self._places(models.JSONField)
+    def _conversions(self) -> list[tuple[int, Callable[[Any], str]]]:
+        """Which values become text here: SQLite's driver takes no times, and is slow with dates."""
+        json_at = self._places(models.JSONField)
+        days_at = self._places(models.DateField, models.TimeField)
+        return [(at, _json_text) for at in json_at] + [(at, str) for at in days_at]
 
     @cached_property
     def _texts(self) -> list[int]:
         return self._places(models.TextField)
-
-    @cached_property
-    def _days(self) -> list[int]:
-        """Also of times, which SQLite's driver does not take; of dates it calls Python for each."""
-        return self._places(models.DateField, models.TimeField)
 
     def _places(self, *kinds: type) -> list[int]:
         fields = map(self.model._meta.get_field, self.names)

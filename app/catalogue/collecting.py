@@ -140,10 +140,11 @@ def collect(request: HttpRequest) -> HttpResponse:
 @require_POST
 def take_out(request: HttpRequest, pk: int) -> HttpResponse:
     """Take entries out of a collection; what they name stays in the catalogue."""
-    row = _changed(request, str(pk))
     chosen = [int(one) for one in request.POST.getlist("entry")[:MOST_AT_ONCE] if _is_id(one)]
-    removed, _ = row.entries.filter(pk__in=chosen).delete()
-    row.save(update_fields=["changed_at"])
+    with transaction.atomic():
+        row = _changed(request, str(pk))
+        removed, _ = row.entries.filter(pk__in=chosen).delete()
+        row.save(update_fields=["changed_at"])
     messages.success(request, f"{counted(removed, 'entry', 'entries')} taken out.")
     return redirect("collection", pk)
 
@@ -153,7 +154,8 @@ def take_out(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def delete_collection(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a collection; what is in it stays in the catalogue."""
-    _changed(request, str(pk)).delete()
+    with transaction.atomic():
+        _changed(request, str(pk)).delete()
     messages.success(request, sentence("collection_deleted"))
     return redirect("collection_list")
 
@@ -185,6 +187,7 @@ def _seen(request: HttpRequest, pk: int) -> Collection:
 
 
 def _changed(request: HttpRequest, pk: str) -> Collection:
+    """One that this reader may change, held until the caller's transaction ends."""
     if not _is_id(pk):
         raise BadRequest
     row = get_object_or_404(Collection.objects.seen_by(request.user).select_for_update(), pk=pk)

@@ -146,12 +146,10 @@ def every(rows: QuerySet[Row], order: Order, shown: QuerySet[Row]) -> Iterator[R
     """All rows in order, some at a time, so that no transaction stays open."""
     ordered = rows.order_by().annotate(sort_value=order.expression())
     cursor: Cursor | None = None
-    while pks := _beyond(ordered, order, cursor, forward=True, most=AT_ONCE):
-        found = shown.in_bulk(pks)
-        yield from (found[pk] for pk in pks if pk in found)
-        if len(pks) < AT_ONCE:
-            return
-        cursor = _cursor(ordered, order, pks[-1])
+    while places := _places(ordered, order, cursor):
+        found = shown.in_bulk([place.pk for place in places])
+        yield from (found[place.pk] for place in places if place.pk in found)
+        cursor = places[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +215,18 @@ def _beyond(
     ordered: QuerySet[Row], order: Order, cursor: Cursor | None, forward: bool, most: int
 ) -> list[int]:
     """The keys of the rows nearest to a place, in the order of the list or against it."""
+    return list(_rows(ordered, order, cursor, forward).values_list("pk", flat=True)[:most])
+
+
+def _places(ordered: QuerySet[Row], order: Order, cursor: Cursor | None) -> list[Cursor]:
+    """The next rows' places as they are now: meanwhile a row may go, or be sorted elsewhere."""
+    rows = _rows(ordered, order, cursor, forward=True)
+    return [Cursor(*values) for values in rows.values_list("pk", "sort_value")[:AT_ONCE]]
+
+
+def _rows(
+    ordered: QuerySet[Row], order: Order, cursor: Cursor | None, forward: bool
+) -> QuerySet[Row]:
     down = order.descending == forward
     key = "-pk" if down else "pk"
     if not order.is_by_key:
@@ -228,7 +238,7 @@ def _beyond(
         ordered = ordered.order_by(key)
     if cursor:
         ordered = ordered.filter(_past(order, cursor, forward))
-    return list(ordered.values_list("pk", flat=True)[:most])
+    return ordered
 
 
 def _past(order: Order, cursor: Cursor, forward: bool) -> Q:

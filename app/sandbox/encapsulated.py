@@ -3,6 +3,7 @@
 A child process finds it, by a descriptor; whoever asked then sends those bytes of the file.
 """
 
+import os
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -42,20 +43,22 @@ def find_pdf(file: int, looking: Looking) -> Place:
     """Where the PDF lies in the object that a descriptor is of."""
     answers = look(PROGRAM, Asked(file, looking), [file], looking)
     for body in answers.frames[:1]:
-        return place_of(body)
+        return place_of(body, os.fstat(file).st_size)
     return Place(why_not="header_unread" if answers.in_time else "header_took_long")
 
 
 _place = msgpack.Decoder(Place).decode
 
 
-def place_of(body: bytes) -> Place:
-    """An answer of the child, as far as it can be one."""
+def place_of(body: bytes, size: int) -> Place:
+    """An answer of the child about a file of some bytes, as far as it can be one."""
     try:
         place = believed(_place, body)
     except Unbelievable:
         return Place(why_not="header_unread")
-    return place if place.why_not in ("", *reasons.LOOKING) else Place(why_not="header_unread")
+    is_known = place.why_not in ("", *reasons.LOOKING)
+    is_within = place.start + place.length <= size
+    return place if is_known and is_within else Place(why_not="header_unread")
 
 
 # --- the child -------------------------------------------------------------------------------

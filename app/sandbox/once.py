@@ -24,6 +24,7 @@ Asked = TypeVar("Asked", bound=Struct)
 
 ANSWER_BYTES = 16_000_000  # of all answers together, unless more is asked for
 READ_BYTES = 1 << 20
+ENDING_SECONDS = 2.0  # that a program may still be there after its last answer
 
 
 class Terms(Record, frozen=True):
@@ -75,7 +76,7 @@ def ask(
         child.kill()
         raise
     finally:
-        ended_by = -child.wait()
+        ended_by = -_end_of(child)
         for pipe in (child.stdin, child.stdout):
             assert pipe
             pipe.close()
@@ -92,6 +93,15 @@ def answer(kind: type[Asked], work: Callable[[Asked], Iterator[Struct]]) -> None
         for one in work(msgpack.decode(second, type=kind)):
             answers.write(frame(one))
             answers.flush()
+
+
+def _end_of(child: "subprocess.Popen[bytes]") -> int:
+    """How a program ended; one that will say nothing more, and stays, is ended."""
+    try:
+        return child.wait(ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
 
 
 def _talk(

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from app.audit.recording import record_view
+from app.catalogue.addresses import key_in
 from app.catalogue.searches import address_of, words_of
 from app.limits import looking
 from app.models import DICOMInstance
@@ -158,8 +159,7 @@ def _status_of(why: NotOpened) -> HTTPStatus:
 
 
 def _first(request: HttpRequest) -> int:
-    text = request.GET.get(FIRST, "")
-    return min(int(text), LARGEST_FIRST) if text.isascii() and text.isdecimal() else 0
+    return min(key_in(request.GET, FIRST) or 0, LARGEST_FIRST)
 
 
 def _address(request: HttpRequest, first: int) -> str:

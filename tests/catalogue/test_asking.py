@@ -21,6 +21,13 @@ def test_a_modality_is_understood(typed, modality):
     assert (asked.words, asked.modalities) == ("heart", (modality,))
 
 
+# Without regard to case, these are letters of months, too: dotless and dotted i, and a long s.
+@pytest.mark.parametrize("typed", ["Apr\u0131l 2024", "APR\u0130L 2024", "\u017fep 2024"])
+def test_a_month_in_other_letters_is_words(typed):
+    assert understand(typed).words.split()[0] == typed.split()[0]
+    assert span(typed) is None
+
+
 @pytest.mark.parametrize("word", ["pa", "PA", "plan", "es", "ot", "cts", "c.t."])
 def test_words_that_are_rather_words_are_no_modality(word):
     assert understand(word).words == word

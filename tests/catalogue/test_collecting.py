@@ -75,6 +75,17 @@ def test_a_selection_is_kept_added_to_and_taken_from(sign_in, filed):
     assert DICOMStudy.objects.count() == 2
 
 
+@pytest.mark.django_db(transaction=True)  # as a request has it: in no transaction of the test's
+def test_entries_are_taken_out_and_a_collection_is_deleted_by_a_request_of_its_own(sign_in):
+    reader = sign_in("anna", "Reader")
+    kept = collect(reader, "patient", Patient.objects.create(folder="1"), name="Thorax trial")
+    entry = kept.entries.get().pk
+    assert reader.post(reverse("take_out", args=[kept.pk]), {"entry": entry}).status_code == 302
+    assert not kept.entries.exists()
+    assert reader.post(reverse("delete_collection", args=[kept.pk])).status_code == 302
+    assert not Collection.objects.exists()
+
+
 def test_a_collection_is_one_s_own_until_it_is_shared_and_is_changed_by_its_owner_alone(
     sign_in, filed
 ):

@@ -275,6 +275,21 @@ def test_objects_are_sorted_along_the_normal_of_their_images(series, show):
     assert re.search(r"no\. 2 -2\.5 mm .* no\. 3 10 mm .* no\. 1 30 mm .* no\. 4 3 ", said)
 
 
+def test_of_a_very_long_series_only_a_page_is_read(series, monkeypatch):
+    for number in (3, 1, None, 2):
+        add(series, [0, 0, 9], number)
+    DICOMSeries.objects.filter(pk=series.pk).update(instance_count=4)
+    series.refresh_from_db()
+    monkeypatch.setattr(below, "LONGEST_SORTED", 3)
+    monkeypatch.setattr(below, "OBJECTS", 2)
+    address = RequestFactory().get("/").GET
+    found = below.objects_along(series, None, address)
+    assert [one.instance_number for one in found.page.rows] == [1, 2]
+    assert found.positions == {one.pk: None for one in found.page.rows}  # and of no others
+    last = found.page.rows[-1].pk
+    assert numbers(series, after=last) == [3, None]
+
+
 def test_tilted_images_are_sorted_along_their_own_normal(series):
     for number, x in enumerate((5, -20, 1), 1):
         add(series, [x, -x, 7], number, SAGITTAL)

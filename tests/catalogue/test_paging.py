@@ -1,10 +1,12 @@
 """Pages of a long list: every row on exactly one, whichever way, and no name in an address."""
 
 from datetime import date
+from itertools import islice
 
 import pytest
 from django.http import QueryDict
 
+from app.catalogue import paging
 from app.catalogue.paging import ROWS, Order, every, page_of, total_of
 from app.models import Patient
 
@@ -54,6 +56,24 @@ def test_every_row_is_on_one_page_forwards_and_backwards(patients, order):
     last = forwards[-1][0]
     backwards = pages(order, "before", f"before={last}")
     assert backwards == forwards[2::-1]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("change", ["deleted", "sorted elsewhere"])
+def test_every_row_comes_once_though_the_last_that_was_read_goes(
+    patients, monkeypatch, order, change
+):
+    monkeypatch.setattr(paging, "AT_ONCE", 10)
+    rows = every(Patient.objects.all(), order, Patient.objects.all())
+    came = [row.pk for row in islice(rows, 10)]
+    last = Patient.objects.filter(pk=came[-1])
+    if change == "deleted":
+        last.delete()
+    elif not order.is_by_key:
+        first = Patient.objects.get(pk=came[0])
+        last.update(**{order.by: getattr(first, order.by)})
+    came += [row.pk for row in islice(rows, len(patients))]
+    assert sorted(came) == [patient.pk for patient in patients]
 
 
 def test_text_is_sorted_alike_on_every_database(patients):

@@ -27,6 +27,9 @@ def work(asked: Words) -> Iterator[Struct]:
     for word in asked.words:
         if word == "sleep":
             time.sleep(60)
+        elif word == "hang up":
+            os.close(_answers())
+            time.sleep(60)
         elif word == "die":
             os._exit(1)
         elif word == "print":

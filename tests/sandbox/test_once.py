@@ -51,6 +51,12 @@ def test_a_program_that_takes_too_long_is_ended_and_what_it_said_counts(question
     assert time.monotonic() - begun < 10
 
 
+def test_a_program_that_hangs_up_and_stays_is_ended(question):
+    begun = time.monotonic()
+    assert question("one", "hang up") == (["one"], True)
+    assert time.monotonic() - begun < 10
+
+
 def test_of_a_program_that_dies_what_it_said_counts(question):
     assert question("one", "die", "two") == (["one"], True)
 
