@@ -53,6 +53,7 @@ def pages() -> list[str]:
         *(page for model_admin in lists() for page in sorted_pages(model_admin)),
         *searches(),
         *one_search(),
+        *catalogue(),
         f"{instances}?q={instance.sop_instance_uid}",
         f"{instances}?q={instance.sha256}",
         f"{instances}?modality__exact=MR&p=2",
@@ -114,6 +115,36 @@ def one_search() -> Iterator[str]:
 
     words = ("1", "a", "number", "number+42", "heart", "heart+2024+ct", "mr", "2023-2024", "hearrt")
     yield from (f"{reverse('search')}?q={word}" for word in (*words, "nothing", 64 * "0"))
+
+
+def catalogue() -> Iterator[str]:
+    """The lists of patients, studies and structures, narrowed and sorted, and pages below them."""
+    from django.urls import reverse
+
+    from app.catalogue.lists import PATIENTS, STUDIES
+    from app.models import DICOMSeries, Patient, RTStructureROI
+
+    for table, name in ((STUDIES, "study_list"), (PATIENTS, "patient_list")):
+        page = reverse(name)
+        yield page
+        yield from (f"{page}?sort={way}{key}" for key in table.sortings for way in ("", "-"))
+        yield from (f"{page}?modality=CT", f"{page}?modality=CT&modality=RTSTRUCT")
+        yield from (f"{page}?from=2023-01-01&to=2023-06-30", f"{page}?flag=attention")
+        middle = table.rows.order_by("pk")[table.rows.count() // 2].pk
+        yield f"{page}?after={middle}"
+    structures = reverse("structure_list")
+    yield structures
+    yield from (f"{structures}?q={words}" for words in ("heart", "ptv*", "a", "hearrt", "nothing"))
+    roi = RTStructureROI.objects.order_by("-pk").only("rt_structure_set")[0]
+    patient = Patient.objects.order_by("-instance_count")[0]
+    series = DICOMSeries.objects.order_by("-instance_count").select_related("dicom_study")[0]
+    yield reverse("patient", args=[patient.pk])
+    yield reverse("study", args=[series.dicom_study_id])
+    yield reverse("series", args=[series.pk])
+    yield reverse("structure_set", args=[roi.rt_structure_set_id])
+    yield reverse("structure", args=[roi.pk])
+    yield reverse("collection_list")
+    yield reverse("catalogue_health")
 
 
 def measured(client: Client, page: str) -> dict[str, float]:
