@@ -189,7 +189,8 @@ def _within(words: str) -> str:
 def structure_sets_of(study: DICOMStudy) -> list[SetRow]:
     """A study's structure sets, the newest first."""
     rows = RTStructureSetInformation.objects.filter(dicom_instance__dicom_series__dicom_study=study)
-    found = rows.order_by("-structure_set_date", "-pk").defer("search_text")[:STRUCTURE_SETS]
+    newest = F("structure_set_date").desc(nulls_last=True)
+    found = rows.order_by(newest, "-pk").defer("search_text")[:STRUCTURE_SETS]
     here = summaries([one.dicom_instance_id for one in found])
     return [SetRow(one, here[one.dicom_instance_id]) for one in found]
 

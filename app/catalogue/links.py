@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
 from app.dicom.kinds import NO_IMAGES
 from app.dicom.records import Reference
@@ -417,7 +417,8 @@ def used_by(series: Collection[int]) -> dict[int, list[UsedBy]]:
         "dicom_instance__dicom_series__dicom_study"
     ).filter(dicom_instance__in={source for _, source in images})
     found: dict[int, list[UsedBy]] = {one: [] for one in series}
-    for structure_set in sets.order_by("-structure_set_date", "-pk"):
+    newest = F("structure_set_date").desc(nulls_last=True)
+    for structure_set in sets.order_by(newest, "-pk"):
         for one in series:
             if (key := (one, structure_set.dicom_instance_id)) in images:
                 found[one].append(UsedBy(structure_set, images[key]))

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import BadRequest
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
@@ -112,7 +112,8 @@ def others_of(patient: Patient) -> list[Patient]:
 def studies_of(others: Sequence[Patient]) -> list[DICOMStudy]:
     """The newest studies under the other IDs."""
     studies = DICOMStudy.objects.filter(patient__in=others).select_related("patient")
-    return list(studies.order_by("-study_date", "-pk")[:MOST_STUDIES])
+    newest = F("study_date").desc(nulls_last=True)
+    return list(studies.order_by(newest, "-pk")[:MOST_STUDIES])
 
 
 def links_with(rows: QuerySet[Any]) -> QuerySet[SamePerson]:
