@@ -12,7 +12,7 @@ from app.models import DICOMFile, DICOMInstance, DICOMStudy, Patient
 from tests.conftest import searched
 from tests.making.objects import ct_image, mr_image, rt_structure_set, uid
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 SEARCH = reverse("search")
 MOST_QUERIES = 45  # on SQLite, which is asked each time whether it has its index

@@ -34,7 +34,7 @@ from tests.making.objects import (
     uid,
 )
 
-pytestmark = pytest.mark.database
+pytestmark = pytest.mark.django_db
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 CORONAL = [1, 0, 0, 0, 0, -1]

@@ -64,17 +64,23 @@ def test_connections_that_broke_are_made_anew(ask):
     assert [ask(), ask()] == [302, 302]
 
 
+PAGES = ("tests/catalogue", "tests/rt", "tests/viewing")
+
+
 @pytest.mark.parametrize(
-    "chosen",
+    ("chosen", "folders"),
     [
-        "database and not long and not crash",
-        pytest.param("database and long", marks=pytest.mark.long),
+        ("database and not long and not crash", ()),
+        pytest.param("database and long", (), marks=pytest.mark.long),
+        pytest.param("not database and not long and not crash", PAGES, marks=pytest.mark.long),
     ],
+    ids=["ordinary", "long", "pages"],
 )
-def test_the_database_tests_pass_on_postgresql(chosen, postgres):
+def test_the_database_tests_pass_on_postgresql(chosen, folders, postgres):
     inherited = {name: text for name, text in os.environ.items() if "XDIST" not in name}
+    options = ["-q", "-m", chosen, "-n", "0", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", chosen, "-n", "0", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", *options, *folders],
         env={**inherited, "ICON_TEST_DATABASE_URL": postgres},
         cwd=settings.BASE_DIR,
         stdout=subprocess.PIPE,
