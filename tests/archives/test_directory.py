@@ -323,6 +323,7 @@ def test_the_form_tells_a_zip_by_its_content():
         looks_like_zip(io.BytesIO(hostile.build("cut_in_half").data))
 
 
+@pytest.mark.long
 def test_100_000_members_cost_little_memory_and_time():
     entries = [hostile.Entry(b"%06d" % n, 0, 0, 0, 0, 0, n * 36) for n in range(100_000)]
     entries[::2] = [hostile.Entry(b"%06d" % n, 0, 0, 0, 1, 1, n * 36) for n in range(0, 100_000, 2)]

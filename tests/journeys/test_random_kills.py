@@ -85,7 +85,7 @@ def kill_all(pids) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("times", [10, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [4, pytest.param(50, marks=pytest.mark.long)])
 def test_kills_of_the_processes_of_a_worker_lose_nothing(times, start_worker, strike):
     worker = start_worker(ICON_EXTRACTORS="1")
     strike(times, 0.4, lambda: kill_all(children(worker.process.pid)))

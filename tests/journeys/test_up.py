@@ -131,6 +131,7 @@ def test_the_first_start_makes_an_admin_and_ctrl_c_leaves_nothing_running(up):
     assert "Sign out" in sign_in(second.url, password)
 
 
+@pytest.mark.long
 def test_sigterm_ends_it_as_ctrl_c_does(up):
     service = up()
     service.process.send_signal(signal.SIGTERM)
@@ -313,6 +314,7 @@ def small_wheel(folder: Path) -> Path:
     return wheel
 
 
+@pytest.mark.long
 def test_a_package_whose_hash_is_not_named_is_refused_and_then_taken_up_again(checkout):
     wheel = small_wheel(checkout)
     for line in (f"./{wheel.name}\n", f"./{wheel.name} --hash=sha256:{'0' * 64}\n"):
