@@ -27,6 +27,7 @@ from django.utils.safestring import SafeString
 from . import tasks
 from .accounts import admin as accounts_admin  # noqa: F401
 from .audit.recording import record
+from .catalogue.addresses import is_key
 from .catalogue.admin import (
     AsksBeforeDeleting,
     CatalogueAdmin,
@@ -66,7 +67,7 @@ from .uploads.status import (
     tab_words,
     with_places,
 )
-from .views import announce_start, announce_stop, is_id, progress_url
+from .views import announce_start, announce_stop, progress_url
 from .wording import counted, human_size
 
 admin.site.site_header = "ICON"
@@ -215,7 +216,7 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
         if not self.has_view_permission(request):
             raise PermissionDenied  # Django's own says first whether there is such a row
         entries = AuditEntry.objects.filter(table=self.opts.label_lower).order_by("-pk")
-        last = entries.filter(row=object_id)[:ENTRIES] if is_id(object_id) else []
+        last = entries.filter(row=object_id)[:ENTRIES] if is_key(object_id) else []
         context = {"entries": [*last][::-1]}
         return super().history_view(request, object_id, context | (extra_context or {}))
 
@@ -284,7 +285,7 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
         pending = DICOMFile.objects.idle().order_by("pk").without_log()
         if request.method == "POST":
             until = request.POST.get("until", "")
-            asked = pending.filter(pk__lte=int(until)) if is_id(until) else pending.none()
+            asked = pending.filter(pk__lte=int(until)) if is_key(until) else pending.none()
             started = tasks.start(asked.values_list("pk", flat=True), who=request.user)
             announce_start(request, started)
             return HttpResponseRedirect(progress_url(started.queued))
@@ -526,7 +527,7 @@ class OlderFilter(OfferingNothing):
 
 def _before(request: HttpRequest) -> int | None:
     given = request.GET.get(OlderFilter.parameter_name, "")
-    return int(given) if is_id(given) else None
+    return int(given) if is_key(given) else None
 
 
 @admin.register(ArchiveMember)

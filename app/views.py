@@ -20,6 +20,7 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import tasks
+from .catalogue.addresses import is_key
 from .catalogue.comparison import comparisons_of, warnings_told
 from .catalogue.searches import address_of, words_of
 from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
@@ -249,7 +250,7 @@ def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
         "upload": upload,
         "may_replace": may_replace,
         "may_see_values": may_see_values,
-        "asked_one": is_id(request.GET.get("member", "")),
+        "asked_one": is_key(request.GET.get("member", "")),
         "conflicts": found,
         "compared": len(compared),
         "attributes": attributes_of(compared),
@@ -263,7 +264,7 @@ def use_versions_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _take_versions(request: HttpRequest, upload: DICOMFile) -> HttpResponse:
     """Let an upload's versions replace those in the catalogue: all, or of the series chosen."""
-    chosen = [int(pk) for pk in request.POST.getlist("series") if is_id(pk)]
+    chosen = [int(pk) for pk in request.POST.getlist("series") if is_key(pk)]
     if "choose" not in request.POST:
         started = tasks.start([upload.pk], use_versions=True, who=request.user)
     elif chosen:
@@ -300,7 +301,7 @@ def _conflicts(request: HttpRequest, upload: DICOMFile) -> QuerySet[ArchiveMembe
     """The members in conflict, or the one asked for."""
     members = ArchiveMember.objects.filter(upload=upload, outcome=Outcome.CONFLICT)
     asked = request.GET.get("member", "")
-    if is_id(asked):
+    if is_key(asked):
         members = members.filter(pk=int(asked))
     members = members.select_related("instance__upload").order_by("index", "inner")
     return members.defer(f"instance__upload__{LOG}")
@@ -355,12 +356,7 @@ def _with_uploads(name: str, pks: list[int], with_live: bool = False) -> str:
 def _asked_uploads(request: HttpRequest) -> list[int]:
     """The ids in the address, each once, in order; what is no id is left out."""
     given = request.GET.getlist("upload")
-    return list(dict.fromkeys(int(text) for text in given if is_id(text)))[:CARDS]
-
-
-def is_id(text: str) -> bool:
-    # Longer than 18 digits is no id of ours, and more than the database's integers hold.
-    return text.isascii() and text.isdigit() and len(text) < 19
+    return list(dict.fromkeys(int(text) for text in given if is_key(text)))[:CARDS]
 
 
 def _uploads(pks: list[int]) -> list[DICOMFile]:

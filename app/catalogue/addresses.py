@@ -39,5 +39,9 @@ def first_page(address: QueryDict) -> QueryDict:
 def key_in(address: QueryDict, name: str) -> int | None:
     """The primary key that an address gives; None where it gives none."""
     text = address.get(name, "")
-    is_key = text.isascii() and text.isdigit() and len(text) <= LONGEST_ID
-    return int(text) if is_key else None
+    return int(text) if is_key(text) else None
+
+
+def is_key(text: str) -> bool:
+    """Whether a text is a primary key as addresses and forms give one."""
+    return text.isascii() and text.isdigit() and len(text) <= LONGEST_ID

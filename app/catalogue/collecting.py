@@ -20,6 +20,7 @@ from app.reasons import sentence
 from app.spreadsheets import Cell, csv_lines
 from app.wording import counted
 
+from .addresses import BEFORE, is_key, key_in
 from .names import person_name
 
 MOST_ENTRIES = 10_000  # in one collection
@@ -140,7 +141,7 @@ def collect(request: HttpRequest) -> HttpResponse:
 @require_POST
 def take_out(request: HttpRequest, pk: int) -> HttpResponse:
     """Take entries out of a collection; what they name stays in the catalogue."""
-    chosen = [int(one) for one in request.POST.getlist("entry")[:MOST_AT_ONCE] if _is_id(one)]
+    chosen = [int(one) for one in request.POST.getlist("entry")[:MOST_AT_ONCE] if is_key(one)]
     with transaction.atomic():
         row = _changed(request, str(pk))
         removed, _ = row.entries.filter(pk__in=chosen).delete()
@@ -188,7 +189,7 @@ def _seen(request: HttpRequest, pk: int) -> Collection:
 
 def _changed(request: HttpRequest, pk: str) -> Collection:
     """One that this reader may change, held until the caller's transaction ends."""
-    if not _is_id(pk):
+    if not is_key(pk):
         raise BadRequest
     row = get_object_or_404(Collection.objects.seen_by(request.user).select_for_update(), pk=pk)
     if not row.may_be_changed_by(request.user):
@@ -205,7 +206,7 @@ def _made(request: HttpRequest, form: CollectionForm) -> Collection:
 
 def _chosen(request: HttpRequest, kind: str) -> list[int]:
     """Those of the posted keys that are rows."""
-    given = [int(one) for one in request.POST.getlist("row")[:MOST_AT_ONCE] if _is_id(one)]
+    given = [int(one) for one in request.POST.getlist("row")[:MOST_AT_ONCE] if is_key(one)]
     rows = COLLECTED[kind]._default_manager.filter(pk__in=given)
     return list(rows.order_by("pk").values_list("pk", flat=True))
 
@@ -219,9 +220,8 @@ def _put_in(row: Collection, kind: str, pks: Sequence[int], who: str) -> None:
 def _page(request: HttpRequest, row: Collection) -> tuple[list[CollectionEntry], int | None]:
     """The newest entries, or those before one; and before which the next page begins."""
     entries = row.entries.select_related(*WITH_PATIENT).order_by("-pk")
-    before = request.GET.get("before", "")
-    if _is_id(before):
-        entries = entries.filter(pk__lt=int(before))
+    if before := key_in(request.GET, BEFORE):
+        entries = entries.filter(pk__lt=before)
     shown = list(entries[: SHOWN + 1])
     return shown[:SHOWN], shown[SHOWN - 1].pk if len(shown) > SHOWN else None
 
@@ -229,10 +229,6 @@ def _page(request: HttpRequest, row: Collection) -> tuple[list[CollectionEntry],
 def _counts(row: Collection) -> str:
     counts = row.entries.aggregate(**{kind: Count(kind) for kind in COLLECTED})
     return ", ".join(counted(n, *NAMES[kind]) for kind, n in counts.items() if n)
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 # --- as a spreadsheet --------------------------------------------------------------------------

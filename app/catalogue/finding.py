@@ -112,7 +112,7 @@ def search(request: HttpRequest) -> HttpResponse:
     """Take what is searched for and lead to what was found: to its page, where it is one."""
     kinds = kinds_for(request)
     if not kinds:
-        raise PermissionDenied
+        raise PermissionDenied(KINDS[0].permission)  # which every role has
     if request.method == "POST":
         typed = request.POST.get("q", "")
         asked = understand(typed)

@@ -18,6 +18,7 @@ from app.models import DICOMStudy, Kind, Patient, SamePerson
 from app.needing import needing
 from app.reasons import sentence
 
+from .addresses import is_key
 from .search import matching
 from .searches import address_of, words_of
 
@@ -81,7 +82,7 @@ def undo_same_person(request: HttpRequest, pk: int) -> HttpResponse:
     """Take back that two IDs are one person."""
     patient = get_object_or_404(Patient, pk=pk)
     other = request.POST.get("other", "")
-    if not (other.isascii() and other.isdigit() and len(other) <= 18):
+    if not is_key(other):
         raise BadRequest
     with transaction.atomic():
         removed, _ = SamePerson.objects.filter(_between(pk, int(other))).delete()

@@ -2,26 +2,27 @@
 
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
-from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from app.models import IdentityAnswer, Patient
+from app.needing import needing
 from app.reasons import sentence
 
 from . import identities
+from .addresses import is_key
 from .comparison import MOST_IDENTITIES
 
 NOTED = {IdentityAnswer.ONE: "answered_one", IdentityAnswer.TWO: "answered_two"}
-LONGEST_ID = 18  # digits; a longer one is more than the database's integers hold
 
 
-def answer_identity_view(request: HttpRequest, pk: int) -> HttpResponse:
+def answer_identity_view(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Take somebody's answer whether a patient's ID is one person, and show it."""
     if request.method == "POST" and not request.user.is_authenticated:
         # A browser does not repeat a POST after signing in.
@@ -30,21 +31,17 @@ def answer_identity_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @staff_member_required
-@permission_required(("app.view_patient", "app.answer_identity"), raise_exception=True)
+@needing("app.view_patient", "app.answer_identity")
 @require_POST
 def _answer(request: HttpRequest, pk: int) -> HttpResponse:
     patient = get_object_or_404(Patient, pk=pk)
     said, seen = request.POST.get("answer", ""), request.POST.getlist("identity")[:MOST_IDENTITIES]
-    if said not in IdentityAnswer or not all(map(_is_id, seen)):
+    if said not in IdentityAnswer or not all(map(is_key, seen)):
         raise BadRequest
     assert isinstance(request.user, User)
     identities.answer(patient, IdentityAnswer(said), [int(one) for one in seen], request.user)
     messages.success(request, sentence(NOTED[IdentityAnswer(said)]))
     upload = request.POST.get("upload", "")
-    if _is_id(upload):
+    if is_key(upload):
         return redirect("upload_result", int(upload))
     return redirect("patient", pk)
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= LONGEST_ID

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 from django.contrib.admin.views.decorators import staff_member_required
-from django.contrib.auth.decorators import permission_required
 from django.db import transaction
 from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
@@ -18,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from app.audit.recording import record
 from app.models import CatalogueCheck, DICOMFile, DICOMInstance, Kind, Patient
+from app.needing import needing
 from app.reasons import sentence
 from app.wording import counted
 
@@ -30,9 +30,7 @@ VIOLATIONS = 20  # that are shown at once
 LOOKED_AT = 10_000  # objects, of which it is seen whether an older version read them
 
 # What is found names files, and thereby patients.
-may_look = permission_required(
-    ("app.view_cataloguecheck", "app.view_patient"), raise_exception=True
-)
+may_look = needing("app.view_cataloguecheck", "app.view_patient")
 
 
 @staff_member_required

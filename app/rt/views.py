@@ -5,7 +5,6 @@ from operator import attrgetter
 from typing import Any
 
 from django.contrib.admin.views.decorators import staff_member_required
-from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import (
@@ -23,6 +22,7 @@ from app.audit.recording import record_search, record_view
 from app.catalogue.addresses import key_in
 from app.catalogue.searches import address_of
 from app.models import RTStructureROI, RTStructureSetInformation
+from app.needing import needing
 from app.spreadsheets import csv_lines
 from app.wording import counted
 
@@ -39,7 +39,7 @@ MAY_SEE_SET = "app.view_rtstructuresetinformation"
 
 
 @staff_member_required
-@permission_required(MAY_SEE, raise_exception=True)
+@needing(MAY_SEE)
 @require_http_methods(["GET", "HEAD", "POST"])
 def structure_list(request: HttpRequest) -> HttpResponse:
     """Structures over the whole archive, by their names; before a search, the names there are."""
@@ -82,7 +82,7 @@ def _count_words(found: Found) -> str:
 
 
 @staff_member_required
-@permission_required(MAY_SEE, raise_exception=True)
+@needing(MAY_SEE)
 @require_safe
 def structure_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     """All that a search has found as CSV, row by row, and never the contours."""
@@ -136,7 +136,7 @@ def _csv_rows(search: Search, columns: dict[str, str]) -> Iterator[tuple[Any, ..
 
 
 @staff_member_required
-@permission_required(MAY_SEE_SET, raise_exception=True)
+@needing(MAY_SEE_SET)
 @require_safe
 def structure_set(request: HttpRequest, pk: int) -> HttpResponse:
     """One structure set and its structures."""
@@ -164,7 +164,7 @@ def _page_with(rois: QuerySet[RTStructureROI], marked: int | None, number: str |
 
 
 @staff_member_required
-@permission_required(MAY_SEE, raise_exception=True)
+@needing(MAY_SEE)
 @require_safe
 def structure(request: HttpRequest, pk: int) -> HttpResponse:
     """One structure, and the images that its contours lie on."""

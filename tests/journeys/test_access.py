@@ -242,6 +242,21 @@ def test_what_is_forbidden_and_what_is_not_there_answer_alike(visit, upload):
                 assert client.post(unknown, {"post": "yes"}).status_code == 403, unknown
 
 
+def test_who_is_refused_is_told_what_is_lacking(visit, upload):
+    client = visit("staff without role")
+    for name, said in {
+        "study_list": "see studies",
+        "patient": "see patients",
+        "structure_list": "see ROIs",
+        "structure_set": "see structure sets",
+        "header": "see instances and see patients",
+        "search": "see patients",
+        "catalogue_health": "see what the checks found and see patients",
+    }.items():
+        address = reverse(name, args=[a_row(name, upload)] if name in ROWS else [])
+        assert said in client.get(address).content.decode(), name
+
+
 def test_who_is_not_staff_is_sent_to_sign_in(visit, upload):
     for visitor in VISITORS[:2]:
         client = visit(visitor)
