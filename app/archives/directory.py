@@ -40,6 +40,7 @@ UNIX_MAKERS = (3, 19)  # Unix and macOS put the file's mode into the external at
 GROWTH = {STORED: 1, DEFLATE: 1032}
 MAX_BROKEN = 1000  # with more, damage cannot be distinguished from fraud
 
+KEPT_BYTES = 1 << 20  # of a directory; in memory they become six times as many
 SHOWN_LENGTH = 1000  # characters of a name that are shown
 NOT_ONE_LINE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
@@ -99,11 +100,12 @@ class Archive:
     broken: frozenset[int]  # positions whose entry and local header contradict each other
     modulus: int  # of what the directory can say; 0 with ZIP64, where it can say all
     longer: dict[int, int]  # by position: what packed sizes lack, where the directory overflowed
+    kept: list[Entry]  # all of a short directory, which takes as long to read as to check
 
     def members(self, start: int = 0) -> Iterator[Member]:
         """The members in directory order, without directories, from position `start` on."""
         prefix, broken, modulus = self.end.prefix, self.broken, self.modulus
-        found = _entries(self.file, self.end, self.longer, modulus)
+        found = self.kept or _entries(self.file, self.end, self.longer, modulus)
         for index, entry in enumerate(found):
             if index >= start and not entry.is_directory:
                 yield _member(index, entry, prefix, entry.broken or index in broken, modulus)
@@ -133,8 +135,12 @@ def open_archive(file: int | IO[bytes], limits: Limits, modulus: int = MODULUS) 
         raise ArchiveRefused("archive_overflowed")
     count = total = directories = 0
     spans = _Spans()
+    kept: list[Entry] = []
+    keeps = not end.overflowed and end.stop - end.start <= KEPT_BYTES
     for index, entry in enumerate(_entries(file, end, longer, modulus)):
         spans.add(index, entry)
+        if keeps:
+            kept.append(entry)
         if entry.is_directory:
             directories += 1
         else:
@@ -153,7 +159,7 @@ def open_archive(file: int | IO[bytes], limits: Limits, modulus: int = MODULUS) 
         raise ArchiveRefused(
             "total_too_large", size=human_size(total), limit=human_size(limits.total)
         )
-    return Archive(file, end, count, total, broken, modulus, longer)
+    return Archive(file, end, count, total, broken, modulus, longer, kept)
 
 
 def looks_like_zip(file: int | IO[bytes]) -> bool:

@@ -105,19 +105,28 @@ def branches_of(entries: list[Entry]) -> list[Branch]:
     """The branches of a batch, in the order of their first members; entries get theirs here.
 
     What an extractor sends of one series in a row is one `Lineage` object, which `wire.Receiver`
-    hands on as long as nothing changes. So branches are told apart by the object, not by its
-    value: a series' thousand members are looked at once. Two equal lineages (of two extractors,
-    or met again later) make two branches that find the same rows.
+    hands on as long as nothing changes. So the object is looked at first, before its value: a
+    series' thousand members are looked at once for each extractor.
     """
     branches: dict[int, Branch] = {}
+    by_path: dict[str, Branch] = {}
     for entry in entries:
         lineage = entry.header.lineage
         branch = branches.get(id(lineage))
         if branch is None:
-            branch = branches[id(lineage)] = _branch(lineage)
+            branch = branches[id(lineage)] = _shared(_branch(lineage), by_path)
         entry.branch = branch
         entry.path = f"{branch.path}/{instance_name(entry.header.instance.sop_instance_uid)}"
-    return list(branches.values())
+    return [*dict.fromkeys(branches.values())]
+
+
+def _shared(branch: Branch, by_path: dict[str, Branch]) -> Branch:
+    """The branch of the same series before it, where that has an equal lineage."""
+    before = by_path.get(branch.path)
+    if before and before.lineage == branch.lineage:
+        return before
+    by_path[branch.path] = branch
+    return branch
 
 
 def _branch(lineage: Lineage) -> Branch:

@@ -217,13 +217,13 @@ def forget_deleted(published: Mapping[int, tuple[str, str]]) -> None:
     """
     if not published:
         return
-    rows = DICOMInstance.objects.all()
-    if max(published) - min(published) < 2 * len(published):  # quicker, for what is all new
-        rows = rows.filter(pk__range=(min(published), max(published)))
-    else:
-        rows = rows.filter(pk__in=published)
-    gone = published.keys() - set(rows.values_list("pk", flat=True))
-    if gone:
+    first, last = min(published), max(published)
+    if last - first < len(published):  # all new, as most are: then counting them is enough
+        rows = DICOMInstance.objects.filter(pk__range=(first, last))
+        if rows.count() == len(published):
+            return
+    rows = DICOMInstance.objects.filter(pk__in=published)
+    if gone := published.keys() - set(rows.values_list("pk", flat=True)):
         files = (published[pk] for pk in gone)
         delete_later(FileToDelete(path=path, sop_instance_uid=uid) for path, uid in files)
         unlink_pending()

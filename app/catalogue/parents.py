@@ -74,17 +74,19 @@ def describe_again(
 
 def _find_patients(branches: list[Branch]) -> set[int]:
     """Those that were made, and have nothing below them for certain."""
-    wanted: dict[Key, Patient] = {}
-    for branch in branches:
+
+    def make(branch: Branch) -> Patient:
         record = branch.lineage.patient
         row = Patient(folder=branch.folder, unique_patient_id=record.unique_patient_id)
         _fill_identity(row, record)
-        wanted.setdefault((branch.folder,), row)
-    found, new = _ensure(wanted, "folder")
+        return row
+
+    keys: dict[Branch, Key] = {branch: (branch.folder,) for branch in branches}
+    found, new = _ensure(Patient, keys, make, "folder")
     if not is_only_writer():
         found = _held(found)
-    for branch in branches:
-        branch.patient = found[(branch.folder,)]
+    for branch, key in keys.items():
+        branch.patient = found[key]
     return _bare(found, new)
 
 
@@ -98,65 +100,82 @@ def _held(patients: Mapping[Key, Patient]) -> dict[Key, Patient]:
 def _find_identities(
     branches: Sequence[Branch], upload: int | None, bare: Collection[int] = ()
 ) -> None:
-    wanted: dict[Key, PatientIdentity] = {}
-    for branch in branches:
-        record = branch.lineage.patient
-        row = PatientIdentity(
-            patient_id=branch.patient.pk,
-            digest=identities.digest(record),
+    def make(branch: Branch) -> PatientIdentity:
+        patient, digest = keys[branch]
+        return PatientIdentity(
+            patient_id=patient,
+            digest=digest,
             first_upload_id=upload,
-            **{name: getattr(record, name) for name in IDENTITY},
+            **{name: getattr(branch.lineage.patient, name) for name in IDENTITY},
         )
-        wanted.setdefault((row.patient_id, row.digest), row)
-    found, new = _ensure(wanted, "patient_id", "digest", bare=bare)
-    for branch in branches:
-        key = branch.patient.pk, identities.digest(branch.lineage.patient)
+
+    keys: dict[Branch, Key] = {
+        branch: (branch.patient.pk, identities.digest(branch.lineage.patient))
+        for branch in branches
+    }
+    found, new = _ensure(PatientIdentity, keys, make, "patient_id", "digest", bare=bare)
+    for branch, key in keys.items():
         branch.identity, branch.has_new_identity = found[key], key in new
         branch.identity_id = branch.identity.pk
 
 
 def _find_studies(branches: list[Branch], started: str, bare: Collection[int]) -> set[int]:
-    wanted: dict[Key, DICOMStudy] = {}
-    for branch in branches:
-        patient, record = branch.patient.pk, branch.lineage.study
-        row = DICOMStudy(patient_id=patient, study_instance_uid=record.study_instance_uid)
-        _fill_description(row, record, STUDY_DESCRIPTION, started)
-        wanted.setdefault((patient, record.study_instance_uid), row)
-    found, new = _ensure(wanted, "patient_id", "study_instance_uid", bare=bare)
-    for branch in branches:
-        branch.study = found[branch.patient.pk, branch.lineage.study.study_instance_uid]
+    def make(branch: Branch) -> DICOMStudy:
+        patient, uid = keys[branch]
+        row = DICOMStudy(patient_id=patient, study_instance_uid=uid)
+        _fill_description(row, branch.lineage.study, STUDY_DESCRIPTION, started)
+        return row
+
+    keys: dict[Branch, Key] = {
+        branch: (branch.patient.pk, branch.lineage.study.study_instance_uid) for branch in branches
+    }
+    found, new = _ensure(DICOMStudy, keys, make, "patient_id", "study_instance_uid", bare=bare)
+    for branch, key in keys.items():
+        branch.study = found[key]
     return _bare(found, new)
 
 
 def _find_series(branches: list[Branch], started: str, bare: Collection[int]) -> None:
-    wanted: dict[Key, DICOMSeries] = {}
-    for branch in branches:
-        study, record = branch.study.pk, branch.lineage.series
-        row = DICOMSeries(dicom_study_id=study, series_instance_uid=record.series_instance_uid)
-        _fill_description(row, record, SERIES_DESCRIPTION, started)
-        wanted.setdefault((study, record.series_instance_uid), row)
-    found, new = _ensure(wanted, "dicom_study_id", "series_instance_uid", bare=bare)
-    for branch in branches:
-        key = branch.study.pk, branch.lineage.series.series_instance_uid
+    def make(branch: Branch) -> DICOMSeries:
+        study, uid = keys[branch]
+        row = DICOMSeries(dicom_study_id=study, series_instance_uid=uid)
+        _fill_description(row, branch.lineage.series, SERIES_DESCRIPTION, started)
+        return row
+
+    keys: dict[Branch, Key] = {
+        branch: (branch.study.pk, branch.lineage.series.series_instance_uid) for branch in branches
+    }
+    found, new = _ensure(
+        DICOMSeries, keys, make, "dicom_study_id", "series_instance_uid", bare=bare
+    )
+    for branch, key in keys.items():
         branch.series, branch.is_new = found[key], key in new
         branch.series_id = branch.series.pk
 
 
 def _ensure(
-    wanted: Mapping[Key, Row], *fields: str, bare: Collection[int] = ()
+    model: type[Row],
+    keys: Mapping[Branch, Key],
+    make: Callable[[Branch], Row],
+    *fields: str,
+    bare: Collection[int] = (),
 ) -> tuple[dict[Key, Row], set[Key]]:
     """The rows with these keys, made where they are missing, and the keys that were.
 
     Parameters
     ----------
+    make
+        A row of a key's first branch.
     bare
         Parents, named by the first part of a key, that have no such row for certain.
     """
-    model = type(next(iter(wanted.values())))
-    found = _find(model, [key for key in wanted if key[0] not in bare], fields)
+    first: dict[Key, Branch] = {}
+    for branch, key in keys.items():
+        first.setdefault(key, branch)
+    found = _find(model, [key for key in first if key[0] not in bare], fields)
     # In key order, so that uploads which share parents cannot wait for each other in a circle.
-    missing = sorted(wanted.keys() - found.keys())
-    rows = [wanted[key] for key in missing]
+    missing = sorted(first.keys() - found.keys())
+    rows = [make(first[key]) for key in missing]
     if missing and is_only_writer():
         model._default_manager.bulk_create(rows)
         found |= zip(missing, rows, strict=True)
