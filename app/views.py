@@ -20,6 +20,7 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import tasks
+from .audit.recording import record_export
 from .catalogue.addresses import is_key
 from .catalogue.comparison import comparisons_of, warnings_told
 from .catalogue.searches import address_of, words_of
@@ -282,9 +283,12 @@ def _take_versions(request: HttpRequest, upload: DICOMFile) -> HttpResponse:
 def ledger_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """The list of files as CSV, row by row, as far as the address filters it."""
     upload = get_object_or_404(DICOMFile, pk=pk)
+    filters = _filters(request)
+    narrowed = len({*filters.given} - {"order"})
+    record_export(request.user, "the list of files", upload, narrowed)
     may_see = request.user.has_perms((*CATALOGUE, "app.view_dicominstance"))
     columns = CSV_COLUMNS | (CSV_OBJECT if may_see else {})
-    lines = _csv_lines(upload, _filters(request), columns)
+    lines = _csv_lines(upload, filters, columns)
     response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
     # Neither the ZIP's name nor a patient's: what is downloaded lies about in folders.
     name = f"upload-{pk}-{upload.created_at:%Y-%m-%d}-files.csv"

@@ -6,7 +6,7 @@ and what is only looked at, is not (`record_if_possible`): it is logged that the
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from app.errors import NotRecorded
 from app.models import AuditEntry, Kind
+from app.wording import counted
 
 Person = Any  # a user as Django's requests have it: an account, or nobody known
 PATIENCE = 250  # milliseconds
@@ -49,16 +50,21 @@ def record_if_possible(
     SQLite has one writer, which during an import is the import most of the time. Where it is not
     free in time, a thread waits instead.
     """
-    entry = _entry(kind, who, on, words)
-    try:
-        with _patience(), transaction.atomic():
-            entry.save(force_insert=True)
-    except (DatabaseError, InterfaceError) as error:
-        if getattr(error.__cause__, "sqlite_errorname", "") != "SQLITE_BUSY":
-            _say_it_is_missing(entry, error)
-            return
-        entry.at = timezone.now()
-        threading.Thread(target=_record_late, args=[entry], name="audit entry").start()
+    _record_soon(_entry(kind, who, on, words), _save)
+
+
+def record_export(who: Person, what: str, on: Model | None = None, filters: int = 0) -> None:
+    """Write down that somebody takes a list away, each time.
+
+    Parameters
+    ----------
+    what
+        Which list.
+    filters
+        How many things narrow it; never by what.
+    """
+    words = f"{what}, with {counted(filters, 'filter')}" if filters else what
+    record_if_possible(Kind.EXPORTED, who, on, words)
 
 
 def record_view(who: Person, on: Model, words: str = "") -> None:
@@ -73,14 +79,45 @@ def record_search(who: Person, words: str) -> None:
 
 def _record_once(kind: Kind, who: Person, on: Model | None, words: str) -> None:
     entry = _entry(kind, who, on, words)
-    same = AuditEntry.objects.filter(at__gt=timezone.now() - VIEW, kind=kind, who_id=entry.who_id)
     try:
-        known = same.filter(table=entry.table, row=entry.row, words=words).exists()
+        is_known = _is_known(entry)
     except (DatabaseError, InterfaceError) as error:
         _say_it_is_missing(entry, error)
         return
-    if not known:
-        record_if_possible(kind, who, on, words)
+    if not is_known:
+        _record_soon(entry, _save_unless_known)
+
+
+def _is_known(entry: AuditEntry) -> bool:
+    lately = AuditEntry.objects.filter(at__gt=timezone.now() - VIEW)
+    same = lately.filter(kind=entry.kind, who_id=entry.who_id)
+    return same.filter(table=entry.table, row=entry.row, words=entry.words).exists()
+
+
+def _save_unless_known(entry: AuditEntry) -> None:
+    """Save an entry, unless another page of the same person has, for which this one waits."""
+    if entry.who_id is not None:
+        Account.objects.select_for_update(no_key=True).filter(pk=entry.who_id).first()
+    if not _is_known(entry):
+        _save(entry)
+
+
+def _save(entry: AuditEntry) -> None:
+    entry.save(force_insert=True)
+
+
+def _record_soon(entry: AuditEntry, save: Callable[[AuditEntry], None]) -> None:
+    """Save an entry now, or, where SQLite's writer is not free in time, in a thread."""
+    try:
+        with _patience(), transaction.atomic():
+            save(entry)
+    except (DatabaseError, InterfaceError) as error:
+        if getattr(error.__cause__, "sqlite_errorname", "") != "SQLITE_BUSY":
+            _say_it_is_missing(entry, error)
+            return
+        entry.at = timezone.now()
+        late = threading.Thread(target=_record_late, args=[entry, save], name="audit entry")
+        late.start()
 
 
 def because(words: str, reason: str) -> str:
@@ -124,9 +161,10 @@ def _patience() -> Iterator[None]:
             cursor.execute(f"PRAGMA busy_timeout = {usual}")
 
 
-def _record_late(entry: AuditEntry) -> None:
+def _record_late(entry: AuditEntry, save: Callable[[AuditEntry], None]) -> None:
     try:
-        entry.save(force_insert=True)
+        with transaction.atomic():
+            save(entry)
     except (DatabaseError, InterfaceError) as error:
         _say_it_is_missing(entry, error)
     finally:

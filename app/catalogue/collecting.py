@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from app.audit.recording import record_export
 from app.models import COLLECTED, Collection, CollectionEntry, DICOMSeries, DICOMStudy, Patient
 from app.needing import needing
 from app.reasons import sentence
@@ -167,6 +168,7 @@ def delete_collection(request: HttpRequest, pk: int) -> HttpResponse:
 def collection_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """The list of a collection as a spreadsheet: its patients, studies and series."""
     row = _seen(request, pk)
+    record_export(request.user, "the list of a collection", row)
     answer = StreamingHttpResponse(
         csv_lines(CSV_HEADINGS, _csv_rows(row)), content_type="text/csv; charset=utf-8"
     )

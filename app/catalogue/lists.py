@@ -12,6 +12,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from app.audit.recording import record_export
 from app.models import DICOMStudy, Patient
 from app.needing import needing
 from app.spreadsheets import Cell, csv_lines
@@ -386,7 +387,10 @@ def _may_sort(request: HttpRequest, name: str) -> bool:
 
 
 def _csv(request: HttpRequest, table: Table) -> StreamingHttpResponse:
-    rows = _found(request, table, filters_of(request))
+    filters = filters_of(request)
+    asked = [*chips(request), *filters.chips(request, table.day_words)]
+    record_export(request.user, f"the list of {table.many}", filters=len(asked))
+    rows = _found(request, table, filters)
     knows_patients = request.user.has_perm("app.view_patient")
     cells = {**(table.patient_cells if knows_patients else {}), **table.cells}
     found = every(rows, _Sorted.of(request, table).order, table.shown)

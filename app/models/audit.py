@@ -17,6 +17,7 @@ class Kind(models.TextChoices):
     STOPPED = "stopped", "Stop asked for"
     VIEWED = "viewed", "Looked at"
     SEARCHED = "searched", "Searched"
+    EXPORTED = "exported", "Exported"
     ENDED = "ended", "Processing ended"
     SEEN = "seen", "Marked as seen"
     IDENTITY_ANSWERED = "identity_answered", "Identity answered"

@@ -18,7 +18,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from app.audit.recording import record_search, record_view
+from app.audit.recording import record_export, record_search, record_view
 from app.catalogue.addresses import key_in
 from app.catalogue.searches import address_of
 from app.models import RTStructureROI, RTStructureSetInformation
@@ -89,6 +89,7 @@ def structure_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     search = search_of(request)
     if not search.is_one:
         return redirect("structure_list")
+    record_export(request.user, "the list of structures", filters=len(search.address))
     columns = dict(CSV_STRUCTURE)
     if request.user.has_perm(MAY_SEE_SET):
         columns |= CSV_SET

@@ -15,9 +15,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from app.audit import guards
-from app.audit.recording import VIEW, record, record_if_possible
+from app.audit.recording import VIEW, record, record_if_possible, record_view
 from app.models import (
     AuditEntry,
+    Collection,
     DICOMFile,
     DICOMInstance,
     DICOMSeries,
@@ -262,6 +263,44 @@ def test_a_page_does_not_wait_long_for_who_writes_and_the_entry_comes_later(clie
             thread.join()  # it closes its connection, after which the tables can be emptied
 
 
+def test_looking_again_while_the_writer_is_busy_is_one_entry_too(client, staff_user):
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL has as many writers as it is asked for")
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        for _ in range(2):
+            record_view(staff_user, staff_user, "header")
+        writer.execute("ROLLBACK")
+    for thread in threading.enumerate():
+        if thread.name == "audit entry":
+            thread.join()
+    assert AuditEntry.objects.filter(kind=Kind.VIEWED).count() == 1
+
+
+def test_two_pages_that_look_at_once_are_one_entry(client, staff_user):
+    """The second has found no entry, and waits for the first, which then commits its own."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer")
+
+    def look() -> None:
+        record_view(staff_user, staff_user, "header")
+        connection.close()
+
+    second = threading.Thread(target=look)
+    with transaction.atomic():
+        record_view(staff_user, staff_user, "header")
+        second.start()
+        wait_until(somebody_waits, "the second page")
+    second.join()
+    assert AuditEntry.objects.filter(kind=Kind.VIEWED).count() == 1
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchall())
+
+
 def test_what_is_looked_at_counts_once_in_a_quarter_of_an_hour(staff_client, import_zip):
     import_zip(ct_image(PatientName=NAME, PatientID="4711"), rt_structure_set())
     pages = {
@@ -293,6 +332,32 @@ def test_a_search_is_told_by_its_kind_and_not_by_its_words(staff_client, import_
         "the catalogue, by words, modality and date",
         "the catalogue, by words",
         "structures, by words",
+    ]
+
+
+def test_each_list_that_is_taken_away_is_told_without_what_was_searched(staff_client, import_zip):
+    upload = import_zip(ct_image(PatientName=NAME), rt_structure_set(["Heart"]))
+    mine = Collection.objects.create(name="Jane", owner=User.objects.get())
+    found = staff_client.post(reverse("structure_list"), {"q": "heart"})["Location"]
+    studies = reverse("study_csv")
+    structures = reverse("structure_csv")
+    ledger = reverse("ledger_csv", args=[upload.pk])
+    for address in (
+        *(studies, studies, f"{studies}?modality=CT&from=2020-01-01&after=1&sort=date"),
+        *(reverse("patient_csv"), f"{structures}?{found.partition('?')[2]}&without=1"),
+        *(reverse("collection_csv", args=[mine.pk]), ledger, f"{ledger}?outcome=failed&order=zip"),
+    ):
+        assert staff_client.get(address).status_code == 200
+    exported = AuditEntry.objects.filter(kind=Kind.EXPORTED).order_by("pk")
+    assert list(exported.values_list("who", "words", "table", "row")) == [
+        ("staff", "the list of studies", "", None),
+        ("staff", "the list of studies", "", None),
+        ("staff", "the list of studies, with 2 filters", "", None),
+        ("staff", "the list of patients", "", None),
+        ("staff", "the list of structures, with 2 filters", "", None),
+        ("staff", "the list of a collection", "app.collection", mine.pk),
+        ("staff", "the list of files", "app.dicomfile", upload.pk),
+        ("staff", "the list of files, with 1 filter", "app.dicomfile", upload.pk),
     ]
 
 
