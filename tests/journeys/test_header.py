@@ -42,6 +42,7 @@ def test_looking_into_objects(signed_in, live, import_zip, console_errors):
     page.goto(live.url + address("header", 2, 1, 2))
     rows_are_filtered_while_somebody_types(page)
     a_sequence_is_folded_by_its_button(page)
+    values_are_copied_by_their_buttons(page)
     words_are_searched_on_the_server(page)
     a_switch_shows_what_differs(page)
     page.get_by_role("link", name="CT 1", exact=True).click()
@@ -83,6 +84,45 @@ def a_sequence_is_folded_by_its_button(page: Page) -> None:
     expect(inner).to_be_visible()
     page.get_by_text("characters, show").click()
     expect(page.locator("details[open] .long")).to_contain_text("<i>x</i> <i>x</i>")
+
+
+def values_are_copied_by_their_buttons(page: Page) -> None:
+    """Through the clipboard, and where a browser lends it to no page, by selecting."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.emulate_media(reduced_motion="reduce")  # else it is still scrolling to a button
+    for is_lent in (True, False):
+        if not is_lent:
+            page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+        for name, value in (
+            ("Patient's Name", "Nobody^Nemo"),
+            ("SOP Class UID", "1.2.840.10008.5.1.4.1.1.2"),
+            ("Image Comments", ("<i>x</i> " * 120).strip()),
+        ):
+            button = page.get_by_role("button", name=f"Copy {name}", exact=True)
+            button.focus()
+            at = page.evaluate("scrollY")
+            page.keyboard.press("Enter")
+            expect(page.get_by_text(f"Copied {name}")).to_have_attribute("role", "status")
+            expect(button).to_be_focused()
+            assert page.evaluate("scrollY") == at
+            assert clipboard(page) == value
+    no_copies = page.get_by_role("row", name="Request Attributes Sequence")
+    expect(no_copies.get_by_role("button", name="Copy Request")).to_have_count(0)
+
+
+def clipboard(page: Page) -> str:
+    """What is in it: what the keys for it paste into a field."""
+    page.evaluate(
+        """() => {
+            const pasted = document.body.appendChild(document.createElement("textarea"));
+            pasted.id = "pasted";
+            pasted.focus({ preventScroll: true });
+        }"""
+    )
+    page.keyboard.press("Control+V")
+    text = page.input_value("#pasted")
+    page.evaluate("document.getElementById('pasted').remove()")
+    return text
 
 
 def words_are_searched_on_the_server(page: Page) -> None:

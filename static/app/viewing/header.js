@@ -1,5 +1,8 @@
 // The header view: rows that do not match are hidden while somebody types; "/" leads to the field;
-// a sequence is folded by the button in its row; a switch shows at once what it switches.
+// a sequence is folded by the button in its row; a switch shows at once what it switches; each value
+// is copied by a button of its own.
+import { copyButton } from "../shared/copying.js";
+
 const table = document.getElementById("attributes");
 const field = document.getElementById("attribute-filter");
 const count = document.getElementById("attribute-count");
@@ -81,6 +84,19 @@ for (const row of rows.filter(isSequence)) {
     show();
   });
   row.querySelector(".inset").prepend(button);
+}
+
+// The value as it stands there: all of a folded one, of UIDs not what they are called.
+const valueOf = (cell) => {
+  const uids = [...cell.querySelectorAll(".uid")];
+  if (!uids.length) return cell.querySelector(".long, :scope > bdi")?.textContent ?? "";
+  return uids.map((one) => (one.querySelector("a") ?? one.firstChild).textContent.trim()).join("\\");
+};
+
+for (const row of rows.filter((one) => !isItem(one))) {
+  const cell = row.querySelector(".value");
+  if (!valueOf(cell)) continue;
+  cell.prepend(copyButton(row.querySelector(".inset").textContent.trim(), () => valueOf(cell)));
 }
 
 field.addEventListener("input", show);
