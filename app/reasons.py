@@ -406,6 +406,10 @@ REFUSED = {
         "The structure that this list was narrowed by was deleted since. "
         "The list is not narrowed by it."
     ),
+    "filter_gone": (
+        "The series that stood for the {what} in this address was deleted since. "
+        "The list is not narrowed by it."
+    ),
     "too_many_chosen": "Nothing was changed. Choose at most {limit} at a time.",
     "removed_before": "Removed before.",
     "still_to_process": "Still to be processed.",

@@ -1,29 +1,47 @@
-"""What narrows a list besides what is searched for: days, patients to look at, one patient.
+"""What narrows a list besides what is searched for: days, patients to look at, one patient, series.
 
-All of it stands in the address, and is a chip on the page.
+All of it stands in the address, and is a chip on the page. For what a series says of itself (its
+institution, a body part) stands the key of a series that says so.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.dateparse import parse_date
 from django.utils.formats import date_format
 
-from app.models import IdentityAnswer, Patient
+from app.models import DICOMSeries, IdentityAnswer, Patient
 from app.reasons import sentence
 
 from .addresses import changing, key_in, without
 from .asking import Chip
-from .names import row_name
+from .names import plain, row_name
 
 SINCE, UNTIL = "from", "to"  # in an address: the first day, and the last
 FLAG, ATTENTION = "flag", "attention"
 OF_PATIENT = "patient"
+MOST_VALUES = 100  # to choose from, of one column
+
+
+@dataclass(frozen=True, slots=True)
+class OfSeries:
+    """A column of series that lists are narrowed by."""
+
+    name: str  # in an address
+    column: str
+    words: str
+
+
+SEES_SERIES = "app.view_dicomseries"
+OF_SERIES = (
+    OfSeries("institution", "institution_name", "institution"),
+    OfSeries("body", "body_part_examined", "body part"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +50,12 @@ class Filters:
     until: date | None = None
     attention: bool = False
     patient: int | None = None
+    # What a series of it says, as it is written there.
+    of_series: Mapping[OfSeries, str] = field(default_factory=dict)
 
-    def narrow(self, rows: QuerySet[Any], day: str, to_patient: str) -> QuerySet[Any]:
+    def narrow(
+        self, rows: QuerySet[Any], day: str, to_patient: str, from_series: str
+    ) -> QuerySet[Any]:
         """Those of the rows that are left.
 
         Parameters
@@ -42,6 +64,8 @@ class Filters:
             The column of the date that is asked for.
         to_patient
             The way to the patient's columns, "" where the rows are patients.
+        from_series
+            The way from a series to its row.
         """
         if self.since:
             rows = rows.filter(**{f"{day}__gte": self.since})
@@ -51,6 +75,9 @@ class Filters:
             rows = rows.filter(_needing_attention(to_patient))
         if self.patient is not None:
             rows = rows.filter(**{f"{to_patient}pk": self.patient})
+        for one, value in self.of_series.items():
+            series = DICOMSeries.objects.order_by().filter(**{one.column: value})
+            rows = rows.filter(pk__in=series.values(from_series))
         return rows
 
     def chips(self, request: HttpRequest, day_words: str) -> Iterator[Chip]:
@@ -63,6 +90,8 @@ class Filters:
         if self.patient is not None:
             label = _patient_in_words(request, self.patient)
             yield Chip(label, without(address, OF_PATIENT))
+        for one, value in self.of_series.items():
+            yield Chip(f"{one.words} {plain(value)}", without(address, one.name))
 
 
 def filters_of(request: HttpRequest) -> Filters:
@@ -73,7 +102,19 @@ def filters_of(request: HttpRequest) -> Filters:
         _day(request, UNTIL),
         knows_patients and request.GET.get(FLAG) == ATTENTION,
         key_in(request.GET, OF_PATIENT),
+        dict(_of_series(request)),
     )
+
+
+def _of_series(request: HttpRequest) -> Iterator[tuple[OfSeries, str]]:
+    for one in OF_SERIES if request.user.has_perm(SEES_SERIES) else ():
+        if (key := key_in(request.GET, one.name)) is None:
+            continue
+        value = DICOMSeries.objects.filter(pk=key).values_list(one.column, flat=True).first()
+        if value:
+            yield one, value
+        else:
+            messages.warning(request, sentence("filter_gone", what=one.words))
 
 
 def _day(request: HttpRequest, name: str) -> date | None:
@@ -132,4 +173,48 @@ def presets(request: HttpRequest, today: date) -> list[Preset]:
     return [
         Preset(name, changing(request.GET, **{SINCE: str(first), UNTIL: str(last)}))
         for name, (first, last) in days.items()
+    ]
+
+
+# --- what a series says ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What series say, as it is written there."""
+
+    text: str
+    pk: int  # of one of them, which stands for it in an address
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What a list can be narrowed to by a column of series."""
+
+    name: str  # in an address
+    words: str
+    values: list[Value]
+
+
+def values_of_series(request: HttpRequest, filters: Filters) -> list[Values]:
+    """What there is to choose from, the most frequent of each column by its letters."""
+    if not request.user.has_perm(SEES_SERIES):
+        return []
+    found = (Values(one.name, one.words, _values(request, filters, one)) for one in OF_SERIES)
+    return [one for one in found if one.values]
+
+
+def _values(request: HttpRequest, filters: Filters, one: OfSeries) -> list[Value]:
+    """From the column's index alone, which holds nothing else."""
+    series = DICOMSeries.objects.order_by().filter(**{f"{one.column}__gt": ""})
+    grouped = series.values(one.column).annotate(number=Count("*"), newest=Max("pk"))
+    frequent = grouped.order_by("-number", one.column)[:MOST_VALUES]
+    keys = dict(frequent.values_list(one.column, "newest"))
+    chosen = filters.of_series.get(one)
+    if chosen is not None:
+        keys[chosen] = key_in(request.GET, one.name)
+    return [
+        Value(text, pk, text == chosen)
+        for text, pk in sorted(keys.items(), key=lambda pair: pair[0].casefold())
     ]

@@ -20,7 +20,17 @@ from app.spreadsheets import Cell, csv_lines
 from .addresses import adding, changing, first_page, without
 from .asking import asked_of, chips, found_by
 from .collecting import NEEDED
-from .filters import ATTENTION, FLAG, SINCE, UNTIL, Filters, filters_of, presets
+from .filters import (
+    ATTENTION,
+    FLAG,
+    OF_SERIES,
+    SINCE,
+    UNTIL,
+    Filters,
+    filters_of,
+    presets,
+    values_of_series,
+)
 from .names import person_name
 from .paging import Order, every, page_of, total_of
 
@@ -77,6 +87,7 @@ class Table:
     day: str  # the column that days are asked of
     day_words: str
     to_patient: str  # the way to a patient's columns
+    from_series: str  # the way from a series to its row
     columns: tuple[Column, ...]
     sortings: Mapping[str, Sorting]  # the first unless another is asked for
     cells: Mapping[str, Callable[[Any], Cell]]  # of a CSV, by heading
@@ -108,6 +119,7 @@ STUDIES = Table(
     day="study_date",
     day_words="study date",
     to_patient="patient__",
+    from_series="dicom_study",
     columns=(
         Column("Patient", "patient", "patient"),
         Column("Study", "study", "date"),
@@ -152,6 +164,7 @@ PATIENTS = Table(
     day="last_study_date",
     day_words="last study",
     to_patient="",
+    from_series="dicom_study__patient",
     columns=(
         Column("Name", "name", "name"),
         Column("ID", "id", "id"),
@@ -248,13 +261,16 @@ def _page(request: HttpRequest, table: Table, template: str) -> HttpResponse:
         "attention_query": _attention(request, filters),
         "modalities": _modalities(request, rows),
         "presets": presets(request, timezone.localdate()),
-        "kept": _without_days(request),
+        "kept": _besides(request, SINCE, UNTIL),
+        "of_series": values_of_series(request, filters),
+        "kept_besides_series": _besides(request, *(one.name for one in OF_SERIES)),
     }
     return render(request, template, context)
 
 
 def _found(request: HttpRequest, table: Table, filters: Filters) -> QuerySet[Any]:
-    return filters.narrow(found_by(request, table.rows.all()), table.day, table.to_patient)
+    rows = found_by(request, table.rows.all())
+    return filters.narrow(rows, table.day, table.to_patient, table.from_series)
 
 
 def _all(request: HttpRequest) -> str:
@@ -270,11 +286,11 @@ def _attention(request: HttpRequest, filters: Filters) -> str | None:
     return changing(request.GET, **{FLAG: "" if filters.attention else ATTENTION})
 
 
-def _without_days(request: HttpRequest) -> list[tuple[str, str]]:
-    """What a form that asks for days passes on."""
+def _besides(request: HttpRequest, *fields: str) -> list[tuple[str, str]]:
+    """What a form with these fields passes on of the address."""
     address = first_page(request.GET)
     pairs = ((name, value) for name, values in address.lists() for value in values)
-    return [(name, value) for name, value in pairs if name not in (SINCE, UNTIL)]
+    return [(name, value) for name, value in pairs if name not in fields]
 
 
 # --- modalities ------------------------------------------------------------------------------

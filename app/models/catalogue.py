@@ -221,6 +221,10 @@ class DICOMSeries(Counted, Searched):
                 fields=("dicom_study", "series_instance_uid"), name="series_unique_in_study"
             ),
         )
+        indexes = (  # of what lists are narrowed to
+            models.Index(fields=["institution_name", "dicom_study"], name="series_of_institution"),
+            models.Index(fields=["body_part_examined", "dicom_study"], name="series_of_body_part"),
+        )
 
     def __str__(self) -> str:
         return f"Series {self.series_instance_uid}"

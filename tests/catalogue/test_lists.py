@@ -104,13 +104,13 @@ def test_a_patient_s_row_never_has_a_dash_for_an_id(staff_client, rows):
 def test_lists_take_a_fixed_number_of_queries(staff_client, rows, django_assert_num_queries):
     first, study = (model.objects.order_by("pk")[0].pk for model in (Patient, DICOMStudy))
     for address in (STUDIES, f"{STUDIES}?modality=MR&flag=attention&sort=patient", PATIENTS):
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(10):
             staff_client.get(address)
     for address in (
         f"{STUDIES}?after={study}",
         f"{PATIENTS}?modality=RTSTRUCT&sort=-name&after={first}",
     ):
-        with django_assert_num_queries(9):
+        with django_assert_num_queries(11):
             staff_client.get(address)
 
 
@@ -170,6 +170,44 @@ def test_every_filter_is_a_chip_that_leaves_only_itself_out(staff_client, rows):
     assert page.count("Leave out") == len(chips)
 
 
+def test_lists_are_narrowed_by_what_series_say_under_the_key_of_one(staff_client, shown, rows):
+    ct, mr = (DICOMSeries.objects.filter(modality=one).order_by("pk")[0] for one in ("CT", "MR"))
+    DICOMSeries.objects.filter(pk=ct.pk).update(
+        institution_name="<b>Spital", body_part_examined="CHEST"
+    )
+    DICOMSeries.objects.filter(pk=mr.pk).update(institution_name="Clinic")
+    context = staff_client.get(STUDIES).context
+    assert [(one.words, [value.text for value in one.values]) for one in context["of_series"]] == [
+        ("institution", ["<b>Spital", "Clinic"]),
+        ("body part", ["CHEST"]),
+    ]
+    both = f"institution={ct.pk}&body={ct.pk}"
+    for query, expected in (
+        (f"institution={ct.pk}", ["Thorax native"]),
+        (f"institution={mr.pk}", ["Study 1"]),
+        (both, ["Thorax native"]),
+        (f"institution={mr.pk}&body={ct.pk}", []),
+        (f"institution={mr.pk}&modality=CT", []),
+        ("institution=&body=", ["Thorax native", "Study 1", "Study 2", "Study 3", "Other"]),
+    ):
+        assert shown(f"{STUDIES}?{query}") == expected, query
+    assert shown(f"{PATIENTS}?institution={mr.pk}") == ["Huber^Josef"]
+    response = staff_client.get(f"{STUDIES}?{both}&sort=size&after=5")
+    assert {chip.label: chip.without for chip in response.context["chips"]} == {
+        "institution <b>Spital": f"body={ct.pk}&sort=size",
+        "body part CHEST": f"institution={ct.pk}&sort=size",
+    }
+    page = response.content.decode()
+    assert f'<option value="{ct.pk}" selected>&lt;b&gt;Spital</option>' in page
+    assert '<input type="hidden" name="sort" value="size">' in page
+    csv_text = b"".join(staff_client.get(f"{reverse('study_csv')}?{both}").streaming_content)
+    assert csv_text.count(b"\n") == 2
+    DICOMSeries.objects.filter(pk=mr.pk).delete()
+    gone = staff_client.get(f"{STUDIES}?institution={mr.pk}")
+    assert "The series that stood for the institution in this address" in gone.content.decode()
+    assert len(gone.context["page"].rows) == 5
+
+
 def test_modalities_are_counted_among_what_is_found(staff_client, rows):
     def counts(query: str) -> dict[str, int]:
         choices = staff_client.get(f"{STUDIES}?{query}").context["modalities"]
@@ -216,9 +254,10 @@ def test_an_empty_catalogue_offers_to_upload_to_who_may(staff_client, looker, st
 
 
 def test_who_may_not_see_patients_sees_studies_alone(looker, rows):
+    DICOMSeries.objects.update(institution_name="Clinic")
     for address in (STUDIES, f"{STUDIES}?patient={rows['Huber^Josef'].pk}&flag=attention"):
         page = looker.get(address).content.decode()
-        for part in ("Anna", "Josef", "ID1", "1952", "two people", "Needs attention"):
+        for part in ("Anna", "Josef", "ID1", "1952", "two people", "Needs attention", "Clinic"):
             assert part not in page
         assert "Study 1" in page
     by_name = looker.get(f"{STUDIES}?sort=patient").context["page"].rows
