@@ -406,6 +406,8 @@ REFUSED = {
         "The structure that this list was narrowed by was deleted since. "
         "The list is not narrowed by it."
     ),
+    "chosen_gone": "Nothing was added: what was chosen is not here any more.",
+    "same_person_gone": "Nothing was noted: the other patient is not here any more.",
     "filter_gone": (
         "The series that stood for the {what} in this address was deleted since. "
         "The list is not narrowed by it."

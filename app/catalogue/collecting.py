@@ -23,12 +23,14 @@ from app.wording import counted
 
 from .addresses import BEFORE, is_key, key_in
 from .names import person_name
+from .transactions import lock_patients
 
 MOST_ENTRIES = 10_000  # in one collection
 MOST_AT_ONCE = 1_000  # rows that are put in or taken out
 SHOWN = 100  # on one page
 CHUNK = 500  # rows of a spreadsheet that are read at once
 NAMES = {"patient": ("patient",), "study": ("study", "studies"), "series": ("series", "series")}
+PATIENT_OF = {"patient": "pk", "study": "patient", "series": "dicom_study__patient"}
 WITH_PATIENT = ("patient", "study__patient", "series__dicom_study__patient")
 
 NEEDED = (
@@ -82,15 +84,12 @@ def collection(request: HttpRequest, pk: int) -> HttpResponse:
     """What is in a collection; its owner changes its name, and who sees it."""
     row = _seen(request, pk)
     may_change = row.may_be_changed_by(request.user)
-    form = CollectionForm(request.POST or None, instance=row) if may_change else None
+    form = CollectionForm(instance=row) if may_change else None
     if request.method == "POST":
-        if form is None:
-            raise Http404
+        form = _rename(request, pk)
         if form.is_valid():
-            form.save()
             messages.success(request, sentence("collection_changed"))
             return redirect("collection", pk)
-        row.refresh_from_db()  # what the form has put into it is not so
     entries, older = _page(request, row)
     context = {
         "title": "Collection",
@@ -105,16 +104,28 @@ def collection(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "catalogue/collection.html", context, status=status)
 
 
+@transaction.atomic
+def _rename(request: HttpRequest, pk: int) -> CollectionForm:
+    """Save what is posted of a collection, if it can be."""
+    form = CollectionForm(request.POST, instance=_changed(request, str(pk)))
+    if form.is_valid():
+        form.save()
+    return form
+
+
 @staff_member_required
 @may_keep
 @require_POST
 def collect(request: HttpRequest) -> HttpResponse:
     """Put patients, studies or series into a collection, which may be a new one."""
-    kind = request.POST.get("kind", "")
-    pks = _chosen(request, kind) if kind in COLLECTED else []
-    if not pks:
+    kind, given = request.POST.get("kind", ""), _chosen(request)
+    if kind not in COLLECTED or not given:
         raise BadRequest
     with transaction.atomic():
+        pks = _held(kind, given)
+        if not pks:
+            messages.error(request, sentence("chosen_gone"))
+            return redirect("collection_list")
         if request.POST.get("collection"):
             row = _changed(request, request.POST["collection"])
         else:
@@ -133,6 +144,8 @@ def collect(request: HttpRequest) -> HttpResponse:
     if there := len(pks) - added:
         words += f"; {counted(there, *NAMES[kind])} of these {'was' if there == 1 else 'were'}"
         words += " in it already"
+    if gone := len(given) - len(pks):
+        words += f"; {counted(gone, *NAMES[kind])} {'is' if gone == 1 else 'are'} not here any more"
     messages.success(request, f"{words}.")
     return redirect("collection", row.pk)
 
@@ -206,11 +219,16 @@ def _made(request: HttpRequest, form: CollectionForm) -> Collection:
     return row
 
 
-def _chosen(request: HttpRequest, kind: str) -> list[int]:
-    """Those of the posted keys that are rows."""
-    given = [int(one) for one in request.POST.getlist("row")[:MOST_AT_ONCE] if is_key(one)]
-    rows = COLLECTED[kind]._default_manager.filter(pk__in=given)
-    return list(rows.order_by("pk").values_list("pk", flat=True))
+def _chosen(request: HttpRequest) -> set[int]:
+    """The posted keys."""
+    return {int(one) for one in request.POST.getlist("row")[:MOST_AT_ONCE] if is_key(one)}
+
+
+def _held(kind: str, pks: set[int]) -> list[int]:
+    """Those of these rows that are there, and stay until the caller's transaction ends."""
+    rows = COLLECTED[kind]._default_manager.filter(pk__in=pks).order_by("pk")
+    lock_patients({*rows.values_list(PATIENT_OF[kind], flat=True)})
+    return list(rows.values_list("pk", flat=True))
 
 
 def _put_in(row: Collection, kind: str, pks: Sequence[int], who: str) -> None:

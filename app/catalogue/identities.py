@@ -143,8 +143,14 @@ def answer(
     """Somebody has looked at these identities of a patient, and says whether it is one person.
 
     Others, which came meanwhile, are still asked of.
+
+    Raises
+    ------
+    Patient.DoesNotExist
+        Somebody has deleted the patient meanwhile.
     """
-    row = lock_patients([patient.pk])[patient.pk]
+    if (row := lock_patients([patient.pk]).get(patient.pk)) is None:
+        raise Patient.DoesNotExist
     seen = lock(patient.identities.filter(pk__in=identities).values_list("pk", flat=True))
     PatientIdentity.objects.filter(pk__in=seen).update(is_open=False)
     for identity in seen.values() if said == IdentityAnswer.ONE else ():

@@ -21,6 +21,7 @@ from app.reasons import sentence
 from .addresses import is_key
 from .search import matching
 from .searches import address_of, words_of
+from .transactions import lock_patients
 
 MOST_LINKS = 20  # of one person
 MOST_FOUND = 20  # patients to choose from
@@ -131,13 +132,19 @@ def _candidates(patient: Patient, words: str) -> list[Patient]:
 
 
 def _link(request: HttpRequest, patient: Patient, other: int, reason: str) -> HttpResponse:
-    if other == patient.pk or not Patient.objects.filter(pk=other).exists():
+    if other == patient.pk:
         raise BadRequest
     if len(others_of(patient)) >= MOST_LINKS:
         messages.error(request, sentence("same_person_many", limit=MOST_LINKS))
         return redirect("same_person", patient.pk)
     first, second = sorted((patient.pk, other))
     with transaction.atomic():
+        held = lock_patients([first, second])  # a link to one that goes meanwhile would fail
+        if patient.pk not in held:
+            raise Http404
+        if other not in held:
+            messages.error(request, sentence("same_person_gone"))
+            return redirect("same_person", patient.pk)
         _, is_new = SamePerson.objects.get_or_create(
             first_id=first,
             second_id=second,

@@ -5,7 +5,7 @@ from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -39,7 +39,10 @@ def _answer(request: HttpRequest, pk: int) -> HttpResponse:
     if said not in IdentityAnswer or not all(map(is_key, seen)):
         raise BadRequest
     assert isinstance(request.user, User)
-    identities.answer(patient, IdentityAnswer(said), [int(one) for one in seen], request.user)
+    try:
+        identities.answer(patient, IdentityAnswer(said), [int(one) for one in seen], request.user)
+    except Patient.DoesNotExist as error:
+        raise Http404 from error
     messages.success(request, sentence(NOTED[IdentityAnswer(said)]))
     upload = request.POST.get("upload", "")
     if is_key(upload):

@@ -69,6 +69,14 @@ def test_a_selection_is_kept_added_to_and_taken_from(sign_in, filed):
     assert "0 patients added; 2 patients of these were in it already." in page(
         reader, "collection", kept.pk
     )
+    some_gone = {"kind": "study", "row": [DICOMStudy.objects.all()[0].pk, 98765, 98766]}
+    reader.post(COLLECT, some_gone | {"collection": kept.pk})
+    assert "1 study of these was in it already; 2 studies are not here any more." in page(
+        reader, "collection", kept.pk
+    )
+    all_gone = reader.post(COLLECT, {"kind": "study", "row": 98765, "name": "New"}, follow=True)
+    assert "what was chosen is not here any more" in all_gone.content.decode()
+    assert Collection.objects.count() == 1
     one = kept.entries.exclude(study=None)[0]
     reader.post(reverse("take_out", args=[kept.pk]), {"entry": [one.pk, "x"]})
     assert kept.entries.count() == 4
@@ -210,8 +218,9 @@ def test_the_other_is_found_by_words_that_no_address_holds(sign_in, filed):
     refused = manager.post(answer.url, {"other": second.pk, "reason": ""})
     assert refused.status_code == 400
     assert "Say why" in refused.content.decode()
-    for other in (first.pk, 987654):
-        assert manager.post(path, {"other": other, "reason": "x"}).status_code == 400
+    assert manager.post(path, {"other": first.pk, "reason": "x"}).status_code == 400
+    gone = manager.post(path, {"other": 987654, "reason": "x"}, follow=True)
+    assert "the other patient is not here any more" in gone.content.decode()
     assert not SamePerson.objects.exists()
 
 
