@@ -92,6 +92,8 @@ REPEATED = {
 IMAGE = IN_EACH_IMAGE | REPEATED
 # Where an acquisition's date and time do not stand by themselves.
 ACQUISITION_DATE_TIME = Attribute(0x0008002A, "AcquisitionDateTime", "DT")
+# What enhanced MR images have instead of an echo time, PS3.3 C.8.13.5.4.
+EFFECTIVE_ECHO_TIME = Attribute(0x00189082, "EffectiveEchoTime", "FD")
 # What enhanced images have in their functional groups, PS3.3 C.7.6.16.2: of each of their frames,
 FRAME = {
     field: IMAGE[field]
@@ -118,6 +120,7 @@ PIXEL_MEASURES_SEQUENCE = 0x00289110
 PLANE_POSITION_SEQUENCE = 0x00209113
 PLANE_ORIENTATION_SEQUENCE = 0x00209116
 FRAME_CONTENT_SEQUENCE = 0x00209111
+MR_ECHO_SEQUENCE = 0x00189114
 MR_DIFFUSION_SEQUENCE = 0x00189117
 PIXEL_VALUE_TRANSFORMATION_SEQUENCE = 0x00289145
 SHARED_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009229

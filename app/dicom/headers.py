@@ -15,6 +15,7 @@ from .attributes import (
     ACQUISITION_DATE_TIME,
     DIRECTORY_RECORD_SEQUENCE,
     DOUBLE_FLOAT_PIXEL_DATA,
+    EFFECTIVE_ECHO_TIME,
     FLOAT_PIXEL_DATA,
     IMAGE,
     IN_EACH_IMAGE,
@@ -346,17 +347,20 @@ def _storable(transfer_syntax_uid: str, values: Values) -> str:
 
 
 def _image(values: Values, elements: Elements, instance_number: int | None) -> ImageRecord:
-    planes = ""
+    planes, echo_time = "", None
     if has_groups(elements):
         found, own = grouped(elements, values), elements.get
         values = values.over(lambda tag: found.get(tag) or own(tag))
         planes = frame_planes(elements, values)
+        echo_time = values.decimal(EFFECTIVE_ECHO_TIME)
     repeated, warnings = _repeated(
         tuple(map(values.get, REPEATED_TAGS)), values.charset, values.little_endian
     )
     values.warnings += warnings
     in_each = values.fields(IN_EACH_IMAGE_FIELDS)
     image = ImageRecord(*(instance_number, *in_each, *repeated, planes))
+    if image.echo_time is None and echo_time is not None:
+        image = structs.replace(image, echo_time=echo_time)
     if image.acquisition_date or image.acquisition_time:
         return image
     if moment := values.moment(ACQUISITION_DATE_TIME):

@@ -35,7 +35,7 @@ Value = TypeVar("Value")
 
 # The reading that rows stand by. Raise it whenever ICON reads better or keeps another attribute:
 # `manage.py reread` then reads what was filed before. Rows of code that knew of none have 0.
-READ_VERSION = 4
+READ_VERSION = 5
 
 
 class Record(Struct, frozen=True, array_like=True, gc=False):

@@ -256,6 +256,29 @@ def test_empty_groups_leave_the_geometry_empty():
     assert header.warnings == []
 
 
+@pytest.mark.parametrize(
+    "way",
+    [{}, {"transfer_syntax": objects.IMPLICIT}, LEFT_TO_PYDICOM],
+    ids=["scanner", "implicit", "pydicom"],
+)
+def test_an_enhanced_image_s_echo_time_is_the_effective_one(way):
+    def echo_time(shared: float | str | None, frame: float | None = None, **own: str):
+        echoes = [{"MREchoSequence": [{"EffectiveEchoTime": one}]} for one in (shared, frame)]
+        data = enhanced_ct(
+            SharedFunctionalGroupsSequence=echoes[:1] if shared is not None else None,
+            PerFrameFunctionalGroupsSequence=echoes[1:] if frame is not None else [{}],
+            **(own | way),
+        )
+        return read_header(data).image.echo_time
+
+    assert echo_time(4.5) == 4.5
+    assert echo_time(None, 92.0) == 92
+    assert echo_time(4.5, 92.0) == 4.5
+    assert echo_time(0.0) == 0
+    assert echo_time(4.5, EchoTime="7") == 7
+    assert echo_time(None) is None
+
+
 @pytest.mark.parametrize("way", [{}, LEFT_TO_PYDICOM], ids=["scanner", "pydicom"])
 def test_broken_groups_do_not_cost_the_object(way):
     groups = Raw("SQ", [{"PixelMeasuresSequence": Raw("SQ", [{"PixelSpacing": "1"}])}])
