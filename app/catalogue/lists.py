@@ -19,7 +19,7 @@ from app.spreadsheets import Cell, csv_lines
 
 from .addresses import adding, changing, first_page, without
 from .asking import asked_of, chips, found_by
-from .collecting import NEEDED
+from .collecting import MOST_AT_ONCE, NEEDED
 from .filters import (
     ATTENTION,
     FLAG,
@@ -247,6 +247,7 @@ def _page(request: HttpRequest, table: Table, template: str) -> HttpResponse:
         "title": table.many.capitalize(),
         "table": table,
         "may_collect": request.user.has_perms(NEEDED),
+        "most_chosen": MOST_AT_ONCE,
         "total_words": total.words(table.one, table.many),
         "is_empty": not (total.number or asked),
         "page": page_of(rows, sorting.order, request.GET, table.shown),

@@ -4,7 +4,7 @@ import re
 from datetime import date
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from app.models import DICOMStudy, Patient
 
@@ -85,10 +85,39 @@ def chosen_rows_go_into_a_collection(page: Page, url: str) -> None:
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, at
             assert serious_findings(page) == []
     page.goto(f"{url}/dicom/studies/")
+    expect(bar).to_be_hidden()  # what was added is chosen no more
     page.locator(".col-box input").first.check()
     expect(bar.get_by_label("Collection", exact=True)).to_have_value(re.compile("[0-9]+"))
     bar.get_by_role("button", name="Clear").click()
     expect(bar).to_be_hidden()
+    chosen_rows_are_kept_while_pages_are_turned(page, bar)
+
+
+def chosen_rows_are_kept_while_pages_are_turned(page: Page, bar: Locator) -> None:
+    box = page.locator(".col-box input").first
+    key = box.get_attribute("value")
+    box.check()
+    page.get_by_role("link", name="Older").click()
+    expect(bar).to_contain_text("1 study, none of them on this page")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(bar).to_contain_text("2 studies, 1 of them on this page")
+    kept = page.evaluate("Object.entries(sessionStorage)")
+    assert [[re.sub("[0-9]+", "1", text) for text in one] for one in kept] == [
+        ["chosen-study-1", '["1","1"]']
+    ]
+    page.go_back()
+    expect(page.locator(f".col-box input[value='{key}']")).to_be_checked()
+    expect(bar).to_contain_text("2 studies, 1 of them on this page")
+    bar.get_by_role("button", name="Add to collection").click()
+    expect(page.get_by_text("1 study added; 1 study of these was in it already")).to_be_visible()
+    page.go_back()
+    expect(bar).to_be_hidden()
+    box.check()
+    expect(bar).to_be_visible()
+    page.evaluate("document.querySelector('form[action$=\"/logout/\"]').requestSubmit()")
+    expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
+    assert page.evaluate("sessionStorage.length") == 0
 
 
 def rows_are_about_as_high_as_two_lines(page: Page) -> None:
