@@ -70,7 +70,7 @@ KINDS = (
     ),
     Kind(
         name="structures", noun="structure", plural="structures", model=RTStructureROI,
-        looked_in=("structure name",), page="structure_list", by_words_alone=True,
+        looked_in=("structure name",), page="structure_list",
         related=(f"{TO_STUDY}__patient",), deferred=("roi_contour_data", "search_text"),
     ),
     Kind(

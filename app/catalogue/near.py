@@ -1,7 +1,7 @@
 """Where nothing was found: words of the catalogue that are spelt nearly as what was asked for."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher, get_close_matches
 from operator import itemgetter
@@ -33,8 +33,9 @@ class Where:
     plural: str
 
 
+STRUCTURES = Where(RTStructureROI, "roi_name", "structure", "structures")
 WHERE = (
-    Where(RTStructureROI, "roi_name", "structure", "structures"),
+    STRUCTURES,
     Where(Patient, "patient_name", "patient", "patients"),
     Where(DICOMStudy, "study_description", "study", "studies"),
     Where(DICOMSeries, "series_description", "series", "series"),
@@ -48,9 +49,9 @@ class Near:
     found: str  # "21 structures"
 
 
-def names(request: HttpRequest, asked: Asked) -> list[Near]:
+def names(request: HttpRequest, asked: Asked, among: Iterable[Where] = WHERE) -> list[Near]:
     """The likest words of what this reader may see, for words that are found nowhere."""
-    seen = [one for one in WHERE if request.user.has_perm(f"app.view_{one.model._meta.model_name}")]
+    seen = [one for one in among if request.user.has_perm(f"app.view_{one.model._meta.model_name}")]
     words = asked.words.split()
     found: list[tuple[float, str, Where, int]] = []
     is_alone = len(words) == 1 and not asked.others  # and found nowhere, or nobody would ask

@@ -19,7 +19,7 @@ from app.catalogue import paging
 from app.catalogue.addresses import AFTER, BEFORE, changing, key_in
 from app.catalogue.links import Coverage, coverages
 from app.catalogue.paging import ROWS, Order, Page, Step, Total
-from app.catalogue.search import COUNTED, matching
+from app.catalogue.search import COUNTED
 from app.models import (
     LONGEST_NAME,
     DICOMStudy,
@@ -55,11 +55,6 @@ ABOVE = RTStructureSetInformation.objects.select_related(TO_PATIENT).only(
 )
 
 Rows = QuerySet[RTStructureROI]
-
-
-def worded(words: str) -> Rows:
-    """Structures in whose names all words stand."""
-    return RTStructureROI.objects.filter(matching(RTStructureROI, words))
 
 
 def named(name: str) -> Rows:

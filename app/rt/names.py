@@ -1,8 +1,7 @@
-"""The names of structures: how they are spelt here, how often, and which are near others."""
+"""The names of structures: how they are spelt here, and how often."""
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from django.db.models import Count, Max, Q
@@ -10,8 +9,6 @@ from django.db.models import Count, Max, Q
 from app.folding import folded
 from app.models import HasShortName, RTStructureROI
 
-NEAR_AMONG = 2_000  # of the most frequent names
-NEAR = 5
 BETWEEN_WORDS = re.compile(r"[\W_]+")
 
 
@@ -37,12 +34,6 @@ def frequent(most: int) -> list[Spelling]:
         .values_list("roi_name", "count", "newest")
     )
     return [Spelling(*row) for row in names[:most]]
-
-
-def near(words: str) -> list[Spelling]:
-    """Names here that are nearly these words, for who found nothing."""
-    names = {folded(spelling.name): spelling for spelling in reversed(frequent(NEAR_AMONG))}
-    return [names[name] for name in get_close_matches(folded(words), names, NEAR)]
 
 
 def examples(names: list[Spelling]) -> list[str]:

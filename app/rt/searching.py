@@ -1,69 +1,84 @@
-"""What somebody asks of the structures, as an address says it: no name ever stands in one."""
+"""What somebody asks of the structures, as an address says it: no name ever stands in one.
+
+It is understood as every search is (see `catalogue.asking`), and of several words all but one may
+be of the patient's name.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 from django.contrib import messages
-from django.contrib.admin.views.main import SEARCH_VAR
 from django.http import HttpRequest
 from django.utils.http import urlencode
 
-from app.catalogue.addresses import AFTER, BEFORE, key_in
-from app.catalogue.searches import words_of
+from app.catalogue.addresses import key_in
+from app.catalogue.asking import Asked, asked_of, found_by, understand
 from app.models import RTStructureROI
 from app.reasons import sentence
 
-from .finding import SPELLINGS, TYPES, Found, Narrowed, Rows, named, worded
+from .finding import SPELLINGS, TYPES, Found, Narrowed, Rows, named
 from .names import Spelling
 
 # In an address: the keys of structures that stand for their name and for their type.
 NAME, TYPE = "name", "type"
 WITHOUT, MISSING = "without", "missing"  # contours; images
+ASKED = ("q", "modality", "when", "uid")  # by `asking.address_for`
 NAMELESS = {NAME: "(no name)", TYPE: "(no type)"}
-BESIDES_WORDS = (NAME, TYPE, WITHOUT, MISSING, AFTER, BEFORE)
 
 
 @dataclass(frozen=True)
 class Search:
-    """Words, and by what those found are narrowed; each with how an address says it."""
+    """What is asked for, and by what that is narrowed; with how an address says it."""
 
-    words: str
+    asked: Asked
     narrowed: Narrowed
-    address: dict[str, str]
+    address: dict[str, str | list[str]]
+    found: Rows  # all that was asked for, or all of one name
 
     @property
     def is_one(self) -> bool:
         """Whether anything is searched for."""
-        return bool(self.words) or self.narrowed.name is not None
+        return bool(self.asked.words) or self.narrowed.name is not None
 
     @property
     def is_named(self) -> bool:
         """Whether it is for one name, exactly as it is written."""
-        return not self.words and self.narrowed.name is not None
+        return not self.asked.words and self.narrowed.name is not None
 
     @property
     def query(self) -> str:
-        return urlencode(self.address)
+        return urlencode(self.address, doseq=True)
+
+    @property
+    def filters(self) -> int:
+        """How many things are asked for."""
+        return len(parse_qsl(self.query))
 
     def with_(self, **changes: int | None) -> str:
         """The address with this said otherwise; None takes it away."""
-        said: dict[str, str | int | None] = {**self.address, **changes}
-        return urlencode({name: value for name, value in said.items() if value is not None})
-
-    def found(self) -> Rows:
-        """All that the words find, or all of one name."""
-        return worded(self.words) if self.words else named(self.narrowed.name or "")
+        said: dict[str, str | list[str] | int | None] = {**self.address, **changes}
+        given = {name: value for name, value in said.items() if value is not None}
+        return urlencode(given, doseq=True)
 
     def rows(self) -> Rows:
-        """What is left of that."""
-        return self.narrowed.of(self.found())
+        """What is left of what was found."""
+        return self.narrowed.of(self.found)
+
+
+def understood(typed: str) -> Asked:
+    """What somebody means by what was typed among structures: without words, it is a name."""
+    asked = understand(typed)
+    return asked if asked.words else understand(asked.as_words)
 
 
 def search_of(request: HttpRequest) -> Search:
     """What an address asks for; what is not there any more is left out, and the page says so."""
-    address: dict[str, str] = {}
-    if words := words_of(request, request.GET.get(SEARCH_VAR, "")):
-        address[SEARCH_VAR] = request.GET[SEARCH_VAR]
+    asked = asked_of(request)
+    address: dict[str, str | list[str]] = {}
+    if asked.words:
+        given = {name: request.GET.getlist(name) for name in ASKED}
+        address = {name: values for name, values in given.items() if values}
     chosen: dict[str, str | None] = {NAME: None, TYPE: None}
     for what, column in ((NAME, "roi_name"), (TYPE, "rt_roi_interpreted_type")):
         if (key := key_in(request.GET, what)) is None:
@@ -76,7 +91,9 @@ def search_of(request: HttpRequest) -> Search:
     states = {name: bool(request.GET.get(name)) for name in (WITHOUT, MISSING)}
     address |= {name: "1" for name, is_asked in states.items() if is_asked}
     narrowed = Narrowed(chosen[NAME], chosen[TYPE], states[WITHOUT], states[MISSING])
-    return Search(words, narrowed, address)
+    everything = RTStructureROI.objects.all()
+    found = found_by(request, everything) if asked.words else named(narrowed.name or "")
+    return Search(asked, narrowed, address, found)
 
 
 class Chip(NamedTuple):

@@ -11,16 +11,16 @@ from django.http import (
     Http404,
     HttpRequest,
     HttpResponse,
-    HttpResponseRedirect,
     StreamingHttpResponse,
 )
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from app.audit.recording import record_export, record_search, record_view
+from app.catalogue import asking, near
 from app.catalogue.addresses import key_in
-from app.catalogue.searches import address_of
 from app.models import RTStructureROI, RTStructureSetInformation
 from app.needing import needing
 from app.spreadsheets import csv_lines
@@ -29,7 +29,7 @@ from app.wording import counted
 from . import finding, names, searching, sets
 from .finding import TO_PATIENT, Found, places_of, with_sets
 from .images import MOST, drawn, images, images_here
-from .searching import BESIDES_WORDS, Search, search_of
+from .searching import Search, search_of, understood
 
 FREQUENT = 24  # names that are offered before a search
 ROIS = 500  # of a structure set, on one page
@@ -44,8 +44,11 @@ MAY_SEE_SET = "app.view_rtstructuresetinformation"
 def structure_list(request: HttpRequest) -> HttpResponse:
     """Structures over the whole archive, by their names; before a search, the names there are."""
     if request.method == "POST":
-        record_search(request.user, "structures, by words")
-        return HttpResponseRedirect(address_of(request, *BESIDES_WORDS))
+        asked = understood(request.POST.get("q", ""))
+        record_search(request.user, f"structures, by {asked.kinds}")
+        return redirect(
+            f"{reverse('structure_list')}?{asking.address_for(request, asked)}".rstrip("?")
+        )
     search = search_of(request)
     context = {"title": "Structures", "search": search}
     context |= _results(request, search) if search.is_one else _offers()
@@ -58,9 +61,10 @@ def _offers() -> dict[str, Any]:
 
 
 def _results(request: HttpRequest, search: Search) -> dict[str, Any]:
-    everything = Found(search.found())
+    everything = Found(search.found)
     found = everything.narrowed(search.narrowed)
     page = found.page(request.GET)
+    is_unknown = search.asked.words and not everything.read
     return {
         "found": found,
         "everything": everything,
@@ -68,7 +72,8 @@ def _results(request: HttpRequest, search: Search) -> dict[str, Any]:
         "chips": searching.chips(search, everything),
         "page": page,
         "structures": with_sets(page.rows),
-        "near": [] if everything.read else names.near(search.words),
+        "understood": asking.chips(request) if search.asked.others else [],
+        "near": near.names(request, search.asked, [near.STRUCTURES]) if is_unknown else [],
     }
 
 
@@ -89,7 +94,7 @@ def structure_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     search = search_of(request)
     if not search.is_one:
         return redirect("structure_list")
-    record_export(request.user, "the list of structures", filters=len(search.address))
+    record_export(request.user, "the list of structures", filters=search.filters)
     columns = dict(CSV_STRUCTURE)
     if request.user.has_perm(MAY_SEE_SET):
         columns |= CSV_SET

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from app.models import DICOMFile, DICOMInstance, DICOMStudy, Patient
 from tests.conftest import searched
@@ -135,18 +136,21 @@ def test_everything_is_found_by_what_people_type(staff_client, archive):
 
 
 def test_a_list_is_linked_to_where_it_shows_the_same(staff_client, archive):
-    linked = {"heart": True, "lunge re": True, "heart müller": False, "heart ct": False}
-    pages = {words: searched(staff_client, SEARCH, words) for words in linked}
-    lists = {
-        words: next(tab.all for tab in page.context["tabs"] if tab.kind.name == "structures")
-        for words, page in pages.items()
-    }
-    assert {words: bool(address) for words, address in lists.items()} == linked
-    for words in ("müller", "2023 - 2024", "heart"):
+    for words, kind in (
+        *(("müller", "studies"), ("2023 - 2024", "studies"), ("heart", "studies")),
+        *(("heart", "structures"), ("lunge re", "structures"), ("heart müller", "structures")),
+        *(("heart ct", "structures"), ("müller", "patients")),
+    ):
         page = searched(staff_client, SEARCH, words)
-        tab = next(tab for tab in page.context["tabs"] if tab.kind.name == "studies")
+        tab = next(tab for tab in page.context["tabs"] if tab.kind.name == kind)
         listed = staff_client.get(f"{tab.all}?{page.context['address']}")
-        assert len(listed.context["page"].rows) == tab.count
+        assert len(listed.context["page"].rows) == tab.count, words
+    # The list of uploads knows words alone.
+    linked = {"müller cd": True, f"müller {timezone.localdate()}": False}
+    for words, is_linked in linked.items():
+        page = searched(staff_client, SEARCH, words)
+        tab = next(tab for tab in page.context["tabs"] if tab.kind.name == "uploads")
+        assert bool(tab.all) == is_linked, words
 
 
 def test_the_kind_of_which_a_row_has_the_words_whole_comes_first(staff_client, archive):

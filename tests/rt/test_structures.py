@@ -19,7 +19,7 @@ from app.models import (
     RTStructureROI,
     RTStructureSetInformation,
 )
-from tests.making.objects import uid
+from tests.making.objects import mr_image, rt_structure_set, uid
 
 pytestmark = pytest.mark.django_db
 
@@ -181,7 +181,44 @@ def test_an_empty_archive_says_so(staff_client):
 def test_nothing_found_names_what_is_near(archive, search):
     page = search("haert")
     assert "No structure matches “<bdi>haert</bdi>”" in text(page)
-    assert chips(page)["Heart"][0] == "3"
+    assert [(one.word, one.found) for one in page.context["near"]] == [("Heart", "5 structures")]
+    meant = page.context["near"][0].typed
+    assert f'action="{LIST}"' in text(page)
+    assert len(rows(search(meant))) == 5
+    assert not search("heart qqq").context["near"]
+
+
+def test_what_is_typed_is_understood_as_in_every_search(import_zip, search, staff_client):
+    anna, josef = (
+        {"PatientID": name, "PatientName": name, "StudyInstanceUID": uid(number),
+         "SeriesInstanceUID": uid(number, 1), "StudyDate": f"202{number}0313"}
+        for number, name in enumerate(("Müller^Anna", "Huber^Josef"), 1)
+    )  # fmt: skip
+    import_zip(
+        *(rt_structure_set(["Heart", "CT"], **whose) for whose in (anna, josef)),
+        mr_image(**anna | {"SeriesInstanceUID": uid(1, 2)}),
+    )
+    for typed, found in (
+        *(("heart", 2), ("heart muller", 1), ("heart MR", 1), ("heart 2022", 1), ("heart CT", 0)),
+        *(("CT", 2), ('"CT" MR', 1), ("muller", 0), (f"heart {uid(2)}", 1), (uid(2), 0)),
+    ):
+        assert len(rows(search(typed))) == found, typed
+    page = search("heart müller MR 2021")
+    address = page.redirect_chain[0][0]
+    assert re.fullmatch(r"/dicom/structures/\?q=\d+&modality=MR&when=2021", address)
+    assert 'value="heart müller MR 2021"' in text(page)
+    assert [one.label for one in page.context["understood"]] == [
+        *("“heart müller”", "modality MR", "2021"),
+    ]
+    assert "Look for <bdi>&quot;heart müller MR 2021&quot;</bdi> as words" in text(page)
+    narrowed = chips(page)["Heart"][1]
+    assert {"modality=MR", "when=2021"} < {*narrowed.split("&")}
+    assert rows(staff_client.get(f"{LIST}?{narrowed}")) == ["Heart"]
+    link = re.search(r'href="(/dicom/structures/structures.csv\?[^"]*)"', text(page))[1]
+    lines = b"".join(staff_client.get(link.replace("&amp;", "&")).streaming_content)
+    assert lines.count(b"\n") == 2
+    without_words = staff_client.get(f"{LIST}?{page.context['understood'][0].without}")
+    assert "The most frequent names here" in text(without_words)
 
 
 def test_what_is_gone_is_said(archive, search, staff_client):
