@@ -28,8 +28,8 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import ConnectionHandler, connection, connections
 from django.db.migrations.executor import MigrationExecutor
+from django.test import TransactionTestCase
 
-from app.audit import guards
 from app.health.verify import verify
 from app.management.commands.import_archive import keep_copy
 from app.management.commands.up import broker_command
@@ -38,6 +38,7 @@ from app.uploads import ingest
 from icon.processes import child_of_this
 from icon.settings import database
 from tests.making.objects import ct_image, uid, zip_of
+from tests.making.pristine import Pristine
 
 START_SECONDS = 60
 FIRST = "0001_initial"
@@ -76,15 +77,14 @@ def media_root(settings, tmp_path) -> Path:
     return settings.MEDIA_ROOT
 
 
-@pytest.fixture
-def _django_db_helper(_django_db_helper) -> Iterator[None]:
-    """pytest-django's own, which empties the tables in the end: also the one that is guarded.
-
-    Emptying ends in `post_migrate`, which puts the guards up again.
-    """
-    yield
-    if not connection.in_atomic_block:
-        guards.take_down()
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
+    """Also how a test that commits gives the database back: see `tests/making/pristine.py`."""
+    with django_db_blocker.unblock():
+        pristine = Pristine()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: pristine.bring_back())
+        yield
 
 
 # People
@@ -169,15 +169,19 @@ def database_url() -> str:
     return f"postgres://{kept['USER']}{password}@{host}:{kept['PORT']}/{kept['NAME']}"
 
 
-@pytest.fixture
-def environment(transactional_db, processed_root, media_root) -> dict[str, str]:
-    """What makes another process of ICON share this test's database and files."""
+def environment_of(processed_root: Path, media_root: Path) -> dict[str, str]:
     return {
         "DJANGO_SETTINGS_MODULE": "icon.settings",
         "ICON_DATABASE_URL": database_url(),
         "ICON_PROCESSED_ROOT": str(processed_root),
         "ICON_MEDIA_ROOT": str(media_root),
     }
+
+
+@pytest.fixture
+def environment(transactional_db, processed_root, media_root) -> dict[str, str]:
+    """What makes another process of ICON share this test's database and files."""
+    return environment_of(processed_root, media_root)
 
 
 @pytest.fixture
@@ -351,6 +355,13 @@ def first_catalogue(either_url, transactional_db) -> Iterator[Apps]:
 
 
 @pytest.fixture
+def two_extractors(settings, monkeypatch) -> None:
+    """As many as ICON has on a machine of two cores; otherwise the tests have one."""
+    settings.ICON_EXTRACTORS = 2
+    monkeypatch.setenv("ICON_EXTRACTORS", "2")
+
+
+@pytest.fixture
 def start_worker(start, environment, broker) -> Callable[..., Service]:
     """Start a Celery worker: `start_worker("-c", "1", under=["nice"], ICON_FSYNC="off")`."""
 
@@ -396,25 +407,66 @@ class Live:
 
         wait_until(connects, "the web server")
 
+    @property
+    def children(self) -> set[str]:
+        """The ids of the processes that answer."""
+        parent = self.service.process.pid
+        return set(Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+
+    def renew(self) -> None:
+        """Let a new process answer, which knows nothing of what the last one was asked."""
+        before = self.children
+        for child in before:
+            os.kill(int(child), signal.SIGKILL)
+        wait_until(lambda: not self.children & before, "the web server's processes to end")
+
+
+def served_at(workers: int = 1) -> tuple[str, list[str]]:
+    """A free address, and the command that serves ICON there."""
+    at = f"127.0.0.1:{free_port()}"
+    options = ["--workers", str(workers), "--graceful-timeout", "1", "--bind", at]
+    return f"http://{at}", [sys.executable, "-m", "gunicorn", *options, "icon.wsgi"]
+
 
 @pytest.fixture
 def start_live(start, environment) -> Callable[..., Live]:
     """Start gunicorn: `start_live(ICON_CDN="1")`. Its `url` stays when it is started again."""
 
     def begin(workers: int = 1, **variables: str) -> Live:
-        at = f"127.0.0.1:{free_port()}"
-        options = ["--workers", str(workers), "--graceful-timeout", "1", "--bind", at]
-        command = [sys.executable, "-m", "gunicorn", *options, "icon.wsgi"]
-        live = Live(f"http://{at}", start("web", command, {**environment, **variables}))
+        url, command = served_at(workers)
+        live = Live(url, start("web", command, {**environment, **variables}))
         live.wait()
         return live
 
     return begin
 
 
+@pytest.fixture(scope="session")
+def lasting_live(django_db_setup, tmp_path_factory) -> Iterator[Live]:
+    """A web server for all tests of this process, whose folders are links to a test's own."""
+    folder = tmp_path_factory.mktemp("web")
+    environment = environment_of(folder / "processed", folder / "media")
+    url, command = served_at()
+    service = Service(command, folder / "log", environment)
+    yield Live(url, service)
+    service.stop()
+
+
 @pytest.fixture
-def live(start_live) -> Live:
-    return start_live()
+def live(lasting_live, environment) -> Iterator[Live]:
+    """The shared web server, in a process of this test's own."""
+    shared = lasting_live.service
+    for name, to in environment.items():
+        if name in ("ICON_PROCESSED_ROOT", "ICON_MEDIA_ROOT"):
+            link = Path(shared.environment[name])
+            link.unlink(missing_ok=True)
+            link.symlink_to(to)
+    assert environment["ICON_DATABASE_URL"] == shared.environment["ICON_DATABASE_URL"]
+    if shared.process is None or shared.process.poll() is not None:
+        lasting_live.start()
+    yield lasting_live
+    if shared.process.poll() is None:
+        lasting_live.renew()
 
 
 # Browser
@@ -460,14 +512,17 @@ def page(browser, console_errors):
 
 
 @pytest.fixture
-def signed_in(live, page, staff_user):
+def signed_in(live, page, staff_client):
     """The page, signed in to `live` as a member of staff; it closes before the server does."""
-    page.goto(f"{live.url}/admin/login/")
-    page.fill("#id_username", "staff")
-    page.fill("#id_password", "staff-password")
-    page.click("[type=submit]")
-    page.wait_for_url(f"{live.url}/admin/")
+    let_in(page.context, live.url, staff_client)
+    page.goto(f"{live.url}/admin/")
     return page
+
+
+def let_in(context, url: str, client) -> None:
+    """Give a browser the session of a client, which has signed in."""
+    name = project.SESSION_COOKIE_NAME
+    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": url}])
 
 
 def searched(client, url: str, words: str):
@@ -505,7 +560,7 @@ def import_zip(upload_zip):
 def slow_zip(tmp_path_factory) -> Path:
     """150 images, 1 GB: some seconds for one extractor."""
     images = (ct_image(SOPInstanceUID=uid(2, 1, n), after=bytes(7_000_000)) for n in range(150))
-    return zip_of(tmp_path_factory.mktemp("slow") / "slow.zip", *images)
+    return zip_of(tmp_path_factory.mktemp("slow") / "slow.zip", *images, level=1)
 
 
 @pytest.fixture

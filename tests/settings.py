@@ -7,7 +7,12 @@ on what the shell has set.
 import atexit
 import os
 import shutil
+import sys
 import tempfile
+
+# What is compiled once serves the hundreds of processes that the tests start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 KEPT = {"ICON_NO_SKIPS", "ICON_TEST_DATABASE_URL"}
 
@@ -16,6 +21,9 @@ for name in [name for name in os.environ if name.startswith("ICON_") and name no
 os.environ["ICON_VAR"] = VAR = tempfile.mkdtemp(prefix="icon-tests-")
 atexit.register(shutil.rmtree, VAR, ignore_errors=True)
 os.environ["ICON_BROKER_URL"] = f"redis+socket://{VAR}/broker.sock"  # see the fixture `broker`
+# On any machine. A second one gets no work of less than 768 members, and costs each import a third
+# of its time; what is about several asks for them.
+os.environ["ICON_EXTRACTORS"] = "1"
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright runs an event loop in this thread
 if url := os.environ.get("ICON_TEST_DATABASE_URL"):
     os.environ["ICON_DATABASE_URL"] = url

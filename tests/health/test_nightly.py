@@ -21,8 +21,7 @@ pytestmark = pytest.mark.database
 @pytest.fixture
 def three(import_zip) -> list[DICOMInstance]:
     """Three instances of three patients."""
-    for number in range(3):
-        import_zip(ct_image(PatientID=f"P{number}", SOPInstanceUID=uid(8, number)))
+    import_zip(*(ct_image(PatientID=f"P{n}", SOPInstanceUID=uid(8, n)) for n in range(3)))
     return list(DICOMInstance.objects.order_by("pk"))
 
 

@@ -12,7 +12,7 @@ from tests.conftest import process
 from tests.making.hostile import CASES, build
 from tests.making.memory import peak_memory
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.usefixtures("two_extractors")]
 
 NAMES = list(CASES)
 # What is wrong with these is the ZIP, and nothing of it reaches the database: SQLite will do.

@@ -25,6 +25,8 @@ from tests.conftest import Service, begin, default_database, running_postgres, w
 from tests.making import faults
 from tests.making.objects import ct_image, uid, zip_of
 
+pytestmark = pytest.mark.usefixtures("two_extractors")
+
 BACK_SECONDS = 60  # within which everything goes on by itself
 
 

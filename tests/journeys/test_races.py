@@ -41,6 +41,8 @@ from app.uploads import batches, claims, ingest
 from tests.making import faults
 from tests.making.objects import ct_image, uid
 
+pytestmark = pytest.mark.usefixtures("two_extractors")
+
 RUNS = 8  # at once
 PRESSES = 20  # of Process Now at once
 PATIENTS, STUDIES, SERIES, IMAGES = 3, 2, 2, 10  # each below the one before

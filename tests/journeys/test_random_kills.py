@@ -21,6 +21,8 @@ from tests.conftest import Service, begin, wait_until
 from tests.making import faults
 from tests.making.objects import zip_of
 
+pytestmark = pytest.mark.usefixtures("two_extractors")
+
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory) -> Path:

@@ -29,6 +29,8 @@ from tests.conftest import Service, wait_until
 from tests.making import faults
 from tests.making.objects import ct_image, uid, zip_of
 
+pytestmark = pytest.mark.usefixtures("two_extractors")
+
 CRASH = pytest.mark.crash
 IMAGES = [ct_image(SOPInstanceUID=uid(2, 1, number)) for number in range(100)]
 

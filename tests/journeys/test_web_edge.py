@@ -288,7 +288,8 @@ REQUESTS = {
 }
 
 
-def test_the_logs_say_what_happened_in_words_that_no_request_brought(live):
+def test_the_logs_say_what_happened_in_words_that_no_request_brought(start_live):
+    live = start_live()
     for request in REQUESTS.values():
         with connect(live) as stranger:
             stranger.sendall(request.encode())

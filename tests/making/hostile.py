@@ -219,13 +219,15 @@ def deflated(data: bytes) -> bytes:
 
 def deflated_zeros(count: int, head: bytes = b"") -> tuple[bytes, int]:
     """`head` and `count` zero bytes, packed, and their CRC; never held unpacked."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    packed, crc = [packer.compress(head)], zlib.crc32(head)
-    for at in range(0, count, 1 << 20):
-        piece = bytes(min(1 << 20, count - at))
-        packed.append(packer.compress(piece))
+    piece, crc = bytes(1 << 20), zlib.crc32(head)
+    for _ in range(count >> 20):
         crc = zlib.crc32(piece, crc)
-    return b"".join([*packed, packer.flush()]), crc
+    rest = bytes(count % (1 << 20))
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH)
+    # What follows such a flush refers to nothing before it, and so may stand there any times.
+    packed += (packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)) * (count >> 20)
+    return packed + packer.compress(rest) + packer.flush(), zlib.crc32(rest, crc)
 
 
 def deflate_blocks(data: bytes) -> bytes:

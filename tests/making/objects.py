@@ -431,10 +431,13 @@ def dicomdir(**keywords: Any) -> bytes:
 
 
 def zip_of(
-    path: Path, *members: bytes | tuple[str, bytes], compression: int = zipfile.ZIP_DEFLATED
+    path: Path,
+    *members: bytes | tuple[str, bytes],
+    compression: int = zipfile.ZIP_DEFLATED,
+    level: int | None = None,
 ) -> Path:
     """Write a ZIP of members, which are named IM0001.dcm and so on unless they have a name."""
-    with zipfile.ZipFile(path, "w", compression) as archive:
+    with zipfile.ZipFile(path, "w", compression, compresslevel=level) as archive:
         for number, member in enumerate(members, 1):
             named = member if isinstance(member, tuple) else (f"IM{number:04}.dcm", member)
             archive.writestr(*named)

@@ -73,14 +73,14 @@ def test_the_list_begins_with_what_went_wrong_or_goes_as_the_zip(mixed, staff_cl
     assert listed(result(staff_client, mixed, order="zip", outcome="imported")) == ["new"]
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 @pytest.mark.parametrize("query", [{}, {"order": "zip"}, {"words": "o"}, {"outcome": "failed"}])
-def test_pages_of_every_size_hold_each_file_once(size, query, mixed):
+def test_pages_of_every_size_hold_each_file_once(query, mixed):
     listing = Listing(mixed, Filters(**query))
-    pages = [listing[at : at + size] for at in range(0, listing.count(), size)]
     whole = listing[0 : listing.count()]
-    assert [one for page in pages for one in page] == whole
     assert len(set(whole)) == listing.count() > 2
+    for size in (1, 2, 3, 7, 100):
+        pages = [listing[at : at + size] for at in range(0, listing.count(), size)]
+        assert [one for page in pages for one in page] == whole, size
 
 
 def test_one_sentence_of_many_files_is_said_once(import_zip, staff_client):
