@@ -11,6 +11,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,9 @@ from tests.making.pristine import Pristine
 
 START_SECONDS = 60
 FIRST = "0001_initial"
+MIGRATED = (
+    Path(os.environ["ICON_VAR"]) / "migrated.sqlite3"
+)  # a copy of the tests' own, as it began
 
 
 def lacking(what: str, package: str) -> None:
@@ -82,6 +86,9 @@ def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
     """Also how a test that commits gives the database back: see `tests/making/pristine.py`."""
     with django_db_blocker.unblock():
         pristine = Pristine()
+        if connection.vendor == "sqlite":
+            with contextlib.closing(sqlite3.connect(MIGRATED)) as copy:
+                connection.connection.backup(copy)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: pristine.bring_back())
         yield
@@ -319,7 +326,15 @@ class default_database:
     def __enter__(self) -> None:
         self.kept, connections["default"] = connections["default"], self.other
         connections.settings["default"] = self.other.settings_dict  # for other threads
-        call_command("migrate", *self.target, verbosity=0)
+        file = Path(self.other.settings_dict["NAME"])
+        if (
+            self.other.vendor == "sqlite"
+            and MIGRATED.exists()
+            and not (self.target or file.exists())
+        ):
+            shutil.copy(MIGRATED, file)
+        else:
+            call_command("migrate", *self.target, verbosity=0)
 
     def __exit__(self, *exception: object) -> None:
         self.other.close()
