@@ -54,6 +54,7 @@ def test_what_an_object_is_and_where_it_came_from(get, import_zip):
         *("CT Image Storage", "Explicit VR Little Endian", instance.sha256),
         *(upload.original_name, "CD/IM1", reverse("upload_result", args=[upload.pk])),
         *("Nobody^Nemo", "(0010,0010)", 'title="PatientName"', "characters, show"),
+        "Viewing is recorded.",
     ):
         assert words in page
     assert "<script>alert" not in page
