@@ -251,7 +251,7 @@ def quote(data: bytes, last: bool = False) -> bytes:
 
 def lzma_packed(data: bytes, dictionary: int = 1 << 16) -> bytes:
     """ZIP's method 14; `dictionary` is what it asks of the reader, in bytes."""
-    filters = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16}]
+    filters = [{"id": lzma.FILTER_LZMA1, "preset": 0, "dict_size": 1 << 16}]
     raw = lzma.compress(data, lzma.FORMAT_RAW, filters=filters)
     return struct.pack("<BBHBL", 9, 20, 5, 93, dictionary) + raw
 

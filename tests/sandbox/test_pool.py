@@ -84,13 +84,20 @@ def test_results_come_in_directory_order(read):
     assert all(result.header for result in results)
 
 
+def many_structure_sets(rois: list, count: int) -> Iterator[bytes]:
+    """Structure sets that differ in their UIDs alone: made once, since contours take long."""
+    one = rt_structure_set(rois, SOPInstanceUID=uid(2, 5, 100))
+    for number in range(count):
+        yield one.replace(uid(2, 5, 100).encode(), uid(2, 5, 100 + number).encode())
+
+
 def test_long_names_and_long_answers_do_not_wait_for_each_other(read):
     """The jobs are more than a pipe holds, and so are the answers: once each waited for ever."""
     points = [number / 8 for number in range(6_000)]
     contours = roi(1, "Heart", *[contour(*points)] * 4)
     members = [
-        (f"{number:03}{'n' * 990}", rt_structure_set([contours], SOPInstanceUID=uid(2, 5, number)))
-        for number in range(1, 151)
+        (f"{number:03}{'n' * 990}", one)
+        for number, one in enumerate(many_structure_sets([contours], 150))
     ]
     results = []
     reading = threading.Thread(target=lambda: results.extend(read(*members)), daemon=True)
@@ -102,9 +109,8 @@ def test_long_names_and_long_answers_do_not_wait_for_each_other(read):
 def test_a_zip_inside_is_told_of_while_it_is_read(read, tmp_path):
     """What an extractor has read of it does not gather there: it has room for a part of that."""
     points = contour(*[number / 8 for number in range(6_000)])
-    one = rt_structure_set([roi(1, "Heart", *[points] * 50)], SOPInstanceUID=uid(2, 5, 100))
-    uids = [(uid(2, 5, 100).encode(), uid(2, 5, 100 + n).encode()) for n in range(40)]
-    inner = zip_of(tmp_path / "inside.zip", *(one.replace(*pair) for pair in uids)).read_bytes()
+    structure_sets = many_structure_sets([roi(1, "Heart", *[points] * 50)], 40)
+    inner = zip_of(tmp_path / "inside.zip", *structure_sets, level=1).read_bytes()
     results = read(("inside.zip", inner), settings=replace(SETTINGS, memory=180_000_000))
     assert [result.reason for result in results] == [*[""] * 40, "nested_archive"]
 
