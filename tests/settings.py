@@ -40,6 +40,8 @@ class QuickHasher(PBKDF2PasswordHasher):
 
 
 PASSWORD_HASHERS = ["tests.settings.QuickHasher"]
+# Each client of a test would look through all static files at its first request: 15 ms.
+WHITENOISE_AUTOREFRESH = True
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     # A file, not memory: the worker and the web server of a test are other processes.
