@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import reduce
-from operator import and_, or_
+from operator import and_
 from typing import Any
 
 from django.db.models import F, Model, Q, QuerySet, Value
@@ -380,7 +380,7 @@ def _structures(asked: Asked, knows_patients: bool) -> Q:
     words = asked.words.split()
     if not words or asked.hashes:
         return NONE
-    named = [reduce(or_, (matching(RTStructureROI, word) for word in words))]
+    named = [matching(RTStructureROI, asked.words, any_word=True)]
     if len(words) > 1:
         paths = ["search_text", *([f"{TO_STUDY}__patient__search_text"] if knows_patients else [])]
         named.append(matching(RTStructureROI, asked.words, paths))

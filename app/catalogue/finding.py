@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -183,9 +183,10 @@ def tabs_of(request: HttpRequest, kinds: list[Kind]) -> list[Tab]:
     for kind in kinds:
         rows = found_by(request, kind.model._default_manager.order_by())
         # One look for both, how many there are and which come first.
-        found = [*rows.values_list(*dict.fromkeys((kind.sorted_by, "pk")))[: COUNTED + 1]]
+        columns = dict.fromkeys((kind.sorted_by, "pk"))
+        found = [*rows.order_by("-pk").values_list(*columns)[: COUNTED + 1]]
         if found:
-            tabs.append(Tab(kind, len(found), _first(kind, rows, found)))
+            tabs.append(Tab(kind, len(found), _first(kind, found)))
             tabs[-1].has_list = _lists_the_same(kind, asked, len(found))
     for likely in [tab for tab in tabs if _is_likely(tab, asked)][:1]:
         tabs.remove(likely)
@@ -205,10 +206,10 @@ def _lists_the_same(kind: Kind, asked: Asked, count: int) -> bool:
     return len(asked.words.split()) == 1 or named.values("pk")[: COUNTED + 1].count() == count
 
 
-def _first(kind: Kind, rows: QuerySet[Any], found: list[tuple[Any, ...]]) -> list[Any]:
-    """The rows that are shown; of very many the last that came."""
+def _first(kind: Kind, found: list[tuple[Any, ...]]) -> list[Any]:
+    """The rows that are shown; of very many the last that came, which are found first."""
     if len(found) > COUNTED:
-        pks = [*rows.order_by("-pk").values_list("pk", flat=True)[:SHOWN]]
+        pks = [one[-1] for one in found[:SHOWN]]
     else:
         first = heapq.nlargest if kind.newest_first else heapq.nsmallest
         dated = (one for one in found if one[0] is not None)

@@ -7,6 +7,7 @@ without a word where a migration rebuilds a table, and a PostgreSQL server may g
 later; without it, whole columns are looked through.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterable
 from functools import reduce
@@ -20,17 +21,24 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.expressions import RawSQL
 
 from app.folding import ANY, searched
-from app.models import COLUMN, DICOMInstance, SearchTextField
+from app.models import COLUMN, DICOMInstance, RTStructureROI, SearchTextField
 from app.reasons import sentence
 
 MOST_WORDS = 20
 LONGEST = 200  # characters of what is searched for
 COUNTED = 10_000  # rows that were found are counted exactly up to here
 LIKE_ENOUGH = 2_000  # rows that are looked through for words like another
+THREE_LETTERS = re.compile(r"\w{3}")
+NO_LIMIT = 2**31
 ROWS = 200  # that are filled in at once; on SQLite a ROI's is rewritten with its contours
 
 
-def matching(model: type[models.Model], text: str, paths: Iterable[str] = (COLUMN,)) -> Q:
+def matching(
+    model: type[models.Model],
+    text: str,
+    paths: Iterable[str] = (COLUMN,),
+    any_word: bool = False,
+) -> Q:
     """Rows in which every word stands, each in any of these columns; none where there is no word.
 
     Parameters
@@ -38,14 +46,29 @@ def matching(model: type[models.Model], text: str, paths: Iterable[str] = (COLUM
     paths
         To columns of folded text, as a filter takes them: "search_text",
         "patient__search_text".
+    any_word
+        One of the words is enough.
     """
     words = searched(text[:LONGEST])[:MOST_WORDS]
     if not words:
         return Q(pk__in=())
-    return reduce(
-        and_,
+    found = reduce(
+        or_ if any_word else and_,
         (reduce(or_, (_having(model, word, path) for path in paths)) for word in words),
     )
+    if _is_looked_through(model, words, paths):
+        # Among the texts alone. Without a limit all rows would be read, the newest first.
+        return Q(pk__in=model._default_manager.order_by().filter(found).values("pk")[:NO_LIMIT])
+    return found
+
+
+def _is_looked_through(
+    model: type[models.Model], words: Iterable[tuple[str, ...]], paths: Iterable[str]
+) -> bool:
+    """Whether PostgreSQL goes through its index of whole texts, which long rows have."""
+    if connection.vendor != "postgresql" or model is not RTStructureROI or [*paths] != [COLUMN]:
+        return False
+    return not all(THREE_LETTERS.search(spelling) for word in words for spelling in word)
 
 
 def _having(model: type[models.Model], spellings: tuple[str, ...], path: str) -> Q:
@@ -79,18 +102,23 @@ class Has(models.Lookup):
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
         column, params = self.process_lhs(compiler, connection)
+        if not THREE_LETTERS.search(self.rhs):
+            # Without three letters PostgreSQL would go through its whole index, and then all rows.
+            column = f"({column} || '')"
         return f"{column} LIKE %s", [*params, like(self.rhs)]
 
     def as_sqlite(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
-        table = self.lhs.target.model._meta.db_table
-        if not _made_on_sqlite(connection, [index_of(table)]):
-            column, params = self.process_lhs(compiler, connection)
-            return f"{column} GLOB %s", [*params, glob(self.rhs)]
-        row = f"{connection.ops.quote_name(self.lhs.alias)}.id"
-        index = connection.ops.quote_name(index_of(table))
-        # FTS5 takes three bytes for three letters: a plus keeps it from its index.
-        column = COLUMN if _is_indexed(self.rhs) else f"+{COLUMN}"
-        return f"{row} IN (SELECT rowid FROM {index} WHERE {column} GLOB %s)", [glob(self.rhs)]
+        model, is_indexed = self.lhs.target.model, _is_indexed(self.rhs)
+        index = index_of(model._meta.db_table)
+        # What is not in the index is looked for in the column, unless contours lie before that:
+        # then in the copy of the column that FTS5 keeps beside its index.
+        if (is_indexed or model is RTStructureROI) and _made_on_sqlite(connection, [index]):
+            row = f"{connection.ops.quote_name(self.lhs.alias)}.id"
+            table = connection.ops.quote_name(index if is_indexed else f"{index}_content")
+            key, column = ("rowid", COLUMN) if is_indexed else ("id", "c0")
+            return f"{row} IN (SELECT {key} FROM {table} WHERE {column} GLOB %s)", [glob(self.rhs)]
+        column, params = self.process_lhs(compiler, connection)
+        return f"{column} GLOB %s", [*params, glob(self.rhs)]
 
 
 def having_any(model: type[models.Model], pieces: Iterable[str]) -> models.QuerySet[Any]:
@@ -192,8 +220,9 @@ def is_indexed(connection: BaseDatabaseWrapper) -> bool:
     return not _with_column(connection, _tables())
 
 
+TRIGRAMS = "gin_trgm_ops"
 HAS_TRIGRAMS = (
-    "SELECT 1 FROM pg_opclass WHERE opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(oid)"
+    f"SELECT 1 FROM pg_opclass WHERE opcname = '{TRIGRAMS}' AND pg_opclass_is_visible(oid)"
 )
 MAY_MAKE_TRIGRAMS = (
     "SELECT 1 FROM pg_available_extension_versions, pg_roles "
@@ -204,33 +233,50 @@ MAY_MAKE_TRIGRAMS = (
 
 def _ensure_on_postgresql(connection: BaseDatabaseWrapper, tables: list[str]) -> None:
     made = _made(connection)
-    missing = [table for table in _with_column(connection, tables) if table not in made]
-    if not missing:
-        return
-    if not _asked(connection, HAS_TRIGRAMS):
-        if not _asked(connection, MAY_MAKE_TRIGRAMS):
-            return
-        _asked(connection, "CREATE EXTENSION IF NOT EXISTS pg_trgm")
+    missing = [
+        (name, table, how)
+        for table in _with_column(connection, tables)
+        for name, how in _on_postgresql(table).items()
+        if name not in made
+    ]
+    has_trigrams = not missing or _has_trigrams(connection)
     # Imports go on meanwhile; one that was interrupted has left an index that is not used.
     concurrently = "" if connection.in_atomic_block else "CONCURRENTLY"
-    for table in missing:
-        index, quoted = (connection.ops.quote_name(name) for name in (index_of(table), table))
-        _asked(connection, f"DROP INDEX IF EXISTS {index}")
-        _asked(
-            connection,
-            f"CREATE INDEX {concurrently} {index} ON {quoted} USING gin ({COLUMN} gin_trgm_ops)",
-        )
+    for name, table, how in missing:
+        if has_trigrams or TRIGRAMS not in how:
+            index, quoted = map(connection.ops.quote_name, (name, table))
+            _asked(connection, f"DROP INDEX IF EXISTS {index}")
+            _asked(connection, f"CREATE INDEX {concurrently} {index} ON {quoted} USING {how}")
+
+
+def _on_postgresql(table: str) -> dict[str, str]:
+    """The indexes of a table by their names."""
+    indexes = {index_of(table): f"gin ({COLUMN} {TRIGRAMS})"}
+    if table == RTStructureROI._meta.db_table:
+        # For less than three letters: to go through rows with contours takes ten times as long.
+        # B-trees refuse long texts.
+        indexes[index_of(f"{table}_short")] = f"spgist ({COLUMN}) INCLUDE (id)"
+    return indexes
+
+
+def _has_trigrams(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the extension is there, or could be made."""
+    if not _asked(connection, HAS_TRIGRAMS):
+        if not _asked(connection, MAY_MAKE_TRIGRAMS):
+            return False
+        _asked(connection, "CREATE EXTENSION IF NOT EXISTS pg_trgm")
+    return True
 
 
 def _made(connection: BaseDatabaseWrapper) -> set[str]:
-    """The tables of a PostgreSQL database that have their index, whole."""
+    """The indexes of a PostgreSQL database that are whole."""
     made = _asked(
         connection,
         "SELECT c.relname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid "
         "WHERE i.indisvalid AND pg_table_is_visible(c.oid) AND c.relname LIKE %s",
         ["%" + index_of("").replace("_", "\\_")],
     )
-    return {name.removesuffix(index_of("")) for (name,) in made}
+    return {name for (name,) in made}
 
 
 def _with_column(connection: BaseDatabaseWrapper, tables: list[str]) -> list[str]:

@@ -12,11 +12,12 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from django.db import models
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.http import QueryDict
 
 from app.catalogue import paging
 from app.catalogue.addresses import AFTER, BEFORE, changing, key_in
+from app.catalogue.among import Among
 from app.catalogue.links import Coverage, coverages
 from app.catalogue.paging import ROWS, Order, Page, Step, Total
 from app.catalogue.search import COUNTED
@@ -179,13 +180,13 @@ class Found:
     @cached_property
     def images_missing(self) -> list[Short]:
         """Those whose structure sets name images that are not here."""
-        sets = {*_incomplete().filter(pk__in=self.sets).values_list("pk", flat=True)}
+        sets = {*_incomplete().filter(Among(F("pk"), self.sets)).values_list("pk", flat=True)}
         is_in = {pk for pk, place in self.places.items() if place.structure_set in sets}
         return [one for one in self.read if one.pk in is_in]
 
     def patients(self) -> int:
         """Of how many patients they are."""
-        rows = RTStructureSetInformation.objects.filter(pk__in=self.sets)
+        rows = RTStructureSetInformation.objects.filter(Among(F("pk"), self.sets))
         patients = rows.order_by().values(TO_PATIENT).distinct()
         return int(patients.count())
 
@@ -237,7 +238,7 @@ class Unindexed(models.Func):
 def places_of(pks: Collection[int]) -> dict[int, Place]:
     """Of structures: what of each lies behind its contours."""
     key = Unindexed("pk", output_field=models.BigIntegerField())
-    rows = RTStructureROI.objects.order_by().annotate(key=key).filter(key__in=pks)
+    rows = RTStructureROI.objects.order_by().filter(Among(key, pks))
     return {
         pk: Place(structure_set, slices)
         for pk, structure_set, slices in rows.values_list("pk", "rt_structure_set", "slice_count")

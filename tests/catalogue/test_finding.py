@@ -264,6 +264,22 @@ def test_a_search_takes_as_many_queries_for_more_rows(staff_client, archive):
     assert max(counts[0].values()) <= MOST_QUERIES
 
 
+def test_of_very_many_the_newest_are_shown_and_found_at_one_look(
+    staff_client, archive, monkeypatch
+):
+    for number in range(4):
+        Patient.objects.create(folder=f"more {number}", patient_name=f"Müller^{number}")
+    address = staff_client.post(SEARCH, {"q": "müller"})["Location"] + "&tab=patients"
+    queries = queries_of(staff_client, address)
+    monkeypatch.setattr("app.catalogue.finding.COUNTED", 3)
+    monkeypatch.setattr("app.catalogue.finding.SHOWN", 2)
+    assert queries_of(staff_client, address) == queries
+    page = staff_client.get(address)
+    (tab,) = (tab for tab in page.context["tabs"] if tab.kind.name == "patients")
+    assert tab.words == "more than 3 patients"
+    assert [row.patient_name for row in tab.rows] == ["Müller^3", "Müller^2"]
+
+
 def queries_of(client, address: str) -> int:
     with CaptureQueriesContext(connection) as queries:
         client.get(address)

@@ -283,6 +283,17 @@ def test_each_frame_has_a_link_of_its_own(first, db):
     assert links.coverages([source()])[source()] == Coverage(images=1, here=1)
 
 
+def test_an_image_named_whole_and_by_its_frames_counts_once(db, django_assert_num_queries):
+    both = named_frame(["1", "2"]), named_frame(None), named_frame("1", uid(2, 1, 7))
+    catalogue(names(*both), structure_set(8, SOPInstanceUID=uid(9)), enhanced_ct(frames=3))
+    framed, other = RTStructureSetInformation.objects.order_by("pk").values_list(
+        "dicom_instance", flat=True
+    )
+    with django_assert_num_queries(2):
+        found = links.coverages([framed, other])
+    assert found == {framed: Coverage(images=2, here=1), other: Coverage(images=1, here=0)}
+
+
 def test_an_empty_uid_is_said(db):
     catalogue(names({"ReferencedSOPInstanceUID": ""}, {"ReferencedFrameNumber": "1"}))
     assert found()["image", "", 0] == found()["image", "", 1] == "target_uid_empty"
@@ -306,7 +317,7 @@ def test_a_summary_says_what_is_here_and_where(db, django_assert_num_queries):
     first, empty = RTStructureSetInformation.objects.order_by("pk").values_list(
         "dicom_instance", flat=True
     )
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         summaries = links.summaries([first, empty])
     series = DICOMSeries.objects.get(series_instance_uid=SERIES).pk
     summary = summaries[first]

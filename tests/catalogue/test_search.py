@@ -47,6 +47,21 @@ def test_one_and_two_letters_are_found(text):
     assert found(text) == ["Yamada^Tarou=山田^太郎"]
 
 
+@pytest.mark.parametrize(
+    ("text", "number"), [("a", 3), ("a*1", 1), ("ptv 1", 1), ("e[1", 0), ("1 a", 1), ("é", 2)]
+)
+def test_one_and_two_letters_are_found_in_names_of_structures(text, number, import_zip):
+    import_zip(rt_structure_set(["Heart", "PTV a1", "Leber (a)", "12"]))
+    assert RTStructureROI.objects.filter(matching(RTStructureROI, text)).count() == number
+
+
+def test_one_of_several_words_is_enough_where_that_is_asked(import_zip):
+    import_zip(rt_structure_set(["Heart", "PTV", "Lung"]))
+    for text, number in ("heart ptv", 2), ("heart 1", 1), ("u ptv", 2), ("1 2", 0), (" ", 0):
+        any_word = matching(RTStructureROI, text, any_word=True)
+        assert RTStructureROI.objects.filter(any_word).count() == number
+
+
 @pytest.mark.parametrize("text", ["a%b", "a_b", "a?b", "a[b", "a\\b", "[a-z]", "a'b", 'a"b'])
 def test_signs_of_a_database_stand_for_themselves(text):
     patients("axxb", f"x{text}x", "a", "axb")
@@ -162,6 +177,19 @@ def test_an_index_serves_three_letters():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
     assert re.search("Index Scan on app_patient_search|VIRTUAL TABLE INDEX 0:G0", rows.explain())
+
+
+@pytest.mark.parametrize("text", ["e", "e ear"])
+def test_less_than_three_letters_are_looked_for_in_no_row_with_contours(text):
+    """The rows that are read are those that were found, by their keys."""
+    rows = RTStructureROI.objects.filter(matching(RTStructureROI, text)).values("pk")
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
+        assert "Index Only Scan using app_rtstructureroi_short_search" in rows.explain()
+    else:
+        assert "SCAN app_rtstructureroi\n" not in rows.explain() + "\n"
 
 
 def drop_the_index() -> None:
