@@ -45,7 +45,9 @@ OBJECTS = 200  # of a series, on one page
 LISTED = 50  # plans, doses and the like of a study
 GEOMETRIES = 20  # looked at of a series
 TIMES = " \N{MULTIPLICATION SIGN} "
-LONGEST_SORTED = 20_000  # objects of a series, along its normal; a longer one by their numbers
+# Objects of a series that are looked at and sorted along its normal; a longer one is by numbers.
+# To join more with their images, PostgreSQL would read all images there are.
+LONGEST_SORTED = 5_000
 RADIOTHERAPY = {
     "RTSTRUCT": "structure set",
     "RTPLAN": "plan",
@@ -226,7 +228,9 @@ class Geometry:
 
 
 def geometry_of(series: DICOMSeries) -> Geometry:
-    images = ImageInformation.objects.filter(dicom_instance__dicom_series=series).order_by()
+    """How its images lie; of a very long series, the first of them."""
+    first = DICOMInstance.objects.filter(dicom_series=series).order_by()[:LONGEST_SORTED]
+    images = ImageInformation.objects.filter(dicom_instance__in=first.values("pk")).order_by()
     found = list(images.values_list(*LIES_BY).distinct()[:GEOMETRIES])
     thickness, between, spacing, planes = zip(*found, strict=True) if found else [()] * 4
     return Geometry(

@@ -288,6 +288,11 @@ def test_of_a_very_long_series_only_a_page_is_read(series, monkeypatch):
     assert found.positions == {one.pk: None for one in found.page.rows}  # and of no others
     last = found.page.rows[-1].pk
     assert numbers(series, after=last) == [3, None]
+    ImageInformation.objects.update(slice_thickness=1)
+    ImageInformation.objects.filter(dicom_instance__in=series.instances.order_by("-pk")[:1]).update(
+        slice_thickness=2
+    )
+    assert below.geometry_of(series).thickness == "1 mm"  # of the first ones
 
 
 def test_tilted_images_are_sorted_along_their_own_normal(series):
