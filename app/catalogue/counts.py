@@ -2,8 +2,8 @@
 
 A series is the sum of its instances, a study that of its series, a patient that of its studies.
 Whoever adds, replaces or deletes an object writes these sums in the same transaction, in which he
-holds the patient: see `transactions.lock_patients`. A batch adds to its series, which may be long;
-all else is summed up anew, for the rows concerned alone.
+holds the patient: see `transactions.lock_patients`. A batch adds to its series, which may be long,
+and what is deleted is taken away; all else is summed up anew, for the rows concerned alone.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -116,6 +116,14 @@ ADD = """
     WHERE id = %s
 """
 
+TAKE_AWAY = """
+    UPDATE app_dicomseries
+    SET instance_count = instance_count - %s,
+        image_count = image_count - %s,
+        total_size = total_size - %s
+    WHERE id = %s
+"""
+
 
 def add(imported: Sequence[Entry]) -> None:
     """Count what a batch has brought."""
@@ -133,6 +141,26 @@ def add(imported: Sequence[Entry]) -> None:
         {branch.study.pk for branch in branches},
         {branch.patient.pk for branch in branches},
     )
+
+
+def take_away(
+    deleted: Collection[DICOMInstance], studies: Collection[int], patients: Collection[int]
+) -> None:
+    """Count without what has just been deleted of series that may be long.
+
+    Of these studies and patients all is summed up anew. What is not there any more is left out.
+    """
+    by_series: dict[int, list[DICOMInstance]] = {}
+    for one in deleted:
+        by_series.setdefault(one.dicom_series_id, []).append(one)
+    left = DICOMSeries.objects.filter(pk__in=by_series).values_list("pk", "last_added_at")
+    # The last that is left is looked for among all, but only where the last one went.
+    ended = {
+        pk for pk, last in left if not last or last <= max(one.created_at for one in by_series[pk])
+    }
+    rows = [_taken(pk, by_series[pk]) for pk, _ in sorted(left) if pk not in ended]
+    _write_each(TAKE_AWAY, rows)
+    sum_up(ended, studies, patients)
 
 
 def sum_up(series: Collection[int], studies: Collection[int], patients: Collection[int]) -> None:
@@ -153,6 +181,11 @@ def _added(series: int, entries: Sequence[Entry]) -> Values:
     size = sum(entry.extracted.size for entry in entries)
     filed_at = entries[-1].filed_at
     return len(entries), images, size, filed_at, filed_at, series
+
+
+def _taken(series: int, deleted: Sequence[DICOMInstance]) -> Values:
+    images = sum(one.rows is not None for one in deleted)
+    return len(deleted), images, sum(one.size for one in deleted), series
 
 
 def _in_words(modalities: Iterable[str]) -> str:

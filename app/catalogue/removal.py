@@ -125,7 +125,7 @@ def _delete_chunk(row: models.Model) -> int:
         {instance.upload_id for instance in chunk},
     )
     _delete_childless(Patient, patients)
-    counts.sum_up({one.pk for one in series}, {one.pk for one in studies}, patients)
+    counts.take_away(chunk, {one.pk for one in studies}, patients)
     return len(chunk)
 
 

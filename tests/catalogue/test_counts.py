@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -134,6 +135,30 @@ def test_an_object_that_is_replaced_counts_as_it_is_now(import_zip, settings):
     assert (before.instance_count, before.image_count) == (2, 2)
     assert (after.instance_count, after.image_count) == (2, 1)
     assert said() == true()
+
+
+def test_what_is_deleted_of_a_long_series_is_counted_without_a_look_at_the_rest(
+    import_zip, monkeypatch
+):
+    numbers = range(1, 7)
+    import_zip(*(ct_image(SOPInstanceUID=uid(2, 1, number)) for number in numbers))
+    import_zip(structured_report(
+        SOPInstanceUID=uid(2, 1, 7), SeriesInstanceUID=uid(9), Modality="SR"
+    ))  # fmt: skip
+    monkeypatch.setattr(removal, "DELETED_AT_ONCE", 2)
+    series = DICOMSeries.objects.get(modality="CT")
+    for number, one in zip(numbers, series.instances.order_by("pk"), strict=True):
+        hours = timedelta(hours=number)
+        DICOMInstance.objects.filter(pk=one.pk).update(created_at=one.created_at + hours)
+    counts.sum_up([series.pk], [series.dicom_study_id], [series.dicom_study.patient_id])
+    looks = []
+    for row in (series, series.instances.order_by("created_at").last(), series):
+        with CaptureQueriesContext(connection) as queries:
+            removal._delete_chunk(row)
+        looks.append(any("SUM(size)" in one["sql"] for one in queries))
+        assert said() == true()
+    # Only where the newest goes are the others asked for.
+    assert looks == [False, True, False]
 
 
 def test_what_is_read_otherwise_counts_anew(import_zip):
