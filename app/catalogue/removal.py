@@ -105,11 +105,12 @@ def _delete_some(row: models.Model) -> int:
 @transaction.atomic
 def _delete_chunk(row: models.Model) -> int:
     patients = lock_patient(row)
+    # In no order, for which PostgreSQL would go through the keys of all instances there are.
     chunk = list(
         instances_of(row)
         .select_for_update(of=("self",))
         .select_related("dicom_series__dicom_study")
-        .order_by("pk")[:DELETED_AT_ONCE]
+        .order_by()[:DELETED_AT_ONCE]
     )
     filing.delete_later(line for instance in chunk for line in _lines(instance))
     pks = [instance.pk for instance in chunk]
