@@ -149,16 +149,18 @@ def take_away(
     """Count without what has just been deleted of series that may be long.
 
     Of these studies and patients all is summed up anew. What is not there any more is left out.
+
+    Parameters
+    ----------
+    deleted
+        With their series as they were before.
     """
     by_series: dict[int, list[DICOMInstance]] = {}
     for one in deleted:
         by_series.setdefault(one.dicom_series_id, []).append(one)
-    left = DICOMSeries.objects.filter(pk__in=by_series).values_list("pk", "last_added_at")
     # The last that is left is looked for among all, but only where the last one went.
-    ended = {
-        pk for pk, last in left if not last or last <= max(one.created_at for one in by_series[pk])
-    }
-    rows = [_taken(pk, by_series[pk]) for pk, _ in sorted(left) if pk not in ended]
+    ended = {pk for pk, some in by_series.items() if _holds_the_last(some)}
+    rows = [_taken(pk, some) for pk, some in sorted(by_series.items()) if pk not in ended]
     _write_each(TAKE_AWAY, rows)
     sum_up(ended, studies, patients)
 
@@ -181,6 +183,11 @@ def _added(series: int, entries: Sequence[Entry]) -> Values:
     size = sum(entry.extracted.size for entry in entries)
     filed_at = entries[-1].filed_at
     return len(entries), images, size, filed_at, filed_at, series
+
+
+def _holds_the_last(deleted: Sequence[DICOMInstance]) -> bool:
+    last = deleted[0].dicom_series.last_added_at
+    return last is None or last <= max(one.created_at for one in deleted)
 
 
 def _taken(series: int, deleted: Sequence[DICOMInstance]) -> Values:
