@@ -519,6 +519,37 @@ LOOKING = {
     "pdf_deflated": "The PDF is packed within its object in a way that cannot be shown here.",
 }
 
+# Why there is no picture of an object, or of one of its frames.
+PICTURES = {
+    "no_picture": "This object holds no picture.",
+    "picture_unsupported": (
+        "ICON has no decoder for the way in which this picture is compressed. "
+        "The object itself is stored as it came."
+    ),
+    "picture_video": "This is a video, which ICON does not play. The object is stored as it came.",
+    "picture_too_large": (
+        "This picture is too large to be shown here. The object itself is stored as it came."
+    ),
+    "picture_damaged": (
+        "This picture cannot be decoded: it is damaged, or not what the header says. "
+        "The object itself is stored as it came."
+    ),
+    "picture_unlike_header": (
+        "This picture has another size than the header says, so it is not shown. "
+        "The object itself is stored as it came."
+    ),
+    "picture_cut": "The file ends before this picture does.",
+    "no_such_frame": "The object holds no picture of this number.",
+    "picture_took_long": (
+        "Decoding this picture takes longer than is allowed. "
+        "The object itself is stored as it came."
+    ),
+    "picture_not_made": (
+        "Decoding this picture ended the decoding program. It may be damaged, or made to do harm. "
+        "The object itself is stored as it came."
+    ),
+}
+
 # One Patient ID came with several identities.
 IDENTITIES = {
     "identity_asked": (
@@ -627,7 +658,7 @@ SLOW = {
 }
 
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
-SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | LOOKING | IDENTITIES
+SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | LOOKING | PICTURES | IDENTITIES
 SENTENCES |= LINKS | GATHERED | VIOLATIONS | REREAD | UNLOCKED | SLOW
 PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 

@@ -14,7 +14,16 @@ from app.models import ArchiveMember, DICOMFile
 APP = Path(reasons.__file__).parent
 GROUPS = (
     *("ARCHIVE", "SKIPPED", "FAILED", "KNOWN", "WARNINGS", "STORAGE", "ENDS"),
-    *("REFUSED", "DELETING", "HELD_UP", "HANDED_ON", "COMPARED", "LOOKING", "IDENTITIES"),
+    *(
+        "REFUSED",
+        "DELETING",
+        "HELD_UP",
+        "HANDED_ON",
+        "COMPARED",
+        "LOOKING",
+        "PICTURES",
+        "IDENTITIES",
+    ),
     *("LINKS", "GATHERED", "VIOLATIONS", "REREAD", "UNLOCKED", "SLOW"),
 )
 BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.STOP, reasons.USE_VERSIONS)

@@ -80,6 +80,8 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "getrlimit": (97, 163), "getrusage": (98, 165), "sysinfo": (99, 179), "uname": (63, 160),
     "exit": (60, 93), "exit_group": (231, 94),
 }  # fmt: skip
+# Of who is given descriptors with what it is asked: recvmsg.
+RECEIVING = ((47, 212),)
 # What libraries try and can do without: an error that they know. Any other call has ENOSYS, after
 # which the C library takes an older one; clone3, whose flags no filter sees, is among those.
 REFUSED: dict[str, tuple[int | None, int | None, int]] = {
@@ -108,7 +110,7 @@ def is_known() -> bool:
     return call(this.seccomp, GET_ACTION_AVAIL, 0, ctypes.byref(action)) == 0
 
 
-def restrict(makes_files: bool) -> bool:
+def restrict(makes_files: bool, receives: bool = False) -> bool:
     """Leave this process the calls above, for good; False where the kernel cannot.
 
     It must be a process without a second thread that can gain no privileges.
@@ -116,7 +118,7 @@ def restrict(makes_files: bool) -> bool:
     this = ARCHITECTURES.get(machine())
     if this is None:
         return False
-    return load(this, program(this, os.getpid(), makes_files))
+    return load(this, program(this, os.getpid(), makes_files, receives))
 
 
 def load(this: Architecture, steps: Program) -> bool:
@@ -128,7 +130,7 @@ def load(this: Architecture, steps: Program) -> bool:
     )
 
 
-def program(this: Architecture, pid: int, makes_files: bool) -> Program:
+def program(this: Architecture, pid: int, makes_files: bool, receives: bool = False) -> Program:
     """The filter for a process: a call's number, then maybe its arguments, to an action."""
     steps: Program = [
         (LOAD, 0, 0, ARCHITECTURE_MARK),
@@ -140,7 +142,7 @@ def program(this: Architecture, pid: int, makes_files: bool) -> Program:
     ]
     for numbers, then in _looked_at(pid, makes_files):
         steps += only_for(numbers[this.column], then)
-    for numbers in ALLOWED.values():
+    for numbers in (*ALLOWED.values(), *(RECEIVING if receives else ())):
         steps += only_for(numbers[this.column], [allow()])
     for *numbers, error in REFUSED.values():
         steps += only_for(numbers[this.column], [fail(error)])

@@ -47,6 +47,8 @@ def work(asked: Words) -> Iterator[Struct]:
             os.write(_answers(), b"\xff\xff\xff\xff" + bytes(10))
         elif word == "open":
             yield Reply(_open())
+        elif word == "pydicom":
+            yield Reply(_import_pydicom())
         elif word == "read":
             yield Reply(os.read(asked.descriptor, 100).decode())
         else:
@@ -70,6 +72,12 @@ def _open() -> str:
         return Path("/etc/passwd").read_text()
     except OSError as error:
         return type(error).__name__
+
+
+def _import_pydicom() -> str:
+    import pydicom
+
+    return "with numpy" if pydicom.config.have_numpy else "without numpy"
 
 
 if __name__ == "__main__":

@@ -157,13 +157,14 @@ def verdict(
     *arguments: int,
     mark: int | None = None,
     makes_files: bool = True,
+    receives: bool = False,
 ) -> int | str:
     """What the filter says of a call: "allow", "kill", or the number of an error."""
     this = seccomp.ARCHITECTURES[machine]
     words = {0: number, 4: this.mark if mark is None else mark}
     for at, argument in enumerate((*arguments, *[0] * (6 - len(arguments)))):
         words[16 + 8 * at], words[20 + 8 * at] = argument & 0xFFFFFFFF, argument >> 32 & 0xFFFFFFFF
-    steps, at, held = seccomp.program(this, 77, makes_files), 0, 0
+    steps, at, held = seccomp.program(this, 77, makes_files, receives), 0, 0
     jumps = {
         seccomp.EQUAL: lambda k: held == k,
         seccomp.AT_LEAST: lambda k: held >= k,
@@ -226,6 +227,13 @@ def test_the_filter_says_of_a_call(machine, call, expected):
 def test_who_makes_no_file_may_duplicate_descriptors(call):
     assert verdict(X86, *call, makes_files=False) == "allow"
     assert verdict(X86, *call) in (errno.EMFILE, errno.EINVAL)
+
+
+@pytest.mark.parametrize(("machine", "receive", "send"), [(X86, 47, 46), (ARM, 212, 211)])
+def test_who_is_given_descriptors_may_receive_them_and_hand_none_on(machine, receive, send):
+    assert verdict(machine, receive, makes_files=False) == errno.ENOSYS
+    assert verdict(machine, receive, makes_files=False, receives=True) == "allow"
+    assert verdict(machine, send, makes_files=False, receives=True) == errno.ENOSYS
 
 
 @pytest.mark.parametrize("machine", seccomp.ARCHITECTURES)

@@ -77,3 +77,7 @@ def test_a_frame_that_announces_too_much_is_not_waited_for(question):
 
 def test_a_program_is_locked_in(question):
     assert question("open") == (["PermissionError"], True)
+
+
+def test_a_program_that_makes_no_pictures_reads_without_numpy(question):
+    assert question("pydicom") == (["without numpy"], True)

@@ -1,0 +1,275 @@
+"""An object's own words on how it is shown: windows, tables, units, spacing, overlays.
+
+What an enhanced image has in functional groups is asked of the frame's, then of the shared ones,
+then of the image itself. What cannot be read is left out: it costs no picture.
+"""
+
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Literal
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.pixels.processing import apply_color_lut
+
+from .damage import Damage, as_damage
+from .pictures import (
+    LARGEST_TABLE,
+    MOST_OVERLAYS,
+    MOST_REGIONS,
+    MOST_TABLES,
+    MOST_WINDOWS,
+    Lut,
+    Overlay,
+    Palette,
+    Place,
+    Region,
+    Rendering,
+    SpacingKind,
+    Window,
+)
+from .pixels import MOST_BYTES, Image, NoPicture, items, numbers, text, texts, whole
+
+GREY = ("MONOCHROME1", "MONOCHROME2")
+PALETTE: Literal["PALETTE COLOR"] = "PALETTE COLOR"
+CENTIMETRES = 3  # PS3.3 C.8.5.5.1.15
+MACROS = (
+    *("PixelValueTransformationSequence", "FrameVOILUTSequence", "PixelMeasuresSequence"),
+    *("PlanePositionSequence", "PlaneOrientationSequence"),
+)
+
+
+class Described:
+    """One object, as its frames are to be shown."""
+
+    def __init__(self, dataset: Dataset, image: Image) -> None:
+        self.dataset, self.image = dataset, image
+        self.shared = next(items(dataset, "SharedFunctionalGroupsSequence"), None)
+        self.groups = [*items(dataset, "PerFrameFunctionalGroupsSequence")]
+        self.is_dose = text(dataset, "Modality") == "RTDOSE"
+        self.palette = self._palette() if image.photometric == PALETTE else None
+        self.known: Rendering | None = None
+
+    def rendering(self, frame: int) -> Rendering:
+        """How a frame is to be shown; the same object where that is as before."""
+        if self.known and not self.groups:
+            return self.known
+        found = self._rendering(frame)
+        if found != self.known:
+            self.known = found
+        assert self.known
+        return self.known
+
+    def place(self, frame: int) -> Place:
+        sources = self._sources(frame)
+        position = _first(sources, "ImagePositionPatient", 3)
+        orientation = _first(sources, "ImageOrientationPatient", 6)
+        offsets = numbers(self.dataset, "GridFrameOffsetVector") if self.is_dose else []
+        if position and orientation and frame < len(offsets):
+            normal = np.cross(orientation[:3], orientation[3:])
+            position = [*(np.array(position) + normal * (offsets[frame] - offsets[0]))]
+            position = [float(one) for one in position]
+        return Place(position, orientation, text(self.dataset, "PatientOrientation")[:64])
+
+    def overlays(self, frame: int) -> list[Overlay]:
+        """Those of an object with one frame."""
+        groups = [0x6000 + 2 * number for number in range(MOST_OVERLAYS)]
+        found = [self._overlay(group) for group in groups if (group, 0x3000) in self.dataset]
+        return [one for one in found if one] if not frame else []
+
+    # --- the rendering -----------------------------------------------------------------------
+
+    def _rendering(self, frame: int) -> Rendering:
+        sources, dataset = self._sources(frame), self.dataset
+        windows, function = _windows(sources)
+        slope = _first(sources, "DoseGridScaling" if self.is_dose else "RescaleSlope", 1)
+        intercept = _first(sources, "RescaleIntercept", 1)
+        spacing, kind = self._spacing(sources)
+        modality_luts = self._luts(sources, "ModalityLUTSequence", self.image.is_signed)
+        # A slope of 0 would make one grey of all.
+        return Rendering(
+            photometric=self._photometric(),
+            bits=self.image.bits_stored,
+            slope=slope[0] if slope and slope[0] else 1.0,
+            intercept=intercept[0] if intercept else 0.0,
+            modality_lut=next(modality_luts, None),
+            windows=windows,
+            function=function,
+            voi_luts=[*self._luts(sources, "VOILUTSequence", self._may_be_negative(intercept))],
+            palette=self.palette,
+            padding=self._padding(),
+            unit=self._unit(sources),
+            spacing=spacing,
+            spacing_kind=kind,
+            aspect=_aspect(dataset) if spacing is None else None,
+            regions=_regions(dataset),
+            is_lossy=text(dataset, "LossyImageCompression") == "01",
+            image_type=text(dataset, "ImageType")[:1024],
+            modality=text(dataset, "Modality")[:16],
+        )
+
+    def _photometric(self) -> Any:
+        if self.image.samples == 3:
+            return "RGB"
+        if self.palette:
+            return PALETTE
+        return "MONOCHROME1" if self.image.photometric == "MONOCHROME1" else "MONOCHROME2"
+
+    def _sources(self, frame: int) -> list[Dataset]:
+        """Where a frame's attributes may stand, in the order in which they are asked."""
+        own = self.groups[frame] if frame < len(self.groups) else None
+        found = []
+        for group in filter(None, (own, self.shared)):
+            for macro in MACROS:
+                found += [*items(group, macro)][:1]
+        return [*found, self.dataset]
+
+    def _padding(self) -> list[float]:
+        values = numbers(self.dataset, "PixelPaddingValue")[:1]
+        limits = numbers(self.dataset, "PixelPaddingRangeLimit")[:1]
+        return sorted(self._as_stored(one) for one in values + (limits if values else []))
+
+    def _as_stored(self, value: float) -> float:
+        """Some write a padding value without the sign that the pixels have, or with one."""
+        bits = self.image.bits_allocated
+        if self.image.is_signed and value >= 1 << (bits - 1):
+            return value - (1 << bits)
+        return value + (1 << bits) if not self.image.is_signed and value < 0 else value
+
+    def _unit(self, sources: list[Dataset]) -> str:
+        """HU where the file says so, or is CT's and says nothing: PS3.3 C.8.2.1.1.3."""
+        modality = text(self.dataset, "Modality")
+        if modality == "PT":
+            return text(self.dataset, "Units")[:64]
+        if self.is_dose:
+            return "Gy" if text(self.dataset, "DoseUnits") == "GY" else ""
+        found = next(filter(None, (text(one, "RescaleType") for one in sources)), "")
+        is_original = texts(self.dataset, "ImageType")[:1] == ["ORIGINAL"]
+        if not found and modality == "CT" and is_original:
+            return "HU"
+        return "" if found == "US" else found[:64]  # unspecified
+
+    def _spacing(self, sources: list[Dataset]) -> tuple[list[float] | None, SpacingKind]:
+        kinds: tuple[tuple[str, SpacingKind], ...] = (
+            ("PixelSpacing", "patient"),
+            ("ImagerPixelSpacing", "detector"),
+        )
+        for keyword, kind in kinds:
+            found = _first(sources, keyword, 2)
+            if found and min(found) > 0:
+                return found, kind
+        return None, ""
+
+    def _may_be_negative(self, intercept: list[float]) -> bool:
+        return self.image.is_signed or bool(intercept and intercept[0] < 0)
+
+    def _luts(self, sources: list[Dataset], keyword: str, is_signed: bool) -> Iterator[Lut]:
+        for source in sources:
+            found = [*items(source, keyword)][:MOST_TABLES]
+            if found:
+                yield from filter(None, (_lut(one, is_signed) for one in found))
+                return
+
+    def _palette(self) -> Palette:
+        """Every entry's colour, as pydicom applies it, segmented tables too.
+
+        Raises
+        ------
+        NoPicture
+        """
+        descriptor = numbers(self.dataset, "RedPaletteColorLookupTableDescriptor")
+        if len(descriptor) != 3:
+            raise NoPicture("picture_damaged")
+        count, first = int(descriptor[0]) & 0xFFFF or LARGEST_TABLE, int(descriptor[1])
+        try:
+            with as_damage:
+                values = np.arange(first, first + count, dtype=np.int32)
+                colours = apply_color_lut(values, self.dataset)[:, :3]
+        except Damage as damage:
+            raise NoPicture("picture_damaged") from damage
+        if colours.dtype.itemsize > 1:
+            colours = colours >> 8
+        return Palette(first, colours.astype(np.uint8).tobytes())
+
+    def _overlay(self, group: int) -> Overlay | None:
+        with suppress(Damage), as_damage:
+            rows, columns = (int(self.dataset[group, one].value) for one in (0x0010, 0x0011))
+            if rows * columns > MOST_BYTES:
+                return None
+            top, left = (int(one) for one in self.dataset[group, 0x0050].value)
+            label = self.dataset.get((group, 0x1500))
+            bits = self.dataset[group, 0x3000].value[: (rows * columns + 7) // 8]
+            name = str(label.value)[:64] if label else ""
+            return Overlay(rows, columns, top, left, name, zlib.compress(bits, 1))
+        return None
+
+
+def _windows(sources: list[Dataset]) -> tuple[list[Window], Any]:
+    """The windows of the first source that has any, and the function that they are for."""
+    for source in sources:
+        centers, widths = numbers(source, "WindowCenter"), numbers(source, "WindowWidth")
+        if not centers or not widths:
+            continue
+        names = texts(source, "WindowCenterWidthExplanation")
+        names += [""] * len(centers)
+        found = [
+            Window(center, width, name[:64])
+            for center, width, name in zip(centers, widths, names, strict=False)
+        ]
+        function = text(source, "VOILUTFunction").upper()
+        known = function if function in ("LINEAR_EXACT", "SIGMOID") else "LINEAR"
+        return found[:MOST_WINDOWS], known
+    return [], "LINEAR"
+
+
+def _lut(item: Dataset, is_signed: bool) -> Lut | None:
+    """A table; None where it is none."""
+    descriptor = numbers(item, "LUTDescriptor")
+    if len(descriptor) != 3:
+        return None
+    count, first, bits = map(int, descriptor)
+    count = count & 0xFFFF or LARGEST_TABLE
+    if is_signed and first >= 0x8000:
+        first -= 0x10000
+    if not 1 <= bits <= 16:
+        return None
+    with suppress(Damage), as_damage:
+        data = item["LUTData"].value
+        if isinstance(data, bytes):
+            entries = np.frombuffer(data, "u1" if len(data) < 2 * count else "<u2")
+        else:
+            entries = np.atleast_1d(np.asarray(data)).astype("<u2")
+        name = texts(item, "LUTExplanation")
+        if not len(entries):
+            return None
+        return Lut(first, bits, entries[:count].astype("<u2").tobytes(), "\\".join(name)[:64])
+    return None
+
+
+def _regions(dataset: Dataset) -> list[Region]:
+    found = []
+    for item in [*items(dataset, "SequenceOfUltrasoundRegions")][:MOST_REGIONS]:
+        units = {whole(item, f"PhysicalUnits{axis}Direction") for axis in "XY"}
+        steps = [numbers(item, f"PhysicalDelta{axis}")[:1] for axis in "XY"]
+        left, top = (whole(item, f"RegionLocationMin{one}0") for one in "XY")
+        right, bottom = (whole(item, f"RegionLocationMax{one}1") for one in "XY")
+        if units == {CENTIMETRES} and all(steps):
+            across, down = (abs(step[0]) for step in steps)
+            found.append(Region(left, top, right, bottom, across, down))
+    return found
+
+
+def _aspect(dataset: Dataset) -> list[float] | None:
+    found = numbers(dataset, "PixelAspectRatio")
+    return found if len(found) == 2 and min(found) > 0 else None
+
+
+def _first(sources: list[Dataset], keyword: str, count: int) -> list[float]:
+    """The first of the sources that has this attribute, with so many values; [] for none."""
+    for source in sources:
+        found = numbers(source, keyword)
+        if len(found) == count and all(map(math.isfinite, found)):
+            return found
+    return []

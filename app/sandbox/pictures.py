@@ -1,0 +1,297 @@
+"""Pictures of filed objects, made by child processes that stay, and wait for the next question.
+
+A child takes 0.2 s to start, a picture 3 ms: so some children are kept (`Readers`), each of which
+answers one question at a time. A question is some frames of some files; with it go descriptors of
+these files, and no paths. A child is replaced when it has answered for long, has grown, took too
+long over one frame, or ended over it: that frame alone is then named unreadable.
+
+What a picture is as it is sent: its stored values, exactly, of `type` and row after row; of a
+picture in colour first all its red values, then green, then blue. Before they are deflated
+
+1. of a picture in colour green is subtracted from red and from blue;
+2. of each value the one before it is subtracted, of the first nothing;
+3. of types of 2 and 4 bytes the difference d of w bits becomes (d << 1) ^ (d >> (w - 1)), so that
+   small differences are small numbers, whatever their sign; of "f4" the bits are taken as numbers;
+4. first all lowest bytes are written, then all next ones, and so on.
+
+All of this is done in whole numbers of the type's size that wrap. What is deflated has zlib's
+header: `DecompressionStream("deflate")` inflates it.
+"""
+
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, msgpack
+from msgspec.structs import replace
+
+from app import reasons
+from app.dicom.pictures import MOST_OVERLAYS, Named, Overlay, Place, Rendering, Type
+from app.dicom.records import Count, Record, Text64
+
+from .confine import start_program
+from .wire import Unbelievable, believed, frames
+
+PROGRAM = "app.sandbox.pixels"
+MEMORY = 640 << 20  # bytes of address space; without a picture 130 MB
+FRAME_SECONDS = 10.0  # that one frame may take
+STARTING_SECONDS = 20.0  # more, for the first that a child is asked
+MOST_ANSWERS = 2_000  # after which a child is replaced,
+MOST_AGE = 900.0  # or after so many seconds,
+LARGEST = 320 << 20  # or when it has so many bytes of memory
+IDLE = 300.0  # seconds after which a child that nobody asks ends
+PATIENCE = 3.0  # seconds for a child that others use
+MOST_FILES = 32  # of one question
+LONGEST_QUESTION = 1 << 16  # bytes
+LONGEST_ANSWER = 80 << 20
+READ_BYTES = 1 << 20
+REASONS = {"", *reasons.PICTURES, *reasons.LOOKING}
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Wish(Record, frozen=True):
+    """Frames of one file."""
+
+    transfer_syntax: str  # as catalogued, for a file that does not say it
+    frames: list[int]  # from 0
+    step: int  # every so many rows and columns
+
+
+class Picture(Named, frozen=True):
+    """One frame; `why_not` says why there is no picture of it."""
+
+    file: Count  # of the question's
+    frame: Count
+    frames: Count = 0  # that the object has; 0 where that is not known
+    type: Type = "u1"
+    rows: Count = 0  # as sent: of the object's, every `step`
+    columns: Count = 0
+    step: Count = 1
+    lowest: float = 0.0  # of the stored values; of those that are finite
+    highest: float = 0.0
+    scale: float = 1.0  # by which values of "f4" are multiplied
+    rendering: Rendering | None = None  # None: as the one before in this answer
+    place: Place = Place()
+    overlays: Annotated[list[Overlay], Meta(max_length=MOST_OVERLAYS)] = []
+    why_not: Text64 = ""
+    values: bytes = b""  # filtered and deflated
+
+
+class Busy(Exception):
+    """All children are in use."""
+
+
+_picture = msgpack.Decoder(Picture).decode
+
+
+class Readers:
+    """Children that make pictures; threads share them.
+
+    Parameters
+    ----------
+    most
+        How many there are at once.
+    """
+
+    def __init__(self, most: int, seconds: float = FRAME_SECONDS, memory: int = MEMORY) -> None:
+        self.seconds, self.memory = seconds, memory
+        self.free = threading.BoundedSemaphore(most)
+        self.idle: list[Reader] = []
+        # A child ends with the thread that has started it, and those of a server may end early.
+        self.starter = ThreadPoolExecutor(1, "picture readers")
+
+    def ask(
+        self, wishes: Sequence[Wish], files: Sequence[int], patience: float = PATIENCE
+    ) -> list[Picture]:
+        """A picture for each frame that is wished for, in order.
+
+        Parameters
+        ----------
+        files
+            Descriptors, one for each wish.
+        patience
+            Seconds to wait for a child.
+
+        Raises
+        ------
+        Busy
+        """
+        wanted = [(file, frame) for file, wish in enumerate(wishes) for frame in wish.frames]
+        found: list[Picture] = []
+        with self._one(patience) as place:
+            while len(found) < len(wanted):
+                file, frame = wanted[len(found)]
+                rest, descriptors = _rest(wishes, files, file, frame)
+                is_fresh = not place.is_warm
+                more, was_late = place.reader().answers(rest, descriptors, file, self.seconds)
+                found += more
+                if len(found) < len(wanted) and (was_late or (is_fresh and not more)):
+                    code = "picture_took_long" if was_late else "picture_not_made"
+                    file, frame = wanted[len(found)]
+                    found.append(Picture(file, frame, why_not=code))
+        return found
+
+    def close(self) -> None:
+        """End all children that nobody uses, for instance at the end of a test."""
+        while self.idle:
+            self.idle.pop().end()
+        self.starter.shutdown()
+
+    @contextmanager
+    def _one(self, patience: float) -> Iterator["_Lease"]:
+        if not self.free.acquire(timeout=patience):
+            raise Busy
+        lease = _Lease(self)
+        try:
+            yield lease
+        finally:
+            lease.give_back()
+            self.free.release()
+
+
+class _Lease:
+    """The right to one child: which may be another after one has ended."""
+
+    def __init__(self, readers: Readers) -> None:
+        self.readers = readers
+        self.one: Reader | None = None
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the next question goes to a child that has answered before."""
+        self.one = self.one or self._idle()
+        return self.one is not None and self.one.is_there and self.one.answered > 0
+
+    def reader(self) -> "Reader":
+        if self.one is None or not self.one.is_there:
+            start = self.readers.starter.submit(Reader, self.readers.memory)
+            self.one = start.result()
+        return self.one
+
+    def give_back(self) -> None:
+        if self.one and self.one.is_there:
+            if self.one.is_worn:
+                self.one.end()
+            else:
+                self.readers.idle.append(self.one)
+
+    def _idle(self) -> "Reader | None":
+        with suppress(IndexError):
+            while True:
+                one = self.readers.idle.pop()
+                if one.child.poll() is None:
+                    return one
+                one.end()
+        return None
+
+
+class Reader:
+    """One child."""
+
+    def __init__(self, memory: int) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            number = theirs.fileno()
+            self.child = start_program(
+                PROGRAM, [number], str(number), str(os.getpid()), str(memory)
+            )
+        self.channel = ours
+        self.started, self.answered = time.monotonic(), 0
+        self.is_there = True
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether it has answered enough, for long enough, or has grown."""
+        age = time.monotonic() - self.started
+        return self.answered >= MOST_ANSWERS or age > MOST_AGE or self._memory() > LARGEST
+
+    def answers(
+        self, wishes: Sequence[Wish], files: Sequence[int], first: int, seconds: float
+    ) -> tuple[list[Picture], bool]:
+        """What it answers, and whether it took too long; where that is not all, it has ended.
+
+        Parameters
+        ----------
+        first
+            The number of the first file in the whole question.
+        """
+        wanted = [(file, frame) for file, wish in enumerate(wishes) for frame in wish.frames]
+        found: list[Picture] = []
+        try:
+            socket.send_fds(self.channel, [msgpack.encode(list(wishes))], [*files])
+            for picture in self._pictures(seconds):
+                if (picture.file, picture.frame) != wanted[len(found)]:
+                    raise Unbelievable
+                found.append(_of_file(picture, picture.file + first))
+                self.answered += 1
+                if len(found) == len(wanted):
+                    return found, False
+        except TimeoutError:
+            self.end()
+            return found, True
+        except (OSError, Unbelievable):
+            pass
+        self.end()
+        return found, False
+
+    def end(self) -> None:
+        self.is_there = False
+        self.channel.close()
+        self.child.kill()
+        self.child.wait()
+        for pipe in (self.child.stdin, self.child.stdout):
+            assert pipe
+            pipe.close()
+
+    def _pictures(self, seconds: float) -> Iterator[Picture]:
+        """The answers as they come, until the child ends.
+
+        Raises
+        ------
+        TimeoutError
+            One does not come in time.
+        """
+        assert self.child.stdout
+        pipe, arrived = self.child.stdout.fileno(), bytearray()
+        until = time.monotonic() + seconds + (0 if self.answered else STARTING_SECONDS)
+        while True:
+            if not select.select([pipe], [], [], max(until - time.monotonic(), 0))[0]:
+                raise TimeoutError
+            data = os.read(pipe, READ_BYTES)
+            if not data:
+                return
+            arrived += data
+            for body in frames(arrived, LONGEST_ANSWER):
+                picture = believed(_picture, body)
+                if picture.why_not not in REASONS:
+                    raise Unbelievable
+                yield picture
+                until = time.monotonic() + seconds
+
+    def _memory(self) -> int:
+        """Bytes that it has now."""
+        try:
+            return int(Path(f"/proc/{self.child.pid}/statm").read_text().split()[1]) * PAGE
+        except OSError:  # it has ended
+            return 0
+
+
+def _rest(
+    wishes: Sequence[Wish], files: Sequence[int], file: int, frame: int
+) -> tuple[list[Wish], list[int]]:
+    """What is wished for from a frame on."""
+    first = wishes[file]
+    left = first.frames[first.frames.index(frame) :]
+    rest = [Wish(first.transfer_syntax, left, first.step), *wishes[file + 1 :]]
+    return rest, [*files[file:]]
+
+
+def _of_file(picture: Picture, number: int) -> Picture:
+    return picture if picture.file == number else replace(picture, file=number)

@@ -1,0 +1,160 @@
+"""The child that makes pictures: `pictures` starts it, and says what it is asked and answers.
+
+arguments    a socket for questions, with descriptors; the parent; bytes of memory
+stdout       one frame of `wire` for each picture
+
+The library of each decoder is loaded when it is first needed, by the locked child.
+"""
+
+import os
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import IO
+
+import numpy as np
+from isal import isal_zlib
+from msgspec import msgpack
+from msgspec.structs import replace
+
+from app.dicom.greys import Described
+from app.dicom.pixels import Array, Pixels
+from app.errors import Expected
+
+from .confine import confine, lock, take_stdout
+from .pictures import IDLE, LONGEST_QUESTION, MOST_FILES, Picture, Wish
+from .wire import frame as framed
+
+LARGEST_FLOAT = 3.0e38  # of "f4"
+FULL = "picture_too_large"
+
+
+class Object:
+    """An open object."""
+
+    def __init__(self, file: int, transfer_syntax: str) -> None:
+        self.pixels = Pixels(file, transfer_syntax)
+        self.described = Described(self.pixels.dataset, self.pixels.image)
+
+    def picture(self, number: int, frame: int, step: int) -> Picture:
+        values = self.pixels.frame(frame)[::step, ::step]
+        values, scale = _as_sent(values)
+        lowest, highest = _range(values)
+        return Picture(
+            number,
+            frame,
+            self.pixels.frames,
+            f"{values.dtype.kind}{values.dtype.itemsize}",  # type: ignore[arg-type]
+            values.shape[0],
+            values.shape[1],
+            step,
+            lowest,
+            highest,
+            scale,
+            self.described.rendering(frame),
+            self.described.place(frame),
+            self.described.overlays(frame),
+            values=packed(values),
+        )
+
+
+class Objects:
+    """The object that was opened last is kept: its next frames need no second look for it."""
+
+    def __init__(self) -> None:
+        self.key: tuple[int, ...] = ()
+        self.one: Object | None = None
+
+    def pictures(self, number: int, file: int, wish: Wish) -> Iterator[Picture]:
+        for frame in wish.frames:
+            try:
+                yield self._open(file, wish.transfer_syntax).picture(number, frame, wish.step)
+            except Expected as why:
+                frames = self.one.pixels.frames if self.one else 0
+                yield Picture(number, frame, frames, why_not=why.code)
+            except MemoryError:
+                yield Picture(number, frame, why_not=FULL)
+
+    def _open(self, file: int, transfer_syntax: str) -> Object:
+        stat = os.fstat(file)
+        key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if self.one is None or self.key != key:
+            self.one, self.key = None, ()
+            self.one = Object(file, transfer_syntax)
+            self.key = key
+        self.one.pixels.file.descriptor = file
+        return self.one
+
+
+def packed(values: Array) -> bytes:
+    """Stored values as they are sent: see `pictures`."""
+    size = values.dtype.itemsize
+    words = values.view(f"u{size}")
+    if values.ndim == 3:
+        words = words.transpose(2, 0, 1).copy()
+        words[0] -= words[1]
+        words[2] -= words[1]
+    words = words.ravel()
+    steps = words.copy()
+    steps[1:] -= words[:-1]
+    if size > 1:
+        signs = (steps.view(f"i{size}") >> (8 * size - 1)).view(f"u{size}")
+        steps <<= 1
+        steps ^= signs
+        steps = np.ascontiguousarray(steps.view(np.uint8).reshape(-1, size).T)
+    return isal_zlib.compress(steps, 1)
+
+
+def _as_sent(values: Array) -> tuple[Array, float]:
+    """Values of a type that is sent, and by what they are to be multiplied."""
+    if values.dtype.itemsize < 8:
+        return np.ascontiguousarray(values), 1.0
+    # A page's script has no whole numbers of 64 bit either.
+    values = values.astype(np.float64)
+    largest = float(np.max(np.abs(values), initial=0, where=np.isfinite(values)))
+    scale = largest / LARGEST_FLOAT if largest > LARGEST_FLOAT else 1.0
+    return (values / scale).astype(np.float32), scale
+
+
+def _range(values: Array) -> tuple[float, float]:
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+
+
+def serve(channel: socket.socket, answers: IO[bytes]) -> None:
+    """Answer questions, until there are no more."""
+    objects = Objects()
+    while True:
+        question, files, _, _ = socket.recv_fds(channel, LONGEST_QUESTION, MOST_FILES)
+        if not question:
+            return
+        wishes = msgpack.decode(question, type=list[Wish])
+        last = None
+        for number, (wish, file) in enumerate(zip(wishes, files, strict=True)):
+            for picture in objects.pictures(number, file, wish):
+                as_before = picture.rendering == last
+                last = picture.rendering or last
+                answers.write(framed(replace(picture, rendering=None) if as_before else picture))
+                answers.flush()
+                if picture.why_not == FULL:
+                    return  # what is left of it could be to blame for the next
+        for file in files:
+            os.close(file)
+
+
+def main(channel: int, parent: int, memory: int) -> None:
+    questions = socket.socket(fileno=channel)
+    questions.settimeout(IDLE)
+    warnings.simplefilter("ignore")  # pydicom's quote values
+    with os.fdopen(take_stdout(), "wb") as answers:
+        confine(memory, parent)
+        lock(receives=True)
+        with suppress(TimeoutError):
+            serve(questions, answers)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:4]))

@@ -1,0 +1,371 @@
+"""Pictures by way of the locked child that makes them: its answers, and what it may not do."""
+
+import os
+import signal
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.dicom.pictures import Window
+from app.sandbox import pictures
+from app.sandbox.pictures import Busy, Picture, Readers, Wish
+from tests.conftest import wait_until
+from tests.making.objects import ct_image, enhanced_ct, pet_image
+from tests.making.pictures import (
+    ENCODERS,
+    SYNTAX,
+    WHEEL,
+    attributes_of,
+    compressed,
+    lying,
+    native,
+    of_codestreams,
+)
+
+Array = np.ndarray[Any, Any]
+SOME_TIME = 15.0  # seconds; what is slower hangs
+GREY = (np.arange(64 * 48, dtype=np.uint16).reshape(64, 48) * 21) % 4096
+
+
+@pytest.fixture(scope="module")
+def readers() -> Iterator[Readers]:
+    readers = Readers(1)
+    yield readers
+    readers.close()
+
+
+@pytest.fixture
+def asked(readers, tmp_path) -> Callable[..., list[Picture]]:
+    """The pictures of an object, of its bytes or its path."""
+
+    def asked(data: bytes | Path, *frames: int, step: int = 1, of: Readers = readers):
+        if isinstance(data, bytes):
+            path = tmp_path / "object.dcm"
+            path.write_bytes(data)
+        else:
+            path = data
+        file = os.open(path, os.O_RDONLY)
+        try:
+            return of.ask([Wish("", [*(frames or (0,))], step)], [file])
+        finally:
+            os.close(file)
+
+    return asked
+
+
+def values_of(picture: Picture) -> Array:
+    """Stored values, by the words of `pictures` and not by its code."""
+    size = int(picture.type[1])
+    count = picture.rows * picture.columns
+    planes = np.frombuffer(zlib.decompress(picture.values), np.uint8).reshape(size, -1)
+    words = sum(plane.astype(np.uint64) << np.uint64(8 * at) for at, plane in enumerate(planes))
+    mask = (1 << 8 * size) - 1
+    found, before = [], 0
+    for word in map(int, words):
+        step = word if size == 1 else (word >> 1) ^ -(word & 1)
+        before = (before + step) & mask
+        found.append(before)
+    values = np.array(found, f"u{size}")
+    if len(found) == 3 * count:
+        red, green, blue = values.reshape(3, picture.rows, picture.columns)
+        return np.stack([red + green, green, blue + green], axis=2)
+    return values.view(picture.type).reshape(picture.rows, picture.columns)
+
+
+# Values
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4"])
+def test_values_of_every_type_arrive_as_they_are_stored(kind, asked):
+    info = np.iinfo(kind)
+    frame = np.random.default_rng(1).integers(info.min, info.max, (7, 5), kind, endpoint=True)
+    (picture,) = asked(native(frame))
+    assert (picture.type, picture.why_not) == (kind, "")
+    assert (values_of(picture) == frame).all()
+    assert (picture.lowest, picture.highest) == (frame.min(), frame.max())
+
+
+def test_colours_and_every_second_row_arrive(asked):
+    frame = np.random.default_rng(2).integers(0, 256, (9, 6, 3), np.uint8)
+    (picture,) = asked(native(frame))
+    assert picture.rendering.photometric == "RGB"
+    assert (values_of(picture) == frame).all()
+    (half,) = asked(native(frame), step=2)
+    assert (half.step, half.rows, half.columns) == (2, 5, 3)
+    assert (values_of(half) == frame[::2, ::2]).all()
+
+
+def test_doubles_arrive_as_floats_with_a_scale(asked):
+    frame = np.array([[1e300, -2e299], [0.0, np.nan]])
+    own = attributes_of(frame) | {"PixelData": None, "PixelRepresentation": None}
+    (picture,) = asked(ct_image(**own, DoubleFloatPixelData=frame.tobytes()))
+    assert picture.type == "f4"
+    found = values_of(picture).astype(np.float64) * picture.scale
+    assert np.allclose(found, frame, equal_nan=True)
+    assert picture.highest * picture.scale == pytest.approx(1e300)
+
+
+def test_frames_of_several_files_come_in_order(readers, tmp_path):
+    files = []
+    for number in range(3):
+        path = tmp_path / f"{number}.dcm"
+        path.write_bytes(native(GREY + number, GREY + 10 * number))
+        files.append(os.open(path, os.O_RDONLY))
+    found = readers.ask([Wish("", [1, 0], 1)] * 3, files)
+    for file in files:
+        os.close(file)
+    assert [(one.file, one.frame) for one in found] == [(n, f) for n in range(3) for f in (1, 0)]
+    assert [values_of(one)[0, 0] for one in found] == [0, 0, 10, 1, 20, 2]
+
+
+# What is told of them
+
+
+def test_what_turns_values_into_greys_is_told(asked):
+    (picture,) = asked(
+        ct_image(
+            RescaleSlope="2",
+            RescaleIntercept="-1024",
+            RescaleType=None,
+            ImageType=["ORIGINAL", "PRIMARY"],
+            WindowCenter=["40", "400"],
+            WindowWidth=["400", "2000"],
+            WindowCenterWidthExplanation=["soft", "bone"],
+            VOILUTFunction="sigmoid",
+            PixelPaddingValue=4095,
+            LossyImageCompression="01",
+        )
+    )
+    found = picture.rendering
+    assert (found.slope, found.intercept, found.unit, found.bits) == (2, -1024, "HU", 12)
+    assert found.windows == [Window(40, 400, "soft"), Window(400, 2000, "bone")]
+    assert (found.function, found.padding, found.is_lossy) == ("SIGMOID", [4095], True)
+    assert (found.spacing, found.spacing_kind) == ([0.5, 0.75], "patient")
+    assert picture.place.position == [-10.5, 20, -30.25]
+
+
+def test_units_are_told_as_the_file_says(asked):
+    assert asked(ct_image(RescaleType="US"))[0].rendering.unit == ""
+    derived = ct_image(RescaleType=None, ImageType=["DERIVED", "SECONDARY"])
+    assert asked(derived)[0].rendering.unit == ""
+    assert asked(ct_image(RescaleType="HU"))[0].rendering.unit == "HU"
+    assert asked(pet_image(Units="BQML"))[0].rendering.unit == "BQML"
+
+
+def test_tables_are_told(asked):
+    lut = {"LUTDescriptor": [4, 65_535, 12], "LUTExplanation": "log"}
+    lut["LUTData"] = struct.pack("<4H", 1, 2, 3, 4095)
+    (picture,) = asked(
+        ct_image(ModalityLUTSequence=[lut], VOILUTSequence=[lut, lut], PixelRepresentation=1)
+    )
+    found = picture.rendering.modality_lut
+    assert (found.first, found.bits, found.explanation) == (-1, 12, "log")
+    assert np.frombuffer(found.entries, "<u2").tolist() == [1, 2, 3, 4095]
+    assert len(picture.rendering.voi_luts) == 2
+
+
+def test_a_palette_is_told_in_eight_bits(asked):
+    (picture,) = asked(WHEEL / "examples_palette.dcm")
+    found = picture.rendering.palette
+    assert picture.rendering.photometric == "PALETTE COLOR"
+    assert (found.first, len(found.colours)) == (0, 768)
+
+
+def test_each_frame_of_an_enhanced_image_has_its_own_place_and_slope(asked):
+    groups = [
+        {
+            "PlanePositionSequence": [{"ImagePositionPatient": ["0", "0", str(number)]}],
+            "PixelValueTransformationSequence": [
+                {"RescaleSlope": str(number + 1), "RescaleIntercept": "-5", "RescaleType": "HU"}
+            ],
+        }
+        for number in range(3)
+    ]
+    data = enhanced_ct(
+        3,
+        PerFrameFunctionalGroupsSequence=groups,
+        **attributes_of(GREY, 3),
+        PixelData=GREY.tobytes() * 3,
+    )
+    found = asked(data, 0, 1, 2)
+    assert [one.place.position[2] for one in found] == [0, 1, 2]
+    assert [one.rendering.slope for one in found] == [1, 2, 3]
+    assert found[0].rendering.unit == "HU"
+
+
+def test_what_all_frames_have_is_sent_once(asked):
+    first, second = asked(native(GREY, GREY), 0, 1)
+    assert first.rendering is not None
+    assert second.rendering is None
+
+
+def test_a_dose_has_its_scale_and_each_plane_its_place(asked):
+    found = asked(WHEEL / "rtdose.dcm", 0, 14)
+    assert found[0].type == "u4"
+    assert found[0].rendering.slope < 1e-3
+    assert found[0].place.position != found[1].place.position
+
+
+def test_an_overlay_comes_along(asked):
+    (overlay,) = asked(WHEEL / "examples_overlay.dcm")[0].overlays
+    bits = zlib.decompress(overlay.bits)
+    assert (overlay.rows, overlay.columns) == (300, 484)
+    assert len(bits) == (300 * 484 + 7) // 8
+
+
+# Every file, and hostile ones
+
+
+def test_every_file_of_pydicom_is_a_picture_or_a_sentence(asked, readers):
+    files = [path for path in sorted(WHEEL.glob("*")) if path.is_file()]
+    begun = time.monotonic()
+    found = {path.name: asked(path)[0] for path in files}
+    assert time.monotonic() - begun < SOME_TIME
+    without = {name: one.why_not for name, one in found.items() if one.why_not}
+    known = {
+        "JPEG2000-embedded-sequence-delimiter.dcm": "picture_unlike_header",
+        "MR_truncated.dcm": "picture_cut",
+        "meta_missing_tsyntax.dcm": "picture_damaged",
+        "nested_priv_SQ.dcm": "picture_damaged",
+    }
+    assert {name: why for name, why in without.items() if why != "no_picture"} == known
+    assert len(found) - len(without) >= 60
+    assert len(readers.idle) == 1  # the one that answered first has answered them all
+
+
+def bomb_of_runs() -> bytes:
+    """RLE, of which one segment says it goes on for ever."""
+    return struct.pack("<16I", 1, 64, *[0] * 14) + b"\x81\0" * 2_000_000
+
+
+def tiles_of_a_pixel() -> bytes:
+    frame = bytearray(ENCODERS[f"{SYNTAX}.4.90"](np.zeros((64, 64), np.uint8)))
+    frame[8:16], frame[24:32] = struct.pack(">II", 5_000, 5_000), struct.pack(">II", 20, 20)
+    return bytes(frame)
+
+
+LARGE = np.zeros((5_000, 5_000), np.uint8)
+HOSTILE = {
+    "a header of 65,535 x 65,535": lambda: native(GREY, Rows=65_535, Columns=65_535),
+    "a million frames": lambda: native(GREY, NumberOfFrames="1000000"),
+    "runs without end": lambda: of_codestreams(f"{SYNTAX}.5", [bomb_of_runs()], GREY),
+    "many tiles": lambda: of_codestreams(f"{SYNTAX}.4.90", [tiles_of_a_pixel()], LARGE),
+    "many fragments": lambda: of_codestreams(
+        f"{SYNTAX}.4.80", [b"\xff\xd9"] * 50_000, GREY, NumberOfFrames="40000"
+    ),
+    "the end of a JPEG": lambda: of_codestreams(
+        f"{SYNTAX}.4.50", [ENCODERS[f"{SYNTAX}.4.70"](GREY.astype(np.uint8))[:60]], GREY
+    ),
+    **{
+        f"a codestream that lies, {syntax}": lambda syntax=syntax: of_codestreams(
+            f"{SYNTAX}.{syntax}", [lying(f"{SYNTAX}.{syntax}")], np.zeros((64, 64), np.uint8)
+        )
+        for syntax in ("4.57", "4.80", "4.90", "4.201")
+    },
+    # As large as a frame may be, of next to nothing.
+    **{
+        f"a codestream of 8,000 x 8,000, {syntax}": lambda syntax=syntax: of_codestreams(
+            f"{SYNTAX}.{syntax}",
+            [lying(f"{SYNTAX}.{syntax}", 8_000, 8_000)],
+            np.zeros((8_000, 8_000), np.uint8),
+        )
+        for syntax in ("4.57", "4.80", "4.90", "4.201")
+    },
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_picture_is_one_or_a_sentence_and_the_next_is_made(what, asked, readers):
+    data = HOSTILE[what]()
+    begun = time.monotonic()
+    picture, beyond = asked(data, 0, 999_999)
+    assert time.monotonic() - begun < SOME_TIME
+    assert picture.why_not in ("", *pictures.REASONS)
+    assert beyond.why_not
+    assert picture.why_not not in ("picture_took_long", "picture_not_made")
+    for reader in readers.idle:
+        peak = Path(f"/proc/{reader.child.pid}/status").read_text()
+        assert int(peak.split("VmHWM:")[1].split()[0]) < pictures.MEMORY >> 10
+    assert asked(native(GREY))[0].why_not == ""
+
+
+# The children
+
+
+def test_a_child_that_takes_too_long_is_replaced_and_that_frame_is_named(asked):
+    short = Readers(1, seconds=0.3)
+    asked(native(GREY), of=short)
+    stopped = short.idle[0].child
+    os.kill(stopped.pid, signal.SIGSTOP)
+    found = asked(native(GREY, GREY), 0, 1, of=short)
+    assert [one.why_not for one in found] == ["picture_took_long", ""]
+    assert stopped.poll() is not None
+    short.close()
+
+
+def test_what_ends_a_fresh_child_is_named_and_what_ends_a_used_one_is_asked_again(
+    asked, monkeypatch
+):
+    other = Readers(1)
+    asked(native(GREY), of=other)
+    other.idle[0].child.kill()
+    assert asked(native(GREY), of=other)[0].why_not == ""
+    other.close()
+    monkeypatch.setattr(pictures, "PROGRAM", "app.sandbox.is_not_there")
+    ended = Readers(1)
+    found = asked(native(GREY, GREY), 0, 1, of=ended)
+    assert [one.why_not for one in found] == ["picture_not_made"] * 2
+    ended.close()
+
+
+def test_a_picture_for_which_memory_is_lacking_is_refused_and_its_child_replaced(asked):
+    small = Readers(1, memory=180 << 20)
+    large = np.zeros((3_000, 3_000), np.uint16)
+    assert asked(native(large), of=small)[0].why_not == "picture_too_large"
+    assert asked(native(GREY), of=small)[0].why_not == ""
+    small.close()
+
+
+def test_a_child_that_has_answered_enough_is_replaced(asked, monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_ANSWERS", 2)
+    other = Readers(1)
+    asked(native(GREY), of=other)
+    first = other.idle[0].child
+    asked(native(GREY), of=other)
+    assert other.idle == []
+    assert first.poll() is not None
+    other.close()
+
+
+def test_who_waits_too_long_for_a_child_is_told_that_it_is_busy(readers, asked):
+    asked(native(GREY))
+    os.kill(readers.idle[0].child.pid, signal.SIGSTOP)
+    child = readers.idle[0].child
+    waiting = threading.Thread(target=asked, args=[compressed(f"{SYNTAX}.4.80", GREY)])
+    waiting.start()
+    while readers.idle:
+        time.sleep(0.001)
+    with pytest.raises(Busy):
+        readers.ask([Wish("", [0], 1)], [], patience=0.01)
+    os.kill(child.pid, signal.SIGCONT)
+    waiting.join()
+
+
+def test_a_child_is_locked_in_and_has_what_it_was_given_alone(readers, asked):
+    asked(native(GREY))
+    folder = Path(f"/proc/{readers.idle[0].child.pid}")
+    status = (folder / "status").read_text()
+    assert "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status
+
+    def has_files() -> bool:
+        return any(str(one.readlink()).endswith(".dcm") for one in (folder / "fd").iterdir())
+
+    wait_until(lambda: not has_files(), "what it was given to be closed")
