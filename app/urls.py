@@ -8,6 +8,7 @@ from .catalogue.views import answer_identity_view
 from .health import pages as health
 from .rt import views as rt
 from .viewing import views as viewing
+from .viewing.pictures import pictures
 
 urlpatterns = [
     path("process/<int:pk>/", views.process_dicom_file_view, name="process_dicom_file"),
@@ -33,6 +34,7 @@ urlpatterns = [
     path("patients/list.csv", lists.patient_csv, name="patient_csv"),
     path("patients/<int:pk>/", pages.patient, name="patient"),
     path("series/<int:pk>/", pages.series, name="series"),
+    path("series/<int:pk>/pictures/", pictures, name="series_pictures"),
     path("patients/<int:pk>/same-person/", persons.same_person, name="same_person"),
     path("patients/<int:pk>/same-person/undo/", persons.undo_same_person, name="undo_same_person"),
     path("collections/", collecting.collection_list, name="collection_list"),

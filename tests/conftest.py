@@ -36,6 +36,7 @@ from app.management.commands.import_archive import keep_copy
 from app.management.commands.up import broker_command
 from app.models import DICOMFile
 from app.uploads import ingest
+from app.viewing.pictures import READERS
 from icon.processes import child_of_this
 from icon.settings import database
 from tests.making.objects import ct_image, uid, zip_of
@@ -92,6 +93,13 @@ def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: pristine.bring_back())
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _picture_readers() -> Iterator[None]:
+    """The children that pictures were asked of stay, for the next."""
+    yield
+    READERS.close()
 
 
 # People

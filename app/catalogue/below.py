@@ -310,11 +310,11 @@ def objects_along(series: DICOMSeries, normal: Normal | None, address: QueryDict
     if series.instance_count > LONGEST_SORTED:
         page = page_of(series.instances.all(), order, address, shown, OBJECTS)
         return Objects(page, dict.fromkeys(row.pk for row in page.rows))
-    positions = _in_order(series, normal)
+    positions = in_order(series, normal)
     return Objects(page_of_sorted([*positions], order, address, shown, OBJECTS), positions)
 
 
-def _in_order(series: DICOMSeries, normal: Normal | None) -> dict[int, float | None]:
+def in_order(series: DICOMSeries, normal: Normal | None) -> dict[int, float | None]:
     """The primary keys of a series' objects in order, each with its place along the normal.
 
     They are sorted here, since positions are hostile numbers in JSON: a database may refuse to

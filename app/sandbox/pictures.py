@@ -105,7 +105,7 @@ class Readers:
         self.free = threading.BoundedSemaphore(most)
         self.idle: list[Reader] = []
         # A child ends with the thread that has started it, and those of a server may end early.
-        self.starter = ThreadPoolExecutor(1, "picture readers")
+        self.starter = ThreadPoolExecutor(1)
 
     def ask(
         self, wishes: Sequence[Wish], files: Sequence[int], patience: float = PATIENCE
@@ -139,10 +139,9 @@ class Readers:
         return found
 
     def close(self) -> None:
-        """End all children that nobody uses, for instance at the end of a test."""
+        """End all children that nobody uses."""
         while self.idle:
             self.idle.pop().end()
-        self.starter.shutdown()
 
     @contextmanager
     def _one(self, patience: float) -> Iterator["_Lease"]:

@@ -94,6 +94,7 @@ OURS = {
     **dict.fromkeys(("study_list", "patient_list", "structure_list", "structure"), since("Reader")),
     "structure_csv": since("Reader", 302),  # with nothing searched for it leads to the list
     **dict.fromkeys(("study", "patient", "series", "header", "structure_set"), since("Reader")),
+    "series_pictures": since("Reader"),
     **dict.fromkeys(("document", "pdf"), since("Reader", 404)),  # the object is an image
 }
 
@@ -102,7 +103,7 @@ ROWS = {
     "answer_identity": Patient,
     "patient": Patient,
     "study": DICOMStudy,
-    "series": DICOMSeries,
+    **dict.fromkeys(("series", "series_pictures"), DICOMSeries),
     "same_person": Patient,
     "undo_same_person": Patient,
     **dict.fromkeys(("collection", "take_out", "delete_collection", "collection_csv"), Collection),

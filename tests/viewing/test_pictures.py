@@ -1,0 +1,209 @@
+"""The pictures of a series, as one streamed answer."""
+
+import zlib
+from struct import Struct
+from typing import Any
+
+import numpy as np
+import pytest
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+from msgspec import json
+
+from app.models import AuditEntry, DICOMInstance, DICOMSeries, Kind
+from app.viewing.pictures import READERS, outwards
+from app.viewing.slices import slices_of
+from tests.making.objects import ct_image, enhanced_ct, secondary_capture, uid
+from tests.making.pictures import SYNTAX, attributes_of, native, of_codestreams
+
+GREY = (np.arange(12 * 8, dtype=np.uint16).reshape(12, 8) * 21) % 4096
+LENGTHS = Struct("<II")
+
+
+def image(number: int, *, z: float | None = None, **keywords: Any) -> bytes:
+    """A slice whose first value is its number."""
+    frame = GREY.copy()
+    frame[0, 0] = number
+    own = attributes_of(frame) | {"PixelData": frame.tobytes(), "InstanceNumber": str(number)}
+    own |= {"SOPInstanceUID": uid(2, 1, number)}
+    own |= {"ImagePositionPatient": ["0", "0", str(number if z is None else z)]}
+    return ct_image(**(own | keywords))
+
+
+@pytest.fixture
+def get(staff_client):
+    """The records that an address answers with."""
+
+    def get(**address: Any) -> list[tuple[dict[str, Any], bytes]]:
+        response = staff_client.get(url(), address)
+        assert response.status_code == 200
+        return [*records(response.getvalue())]
+
+    return get
+
+
+def url() -> str:
+    return reverse("series_pictures", args=[DICOMSeries.objects.get().pk])
+
+
+def records(data: bytes):
+    at = 0
+    while at < len(data):
+        words, values = LENGTHS.unpack_from(data, at)
+        at += LENGTHS.size
+        yield json.decode(data[at : at + words]), data[at + words : at + words + values]
+        at += words + values
+
+
+def first_value(record: tuple[dict[str, Any], bytes]) -> int:
+    told, values = record
+    data = zlib.decompress(values)
+    step = data[0] | data[told["rows"] * told["columns"]] << 8
+    return step >> 1
+
+
+def test_slices_come_in_the_order_in_which_they_lie_from_one_outwards(get, import_zip):
+    import_zip(*(image(number, z=-10 * number) for number in range(1, 6)))
+    found = get(**{"from": 1})
+    assert [told["slice"] for told, _ in found] == [1, 2, 0, 3, 4]
+    assert [first_value(record) for record in found] == [4, 3, 5, 2, 1]
+    assert [told["place"]["position"][2] for told, _ in found] == [-40, -30, -50, -20, -10]
+    assert found[0][0]["object"] == DICOMInstance.objects.get(instance_number=4).pk
+    assert found[0][0]["rendering"]["spacing"] == [0.5, 0.75]
+    assert [told["rendering"] for told, _ in found[1:]] == [None] * 4
+
+
+def test_a_part_of_a_series_and_every_second_row_can_be_asked_for(get, import_zip):
+    import_zip(*(image(number) for number in range(1, 7)))
+    found = get(**{"from": 99, "first": 2, "last": 4, "step": 2})
+    assert [told["slice"] for told, _ in found] == [4, 3, 2]
+    assert {(told["rows"], told["columns"], told["step"]) for told, _ in found} == {(6, 4, 2)}
+
+
+@pytest.mark.parametrize(
+    ("middle", "expected"), [(0, [0, 1, 2, 3]), (2, [2, 3, 1, 0]), (9, [3, 2, 1, 0])]
+)
+def test_numbers_go_outwards(middle, expected):
+    assert [*outwards(middle, 0, 3)] == expected
+
+
+@pytest.mark.parametrize("address", [{"from": "x"}, {"first": "-1"}, {"step": "3"}, {"last": "9"}])
+def test_an_odd_address_asks_for_all(address, get, import_zip):
+    import_zip(image(1), image(2))
+    assert [told["slice"] for told, _ in get(**address)] == [0, 1]
+
+
+def test_frames_come_in_the_order_in_which_they_lie(get, import_zip):
+    groups = [
+        {"PlanePositionSequence": [{"ImagePositionPatient": ["0", "0", str(z)]}]}
+        for z in (30, 10, 20)
+    ]
+    own = attributes_of(GREY, 3) | {"PixelData": GREY.tobytes() * 3}
+    import_zip(enhanced_ct(3, PerFrameFunctionalGroupsSequence=groups, **own))
+    found = get()
+    assert [(told["slice"], told["frame"]) for told, _ in found] == [(0, 1), (1, 2), (2, 0)]
+    assert [told["place"]["position"][2] for told, _ in found] == [10, 20, 30]
+
+
+def test_a_picture_that_cannot_be_made_says_why_and_costs_only_itself(
+    get, import_zip, processed_root
+):
+    rubbish = of_codestreams(f"{SYNTAX}.4.90", [b"rubbish!"], GREY, InstanceNumber="2")
+    video = of_codestreams(
+        f"{SYNTAX}.4.102", [b"video"] * 3, GREY, SOPInstanceUID=uid(2, 1, 3), InstanceNumber="3"
+    )
+    gone = secondary_capture(SOPInstanceUID=uid(2, 1, 4), InstanceNumber="4")
+    whole = native(GREY, SOPInstanceUID=uid(2, 1, 5), InstanceNumber="5")
+    import_zip(rubbish, video, gone, whole)
+    (processed_root / DICOMInstance.objects.get(instance_number=4).path).unlink()
+    found = {told["slice"]: told for told, _ in get()}
+    whys = {number: told["why_not"] for number, told in found.items()}
+    # Of the video's three frames one says it for all.
+    assert whys == {0: "picture_damaged", 1: "picture_video", 4: "object_gone", 5: ""}
+    assert found[1]["why"].startswith("This is a video")
+
+
+def test_a_million_frames_that_are_not_there_are_said_once(get, import_zip):
+    import_zip(native(GREY, GREY, NumberOfFrames="1000000"))
+    found = get()
+    assert [told["why_not"] for told, _ in found] == ["", "", "picture_cut"]
+    assert found[0][0]["frames"] == 2
+
+
+def test_objects_without_pictures_are_no_slices(import_zip):
+    import_zip(image(1), ct_image(SOPInstanceUID=uid(9), Rows=None, PixelData=None))
+    assert len(slices_of(DICOMSeries.objects.get())) == 1
+
+
+def test_what_the_browser_keeps_is_good_until_something_changes(staff_client, import_zip):
+    import_zip(image(1), image(2))
+    response = staff_client.get(url())
+    assert response["Cache-Control"] == "private, no-cache"
+    tag, begun = response["ETag"], response.getvalue()
+    again = staff_client.get(url(), headers={"If-None-Match": tag})
+    assert (again.status_code, again["Cache-Control"]) == (304, "private, no-cache")
+    assert begun
+    assert staff_client.head(url())["ETag"] == tag
+    assert staff_client.get(url(), {"step": 2})["ETag"] != tag
+    import_zip(image(3))
+    assert staff_client.get(url(), headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_who_may_not_look_is_told_before_what_the_browser_keeps_is_called_good(
+    staff_client, staff_user, import_zip
+):
+    import_zip(image(1))
+    tag = staff_client.get(url())["ETag"]
+    staff_user.is_superuser = False
+    staff_user.save()
+    staff_user.user_permissions.add(Permission.objects.get(codename="view_dicomseries"))
+    response = staff_client.get(url(), headers={"If-None-Match": tag})
+    assert response.status_code == 403
+
+
+def test_a_series_is_one_audit_entry_however_often_it_is_asked_for(get, import_zip, staff_user):
+    import_zip(image(1), image(2))
+    for _ in range(3):
+        get()
+    entry = AuditEntry.objects.get(kind=Kind.VIEWED, words="pictures")
+    assert (entry.table, entry.row) == ("app.dicomseries", DICOMSeries.objects.get().pk)
+    assert entry.who_id == staff_user.pk
+
+
+def test_when_nobody_reads_any_more_nothing_more_is_asked(staff_client, import_zip):
+    import_zip(*(image(number) for number in range(1, 31)))
+    response = staff_client.get(url())
+    parts = iter(response.streaming_content)
+    for _ in range(4):
+        next(parts)
+    answered = READERS.idle[0].answered
+    response.close()
+    assert [*parts] == []
+    assert READERS.idle[0].answered == answered
+
+
+def test_a_run_holds_no_child_while_it_is_sent(staff_client, import_zip):
+    import_zip(*(image(number) for number in range(1, 31)))
+    readers = [iter(staff_client.get(url()).streaming_content) for _ in range(5)]
+    for _ in range(30):
+        for parts in readers:
+            next(parts)
+    assert len(READERS.idle) == 1
+
+
+def test_while_others_use_all_children_it_is_said(staff_client, import_zip, monkeypatch):
+    import_zip(image(1))
+    monkeypatch.setattr("app.viewing.pictures.PATIENCE", 0.01)
+    with READERS._one(1):
+        response = staff_client.get(url())
+    assert (response.status_code, response["Retry-After"]) == (503, "2")
+    assert b"Load this page again" in response.content
+
+
+def test_a_run_asks_the_database_as_often_for_many_slices_as_for_one(
+    staff_client, import_zip, django_assert_num_queries
+):
+    import_zip(*(image(number) for number in range(1, 21)))
+    series = DICOMSeries.objects.get()
+    with django_assert_num_queries(3):
+        assert len(slices_of(series)) == 20
