@@ -53,6 +53,7 @@ MR_SERIES = 100  # images
 CORPORA = {
     "ct": Corpus("ct", patients=10, images=150, rois=25),
     "ct-large": Corpus("ct", patients=40, images=150, rois=25),
+    "ct-series": Corpus("ct", images=150),
     "mr": Corpus("mr", patients=20, series=5, images=MR_SERIES),
     "mr-implicit": Corpus("mr", 20, 5, MR_SERIES, transfer_syntax=IMPLICIT),
     "mr-50000": Corpus("mr", patients=100, series=5, images=MR_SERIES),

@@ -23,6 +23,7 @@ import select
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -91,6 +92,40 @@ class Busy(Exception):
 _picture = msgpack.Decoder(Picture).decode
 
 
+class Turns:
+    """So many at once; of those that wait who came first, but for those who go ahead.
+
+    A semaphore lets whoever gives back take again at once, and a run of slices does.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.left = most
+        self.waiting: deque[threading.Event] = deque()
+        self.lock = threading.Lock()
+
+    def take(self, seconds: float, ahead: bool) -> bool:
+        """Whether it is one's turn in time."""
+        mine = threading.Event()
+        with self.lock:
+            if self.left:
+                self.left -= 1
+                return True
+            (self.waiting.appendleft if ahead else self.waiting.append)(mine)
+        if mine.wait(seconds):
+            return True
+        with self.lock:
+            if not mine.is_set():
+                self.waiting.remove(mine)
+            return mine.is_set()
+
+    def give_back(self) -> None:
+        with self.lock:
+            if self.waiting:
+                self.waiting.popleft().set()
+            else:
+                self.left += 1
+
+
 class Readers:
     """Children that make pictures; threads share them.
 
@@ -102,13 +137,17 @@ class Readers:
 
     def __init__(self, most: int, seconds: float = FRAME_SECONDS, memory: int = MEMORY) -> None:
         self.seconds, self.memory = seconds, memory
-        self.free = threading.BoundedSemaphore(most)
+        self.turns = Turns(most)
         self.idle: list[Reader] = []
         # A child ends with the thread that has started it, and those of a server may end early.
         self.starter = ThreadPoolExecutor(1)
 
     def ask(
-        self, wishes: Sequence[Wish], files: Sequence[int], patience: float = PATIENCE
+        self,
+        wishes: Sequence[Wish],
+        files: Sequence[int],
+        patience: float = PATIENCE,
+        ahead: bool = False,
     ) -> list[Picture]:
         """A picture for each frame that is wished for, in order.
 
@@ -118,6 +157,8 @@ class Readers:
             Descriptors, one for each wish.
         patience
             Seconds to wait for a child.
+        ahead
+            Whether before others that wait: somebody sees nothing yet.
 
         Raises
         ------
@@ -125,7 +166,7 @@ class Readers:
         """
         wanted = [(file, frame) for file, wish in enumerate(wishes) for frame in wish.frames]
         found: list[Picture] = []
-        with self._one(patience) as place:
+        with self._one(patience, ahead) as place:
             while len(found) < len(wanted):
                 file, frame = wanted[len(found)]
                 rest, descriptors = _rest(wishes, files, file, frame)
@@ -144,15 +185,15 @@ class Readers:
             self.idle.pop().end()
 
     @contextmanager
-    def _one(self, patience: float) -> Iterator["_Lease"]:
-        if not self.free.acquire(timeout=patience):
+    def _one(self, patience: float, ahead: bool = False) -> Iterator["_Lease"]:
+        if not self.turns.take(patience, ahead):
             raise Busy
         lease = _Lease(self)
         try:
             yield lease
         finally:
             lease.give_back()
-            self.free.release()
+            self.turns.give_back()
 
 
 class _Lease:

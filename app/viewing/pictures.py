@@ -230,7 +230,7 @@ class Run:
                 frames = [one.frame for _, one in slices]
                 wishes.append(Wish(slices[0][1].transfer_syntax, frames, self.step))
                 numbers += slices
-            made = READERS.ask(wishes, files, patience) if wishes else []
+            made = READERS.ask(wishes, files, patience, ahead=self.last is None) if wishes else []
         missing = [(one, Picture(0, one[1].frame, why_not="object_gone")) for one in gone]
         pairs = [*zip(numbers, made, strict=True), *missing]
         return [

@@ -15,7 +15,7 @@ import pytest
 
 from app.dicom.pictures import Window
 from app.sandbox import pictures
-from app.sandbox.pictures import Busy, Picture, Readers, Wish
+from app.sandbox.pictures import Busy, Picture, Readers, Turns, Wish
 from tests.conftest import wait_until
 from tests.making.objects import ct_image, enhanced_ct, pet_image
 from tests.making.pictures import (
@@ -356,6 +356,28 @@ def test_who_waits_too_long_for_a_child_is_told_that_it_is_busy(readers, asked):
         readers.ask([Wish("", [0], 1)], [], patience=0.01)
     os.kill(child.pid, signal.SIGCONT)
     waiting.join()
+
+
+def test_turns_go_to_who_has_waited_longest_but_for_who_sees_nothing_yet():
+    turns, had = Turns(1), []
+    assert turns.take(1, ahead=False)
+
+    def wait(name: str) -> None:
+        assert turns.take(SOME_TIME, ahead=name == "ahead")
+        had.append(name)
+        turns.give_back()
+
+    threads = []
+    for count, name in enumerate(("first", "second", "ahead"), 1):
+        threads.append(threading.Thread(target=wait, args=[name]))
+        threads[-1].start()
+        wait_until(lambda count=count: len(turns.waiting) == count, "a thread to wait")
+    assert not turns.take(0.01, ahead=True)
+    turns.give_back()
+    for thread in threads:
+        thread.join()
+    assert had == ["ahead", "first", "second"]
+    assert turns.take(0, ahead=False)
 
 
 def test_a_child_is_locked_in_and_has_what_it_was_given_alone(readers, asked):
