@@ -16,11 +16,13 @@ from pydicom.pixels.processing import apply_color_lut
 
 from .damage import Damage, as_damage
 from .pictures import (
+    LARGEST,
     LARGEST_TABLE,
     MOST_OVERLAYS,
     MOST_REGIONS,
     MOST_TABLES,
     MOST_WINDOWS,
+    SMALLEST,
     Lut,
     Overlay,
     Palette,
@@ -180,7 +182,7 @@ class Described:
         NoPicture
         """
         descriptor = numbers(self.dataset, "RedPaletteColorLookupTableDescriptor")
-        if len(descriptor) != 3:
+        if len(descriptor) != 3 or not _fit(int(descriptor[1])):
             raise NoPicture("picture_damaged")
         count, first = int(descriptor[0]) & 0xFFFF or LARGEST_TABLE, int(descriptor[1])
         try:
@@ -196,9 +198,11 @@ class Described:
     def _overlay(self, group: int) -> Overlay | None:
         with suppress(Damage), as_damage:
             rows, columns = (int(self.dataset[group, one].value) for one in (0x0010, 0x0011))
+            top, left = (int(one) for one in self.dataset[group, 0x0050].value)
+            if not _fit(top, left) or not all(0 < side < 65_536 for side in (rows, columns)):
+                return None
             if rows * columns > MOST_BYTES:
                 return None
-            top, left = (int(one) for one in self.dataset[group, 0x0050].value)
             label = self.dataset.get((group, 0x1500))
             bits = self.dataset[group, 0x3000].value[: (rows * columns + 7) // 8]
             name = str(label.value)[:64] if label else ""
@@ -233,7 +237,7 @@ def _lut(item: Dataset, is_signed: bool) -> Lut | None:
     count = count & 0xFFFF or LARGEST_TABLE
     if is_signed and first >= 0x8000:
         first -= 0x10000
-    if not 1 <= bits <= 16:
+    if not 1 <= bits <= 16 or not _fit(first):
         return None
     with suppress(Damage), as_damage:
         data = item["LUTData"].value
@@ -255,10 +259,15 @@ def _regions(dataset: Dataset) -> list[Region]:
         steps = [numbers(item, f"PhysicalDelta{axis}")[:1] for axis in "XY"]
         left, top = (whole(item, f"RegionLocationMin{one}0") for one in "XY")
         right, bottom = (whole(item, f"RegionLocationMax{one}1") for one in "XY")
-        if units == {CENTIMETRES} and all(steps):
+        if units == {CENTIMETRES} and all(steps) and _fit(left, top, right, bottom):
             across, down = (abs(step[0]) for step in steps)
             found.append(Region(left, top, right, bottom, across, down))
     return found
+
+
+def _fit(*numbers: int) -> bool:
+    """Whether these are numbers that may be sent; a file may write any in another VR."""
+    return all(SMALLEST <= number <= LARGEST for number in numbers)
 
 
 def _aspect(dataset: Dataset) -> list[float] | None:

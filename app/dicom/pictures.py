@@ -16,7 +16,9 @@ MOST_REGIONS = 50
 MOST_OVERLAYS = 16
 LARGEST_TABLE = 65_536  # entries
 
-Whole = Annotated[int, Meta(ge=-(2**31), le=2**32 - 1)]
+SMALLEST, LARGEST = -(2**31), 2**32 - 1
+Whole = Annotated[int, Meta(ge=SMALLEST, le=LARGEST)]
+Side = Annotated[int, Meta(ge=1, le=65_535)]
 Table = Annotated[bytes, Meta(max_length=2 * LARGEST_TABLE)]
 Colours = Annotated[bytes, Meta(max_length=3 * LARGEST_TABLE)]
 Pair = Annotated[list[float], Meta(min_length=2, max_length=2)]
@@ -66,8 +68,8 @@ class Region(Named, frozen=True):
 class Overlay(Named, frozen=True):
     """Bits that lie over a picture: PS3.3 C.9.2."""
 
-    rows: Annotated[int, Meta(ge=1, le=65_535)]
-    columns: Annotated[int, Meta(ge=1, le=65_535)]
+    rows: Side
+    columns: Side
     top: Whole  # 1 is the picture's first row
     left: Whole
     label: Text64
@@ -78,7 +80,8 @@ class Rendering(Named, frozen=True):
     """How stored values become greys or colours, and what a pixel is in space.
 
     A stored value v stands for slope * v + intercept, or for its entry of `modality_lut`; of
-    that a window or one of `voi_luts` makes a grey, which MONOCHROME1 inverts at last.
+    that a window or one of `voi_luts` makes a grey, which MONOCHROME1 inverts at last. RGB has
+    `bits` for each colour, and is shown as it is.
     """
 
     photometric: Literal["MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB"]

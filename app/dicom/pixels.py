@@ -43,6 +43,8 @@ END_WITHIN = 10  # bytes
 DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 # Little endian, but for the pixels: GE's own.
 BIG_ENDIAN_PIXELS = (EXPLICIT_BIG_ENDIAN, "1.2.840.113619.5.2")
+# The latter two where some other codec than JPEG 2000 left out its transformation.
+RGB = ("RGB", "YBR_RCT", "YBR_ICT")
 VIDEO = tuple(f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109))
 FLOATS = {0x7FE00008: ("FloatPixelData", 32), 0x7FE00009: ("DoubleFloatPixelData", 64)}
 
@@ -140,10 +142,13 @@ class Pixels:
         implicit = not CAPITALS.fullmatch(head[4:6])
         found = Found()
         stream: Any = Stream(self.source, position)
-        with as_damage:
-            dataset = read_dataset(
-                stream, implicit, not self.big_endian, stop_when=found.is_pixel_data
-            )
+        try:
+            with as_damage:
+                dataset = read_dataset(
+                    stream, implicit, not self.big_endian, stop_when=found.is_pixel_data
+                )
+        except Damage as damage:
+            raise NoPicture("header_unread") from damage
         if not found.tag:
             raise NoPicture("no_picture")
         self.tag, self.length = found.tag, found.length
@@ -244,8 +249,8 @@ class Pixels:
     def _native(self, data: bytes) -> Array:
         big = self.transfer_syntax in BIG_ENDIAN_PIXELS
         decoder = ExplicitVRBigEndianDecoder if big else ExplicitVRLittleEndianDecoder
-        samples, _ = decoder.as_array(data, index=0, validate=False, **self.image.options())
-        return samples
+        samples, found = decoder.as_array(data, index=0, validate=False, **self.image.options())
+        return _in_rgb(samples, found)
 
     def _decoded(self, packed: bytes) -> Array:
         decoder = DECODERS[self.transfer_syntax]
@@ -256,10 +261,10 @@ class Pixels:
         plugins = (PLUGIN, "pydicom") if self.transfer_syntax == RLE else (PLUGIN,)
         for plugin in plugins:
             with suppress(RuntimeError):  # what pydicom makes of any error of a decoder
-                samples, _ = decoder.as_array(
+                samples, found = decoder.as_array(
                     frame, index=0, decoding_plugin=plugin, **self.image.options()
                 )
-                return samples
+                return _in_rgb(samples, found)
         raise NoPicture("picture_damaged")
 
 
@@ -273,6 +278,8 @@ class Image:
         self.samples = whole(dataset, "SamplesPerPixel", 1)
         self.bits_allocated = bits or whole(dataset, "BitsAllocated")
         self.bits_stored = bits or whole(dataset, "BitsStored", self.bits_allocated)
+        if not 0 < self.bits_stored <= self.bits_allocated:
+            self.bits_stored = self.bits_allocated
         self.is_signed = whole(dataset, "PixelRepresentation") == 1
         self.planar = whole(dataset, "PlanarConfiguration")
         self.frames = min(max(whole(dataset, "NumberOfFrames", 1), 1), MOST_FRAMES)
@@ -378,6 +385,13 @@ def texts(dataset: Dataset, keyword: str) -> list[str]:
             return [str(one).strip(" \0") for one in values]
     except Damage:
         return []
+
+
+def _in_rgb(samples: Array, found: dict[str, Any]) -> Array:
+    """Samples that pydicom gave, unless these are colours that it cannot convert."""
+    if samples.ndim == 3 and found["photometric_interpretation"] not in RGB:
+        raise NoPicture("picture_unsupported")
+    return samples
 
 
 def _inflated(packed: bytes, most: int) -> bytes:

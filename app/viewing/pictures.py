@@ -31,6 +31,9 @@ To have the stored values of a record, in JavaScript:
     }
     // "i2" is the same memory as an Int16Array; of colours add green to red and to blue.
 
+They come from a program that reads other people's bytes: no more than `count` values are to be
+inflated.
+
 A browser may keep an answer, and asks each time whether it is still good: the ETag is of the files'
 SHA-256, the frames, the form and this version of it. Who may not look is told so before that.
 """
@@ -39,6 +42,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from http import HTTPStatus
 from itertools import islice, zip_longest
 from struct import Struct
@@ -164,7 +168,7 @@ class Run:
         self.ends: dict[int, int] = {}  # of objects, as they were found: how many frames there are
         self.last: Rendering | None = None  # that was sent
 
-    @property
+    @cached_property
     def etag(self) -> str:
         digest = hashlib.sha256(f"{VERSION} {self.step}".encode())
         for number, one in self.slices:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from app.dicom.pixels import MOST_BYTES, NoPicture, Pixels
+from tests.making.hostile import nested_sequences
 from tests.making.objects import (
     BIG_ENDIAN,
     DEFLATED,
@@ -81,6 +82,7 @@ BY_OTHERS = {
     "rtdose_rle.dcm": "e30a4288ac229022",
     "rtdose_rle_1frame.dcm": "67f96b3373d7acf1",
 }
+GE = "1.2.840.113619.5.2"
 GREY = (np.arange(64 * 48, dtype=np.uint16).reshape(64, 48) * 21) % 4096
 COLOUR = np.stack([np.roll(GREY.astype(np.uint8), shift) for shift in (0, 3, 7)], axis=2)
 
@@ -249,6 +251,26 @@ def test_floats_come_out(frames_of):
     assert (found == frame).all()
 
 
+def test_pixels_of_the_other_order_that_only_ge_writes_come_out(frames_of):
+    stored = Raw("OW", GREY.astype(">u2").tobytes())
+    (found,) = frames_of(native(GREY, PixelData=stored, meta={"TransferSyntaxUID": GE}))
+    assert (found == GREY).all()
+
+
+def test_ybr_is_converted_and_what_cannot_be_is_refused(frames_of, refused):
+    grey = np.repeat(COLOUR[:, :, :1], 3, axis=2)
+    ybr = np.stack([grey[:, :, 0], *[np.full(grey.shape[:2], 128, np.uint8)] * 2], axis=2)
+    (found,) = frames_of(native(ybr, PhotometricInterpretation="YBR_FULL"))
+    assert (found == grey).all()
+    assert refused(native(ybr, PhotometricInterpretation="HSV")) == "picture_unsupported"
+
+
+@pytest.mark.parametrize("stored", [0, 17, 300])
+def test_bits_stored_that_cannot_be_are_all_that_there_are(stored, frames_of):
+    (found,) = frames_of(native(GREY, BitsStored=stored))
+    assert (found == GREY).all()
+
+
 # Fragments
 
 
@@ -337,6 +359,12 @@ def test_what_is_inflated_ends_with_the_frame(opened):
     packed = ENCODERS[f"{SYNTAX}.8.1"](np.zeros(50_000_000, np.uint8))
     assert len(packed) < 100_000
     assert not opened(of_codestreams(f"{SYNTAX}.8.1", [packed], GREY)).frame(0).any()
+
+
+def test_a_header_that_cannot_be_read_says_so(refused):
+    data = native(GREY)
+    place = data.index(b"\x28\0\2\0US")  # before Samples per Pixel
+    assert refused(data[:place] + nested_sequences(5_000) + data[place:]) == "header_unread"
 
 
 def test_an_object_that_is_no_picture_says_so(refused):

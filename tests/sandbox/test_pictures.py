@@ -1,6 +1,7 @@
 """Pictures by way of the locked child that makes them: its answers, and what it may not do."""
 
 import os
+import random
 import signal
 import struct
 import threading
@@ -17,7 +18,7 @@ from app.dicom.pictures import Window
 from app.sandbox import pictures
 from app.sandbox.pictures import Busy, Picture, Readers, Turns, Wish
 from tests.conftest import wait_until
-from tests.making.objects import ct_image, enhanced_ct, pet_image
+from tests.making.objects import Raw, ct_image, element, enhanced_ct, pet_image
 from tests.making.pictures import (
     ENCODERS,
     SYNTAX,
@@ -220,6 +221,34 @@ def test_an_overlay_comes_along(asked):
     assert len(bits) == (300 * 484 + 7) // 8
 
 
+def test_what_is_told_wrongly_costs_no_picture(asked):
+    beyond = Raw("FD", struct.pack("<3d", 4, 1e15, 12))
+    lut = {"LUTDescriptor": beyond, "LUTData": bytes(8)}
+    region = {f"PhysicalUnits{axis}Direction": 3 for axis in "XY"}
+    region |= {f"PhysicalDelta{axis}": 0.1 for axis in "XY"}
+    region |= {"RegionLocationMinX0": Raw("FD", struct.pack("<d", -1e15))}
+    overlay = element(0x60000010, "US", 0) + element(0x60000011, "US", 9)
+    overlay += element(0x60000050, "SS", [1, 1]) + element(0x60003000, "OW", bytes(8))
+    data = ct_image(
+        VOILUTSequence=[lut],
+        ModalityLUTSequence=Raw("UN", b"rubbish "),
+        SequenceOfUltrasoundRegions=[region],
+        WindowCenter="forty",
+        WindowWidth=["1e400", "-1"],
+        RescaleSlope="0",
+        PixelSpacing=["0", "1"],
+        ImagePositionPatient=["nan", "0", "0"],
+        PixelPaddingValue=Raw("LO", "none"),
+    )
+    place = data.index(b"\xe0\x7f\x10\0OW")
+    (picture,) = asked(data[:place] + overlay + data[place:])
+    assert picture.why_not == ""
+    found = picture.rendering
+    assert (found.voi_luts, found.modality_lut, found.regions, found.windows) == ([], None, [], [])
+    assert (found.slope, found.spacing, found.padding) == (1, None, [])
+    assert (picture.overlays, picture.place.position) == ([], [])
+
+
 # Every file, and hostile ones
 
 
@@ -294,6 +323,28 @@ def test_a_hostile_picture_is_one_or_a_sentence_and_the_next_is_made(what, asked
         peak = Path(f"/proc/{reader.child.pid}/status").read_text()
         assert int(peak.split("VmHWM:")[1].split()[0]) < pictures.MEMORY >> 10
     assert asked(native(GREY))[0].why_not == ""
+
+
+@pytest.mark.long
+def test_altered_files_of_pydicom_are_pictures_or_sentences(asked):
+    chance = random.Random(19)
+    for path in sorted(WHEEL.glob("*.dcm")):
+        whole = path.read_bytes()
+        for _ in range(20):
+            data = bytearray(whole)
+            for _ in range(chance.choice((1, 3, 30))):
+                data[chance.randrange(132, len(data))] = chance.randrange(256)
+            begun = time.monotonic()
+            (picture,) = asked(bytes(data[: chance.choice((len(data), len(data) * 3 // 4))]))
+            assert time.monotonic() - begun < SOME_TIME, path.name
+            assert picture.why_not not in ("picture_took_long", "picture_not_made"), path.name
+
+
+@pytest.mark.long
+def test_a_frame_as_large_as_may_be_is_made(asked):
+    frame = np.random.default_rng(3).integers(0, 4096, (5_700, 5_800), np.uint16)
+    assert asked(native(frame))[0].why_not == ""
+    assert asked(compressed(f"{SYNTAX}.4.70", frame))[0].why_not == ""
 
 
 # The children
