@@ -28,7 +28,6 @@ from .pictures import IDLE, LONGEST_QUESTION, MOST_FILES, Picture, Wish
 from .wire import frame as framed
 
 LARGEST_FLOAT = 3.0e38  # of "f4"
-FULL = "picture_too_large"
 
 
 class Object:
@@ -66,6 +65,7 @@ class Objects:
     def __init__(self) -> None:
         self.key: tuple[int, ...] = ()
         self.one: Object | None = None
+        self.lacked_memory = False
 
     def pictures(self, number: int, file: int, wish: Wish) -> Iterator[Picture]:
         for frame in wish.frames:
@@ -75,7 +75,8 @@ class Objects:
                 frames = self.one.pixels.frames if self.one else 0
                 yield Picture(number, frame, frames, why_not=why.code)
             except MemoryError:
-                yield Picture(number, frame, why_not=FULL)
+                self.lacked_memory = True
+                yield Picture(number, frame, why_not="picture_too_large")
 
     def _open(self, file: int, transfer_syntax: str) -> Object:
         stat = os.fstat(file)
@@ -125,8 +126,8 @@ def _range(values: Array) -> tuple[float, float]:
 
 
 def serve(channel: socket.socket, answers: IO[bytes]) -> None:
-    """Answer questions, until there are no more."""
-    objects = Objects()
+    """Answer questions, until there are no more, or memory is lacking."""
+    objects, answered = Objects(), 0
     while True:
         question, files, _, _ = socket.recv_fds(channel, LONGEST_QUESTION, MOST_FILES)
         if not question:
@@ -135,12 +136,15 @@ def serve(channel: socket.socket, answers: IO[bytes]) -> None:
         last = None
         for number, (wish, file) in enumerate(zip(wishes, files, strict=True)):
             for picture in objects.pictures(number, file, wish):
+                if objects.lacked_memory and answered:
+                    return  # what others left may be to blame: a fresh child is asked
                 as_before = picture.rendering == last
                 last = picture.rendering or last
                 answers.write(framed(replace(picture, rendering=None) if as_before else picture))
                 answers.flush()
-                if picture.why_not == FULL:
-                    return  # what is left of it could be to blame for the next
+                answered += 1
+                if objects.lacked_memory:
+                    return
         for file in files:
             os.close(file)
 

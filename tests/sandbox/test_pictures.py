@@ -378,10 +378,21 @@ def test_what_ends_a_fresh_child_is_named_and_what_ends_a_used_one_is_asked_agai
 
 def test_a_picture_for_which_memory_is_lacking_is_refused_and_its_child_replaced(asked):
     small = Readers(1, memory=180 << 20)
+    asked(native(GREY), of=small)
+    used = small.idle[0].child
     large = np.zeros((3_000, 3_000), np.uint16)
     assert asked(native(large), of=small)[0].why_not == "picture_too_large"
     assert asked(native(GREY), of=small)[0].why_not == ""
+    assert used.poll() is not None
     small.close()
+
+
+def test_a_header_that_asks_for_too_much_ends_no_child(asked, readers):
+    asked(native(GREY))
+    child = readers.idle[0].child.pid
+    assert asked(native(GREY, Rows=65_535, Columns=65_535))[0].why_not == "picture_too_large"
+    assert asked(native(GREY))[0].why_not == ""
+    assert readers.idle[0].child.pid == child
 
 
 def test_a_child_that_has_answered_enough_is_replaced(asked, monkeypatch):

@@ -1,6 +1,8 @@
 """The pictures of a series, as one streamed answer."""
 
+import time
 import zlib
+from http.client import HTTPConnection
 from struct import Struct
 from typing import Any
 
@@ -13,6 +15,7 @@ from msgspec import json
 from app.models import AuditEntry, DICOMInstance, DICOMSeries, Kind
 from app.viewing.pictures import READERS, outwards
 from app.viewing.slices import slices_of
+from tests.conftest import wait_until
 from tests.making.objects import ct_image, enhanced_ct, secondary_capture, uid
 from tests.making.pictures import SYNTAX, attributes_of, native, of_codestreams
 
@@ -207,3 +210,29 @@ def test_a_run_asks_the_database_as_often_for_many_slices_as_for_one(
     series = DICOMSeries.objects.get()
     with django_assert_num_queries(3):
         assert len(slices_of(series)) == 20
+
+
+@pytest.mark.long
+@pytest.mark.django_db(transaction=True)
+def test_who_leaves_in_mid_stream_ends_the_run(live_server, staff_client, import_zip):
+    noise = np.random.default_rng(5)
+    frames = [noise.integers(0, 4096, (1_024, 1_024), np.uint16) for _ in range(20)]
+    import_zip(
+        *(
+            native(frame, SOPInstanceUID=uid(2, 1, number), InstanceNumber=str(number))
+            for number, frame in enumerate(frames)
+        )
+    )
+    host, port = live_server.thread.host, live_server.thread.port
+    cookies = "; ".join(f"{name}={one.value}" for name, one in staff_client.cookies.items())
+    before = READERS.idle[0].answered if READERS.idle else 0
+    reader = HTTPConnection(host, port)
+    reader.request("GET", url(), headers={"Cookie": cookies})
+    answer = reader.getresponse()
+    assert answer.status == 200
+    assert len(answer.read(100_000)) == 100_000
+    answer.close()
+    reader.close()
+    wait_until(lambda: READERS.idle and not READERS.turns.waiting, "the run to end")
+    time.sleep(1)  # in which all that is left would be made
+    assert READERS.idle[0].answered - before < len(frames)
