@@ -76,10 +76,9 @@ class Described:
         return Place(position, orientation, text(self.dataset, "PatientOrientation")[:64])
 
     def overlays(self, frame: int) -> list[Overlay]:
-        """Those of an object with one frame."""
         groups = [0x6000 + 2 * number for number in range(MOST_OVERLAYS)]
-        found = [self._overlay(group) for group in groups if (group, 0x3000) in self.dataset]
-        return [one for one in found if one] if not frame else []
+        found = [self._overlay(group, frame) for group in groups if (group, 0x3000) in self.dataset]
+        return [one for one in found if one]
 
     # --- the rendering -----------------------------------------------------------------------
 
@@ -195,19 +194,32 @@ class Described:
             colours = colours >> 8
         return Palette(first, colours.astype(np.uint8).tobytes())
 
-    def _overlay(self, group: int) -> Overlay | None:
+    def _overlay(self, group: int, frame: int) -> Overlay | None:
+        """An overlay's frame for one of the image's: PS3.3 C.9.2, C.9.3."""
         with suppress(Damage), as_damage:
             rows, columns = (int(self.dataset[group, one].value) for one in (0x0010, 0x0011))
             top, left = (int(one) for one in self.dataset[group, 0x0050].value)
             if not _fit(top, left) or not all(0 < side < 65_536 for side in (rows, columns)):
                 return None
-            if rows * columns > MOST_BYTES:
+            number, size = self._overlay_frame(group, frame), rows * columns
+            if number is None or size > MOST_BYTES:
                 return None
+            first = number * size
+            data = self.dataset[group, 0x3000].value[first // 8 : (first + size + 7) // 8]
+            bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")[first % 8 :]
+            packed = np.packbits(bits[:size], bitorder="little").tobytes()
             label = self.dataset.get((group, 0x1500))
-            bits = self.dataset[group, 0x3000].value[: (rows * columns + 7) // 8]
             name = str(label.value)[:64] if label else ""
-            return Overlay(rows, columns, top, left, name, zlib.compress(bits, 1))
+            return Overlay(rows, columns, top, left, name, zlib.compress(packed, 1))
         return None
+
+    def _overlay_frame(self, group: int, frame: int) -> int | None:
+        """Which of an overlay's frames lies over an image's; one that has no frames over all."""
+        count, origin = (self.dataset.get((group, one)) for one in (0x0015, 0x0051))
+        if not count:
+            return 0
+        number = frame - (int(origin.value) - 1 if origin else 0)
+        return number if 0 <= number < int(count.value) else None
 
 
 def _windows(sources: list[Dataset]) -> tuple[list[Window], Any]:

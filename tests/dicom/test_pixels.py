@@ -8,7 +8,9 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
+import pydicom
 import pytest
+from pydicom.errors import InvalidDicomError
 
 from app.dicom.pixels import MOST_BYTES, NoPicture, Pixels
 from tests.making.hostile import nested_sequences
@@ -130,6 +132,24 @@ def test_what_other_decoders_give_comes_out(name, frames_of):
     for frame in frames_of((WHEEL / name).read_bytes()):
         digest.update(np.ascontiguousarray(frame).astype(frame.dtype.newbyteorder("<")).tobytes())
     assert digest.hexdigest()[:16] == BY_OTHERS[name]
+
+
+def test_what_is_not_compressed_comes_out_as_by_pydicom(frames_of):
+    compared = 0
+    for path in sorted(WHEEL.rglob("*")):
+        if not path.is_file() or path.name in BY_OTHERS:
+            continue
+        try:
+            dataset = pydicom.dcmread(path)
+            if dataset.file_meta.TransferSyntaxUID.is_compressed:
+                continue
+            expected = dataset.pixel_array
+        except (AttributeError, InvalidDicomError, ValueError):
+            continue  # not DICOM, no picture, or one of which a part is missing
+        found = frames_of(path.read_bytes())
+        assert (np.stack(found).reshape(expected.shape) == expected).all(), path.name
+        compared += 1
+    assert compared >= 50
 
 
 @pytest.mark.parametrize("syntax", ENCODERS)

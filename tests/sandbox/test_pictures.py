@@ -221,6 +221,22 @@ def test_an_overlay_comes_along(asked):
     assert len(bits) == (300 * 484 + 7) // 8
 
 
+def test_the_frames_of_an_overlay_lie_over_those_of_the_image_from_its_origin_on(asked):
+    bits = np.arange(2 * 15) % 4 == 0
+    stored = np.packbits(bits, bitorder="little").tobytes()
+    own = [element(0x60000010, "US", 3), element(0x60000011, "US", 5)]
+    own += [element(0x60000015, "IS", "2"), element(0x60000050, "SS", [1, 1])]
+    own += [element(0x60000051, "US", 2), element(0x60003000, "OW", stored)]
+    data = native(GREY, GREY, GREY, GREY)
+    place = data.index(b"\xe0\x7f\x10\0OW")
+    found = asked(data[:place] + b"".join(own) + data[place:], 0, 1, 2, 3)
+    assert [len(one.overlays) for one in found] == [0, 1, 1, 0]
+    for number, one in enumerate(found[1:3]):
+        data = np.frombuffer(zlib.decompress(one.overlays[0].bits), np.uint8)
+        unpacked = np.unpackbits(data, bitorder="little")[:15]
+        assert (unpacked == bits[15 * number :][:15]).all()
+
+
 def test_what_is_told_wrongly_costs_no_picture(asked):
     beyond = Raw("FD", struct.pack("<3d", 4, 1e15, 12))
     lut = {"LUTDescriptor": beyond, "LUTData": bytes(8)}
