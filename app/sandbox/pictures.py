@@ -43,6 +43,7 @@ from .wire import Unbelievable, believed, frames
 PROGRAM = "app.sandbox.pixels"
 MEMORY = 640 << 20  # bytes of address space; without a picture 130 MB
 FRAME_SECONDS = 10.0  # that one frame may take
+PROCESSOR_SECONDS = 900  # of a child, in all
 STARTING_SECONDS = 20.0  # more, for the first that a child is asked
 MOST_ANSWERS = 2_000  # after which a child is replaced,
 MOST_AGE = 900.0  # or after so many seconds,

@@ -24,7 +24,7 @@ from app.dicom.pixels import Array, Pixels
 from app.errors import Expected
 
 from .confine import confine, lock, take_stdout
-from .pictures import IDLE, LONGEST_QUESTION, MOST_FILES, Picture, Wish
+from .pictures import IDLE, LONGEST_QUESTION, MOST_FILES, PROCESSOR_SECONDS, Picture, Wish
 from .wire import frame as framed
 
 LARGEST_FLOAT = 3.0e38  # of "f4"
@@ -154,7 +154,7 @@ def main(channel: int, parent: int, memory: int) -> None:
     questions.settimeout(IDLE)
     warnings.simplefilter("ignore")  # pydicom's quote values
     with os.fdopen(take_stdout(), "wb") as answers:
-        confine(memory, parent)
+        confine(memory, parent, PROCESSOR_SECONDS)
         lock(receives=True)
         with suppress(TimeoutError):
             serve(questions, answers)

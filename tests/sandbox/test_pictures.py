@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import struct
 import threading
@@ -464,6 +465,7 @@ def test_a_child_is_locked_in_and_has_what_it_was_given_alone(readers, asked):
     status = (folder / "status").read_text()
     assert "NoNewPrivs:\t1" in status
     assert "Seccomp:\t2" in status
+    assert re.search(r"Max cpu time +900 ", (folder / "limits").read_text())
 
     def has_files() -> bool:
         return any(str(one.readlink()).endswith(".dcm") for one in (folder / "fd").iterdir())
