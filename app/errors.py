@@ -6,6 +6,7 @@ Expected
 ├── MemberFailed      one member should have been stored and could not be; the rest goes on
 ├── OtherVersion      another ICON is installed than this process runs; the upload is handed on
 ├── StorageFailed     the disk is full, read-only or broken; the run stops and can be resumed
+├── Protected         a study is protected; neither it nor anything of it is deleted
 └── NotRecorded       who did it cannot be written down; what somebody asked for is refused
 """
 
@@ -50,6 +51,12 @@ class StorageFailed(Expected):
     def __init__(self, code: str, **facts: str | int) -> None:
         """The fact `needed` says how much more room, as in ": 3.1 GB more are needed"."""
         super().__init__(code, **{"needed": "", **facts})
+
+
+class Protected(Expected):
+    def __init__(self, who: str, day: str, reason: str) -> None:
+        """Who protected it, when, and the reason that the person gave."""
+        super().__init__("study_protected", who=who, day=day, reason=reason)
 
 
 class NotRecorded(Expected):

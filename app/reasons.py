@@ -457,6 +457,10 @@ DELETING = {
         "The others were not looked for: take it that all will be gone."
     ),
     "reason_missing": "Say why, in at most {limit} characters.",
+    "study_protected": ("Protected by {who} on {day}: {reason}. Take the protection off first."),
+    "protection_given": "The study is protected: it cannot be deleted.",
+    "protected_before": "Somebody has protected the study already. Nothing was changed.",
+    "protection_taken_off": "The protection is taken off: the study can be deleted.",
     "number_differs": "This is not the number of objects that go, {count}.",
     "unlisted_zips": (
         "ZIPs that no upload lists: {count} ({size}), in the folder “unlisted” of the uploaded "

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from . import views
-from .catalogue import collecting, finding, lists, pages, persons
+from .catalogue import collecting, finding, lists, pages, persons, protection
 from .catalogue.views import answer_identity_view
 from .health import pages as health
 from .rt import views as rt
@@ -30,6 +30,7 @@ urlpatterns = [
     path("studies/", lists.study_list, name="study_list"),
     path("studies/list.csv", lists.study_csv, name="study_csv"),
     path("studies/<int:pk>/", pages.study, name="study"),
+    path("studies/<int:pk>/protect/", protection.protect_study, name="protect_study"),
     path("patients/", lists.patient_list, name="patient_list"),
     path("patients/list.csv", lists.patient_csv, name="patient_csv"),
     path("patients/<int:pk>/", pages.patient, name="patient"),

@@ -34,6 +34,7 @@ ABILITIES = {
     "app.delete_dicominstance": "delete instances",
     "app.answer_identity": "say whether an ID is one person",
     "app.link_patients": "say that two IDs are the same person",
+    "app.protect_study": "protect studies",
     "app.keep_collections": "keep collections",
     "auth.view_user": "see accounts",
     "auth.add_user": "add colleagues",

@@ -19,7 +19,7 @@ READS = (*(f"app.view_{table}" for table in LOOKED_AT), "app.keep_collections")
 UPLOADS = ("app.add_dicomfile", "app.process_dicomfile")
 MANAGES = (
     *("app.delete_dicomfile", "app.use_versions_dicomfile", "app.answer_identity"),
-    "app.link_patients",
+    *("app.link_patients", "app.protect_study"),
     *("app.delete_patient", "app.delete_dicomstudy"),
     *("app.delete_dicomseries", "app.delete_dicominstance"),
 )
@@ -41,7 +41,8 @@ ROLES = (
     Role("Uploader", "is a Reader who uploads ZIPs, starts and stops them", READS + UPLOADS),
     Role(
         "Manager",
-        "is an Uploader who deletes, takes other versions, and tells people of one ID apart",
+        "is an Uploader who deletes and protects, takes other versions, and tells people of one ID "
+        "apart",
         READS + UPLOADS + MANAGES,
     ),
     Role(

@@ -13,6 +13,7 @@ from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Count, Field, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -22,6 +23,7 @@ from django.utils.text import capfirst
 from msgspec.json import decode
 
 from app.dicom.records import FramePlanes
+from app.errors import Protected
 from app.models import (
     BroughtQuerySet,
     DICOMInstance,
@@ -39,6 +41,7 @@ from . import deleting, removal
 from .comparison import comparison_of
 from .lookups import OfferedLookups
 from .names import person_name, plain, row_name
+from .protection import protections_of, words_of
 from .searches import PostedSearch, WordsChangeList
 
 CHOSEN_AT_ONCE = 500  # rows in a form that asks; Django takes 1,000 fields
@@ -193,7 +196,22 @@ class FiledAdmin(AsksBeforeDeleting, CatalogueAdmin):
         if too_many(request, queryset) or not queryset.exists():
             return None
         title = f"Delete {self.opts.verbose_name_plural}"
-        return ask_before_deleting(self, request, queryset, title, lambda: asked(request, queryset))
+        try:
+            return ask_before_deleting(
+                self, request, queryset, title, lambda: asked(request, queryset)
+            )
+        except Protected as reason:  # since it was asked
+            messages.error(request, reason.sentence)
+            return None
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except Protected as reason:  # since it was asked
+            messages.error(request, reason.sentence)
+            return redirect(request.path)
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         context["patient"] = self.patient_of(context["object"])
@@ -227,7 +245,8 @@ class FiledAdmin(AsksBeforeDeleting, CatalogueAdmin):
         objects = counts.get("instances", 0)
         return (
             *(names, {**summary, "size of their files": size}, set()),
-            objections(deleting.DeletingForm(objects, request)),
+            [*map(words_of, protections_of(rows)[:NAMED])]
+            or objections(deleting.DeletingForm(objects, request)),
         )
 
 
@@ -654,7 +673,10 @@ def too_many(request: HttpRequest, rows: QuerySet[Any]) -> bool:
 
 def asked(request: HttpRequest, rows: Iterable[Model]) -> dict[str, Any]:
     """What the page that asks needs to know of rows of one table of the catalogue."""
-    kept = deleting.kept_of(list(rows))
+    rows = list(rows)
+    if protections := protections_of(rows)[:NAMED]:
+        return {"protections": [(one.study, words_of(one)) for one in protections]}
+    kept = deleting.kept_of(rows)
     return {"kept": kept, "form": deleting.DeletingForm(kept.total, request)}
 
 

@@ -72,7 +72,7 @@ class StudyCard:
 
 def studies_of(patient: Patient, address: QueryDict) -> Page[DICOMStudy]:
     """A patient's studies, the newest first."""
-    shown = DICOMStudy.objects.defer("described", "search_text")
+    shown = DICOMStudy.objects.select_related("protection").defer("described", "search_text")
     order = Order("study_date", descending=True, is_time=True)
     return page_of(patient.studies.all(), order, address, shown, STUDIES)
 

@@ -50,7 +50,8 @@ def patient(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def study(request: HttpRequest, pk: int) -> HttpResponse:
     """One study's series."""
-    row = get_object_or_404(DICOMStudy.objects.select_related("patient"), pk=pk)
+    rows = DICOMStudy.objects.select_related("patient", "protection")
+    row = get_object_or_404(rows, pk=pk)
     record_view(request.user, row)
     context: dict[str, Any] = {"title": "Study", "study": row, "patient": row.patient}
     context["delete"] = _delete_url(request, row)

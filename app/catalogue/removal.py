@@ -20,6 +20,7 @@ from app.models import (
 from app.storage.staging import is_hash, superseded_path
 
 from . import collecting, counts, filing, identities, links, persons
+from .protection import refuse_protected
 from .transactions import lock_patients
 
 DELETED_AT_ONCE = 500  # instances deleted in one transaction
@@ -61,8 +62,15 @@ def delete(row: models.Model, who: Person = None, reason: str = "") -> None:
     """Delete a patient, study, series or instance, with all that is below it and its files.
 
     Parents that are left without children go, too.
+
+    Raises
+    ------
+    Protected
+        A study of it is protected; what was deleted before somebody protected it stays so.
     """
     with transaction.atomic():
+        lock_patient(row)
+        refuse_protected(row)
         record(Kind.DELETE_ASKED, who, row, because(f"{_in_words(below([row]))}.", reason))
     deleted = 0
     while some := _delete_some(row):
@@ -105,6 +113,7 @@ def _delete_some(row: models.Model) -> int:
 @transaction.atomic
 def _delete_chunk(row: models.Model) -> int:
     patients = lock_patient(row)
+    refuse_protected(row)
     # In no order, for which PostgreSQL would go through the keys of all instances there are.
     chunk = list(
         instances_of(row)
@@ -139,6 +148,7 @@ def lock_patient(row: models.Model) -> set[int]:
 def delete_bare(row: models.Model) -> None:
     """Delete a row that has nothing below it, if it is still there."""
     patients = lock_patient(row)
+    refuse_protected(row)
     studies = {row.dicom_study_id} if isinstance(row, DICOMSeries) else set()
     _delete_childless(type(row), {row.pk})
     counts.sum_up((), studies, patients)

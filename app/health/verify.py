@@ -27,7 +27,7 @@ from app.catalogue import counts, filing, links
 from app.catalogue.identities import forget_unused, without_objects
 from app.catalogue.removal import delete_bare, lock_patient
 from app.catalogue.transactions import lock_patients
-from app.errors import StorageFailed
+from app.errors import Protected, StorageFailed
 from app.models import (
     ARCHIVES,
     ArchiveMember,
@@ -472,9 +472,12 @@ def _set_archive_aside(archive: Path) -> bool:
 
 
 def _delete(row: Model) -> bool:
-    """Delete a row that has no children, also now that it is locked."""
-    with transaction.atomic():
-        delete_bare(row)
+    """Delete a row that has no children, also now that it is locked; a protected study stays."""
+    try:
+        with transaction.atomic():
+            delete_bare(row)
+    except Protected:
+        return False
     return True
 
 

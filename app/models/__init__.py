@@ -15,6 +15,7 @@ from .catalogue import (
     PatientIdentity,
 )
 from .health import CatalogueCheck, WorkerSeen
+from .protection import Protection
 from .rt import (
     LONGEST_NAME,
     FoundBy,
@@ -74,6 +75,7 @@ __all__ = (
     "Outcome",
     "Patient",
     "PatientIdentity",
+    "Protection",
     "RTStructureROI",
     "RTStructureSetInformation",
     "SamePerson",

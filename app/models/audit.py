@@ -23,6 +23,8 @@ class Kind(models.TextChoices):
     IDENTITY_ANSWERED = "identity_answered", "Identity answered"
     SAME_PERSON = "same_person", "Said to be the same person"
     SAME_PERSON_UNDONE = "same_person_undone", "No more said to be the same person"
+    PROTECTED = "protected", "Protected from deletion"
+    PROTECTION_REMOVED = "protection_removed", "Protection taken off"
     ZIP_REMOVED = "zip_removed", "Kept ZIP removed"
     DELETE_ASKED = "delete_asked", "Deletion asked for"
     DELETED = "deleted", "Deleted"

@@ -90,6 +90,7 @@ OURS = {
     **dict.fromkeys(("collect", "take_out", "delete_collection"), since("Reader", 405)),
     "same_person": since("Manager"),
     "undo_same_person": since("Manager", 405),
+    "protect_study": since("Manager"),
     **dict.fromkeys(("study_csv", "patient_csv"), since("Reader")),
     **dict.fromkeys(("study_list", "patient_list", "structure_list", "structure"), since("Reader")),
     "structure_csv": since("Reader", 302),  # with nothing searched for it leads to the list
@@ -102,7 +103,7 @@ OURS = {
 ROWS = {
     "answer_identity": Patient,
     "patient": Patient,
-    "study": DICOMStudy,
+    **dict.fromkeys(("study", "protect_study"), DICOMStudy),
     **dict.fromkeys(("series", "series_pictures"), DICOMSeries),
     "same_person": Patient,
     "undo_same_person": Patient,
