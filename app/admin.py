@@ -22,6 +22,7 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from . import tasks
@@ -55,7 +56,7 @@ from .models import (
     Status,
 )
 from .reasons import sentence
-from .uploads import announcing, changes, ledger, removal, these
+from .uploads import announcing, changes, ledger, removal, these, whose
 from .uploads.forms import DICOMFileForm
 from .uploads.receiving import before_sending, from_script
 from .uploads.status import (
@@ -103,6 +104,13 @@ class TheseFilter(OfferingNothing):
     title = parameter_name = "these"
 
 
+class WhoseFilter(OfferingNothing):
+    """Whether only one's own are shown."""
+
+    title = "whose"
+    parameter_name = whose.WHOSE
+
+
 class UploadList(WordsChangeList):
     """The list of uploads below its tabs, whose queued rows know their places."""
 
@@ -111,6 +119,8 @@ class UploadList(WordsChangeList):
         given = request.GET.get("these")
         if given is not None:
             uploads = uploads.filter(these.among(given))
+        if whose.only_mine(request):
+            uploads = uploads.filter(uploaded_by=request.user.pk)
         return uploads.filter(TABS.get(_tab(request), TABS["all"])[1])
 
     def get_results(self, request: HttpRequest) -> None:
@@ -131,6 +141,7 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
     list_filter = (
         TabFilter,
         TheseFilter,
+        WhoseFilter,
         "processing_status",
         ("uploaded_by", admin.RelatedOnlyFieldListFilter),
         "created_at",
@@ -171,9 +182,11 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
             "title": "Uploads",
             "open_tab": _tab(request),
             "tabs": [
-                {"name": name, "words": words, "address": "" if name == "all" else f"tab={name}"}
-                for name, words in tab_words(tab_counts()).items()
+                {"name": name, "words": words, "address": _address_of_tab(request, name)}
+                for name, words in tab_words(tab_counts(whose.asked_for(request))).items()
             ],
+            "mine": whose.only_mine(request),
+            "whose": whose.choices(request),
             "chosen": "these" in request.GET,
             "pending": DICOMFile.objects.idle().aggregate(number=Count("pk"), until=Max("pk")),
             "kept": human_size(_kept_bytes(DICOMFile.objects.all())),
@@ -477,6 +490,12 @@ def _remove_kept_file(upload: DICOMFile) -> None:
 
 def _tab(request: HttpRequest) -> str:
     return request.GET.get(TabFilter.parameter_name, "all")
+
+
+def _address_of_tab(request: HttpRequest, name: str) -> str:
+    """The query of a tab's address, which shows the same people's uploads."""
+    asked = {} if name == "all" else {TabFilter.parameter_name: name}
+    return urlencode(asked | ({whose.WHOSE: whose.MINE} if whose.only_mine(request) else {}))
 
 
 def _errors(form: DICOMFileForm) -> JsonResponse:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from .health.disks import disks
 from .models import DICOMFile, DICOMFileQuerySet
+from .uploads import whose
 from .uploads.forms import DICOMFileForm
 from .uploads.receiving import before_sending
 from .uploads.status import UploadState, fresh_states, state_of
@@ -36,7 +37,7 @@ def home(request: HttpRequest) -> HttpResponse:
     if request.user.has_perm("app.add_dicomfile"):
         context |= {"form": DICOMFileForm(), "limits": before_sending()}
     if request.user.has_perm("app.view_dicomfile"):
-        context |= _uploads()
+        context |= _uploads(request)
     return render(request, "home.html", context)
 
 
@@ -47,8 +48,8 @@ def administration(request: HttpRequest) -> HttpResponse:
     return admin.site.index(request, {"title": "Administration"})
 
 
-def _uploads() -> dict[str, Any]:
-    every = DICOMFile.objects.without_log().select_related("uploaded_by")
+def _uploads(request: HttpRequest) -> dict[str, Any]:
+    every = whose.asked_for(request).without_log().select_related("uploaded_by")
     live = every.live().in_turn()
     attention = every.needing_attention()
     running = list(live[:SHOWN])
@@ -60,6 +61,8 @@ def _uploads() -> dict[str, Any]:
         "attention_count": attention.count(),
         "last": _newest(every),
         "disks": disks(),
+        "mine": whose.only_mine(request),
+        "whose": whose.choices(request),
     }
 
 

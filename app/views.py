@@ -28,7 +28,7 @@ from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
 from .needing import View, needing
 from .reasons import SEE_DIFFERENCES, USE_VERSIONS, sentence
 from .spreadsheets import csv_lines
-from .uploads import announcing, claims, status
+from .uploads import announcing, claims, status, whose
 from .uploads.changes import changes, deleted_since, places
 from .uploads.conflicts import (
     COMPARED,
@@ -157,16 +157,17 @@ def task_status(request: HttpRequest) -> JsonResponse:
     """Where the uploads asked for stand; unknown and forbidden ones are left out alike.
 
     Besides, how the way to the progress page is called; with `tabs`, which looks at all uploads,
-    also the tabs above the list of uploads.
+    also the tabs above the list of uploads, everybody's or one's own.
     """
     if not request.user.has_perm("app.view_dicomfile"):
         return JsonResponse({"uploads": []})
     asked = _asked_uploads(request)
     states = fresh_states(_watched(request, asked)[0] if "live" in request.GET else _uploads(asked))
-    tabs = {"tabs": tab_words(tab_counts())} if "tabs" in request.GET else {}
     progress = progress_words(DICOMFile.objects.live().count())
-    found = {"uploads": [asdict(state) for state in states], "progress": progress}
-    return JsonResponse(found | tabs)
+    found: dict[str, Any] = {"uploads": [asdict(state) for state in states], "progress": progress}
+    if "tabs" in request.GET:
+        found["tabs"] = tab_words(tab_counts(whose.asked_for(request)))
+    return JsonResponse(found)
 
 
 @staff_member_required

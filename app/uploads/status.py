@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from kombu.exceptions import KombuError
 
-from app.models import DICOMFile, Outcome, Stage, Status
+from app.models import DICOMFile, DICOMFileQuerySet, Outcome, Stage, Status
 from app.models.uploads import IS_IDLE, IS_LIVE, NEEDS_ATTENTION
 from app.reasons import (
     PROCESS_AGAIN,
@@ -162,10 +162,10 @@ def with_places(uploads: Iterable[DICOMFile]) -> list[DICOMFile]:
     return uploads
 
 
-def tab_counts() -> dict[str, int]:
-    """How many uploads each tab above the list shows."""
+def tab_counts(uploads: DICOMFileQuerySet) -> dict[str, int]:
+    """How many of these uploads each tab above the list shows."""
     wanted = {name: Count("pk", filter=rows) for name, (_, rows) in TABS.items()}
-    return DICOMFile.objects.order_by().aggregate(**wanted)
+    return uploads.order_by().aggregate(**wanted)
 
 
 def tab_words(counts: dict[str, int]) -> dict[str, str]:

@@ -309,6 +309,27 @@ def test_the_tabs_show_what_they_count(staff_client):
     assert named(staff_client.get(LIST, {"tab": "x"})) == named(page)
 
 
+def test_one_s_own_uploads_are_shown_where_the_address_asks_for_them(
+    staff_client, staff_user, django_user_model
+):
+    other = django_user_model.objects.create_user("other")
+    for name, whose in {"mine": staff_user, "theirs": other, "nobody's": None}.items():
+        values = {"processing_status": Status.FAILED, "uploaded_by": whose}
+        DICOMFile.objects.create(original_name=name, file="x", **values)
+    assert named(staff_client.get(LIST)) == ["nobody's", "theirs", "mine"]
+    assert len(named(staff_client.get(LIST, {"whose": "theirs"}))) == 3
+    page = staff_client.get(LIST, {"whose": "mine", "tab": "attention", "o": "1"})
+    assert named(page) == ["mine"]
+    tabs = {tab["words"]: tab["address"] for tab in page.context["tabs"]}
+    assert tabs["All (1)"] == "whose=mine"
+    assert tabs["Needs attention (1)"] == "tab=attention&whose=mine"
+    assert '<a href="?tab=attention&amp;o=1" >Everybody&#x27;s uploads</a>' in page.content.decode()
+    status = staff_client.get(reverse("task_status"), {"tabs": 1, "whose": "mine"}).json()
+    assert status["tabs"]["all"] == "All (1)"
+    page = staff_client.get(LIST, {"whose": "mine", "tab": "running"}).content.decode()
+    assert "Of your uploads, none is here." in page
+
+
 def test_a_queued_row_says_its_place(staff_client):
     waiting = [DICOMFile.objects.create(original_name=f"{n}.zip", file="x") for n in range(2)]
     claims.queue([one.pk for one in waiting])

@@ -79,6 +79,18 @@ def test_who_may_do_nothing_is_told_whom_to_ask(page_of):
     assert "Ask the administrator" in page_of()
 
 
+def test_one_s_own_uploads_are_shown_where_the_address_asks_for_them(staff_client, staff_user):
+    for name, whose in {"mine.zip": staff_user, "theirs.zip": None}.items():
+        values = {"processing_status": Status.FAILED, "uploaded_by": whose}
+        DICOMFile.objects.create(original_name=name, **values)
+    page = staff_client.get(HOME).content.decode()
+    assert (page.count("mine.zip"), page.count("theirs.zip")) == (2, 2)
+    page = staff_client.get(HOME, {"whose": "mine"}).content.decode()
+    assert (page.count("mine.zip"), page.count("theirs.zip")) == (2, 0)
+    assert "Nothing of yours is being processed." in page
+    assert '?whose=mine">Show all my uploads</a>' in page
+
+
 def test_it_takes_the_same_queries_for_every_number_of_uploads(
     staff_client, django_assert_num_queries
 ):

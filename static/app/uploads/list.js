@@ -31,9 +31,11 @@ function show({ uploads, progress, tabs = {} }) {
 
 if (rows.size) {
   const asked = new URLSearchParams([...rows.keys()].map((id) => ["upload", id]));
+  asked.set("tabs", 1);
+  asked.set("whose", list.dataset.whose);
   const connection = document.getElementById("connection");
   poll({
-    url: `${list.dataset.statusUrl}?tabs=1&${asked}`,
+    url: `${list.dataset.statusUrl}?${asked}`,
     show,
     lost: (failures) => write(connection, failures ? "Reconnecting…" : ""),
     refused: () => saySignedOut(connection),
