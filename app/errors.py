@@ -6,6 +6,7 @@ Expected
 ├── MemberFailed      one member should have been stored and could not be; the rest goes on
 ├── OtherVersion      another ICON is installed than this process runs; the upload is handed on
 ├── StorageFailed     the disk is full, read-only or broken; the run stops and can be resumed
+├── NotSent           a message about an upload was not sent; it is tried again, or given up
 ├── Protected         a study is protected; neither it nor anything of it is deleted
 └── NotRecorded       who did it cannot be written down; what somebody asked for is refused
 """
@@ -51,6 +52,10 @@ class StorageFailed(Expected):
     def __init__(self, code: str, **facts: str | int) -> None:
         """The fact `needed` says how much more room, as in ": 3.1 GB more are needed"."""
         super().__init__(code, **{"needed": "", **facts})
+
+
+class NotSent(Expected):
+    pass
 
 
 class Protected(Expected):

@@ -603,6 +603,52 @@ GATHERED = {
     "same_person_many": "At most {limit} IDs can be one person. Nothing was changed.",
 }
 
+# Telling people that an upload is done, and why a message was not sent.
+TELLING: dict[str, str] = {
+    "tell_me_saved": "Saved.",
+    "tell_me_no_way": "Nothing was sent: choose e-mail or a webhook first.",
+    "told_of": "You will be told when it is done.",
+    "not_told_of": "You will not be told of this one.",
+    "told_too_late": "It is done already.",
+    "mail_not_set_up": Passing(
+        "E-mail is not set up. Ask whoever runs ICON to set ICON_EMAIL_HOST."
+    ),
+    "mail_test_sent": "The mail server took a message to {to}. See whether it arrives.",
+    "mail_no_address": "Give your e-mail address.",
+    "mail_sign_in": Passing("The mail server refuses ICON's name or password."),
+    "mail_address_refused": "The mail server refuses the address.",
+    "mail_refused": "The mail server refuses the message.",
+    "mail_busy": Passing("The mail server cannot take it now."),
+    "mail_no_tls": Passing("No encrypted connection to the mail server could be made."),
+    "mail_no_answer": Passing("The mail server does not answer."),
+    "mail_connection_refused": Passing("The mail server refuses the connection."),
+    "mail_connection_lost": Passing("The connection to the mail server was lost."),
+    "mail_host_unknown": Passing("The mail server's name is not known."),
+    "hook_no_url": (
+        "This is no address of a webhook. Write it as https://host/path, in at most 500 plain "
+        "characters, without a name and password."
+    ),
+    "hook_private": (
+        "The webhook's address is not a public one, and ICON posts only to those. Ask whoever runs "
+        "ICON to add its host to ICON_WEBHOOK_HOSTS."
+    ),
+    "hook_host_unknown": Passing("The webhook's host is not known."),
+    "hook_no_tls": Passing("No encrypted connection to the webhook could be made."),
+    "hook_no_answer": Passing("The webhook does not answer."),
+    "hook_connection_refused": Passing("The webhook refuses the connection."),
+    "hook_connection_lost": Passing("The connection to the webhook was lost."),
+    "hook_no_http": "What answers there is no webhook.",
+    "hook_redirects": "The webhook leads to another address, which ICON does not follow.",
+    "hook_busy": Passing("The webhook cannot take it now: it answers with status {status}."),
+    "hook_refuses": "The webhook refuses it: it answers with status {status}.",
+    "hook_test_sent": "The webhook took the test.",
+    "hook_unsigned": "What is posted is signed no more.",
+    "notice_unexpected": (
+        "Something unexpected went wrong, again and again. "
+        "Ask the administrator to look at the worker's log."
+    ),
+}
+
 # What the check of the catalogue finds.
 VIOLATIONS = {
     "file_missing": "Its file is missing.",
@@ -663,7 +709,7 @@ SLOW = {
 
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
 SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | LOOKING | PICTURES | IDENTITIES
-SENTENCES |= LINKS | GATHERED | VIOLATIONS | REREAD | UNLOCKED | SLOW
+SENTENCES |= LINKS | GATHERED | TELLING | VIOLATIONS | REREAD | UNLOCKED | SLOW
 PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 
 

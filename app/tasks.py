@@ -23,6 +23,7 @@ from .errors import OtherVersion
 from .health import nightly, probes
 from .reasons import sentence
 from .sandbox.confine import lacking
+from .telling import sending
 from .uploads import claims, ingest, removal
 
 SWEEP = 10.0  # seconds
@@ -70,8 +71,9 @@ def sweep() -> int:
 
 @shared_task
 def forget_expired() -> None:
-    """Remove what is over of sessions and of failed sign-ins."""
+    """Remove what is over of sessions, of failed sign-ins, and old messages."""
     SessionStore.clear_expired()
+    sending.forget_old()
     throttle.remove_expired()
 
 
@@ -190,6 +192,7 @@ def _start_sweeping(**kwargs: Any) -> None:
     for code in lacking():
         logger.warning(sentence(code))
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
+    threading.Thread(target=_tell_for_ever, name="telling", daemon=True).start()
 
 
 def _sweep_for_ever() -> None:
@@ -206,6 +209,21 @@ def _sweep_for_ever() -> None:
         # A bug in one round must not end the safety net; it is reported each time.
         except Exception:
             logger.exception("Sweep failed")
+        finally:
+            connection.close()
+        _pause.wait(SWEEP)
+
+
+def _tell_for_ever() -> None:
+    """Send messages about uploads, in a thread of its own: a server may take its time."""
+    while True:
+        try:
+            sending.send_due()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("Messages wait: %s", type(error).__name__)
+        # A bug in one message must not keep back all others; it is reported each time.
+        except Exception:
+            logger.exception("Telling failed")
         finally:
             connection.close()
         _pause.wait(SWEEP)

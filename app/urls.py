@@ -7,6 +7,8 @@ from .catalogue import collecting, finding, lists, pages, persons, protection
 from .catalogue.views import answer_identity_view
 from .health import pages as health
 from .rt import views as rt
+from .telling import asking
+from .telling import pages as telling
 from .viewing import views as viewing
 from .viewing.pictures import pictures
 
@@ -14,6 +16,9 @@ urlpatterns = [
     path("process/<int:pk>/", views.process_dicom_file_view, name="process_dicom_file"),
     path("cancel/<int:pk>/", views.cancel_dicom_file_view, name="cancel_dicom_file"),
     path("seen/<int:pk>/", views.see_dicom_file_view, name="see_dicom_file"),
+    path("tell-of/<int:pk>/", asking.tell_of, name="tell_of"),
+    path("tell-me/", telling.tell_me, name="tell_me"),
+    path("tell-me/secret/", telling.tell_me_secret, name="tell_me_secret"),
     path("progress/", views.dicom_processing_progress, name="dicom_processing_progress"),
     path("known/", views.known_uploads, name="known_uploads"),
     path("status/", views.task_status, name="task_status"),

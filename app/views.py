@@ -28,6 +28,7 @@ from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
 from .needing import View, needing
 from .reasons import SEE_DIFFERENCES, USE_VERSIONS, sentence
 from .spreadsheets import csv_lines
+from .telling.asking import told_of
 from .uploads import announcing, claims, status, whose
 from .uploads.changes import changes, deleted_since, places
 from .uploads.conflicts import (
@@ -133,11 +134,15 @@ def dicom_processing_progress(request: HttpRequest) -> HttpResponse:
     as_rows = len(uploads) > MOST_CARDS
     only = request.GET.get("only", "")
     both = list(zip(uploads, states, strict=True))
+    told = {} if as_rows else told_of(request.user, uploads)
     if as_rows:
         both.sort(key=lambda one: one[1].rank)
     context = {
         "title": "Progress",
-        "shown": [{"upload": upload, "state": state} for upload, state in both],
+        "shown": [
+            {"upload": upload, "state": state, "told": told.get(upload.pk)}
+            for upload, state in both
+        ],
         "as_rows": as_rows,
         "tones": _tones(request, states, only) if as_rows else [],
         "only": only,

@@ -76,6 +76,14 @@ def made(folder: Path, name: str) -> Path:
     return folder
 
 
+def env_url(name: str) -> str:
+    """Where a site is reached, without a path; "" where that is not said."""
+    value = os.getenv(name, "").rstrip("/")
+    if value and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", value):
+        raise ImproperlyConfigured(f"{name} is {value!r}; use an address like https://name.")
+    return value
+
+
 def env_zone(name: str, default: str) -> str:
     """A name of the tz database."""
     value = os.getenv(name, default)
@@ -158,6 +166,16 @@ def broker_url(kept_in: Path) -> str:
         if Path(url.removeprefix("redis+socket://")).is_socket():
             return url
     return "redis://127.0.0.1:6379/0"
+
+
+def email_from(host: str) -> str:
+    """From whom e-mail comes; needed where there is a mail server."""
+    value = os.getenv("ICON_EMAIL_FROM", "")
+    if host and not re.fullmatch(r"([^@<>]* <)?[^@\s<>]+@[^@\s<>]+>?", value):
+        raise ImproperlyConfigured(
+            f"ICON_EMAIL_FROM is {value!r}; with ICON_EMAIL_HOST use one like icon@example.org."
+        )
+    return value
 
 
 # Where things are kept: from others, too, whatever makes them
@@ -336,6 +354,19 @@ LOGGING: dict[str, Any] = {
         "psycopg.pool": {"level": "ERROR"},  # the rest is two lines a page, or an error's text
     },
 }
+
+# Telling people that an upload is done
+
+ICON_URL = env_url("ICON_URL")
+ICON_WEBHOOK_HOSTS = env_list("ICON_WEBHOOK_HOSTS", "")
+EMAIL_HOST = ICON_EMAIL_HOST = os.getenv("ICON_EMAIL_HOST", "")
+EMAIL_PORT = env_int("ICON_EMAIL_PORT", 587, minimum=1, maximum=65_535)
+ICON_EMAIL_SECURITY = env_choice("ICON_EMAIL_SECURITY", ("starttls", "tls", "none"))
+EMAIL_USE_TLS, EMAIL_USE_SSL = ICON_EMAIL_SECURITY == "starttls", ICON_EMAIL_SECURITY == "tls"
+EMAIL_HOST_USER = os.getenv("ICON_EMAIL_USER", "")
+EMAIL_HOST_PASSWORD = os.getenv("ICON_EMAIL_PASSWORD", "")
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = email_from(ICON_EMAIL_HOST)
 
 # The check of every night
 

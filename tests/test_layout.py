@@ -10,7 +10,8 @@ APP = Path(app.__file__).parent
 ORDER = (
     *("wording", "folding", "spreadsheets", "reasons", "errors"),
     *("archives", "dicom", "storage", "sandbox"),  # these know no Django
-    *("models", "limits", "needing", "audit", "catalogue", "rt", "uploads", "viewing", "health"),
+    *("models", "limits", "needing", "audit", "catalogue", "rt"),
+    *("telling", "uploads", "viewing", "health"),
     # The owner's doors and Django's own
     *("accounts", "tasks", "views", "home", "admin", "urls"),
     *("middleware", "templatetags", "management", "migrations", "apps"),

@@ -24,7 +24,7 @@ GROUPS = (
         "PICTURES",
         "IDENTITIES",
     ),
-    *("LINKS", "GATHERED", "VIOLATIONS", "REREAD", "UNLOCKED", "SLOW"),
+    *("LINKS", "GATHERED", "TELLING", "VIOLATIONS", "REREAD", "UNLOCKED", "SLOW"),
 )
 BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.STOP, reasons.USE_VERSIONS)
 TAKES_A_CODE = {
@@ -36,6 +36,7 @@ TAKES_A_CODE = {
     "StorageFailed": "STORAGE",
     "OtherVersion": "HANDED_ON",
     "sentence": "SENTENCES",
+    "NotSent": "TELLING",
     "Violation": "VIOLATIONS",
     "_mend": "VIOLATIONS",
 }

@@ -19,6 +19,7 @@ from app.audit.recording import record
 from app.models import CatalogueCheck, DICOMFile, DICOMInstance, Kind, Patient
 from app.needing import needing
 from app.reasons import sentence
+from app.telling.sending import troubles
 from app.wording import counted
 
 from . import nightly
@@ -53,6 +54,7 @@ def catalogue_health(request: HttpRequest) -> HttpResponse:
         "kept": _kept(),
         "mending": sentence("mend_violations"),
         "unlisted_words": unlisted_words(),
+        "troubles": troubles(),
         "older": older,
         "older_words": sentence("read_by_older", objects=counted(older, "object")),
     }

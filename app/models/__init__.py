@@ -28,6 +28,7 @@ from .rt import (
 )
 from .searched import COLUMN, Searched, SearchTextField, search_field
 from .selections import COLLECTED, Collection, CollectionEntry, SamePerson
+from .telling import AskedToTell, Notice, NoticeState, TellMe, TellWhen, Way
 from .uploads import (
     ARCHIVES,
     LOG,
@@ -50,6 +51,7 @@ __all__ = (
     "LOG_LINES",
     "LONGEST_NAME",
     "ArchiveMember",
+    "AskedToTell",
     "AuditEntry",
     "BroughtQuerySet",
     "CatalogueCheck",
@@ -72,6 +74,8 @@ __all__ = (
     "Link",
     "LinkKind",
     "LinkQuerySet",
+    "Notice",
+    "NoticeState",
     "Outcome",
     "Patient",
     "PatientIdentity",
@@ -84,6 +88,9 @@ __all__ = (
     "SignInTries",
     "Stage",
     "Status",
+    "TellMe",
+    "TellWhen",
+    "Way",
     "WorkerSeen",
     "random_archive_name",
     "search_field",

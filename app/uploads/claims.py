@@ -31,6 +31,7 @@ from app.errors import StorageFailed
 from app.models import ArchiveMember, DICOMFile, DICOMFileQuerySet, Kind, Outcome, Stage, Status
 from app.models.uploads import TO_BE_DECIDED
 from app.reasons import sentence
+from app.telling.noting import note_end
 
 from .log import Log
 
@@ -118,6 +119,8 @@ class Run:
             )
             if words := _how_it_ended(status, message, values):
                 insert(Kind.ENDED, on=DICOMFile(pk=self.upload), words=words)
+            if status in (Status.COMPLETED, Status.FAILED):
+                note_end(self.upload)
 
     def check(self) -> None:
         """Raise what ends a run from outside: LostRun or Stopped."""
@@ -474,6 +477,8 @@ def _end(uploads: DICOMFileQuerySet, words: str, **values: Any) -> None:
     DICOMFile.objects.filter(pk__in=pks).update(**values, **FREED)
     for pk in pks:
         insert(Kind.ENDED, on=DICOMFile(pk=pk), words=words)
+        if values["processing_status"] == Status.FAILED:
+            note_end(pk)
 
 
 def unsent() -> list[int]:

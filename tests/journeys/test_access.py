@@ -88,6 +88,8 @@ OURS = {
     **dict.fromkeys(("check_catalogue", "stop_check"), since("Administrator", 405)),
     **dict.fromkeys(("collection_list", "collection", "collection_csv"), since("Reader")),
     **dict.fromkeys(("collect", "take_out", "delete_collection"), since("Reader", 405)),
+    "tell_me": since("Reader"),
+    **dict.fromkeys(("tell_me_secret", "tell_of"), since("Reader", 405)),
     "same_person": since("Manager"),
     "undo_same_person": since("Manager", 405),
     "protect_study": since("Manager"),

@@ -88,6 +88,26 @@ def test_a_time_zone_that_is_none_is_named(monkeypatch):
         read.env_zone("ICON_TIME_ZONE", "UTC")
 
 
+@pytest.mark.parametrize("url", ["icon.example.org", "ftp://x", "https://x/icon", "https://x y"])
+def test_where_icon_is_reached_is_an_address_without_a_path(monkeypatch, url):
+    monkeypatch.setenv("ICON_URL", url)
+    with pytest.raises(ImproperlyConfigured, match="ICON_URL is"):
+        read.env_url("ICON_URL")
+    monkeypatch.setenv("ICON_URL", "https://icon.example.org:8443/")
+    assert read.env_url("ICON_URL") == "https://icon.example.org:8443"
+
+
+@pytest.mark.parametrize("sender", ["", "icon", "icon@", "a b@c"])
+def test_with_a_mail_server_it_is_said_from_whom_messages_come(monkeypatch, sender):
+    monkeypatch.setenv("ICON_EMAIL_FROM", sender)
+    with pytest.raises(ImproperlyConfigured, match="ICON_EMAIL_FROM is"):
+        read.email_from("mail.example.org")
+    assert read.email_from("") == sender
+    for good in ("icon@example.org", "ICON <icon@example.org>"):
+        monkeypatch.setenv("ICON_EMAIL_FROM", good)
+        assert read.email_from("mail.example.org") == good
+
+
 @pytest.mark.parametrize(
     "url", ["postgres://icon:sec#ret@h/n", "postgres://h", "mysql://h/n", "sqlite", "h:5432/n"]
 )

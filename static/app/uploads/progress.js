@@ -59,6 +59,8 @@ function showEnd(card, state) {
   message.hidden = !state.message;
   write(message, state.message);
   showButtons(card, state.buttons);
+  const told = card.querySelector("[data-live-only]");
+  if (told && !told.contains(document.activeElement)) told.hidden = !state.live;
 }
 
 function showRow(row, state) {
