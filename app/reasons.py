@@ -607,8 +607,8 @@ GATHERED = {
 TELLING: dict[str, str] = {
     "tell_me_saved": "Saved.",
     "tell_me_no_way": "Nothing was sent: choose e-mail or a webhook first.",
-    "told_of": "You will be told when it is done.",
-    "not_told_of": "You will not be told of this one.",
+    "told_of": "You will be sent a message when it is done.",
+    "not_told_of": "You will be sent no message about this one.",
     "told_too_late": "It is done already.",
     "mail_not_set_up": Passing(
         "E-mail is not set up. Ask whoever runs ICON to set ICON_EMAIL_HOST."

@@ -37,7 +37,7 @@ class TellMeForm(forms.ModelForm):  # type: ignore[type-arg]
         model = TellMe
         fields = ("by_email", "webhook_url", "when")
         labels = {"by_email": "By e-mail", "webhook_url": "Webhook", "when": "Tell me of"}
-        widgets = {"when": forms.RadioSelect}
+        widgets = {"when": forms.RadioSelect(attrs={"class": "form-check-input"})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, label_suffix="", **kwargs)

@@ -124,9 +124,11 @@ def test_one_asks_to_be_told_of_somebody_else_s_upload(anna_s, anna, wish):
     assert f'action="{ask}"' in progress_of(anna_s, upload)
     for _ in range(2):
         page = text(anna_s.post(ask, follow=True))
-    assert "You will be told when it is done." in page
+    assert "You will be sent a message when it is done." in page
     assert AskedToTell.objects.get().user == anna
-    assert "You will not be told of this one." in text(anna_s.post(ask, {"off": "1"}, follow=True))
+    assert "You will be sent no message about this one." in text(
+        anna_s.post(ask, {"off": "1"}, follow=True)
+    )
     assert not AskedToTell.objects.exists()
     DICOMFile.objects.update(processing_status=Status.COMPLETED)
     assert ask not in progress_of(anna_s, upload)
@@ -136,10 +138,10 @@ def test_one_asks_to_be_told_of_somebody_else_s_upload(anna_s, anna, wish):
 
 def test_of_one_s_own_nothing_is_asked_and_without_a_way_one_is_chosen_first(anna_s, anna, wish):
     upload = live(uploaded_by=anna)
-    assert "You will be told when it is done<span" in progress_of(anna_s, upload)
+    assert "You will be sent a message when it is done<span" in progress_of(anna_s, upload)
     wish.delete()
     page = progress_of(anna_s, upload)
-    assert "Tell me when it is done…" in page
+    assert "Send me a message when it is done…" in page
     assert reverse("tell_of", args=[upload.pk]) not in page
 
 
