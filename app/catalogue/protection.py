@@ -6,6 +6,7 @@ since the file of the other is kept.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -83,7 +84,7 @@ class ReasonForm(forms.Form):
 
     reason = forms.CharField(label="Why? This is kept; name no patient.", max_length=LONGEST_REASON)
 
-    def __init__(self, data: object) -> None:
+    def __init__(self, data: Any) -> None:
         super().__init__(data, label_suffix="")
         missing = sentence("reason_missing", limit=LONGEST_REASON)
         errors = self.fields["reason"].error_messages

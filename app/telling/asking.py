@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -58,6 +58,7 @@ def tell_of(request: HttpRequest, pk: int) -> HttpResponse:
     elif not upload.is_live:
         messages.info(request, sentence("told_too_late"))
     else:
-        AskedToTell.objects.get_or_create(upload=upload, user_id=request.user.pk)
+        assert isinstance(request.user, User)
+        AskedToTell.objects.get_or_create(upload=upload, user=request.user)
         messages.info(request, sentence("told_of"))
     return redirect(f"{reverse('dicom_processing_progress')}?upload={pk}")

@@ -39,8 +39,8 @@ class TellMeForm(forms.ModelForm):  # type: ignore[type-arg]
         labels = {"by_email": "By e-mail", "webhook_url": "Webhook", "when": "Tell me of"}
         widgets = {"when": forms.RadioSelect(attrs={"class": "form-check-input"})}
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+    def __init__(self, data: Any, wish: TellMe) -> None:
+        super().__init__(data, instance=wish, label_suffix="")
         self.fields["email"].initial = self.instance.user.email
         self.fields["email"].widget.attrs |= {"class": "form-control", "autocomplete": "email"}
         self.fields["webhook_url"].widget.attrs |= {
@@ -83,9 +83,10 @@ class TellMeForm(forms.ModelForm):  # type: ignore[type-arg]
 def tell_me(request: HttpRequest) -> HttpResponse:
     """Show how somebody is told, and change it; with `test`, send a message by each way at once."""
     wish = _wish_of(request)
-    form = TellMeForm(request.POST if request.method == "POST" else None, instance=wish)
+    form = TellMeForm(request.POST if request.method == "POST" else None, wish)
     if form.is_valid():
-        _save(request, form)
+        _save(form)
+        messages.success(request, sentence("tell_me_saved"))
         if "test" in request.POST:
             _send_test(request, wish)
         return redirect("tell_me")
@@ -98,14 +99,16 @@ def tell_me(request: HttpRequest) -> HttpResponse:
 def tell_me_secret(request: HttpRequest) -> HttpResponse:
     """Make a secret that signs what is posted, and show it this once; with `off` sign no more."""
     wish = _wish_of(request)
+    if not wish.webhook_url:
+        return redirect("tell_me")  # nothing is posted that could be signed
     wish.webhook_secret = "" if "off" in request.POST else secrets.token_urlsafe(32)
     with transaction.atomic():
         wish.save()
-        record(Kind.CHANGED, request.user, request.user, "The secret of its webhook.")
+        record(Kind.CHANGED, wish.user, wish.user, "The secret of its webhook.")
     if "off" in request.POST:
         messages.success(request, sentence("hook_unsigned"))
         return redirect("tell_me")
-    return _page(request, wish, TellMeForm(instance=wish), secret=wish.webhook_secret)
+    return _page(request, wish, TellMeForm(None, wish), secret=wish.webhook_secret)
 
 
 def _wish_of(request: HttpRequest) -> TellMe:
@@ -118,13 +121,12 @@ def _wish_of(request: HttpRequest) -> TellMe:
 
 
 @transaction.atomic
-def _save(request: HttpRequest, form: TellMeForm) -> None:
+def _save(form: TellMeForm) -> None:
     wish = form.save()
     host = f" ({webhook.target_of(wish.webhook_url).host})" if wish.webhook_url else ""
     ways = listed(way.label for way in wish.ways) or "in no way"
     words = f"Is told of ended uploads {ways}{host}. {TellWhen(wish.when).label}."
-    record(Kind.CHANGED, request.user, request.user, words)
-    messages.success(request, sentence("tell_me_saved"))
+    record(Kind.CHANGED, wish.user, wish.user, words)
 
 
 def _send_test(request: HttpRequest, wish: TellMe) -> None:
