@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, User
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -48,9 +49,10 @@ def told_of(
 @staff_member_required
 @needing("app.view_dicomfile")
 @require_POST
+@transaction.atomic
 def tell_of(request: HttpRequest, pk: int) -> HttpResponse:
     """Tell somebody when one upload is done, or with `off` no more."""
-    upload = get_object_or_404(DICOMFile.objects.without_log(), pk=pk)
+    upload = get_object_or_404(DICOMFile.objects.without_log().select_for_update(), pk=pk)
     mine = AskedToTell.objects.filter(upload=upload, user=request.user.pk)
     if "off" in request.POST:
         mine.delete()
