@@ -59,7 +59,7 @@ def world(staff_user, import_zip) -> dict[str, Any]:
         "tell_of": {},
         "tell_me": {"when": "always", "webhook_url": "https://example.org/"},
         "tell_me_secret": {},
-        "protect_study": {"reason": "Trial"},
+        "protect_study": {"reason": "Trial", "off": "1"},  # what is protected does not go
         "check_catalogue": {},
         "stop_check": {},
         "collection_list": {"name": "New"},
