@@ -686,6 +686,44 @@ REREAD = {
     "no_such_kind": "ICON knows no such kind of object. Name one of these: {kinds}.",
 }
 
+# What is said of what is derived: whether a series is complete.
+COMPLETENESS = {
+    "series_complete": "{slices}, one behind the other, without gaps and doubles.",
+    "gap_between": "Between {after} and {before}, {missing} {verb} missing.",
+    "lacks_behind": (
+        "Behind {place}, {missing} of those that other stacks of the series have {verb} missing."
+    ),
+    "lacks_before": (
+        "Before {place}, {missing} of those that other stacks of the series have {verb} missing."
+    ),
+    "double_at": "{slices} lie at the same position ({position} mm).",
+    "number_missing": "Instance number {number} is missing.",
+    "numbers_missing": "Instance numbers {first} to {last} are missing.",
+    "and_more_places": "And {more}.",
+    "several_at_each_position": (
+        "Several images lie at each position, and nothing that ICON keeps tells them apart."
+    ),
+    "several_at_some_positions": (
+        "Up to {count} images lie at one position, and nothing that ICON keeps tells them apart."
+    ),
+    "spacing_changes": "The spacing changes: {spacings}.",
+    "spacing_uneven": "In places the spacing is uneven, as scanners make it between two parts.",
+    "several_orientations": "Images of {count} orientations; each is looked at by itself.",
+    "localizers_apart": "{localizers} not counted.",
+    "no_slices": "These images are no slices of a volume.",
+    "only_localizers": "There are localizers only.",
+    "no_positions": "The images do not say where they lie.",
+    "too_few_slices": "Too few slices to tell whether one is missing.",
+    "no_spacing": "The slices have no even spacing, so that none can be told to be missing.",
+    "too_many_slices": "There are too many slices to look at.",
+    "nothing_derived_so": "ICON computes nothing of that name. Name one of these: {kinds}.",
+    "not_derived": "Could not be made: {count}. The log says why.",
+    "not_told": "ICON could not tell. Its log says why.",
+    "not_looked_at": (
+        "ICON has not looked at this series yet. It does so while no upload is processed."
+    ),
+}
+
 # What the programs that read uploaded files go without on this machine.
 UNLOCKED = {
     "no_landlock": (
@@ -709,7 +747,7 @@ SLOW = {
 
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
 SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | LOOKING | PICTURES | IDENTITIES
-SENTENCES |= LINKS | GATHERED | TELLING | VIOLATIONS | REREAD | UNLOCKED | SLOW
+SENTENCES |= LINKS | GATHERED | TELLING | VIOLATIONS | REREAD | COMPLETENESS | UNLOCKED | SLOW
 PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 
 

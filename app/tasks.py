@@ -19,14 +19,17 @@ from kombu.exceptions import OperationalError as BrokerAway
 from .accounts import throttle
 from .audit.recording import Person
 from .catalogue import filing
+from .derived import making
 from .errors import OtherVersion
 from .health import nightly, probes
+from .health.derived import KINDS
 from .reasons import sentence
 from .sandbox.confine import lacking
 from .telling import sending
 from .uploads import claims, ingest, removal
 
 SWEEP = 10.0  # seconds
+LAST = 9  # of the priorities that Redis knows; uploads are sent with 0, the first
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,8 @@ def process_dicom_file_task(self: "Task[[int], bool]", dicom_file_id: int) -> bo
         return False
     if ran:
         _send_unsent()  # it may have been handed on
+        if not making.is_behind_imports():
+            _send_derive()
     return ran
 
 
@@ -66,7 +71,16 @@ def sweep() -> int:
     _send(queued)
     filing.roll_forward_abandoned()
     filing.unlink_pending()
+    if making.is_asked_for():
+        _send_derive()
     return len(queued)
+
+
+@shared_task(ignore_result=True)
+def derive() -> None:
+    """Make what is derived of stored objects, until an import waits; see `derived.making`."""
+    if making.take_turn(KINDS, shutting_down):
+        _send_derive()
 
 
 @shared_task
@@ -140,6 +154,14 @@ def _send_unsent() -> None:
         _send(claims.unsent())
     except (DatabaseError, InterfaceError) as error:
         logger.warning("The sweep will send what waits: %s", type(error).__name__)
+
+
+def _send_derive() -> None:
+    """Ask for what is to be derived, behind all uploads that wait; the sweep asks again."""
+    try:
+        derive.apply_async(priority=LAST)
+    except BrokerAway as error:
+        logger.warning("The broker is away: %s", type(error).__name__)
 
 
 def _lost() -> list[int]:

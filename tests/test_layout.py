@@ -9,8 +9,8 @@ import app
 APP = Path(app.__file__).parent
 ORDER = (
     *("wording", "folding", "spreadsheets", "reasons", "errors"),
-    *("archives", "dicom", "storage", "sandbox"),  # these know no Django
-    *("models", "limits", "needing", "audit", "catalogue", "rt"),
+    *("archives", "dicom", "storage", "sandbox", "geometry"),  # these know no Django
+    *("models", "limits", "needing", "audit", "derived", "catalogue", "rt"),
     *("telling", "uploads", "viewing", "health"),
     # The owner's doors and Django's own
     *("accounts", "tasks", "views", "home", "admin", "urls"),

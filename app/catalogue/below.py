@@ -32,6 +32,8 @@ from app.models import (
 from app.reasons import sentence
 from app.wording import counted, listed, measure
 
+from .addresses import AFTER, key_in
+from .completeness import NOTHING, Told, told_of
 from .links import Summary, UsedBy, summaries
 from .origins import LOOKED_AT
 from .paging import Order, Page, page_of, page_of_sorted
@@ -44,6 +46,7 @@ SERIES_NAMED = 3  # of those that are not here
 OBJECTS = 200  # of a series, on one page
 LISTED = 50  # plans, doses and the like of a study
 GEOMETRIES = 20  # looked at of a series
+AT = "at"  # in an address: the object that it leads to
 TIMES = " \N{MULTIPLICATION SIGN} "
 # Objects of a series that are looked at and sorted along its normal; a longer one is by numbers.
 # To join more with their images, PostgreSQL would read all images there are.
@@ -116,6 +119,7 @@ class SeriesRow:
     series: DICOMSeries
     geometry: str  # thickness and spacing of one of its images
     used_by: list[UsedBy]
+    told: Told = NOTHING  # whether it is complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +147,13 @@ def series_of(study: DICOMStudy, address: QueryDict) -> Page[DICOMSeries]:
 
 def sorted_out(series: Sequence[DICOMSeries], uses: Mapping[int, list[UsedBy]]) -> SeriesHere:
     """Images, what radiotherapy made of them, and all else."""
-    here, geometry = SeriesHere(), _geometries(series)
+    here, geometry, told = SeriesHere(), _geometries(series), told_of(series)
     for one in series:
         if one.modality in RADIOTHERAPY:
             here.radiotherapy.append(one)
         elif one.image_count:
-            here.images.append(SeriesRow(one, geometry.get(one.pk, ""), uses.get(one.pk, [])))
+            lies, used_by = geometry.get(one.pk, ""), uses.get(one.pk, [])
+            here.images.append(SeriesRow(one, lies, used_by, told[one.pk]))
         else:
             here.others.append(one)
     return here
@@ -308,10 +313,36 @@ def objects_along(series: DICOMSeries, normal: Normal | None, address: QueryDict
     """
     order, shown = Order("instance_number"), DICOMInstance.objects.all()
     if series.instance_count > LONGEST_SORTED:
-        page = page_of(series.instances.all(), order, address, shown, OBJECTS)
+        page = page_of(series.instances.all(), order, _from(series, address), shown, OBJECTS)
         return Objects(page, dict.fromkeys(row.pk for row in page.rows))
     positions = in_order(series, normal)
-    return Objects(page_of_sorted([*positions], order, address, shown, OBJECTS), positions)
+    pks = [*positions]
+    here = _around(pks, address)
+    return Objects(page_of_sorted(pks, order, here, shown, OBJECTS), positions)
+
+
+def _from(series: DICOMSeries, address: QueryDict) -> QueryDict:
+    """The address of a page that begins at the object that this one leads to, if any."""
+    numbers = series.instances.values_list("instance_number", flat=True)
+    number = numbers.filter(pk=key_in(address, AT)).first()
+    before = series.instances.filter(instance_number__lt=number).order_by("-instance_number", "-pk")
+    first = before.values_list("pk", flat=True).first() if number is not None else None
+    here = address.copy()
+    here.pop(AT, None)
+    if first:
+        here[AFTER] = str(first)
+    return here
+
+
+def _around(pks: Sequence[int], address: QueryDict) -> QueryDict:
+    """The address of the page on which the object stands that this one leads to, if any."""
+    wanted = key_in(address, AT)
+    at = pks.index(wanted) if wanted in pks else 0
+    here = address.copy()
+    here.pop(AT, None)
+    if first := at - at % OBJECTS:
+        here[AFTER] = str(pks[first - 1])
+    return here
 
 
 def in_order(series: DICOMSeries, normal: Normal | None) -> dict[int, float | None]:

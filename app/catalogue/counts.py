@@ -33,6 +33,7 @@ class Level:
     sums: dict[str, str]  # column -> aggregate, of which groups are added up
     latest: dict[str, str]  # column -> aggregate, of which the last of all groups is taken
     modality: str = ""  # the column below that holds modalities, if any
+    changes: bool = False  # whether it counts how often what lies below has changed
 
     def true(self, pks: Collection[int]) -> dict[int, Values]:
         """What the columns of these rows should say; of rows that are not there nothing."""
@@ -59,8 +60,9 @@ class Level:
 
     @cached_property
     def _update(self) -> str:
-        changed = ", ".join(f"{_names(column)} = %s" for column in self.columns)
-        return f"UPDATE {_table(self.model)} SET {changed} WHERE id = %s"
+        sets = [f"{_names(column)} = %s" for column in self.columns]
+        sets += ["changes = changes + 1"] if self.changes else []
+        return f"UPDATE {_table(self.model)} SET {', '.join(sets)} WHERE id = %s"
 
     @cached_property
     def _select(self) -> tuple[str, str]:
@@ -92,6 +94,7 @@ SERIES = Level(
     *(DICOMSeries, DICOMInstance, "dicom_series_id"),
     {"instance_count": "COUNT(*)", "image_count": 'COUNT("rows")', "total_size": "SUM(size)"},
     {"last_added_at": "MAX(created_at)"},
+    changes=True,
 )
 STUDIES = Level(
     *(DICOMStudy, DICOMSeries, "dicom_study_id"),
@@ -112,6 +115,7 @@ ADD = """
     SET instance_count = instance_count + %s,
         image_count = image_count + %s,
         total_size = total_size + %s,
+        changes = changes + 1,
         last_added_at = CASE WHEN last_added_at > %s THEN last_added_at ELSE %s END
     WHERE id = %s
 """
@@ -120,7 +124,8 @@ TAKE_AWAY = """
     UPDATE app_dicomseries
     SET instance_count = instance_count - %s,
         image_count = image_count - %s,
-        total_size = total_size - %s
+        total_size = total_size - %s,
+        changes = changes + 1
     WHERE id = %s
 """
 

@@ -18,6 +18,7 @@ from django.utils.formats import date_format
 from app.models import DICOMSeries, IdentityAnswer, Patient
 from app.reasons import sentence
 
+from . import completeness
 from .addresses import changing, key_in, without
 from .asking import Chip
 from .names import plain, row_name
@@ -25,6 +26,7 @@ from .names import plain, row_name
 SINCE, UNTIL = "from", "to"  # in an address: the first day, and the last
 FLAG, ATTENTION = "flag", "attention"
 OF_PATIENT = "patient"
+SLICES, INCOMPLETE = "slices", "incomplete"
 MOST_VALUES = 100  # to choose from, of one column
 
 
@@ -50,6 +52,7 @@ class Filters:
     until: date | None = None
     attention: bool = False
     patient: int | None = None
+    incomplete: bool = False
     # What a series of it says, as it is written there.
     of_series: Mapping[OfSeries, str] = field(default_factory=dict)
 
@@ -75,6 +78,8 @@ class Filters:
             rows = rows.filter(_needing_attention(to_patient))
         if self.patient is not None:
             rows = rows.filter(**{f"{to_patient}pk": self.patient})
+        if self.incomplete:
+            rows = rows.filter(pk__in=completeness.incomplete().values(f"series__{from_series}"))
         for one, value in self.of_series.items():
             series = DICOMSeries.objects.order_by().filter(**{one.column: value})
             rows = rows.filter(pk__in=series.values(from_series))
@@ -90,6 +95,8 @@ class Filters:
         if self.patient is not None:
             label = _patient_in_words(request, self.patient)
             yield Chip(label, without(address, OF_PATIENT))
+        if self.incomplete:
+            yield Chip("incomplete series", without(address, SLICES))
         for one, value in self.of_series.items():
             yield Chip(f"{one.words} {plain(value)}", without(address, one.name))
 
@@ -102,8 +109,14 @@ def filters_of(request: HttpRequest) -> Filters:
         _day(request, UNTIL),
         knows_patients and request.GET.get(FLAG) == ATTENTION,
         key_in(request.GET, OF_PATIENT),
+        may_tell(request) and request.GET.get(SLICES) == INCOMPLETE,
         dict(_of_series(request)),
     )
+
+
+def may_tell(request: HttpRequest) -> bool:
+    """Whether somebody may know which series are incomplete."""
+    return request.user.has_perm(SEES_SERIES)
 
 
 def _of_series(request: HttpRequest) -> Iterator[tuple[OfSeries, str]]:

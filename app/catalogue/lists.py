@@ -20,14 +20,18 @@ from app.spreadsheets import Cell, csv_lines
 from .addresses import adding, changing, first_page, without
 from .asking import asked_of, chips, found_by
 from .collecting import MOST_AT_ONCE, NEEDED
+from .completeness import note_incomplete
 from .filters import (
     ATTENTION,
     FLAG,
+    INCOMPLETE,
     OF_SERIES,
     SINCE,
+    SLICES,
     UNTIL,
     Filters,
     filters_of,
+    may_tell,
     presets,
     values_of_series,
 )
@@ -210,7 +214,7 @@ def _moment(row: DICOMStudy | Patient) -> Cell:
 @require_safe
 def study_list(request: HttpRequest) -> HttpResponse:
     """The studies that the address asks for, what was added last first."""
-    return _page(request, STUDIES, "catalogue/studies.html")
+    return _page(request, STUDIES, "catalogue/studies.html", note_incomplete)
 
 
 @staff_member_required
@@ -237,11 +241,19 @@ def patient_csv(request: HttpRequest) -> StreamingHttpResponse:
     return _csv(request, PATIENTS)
 
 
-def _page(request: HttpRequest, table: Table, template: str) -> HttpResponse:
+def _page(
+    request: HttpRequest,
+    table: Table,
+    template: str,
+    note: Callable[[list[Any]], None] | None = None,
+) -> HttpResponse:
     filters = filters_of(request)
     rows = _found(request, table, filters)
     sorting = _Sorted.of(request, table)
     total = total_of(rows)
+    page = page_of(rows, sorting.order, request.GET, table.shown)
+    if note and may_tell(request):
+        note(page.rows)
     asked = [*chips(request), *filters.chips(request, table.day_words)]
     context = {
         "title": table.many.capitalize(),
@@ -250,7 +262,7 @@ def _page(request: HttpRequest, table: Table, template: str) -> HttpResponse:
         "most_chosen": MOST_AT_ONCE,
         "total_words": total.words(table.one, table.many),
         "is_empty": not (total.number or asked),
-        "page": page_of(rows, sorting.order, request.GET, table.shown),
+        "page": page,
         "chips": asked,
         "all_query": _all(request),
         "csv_name": table.csv_name,
@@ -260,6 +272,7 @@ def _page(request: HttpRequest, table: Table, template: str) -> HttpResponse:
         "sorted_words": sorting.words,
         "filters": filters,
         "attention_query": _attention(request, filters),
+        "incomplete_query": _incomplete(request, filters),
         "modalities": _modalities(request, rows),
         "presets": presets(request, timezone.localdate()),
         "kept": _besides(request, SINCE, UNTIL),
@@ -285,6 +298,13 @@ def _attention(request: HttpRequest, filters: Filters) -> str | None:
     if not request.user.has_perm("app.view_patient"):
         return None
     return changing(request.GET, **{FLAG: "" if filters.attention else ATTENTION})
+
+
+def _incomplete(request: HttpRequest, filters: Filters) -> str | None:
+    """The query that asks for what has incomplete series, or no longer; None for who may not."""
+    if not may_tell(request):
+        return None
+    return changing(request.GET, **{SLICES: "" if filters.incomplete else INCOMPLETE})
 
 
 def _besides(request: HttpRequest, *fields: str) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """The pages of one patient, one study, one series."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -17,6 +18,7 @@ from app.needing import needing
 from . import below, persons
 from .addresses import AFTER, BEFORE
 from .comparison import comparison_of
+from .completeness import told_of
 from .links import used_by
 from .origins import member_names, origins_from, origins_of
 
@@ -74,6 +76,7 @@ def _series_of(request: HttpRequest, study: DICOMStudy) -> dict[str, Any]:
         "page": page,
         "here": here,
         "used": any(row.used_by for row in here.images),
+        "judged": any(row.told.words for row in here.images),
         "sets": sets,
         "missing": None if study.image_count else below.missing_images(sets),
         "planned": planned[: below.LISTED],
@@ -90,6 +93,7 @@ def series(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(rows, pk=pk)
     record_view(request.user, row)
     geometry, made = below.geometry_of(row), below.made_of(row)
+    told = told_of([row])[row.pk]
     context = {
         "title": "Series",
         "series": row,
@@ -97,19 +101,23 @@ def series(request: HttpRequest, pk: int) -> HttpResponse:
         "patient": row.dicom_study.patient,
         "geometry": geometry,
         "made": made,
+        "told": told,
         "delete": _delete_url(request, row),
     }
     if request.user.has_perm(STRUCTURE_SETS):
         context["uses"] = used_by([row.pk])[row.pk]
     if request.user.has_perm("app.view_dicominstance"):
-        context |= _objects_of(request, row, geometry)
+        context |= _objects_of(request, row, geometry, told.marks)
     if request.user.has_perm("app.view_dicomfile"):
         context["origins"] = origins_from(made.uploads)
     return render(request, "catalogue/series.html", context)
 
 
 def _objects_of(
-    request: HttpRequest, series: DICOMSeries, geometry: below.Geometry
+    request: HttpRequest,
+    series: DICOMSeries,
+    geometry: below.Geometry,
+    marks: Mapping[int, str],
 ) -> dict[str, Any]:
     """The objects of a series, each with what its file is called in its ZIP."""
     found = below.objects_along(series, geometry.normal, request.GET)
@@ -117,8 +125,12 @@ def _objects_of(
     names = member_names(rows) if request.user.has_perm("app.view_dicomfile") else {}
     return {
         "page": found.page,
-        "objects": [(one, found.positions[one.pk], names.get(one.pk, "")) for one in rows],
-        "is_open": AFTER in request.GET or BEFORE in request.GET,
+        "objects": [
+            (one, found.positions[one.pk], names.get(one.pk, ""), marks.get(one.pk, ""))
+            for one in rows
+        ],
+        "marked": any(one.pk in marks for one in rows),
+        "is_open": any(name in request.GET for name in (AFTER, BEFORE, below.AT)),
         "along": any(found.positions[one.pk] is not None for one in rows),
         "framed": any(one.number_of_frames for one in rows),
     }

@@ -19,7 +19,7 @@ from app.models import (
 )
 from app.storage.staging import is_hash, superseded_path
 
-from . import collecting, counts, filing, identities, links, persons
+from . import collecting, completeness, counts, filing, identities, links, persons
 from .protection import refuse_protected
 from .transactions import lock_patients
 
@@ -168,5 +168,6 @@ def _delete_childless(model: type[models.Model], pks: set[int]) -> None:
         PatientIdentity.objects.filter(patient__in=childless).delete()
         persons.links_with(childless).delete()
     collecting.entries_of(childless, model).delete()
+    completeness.forget(childless)
     # One statement: between Django's own two, an import could add a child that would go, too.
     childless._raw_delete(childless.db)

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import F, Model
 from msgspec import structs
 
 from app.dicom.records import READ_VERSION, Header, Lineage, ROIRecord
@@ -76,6 +76,7 @@ def write_again(batch: Sequence[Reread], in_order: bool) -> list[int]:
     _link(kept, rows)
     _settle([rows[one.instance] for one in kept])
     series = DICOMSeries.objects.filter(pk__in={rows[one.instance].dicom_series_id for one in kept})
+    series.update(changes=F("changes") + 1)
     counts.sum_up(counted, {*series.values_list("dicom_study", flat=True)}, held)
     return sorted(losing)
 

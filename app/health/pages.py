@@ -4,8 +4,9 @@ Each figure is a column of one row, or a sum over a table that is small however 
 are.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.admin.views.decorators import staff_member_required
 from django.db import transaction
@@ -13,20 +14,25 @@ from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from app.audit.recording import record
-from app.models import CatalogueCheck, DICOMFile, DICOMInstance, Kind, Patient
+from app.models import CatalogueCheck, DICOMFile, DICOMInstance, Kind, Patient, VolumeOfDay
 from app.needing import needing
 from app.reasons import sentence
 from app.telling.sending import troubles
+from app.uploads import volumes
 from app.wording import counted
 
 from . import nightly
+from .derived import KINDS
 from .disks import disks, unlisted_words
 from .progress import state_of
 
 LARGEST = 10  # patients
+DAYS = 30  # of which it is shown how much came
+BAR, HEIGHT = 10, 60  # of the chart: how wide a day is, and how high the highest
 VIOLATIONS = 20  # that are shown at once
 LOOKED_AT = 10_000  # objects, of which it is seen whether an older version read them
 
@@ -42,8 +48,13 @@ def catalogue_health(request: HttpRequest) -> HttpResponse:
     ended = CatalogueCheck.objects.filter(ended_at__isnull=False).first()
     violations = ended.violations if ended else []
     older = _older(ended)
+    days = volumes.last_days(timezone.localdate(), DAYS)
     context: dict[str, Any] = {
         "title": "Catalogue health",
+        "derived": [(kind.words, kind.numbers()) for kind in KINDS],
+        "days": days,
+        "bars": bars(days),
+        "chart_width": BAR * len(days),
         "check": check,
         "state": state_of(check),
         "ended": ended,
@@ -103,3 +114,34 @@ def _older(ended: CatalogueCheck | None) -> int:
     first = DICOMInstance.objects.order_by("pk").values("pk")[:LOOKED_AT]
     of_first = DICOMInstance.objects.read_by_older().filter(pk__in=first).count()
     return max(ended.older_count if ended and of_first else 0, of_first)
+
+
+class Bar(NamedTuple):
+    """One day in the chart: where it stands, and how high it is for what came."""
+
+    x: int
+    files: int
+    instances: int
+
+    @property
+    def files_y(self) -> int:
+        return HEIGHT + 1 - self.files
+
+    @property
+    def instances_y(self) -> int:
+        return HEIGHT + 1 - self.instances
+
+
+def bars(days: Sequence[VolumeOfDay]) -> list[Bar]:
+    """The days of which anything came, against the highest."""
+    most = max((day.files for day in days), default=0)
+    return [
+        Bar(at * BAR, _high(day.files, most), _high(day.instances, most))
+        for at, day in enumerate(days)
+        if day.files
+    ]
+
+
+def _high(number: int, most: int) -> int:
+    """At least a line where there is anything."""
+    return max(round(HEIGHT * min(number, most) / most), 1) if number else 0

@@ -134,7 +134,7 @@ def reread(
     with _only_one():
         refold()
         for chunk, readings in _read_ahead(_chunks(_filed(kind))):
-            _give_way(waiting)
+            give_way(waiting)
             for finding in _store(chunk, readings, in_order=kind is None):
                 if finding.sentence not in told:
                     yield finding
@@ -159,7 +159,7 @@ def _only_one() -> Iterator[None]:
         os.close(fd)
 
 
-def _give_way(waiting: Report) -> None:
+def give_way(waiting: Report) -> None:
     """Let what is queued or being imported go first; a run that has died is not waited for."""
     while count := patiently(_under_way().count):
         waiting(count)

@@ -14,6 +14,14 @@ from .catalogue import (
     Patient,
     PatientIdentity,
 )
+from .derived import (
+    Derived,
+    DerivedOfRow,
+    DerivingTurn,
+    SeriesCompleteness,
+    Verdict,
+    VolumeOfDay,
+)
 from .health import CatalogueCheck, WorkerSeen
 from .protection import Protection
 from .rt import (
@@ -63,6 +71,9 @@ __all__ = (
     "DICOMInstance",
     "DICOMSeries",
     "DICOMStudy",
+    "Derived",
+    "DerivedOfRow",
+    "DerivingTurn",
     "FileToDelete",
     "FirstPassword",
     "FoundBy",
@@ -85,12 +96,15 @@ __all__ = (
     "SamePerson",
     "SearchTextField",
     "Searched",
+    "SeriesCompleteness",
     "SignInTries",
     "Stage",
     "Status",
     "TellMe",
     "TellWhen",
     "Way",
+    "Verdict",
+    "VolumeOfDay",
     "WorkerSeen",
     "random_archive_name",
     "search_field",

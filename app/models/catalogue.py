@@ -169,6 +169,7 @@ class DICOMStudy(Counted, Searched):
     # attribute -> when the upload that gave it was started, and the read version: the
     # later-started upload wins; see `catalogue.parents.mark`.
     described = models.JSONField(default=dict, editable=False)
+    incomplete_series: int = 0  # where `completeness.note_incomplete` has looked
     series_count = models.PositiveIntegerField("series", default=0, db_default=0, editable=False)
     # Of its series, each once, in order: "CT, RTSTRUCT".
     modalities = models.CharField(
@@ -210,6 +211,8 @@ class DICOMSeries(Counted, Searched):
     # Of PET: BQML is Bq/ml. The standard has it in a series, not in an image.
     units = models.CharField(max_length=64, blank=True, default="", db_default="")
     described = models.JSONField(default=dict, editable=False)  # as in DICOMStudy
+    # How often its objects have changed: what is derived from them says from which state.
+    changes = models.BigIntegerField(default=0, db_default=0, editable=False)
     created_at = models.DateTimeField("first seen", auto_now_add=True)
     search_text = SearchTextField("series_description", "body_part_examined", "series_date")
 

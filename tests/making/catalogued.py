@@ -36,7 +36,8 @@ NAMES: dict[type[Model], tuple[str, ...]] = {
     ),
     RTStructureROI: tuple(f"rt_structure_set__{name}" for name in DETAIL),
 }
-OF_THE_MOMENT = {"created_at", "last_added_at", "described"}  # the latter is when, not what
+# The latter are when and how often, not what.
+OF_THE_MOMENT = {"created_at", "last_added_at", "described", "changes"}
 
 
 def catalogued(keys: bool = False) -> dict[Any, dict[str, Any]]:

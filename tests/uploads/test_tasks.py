@@ -15,6 +15,7 @@ from django.conf import settings as project
 from django.db.models.functions import Now
 
 from app import tasks
+from app.health.derived import KINDS
 from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Status
 from app.uploads import claims
@@ -38,6 +39,7 @@ def test_a_worker_runs_what_was_started(upload_zip, worker):
     assert upload.outcomes["imported"] == 3
     assert upload.task_id
     assert is_sound()
+    wait_until(lambda: all(kind.numbers().made for kind in KINDS), "what is derived")
 
 
 def test_a_batch_queues_what_it_can(upload_zip, worker):

@@ -1,0 +1,7 @@
+"""All that is derived, in the order in which it is made."""
+
+from app.catalogue import completeness
+from app.derived.kinds import Kind
+from app.uploads import volumes
+
+KINDS: tuple[Kind, ...] = (completeness.KIND, volumes.KIND)

@@ -1,0 +1,88 @@
+"""What is computed from stored objects, beside them: it can be thrown away and made anew."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from .catalogue import DICOMSeries
+
+
+class DerivingTurn(models.Model):
+    """A worker's turn to make what is to be made: one row, which each of them asks for."""
+
+    until = models.DateTimeField(null=True, blank=True)
+    looked_at = models.DateTimeField(null=True, blank=True)  # a sweep, for what nobody makes
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return "Turn to derive"
+
+
+class Derived(models.Model):
+    """A row that was made from others, by a version of a method."""
+
+    version = models.PositiveSmallIntegerField(editable=False)
+    # It could not be made, and will not be tried again until what it is made from changes.
+    failed = models.BooleanField(default=False, editable=False)
+    made_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class DerivedOfRow(Derived):
+    """What was made of one row of a table that counts its `changes`."""
+
+    changes = models.BigIntegerField(editable=False)  # how many there were when it was made
+
+    class Meta:
+        abstract = True
+
+
+class Verdict(models.TextChoices):
+    """Whether all slices of a series are here, as far as they themselves tell."""
+
+    COMPLETE = "complete", "complete"
+    INCOMPLETE = "incomplete", "incomplete"
+    UNKNOWN = "", "cannot be told"
+
+
+class SeriesCompleteness(DerivedOfRow):
+    """Gaps and doubles among the slices of a series; see `app.catalogue.completeness`."""
+
+    series = models.OneToOneField(
+        DICOMSeries, on_delete=models.CASCADE, primary_key=True, related_name="completeness"
+    )
+    verdict = models.CharField(max_length=16, choices=Verdict, blank=True, editable=False)
+    # What was found, to be shown: `app.catalogue.completeness.Found`.
+    found = models.JSONField(default=dict, editable=False)
+
+    class Meta:
+        default_permissions = ()  # who may see series sees it
+        indexes = (
+            models.Index(
+                fields=("series",),
+                condition=Q(verdict=Verdict.INCOMPLETE),
+                name="completeness_incomplete",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Completeness of series {self.series_id}"
+
+
+class VolumeOfDay(Derived):
+    """What uploads brought that ended on one day."""
+
+    day = models.DateField(primary_key=True)
+    uploads = models.PositiveIntegerField(default=0)
+    files = models.PositiveBigIntegerField(default=0)  # in their ZIPs
+    instances = models.PositiveBigIntegerField(default=0)  # imported
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"Volume of {self.day}"
