@@ -323,14 +323,15 @@ def objects_along(series: DICOMSeries, normal: Normal | None, address: QueryDict
 
 def _from(series: DICOMSeries, address: QueryDict) -> QueryDict:
     """The address of a page that begins at the object that this one leads to, if any."""
-    numbers = series.instances.values_list("instance_number", flat=True)
-    number = numbers.filter(pk=key_in(address, AT)).first()
-    before = series.instances.filter(instance_number__lt=number).order_by("-instance_number", "-pk")
-    first = before.values_list("pk", flat=True).first() if number is not None else None
-    here = address.copy()
+    here, wanted = address.copy(), key_in(address, AT)
     here.pop(AT, None)
-    if first:
-        here[AFTER] = str(first)
+    numbers = series.instances.values_list("instance_number", flat=True)
+    number = numbers.filter(pk=wanted).first() if wanted else None
+    if number is not None:
+        lower = series.instances.filter(instance_number__lt=number)
+        before = lower.order_by("-instance_number", "-pk").values_list("pk", flat=True).first()
+        if before:
+            here[AFTER] = str(before)
     return here
 
 
