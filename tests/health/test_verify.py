@@ -279,11 +279,12 @@ def test_parents_without_children_are_found_and_removed(upload):
 )
 def test_counts_that_are_not_true_are_found_and_mended(upload, model, wrong):
     true = model.objects.values().first()
+    true.pop("changes", None)  # which counts this one
     model.objects.filter(pk=true["id"]).update(**wrong)
     assert {*codes()} == {("counts_wrong", False)}
     assert codes(repair=True) == [("counts_wrong", True)]
     assert codes() == []
-    assert model.objects.values().first() == true
+    assert model.objects.values(*true).first() == true
 
 
 def test_what_an_older_version_brought_is_counted_from_below(upload):
