@@ -1,6 +1,6 @@
 """How gunicorn serves ICON. `gunicorn icon.wsgi`, started in this folder, reads it unasked."""
 
-from icon.server import ServerLogger, give_up_the_idle, receive_fast
+from icon.server import ServerLogger, begin, give_up_the_idle
 
 worker_class = "gthread"
 workers = 2
@@ -12,5 +12,5 @@ timeout = 120  # seconds without a sign of life, after which a worker is replace
 graceful_timeout = 5  # seconds that a stopping worker gives to requests under way
 control_socket_disable = True
 logger_class = ServerLogger
-on_starting = receive_fast
+on_starting = begin
 when_ready = give_up_the_idle

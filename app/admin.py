@@ -1,6 +1,6 @@
 """Uploads and the files in them, in the admin; the others' admins are imported here."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any, cast
 
@@ -16,18 +16,20 @@ from django.http import (
     HttpResponseBase,
     HttpResponseRedirect,
     JsonResponse,
+    StreamingHttpResponse,
 )
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from . import tasks
 from .accounts import admin as accounts_admin  # noqa: F401
-from .audit.recording import record
+from .audit.recording import record, record_export
 from .catalogue.addresses import is_key
 from .catalogue.admin import (
     AsksBeforeDeleting,
@@ -53,9 +55,11 @@ from .models import (
     DICOMFile,
     DICOMFileQuerySet,
     Kind,
+    Outcome,
     Status,
 )
 from .reasons import sentence
+from .spreadsheets import Cell, csv_lines
 from .uploads import announcing, changes, ledger, removal, these, whose
 from .uploads.forms import DICOMFileForm
 from .uploads.receiving import before_sending, from_script
@@ -79,6 +83,30 @@ admin.site.enable_nav_sidebar = False  # tables need the width
 
 
 PROCESSES = ("app.view_dicomfile", "app.process_dicomfile")
+CSV_AT_ONCE = 500  # rows
+
+
+def _counted(outcome: Outcome) -> Callable[[DICOMFile], Cell]:
+    return lambda upload: upload.outcomes[outcome.value]
+
+
+CSV_CELLS: dict[str, Callable[[DICOMFile], Cell]] = {
+    "ZIP": lambda upload: upload.name,
+    "status": lambda upload: upload.status_label,
+    "what is wrong": lambda upload: ending(upload),
+    **{str(one.label).lower(): _counted(one) for one in Outcome},
+    "size (bytes)": lambda upload: upload.size,
+    "uploaded": lambda upload: timezone.localtime(upload.created_at).isoformat(" ", "seconds"),
+    "uploaded by": lambda upload: str(upload.uploaded_by or ""),
+}
+CSV_PATIENT: dict[str, Callable[[DICOMFile], Cell]] = {
+    "patients": lambda upload: (
+        person_name(upload.patient.patient_name)
+        if upload.patient
+        else changes.patients_in(upload.stored_words)
+    ),
+}
+LISTS = ("app_dicomfile_changelist", "app_dicomfile_csv")
 ENTRIES = 200  # the last of the audit trail, in the history of one upload
 
 
@@ -172,6 +200,7 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
         view = self.admin_site.admin_view(self.process_pending_view)
         return [
             path("process-pending/", view, name="app_dicomfile_process_pending"),
+            path("list.csv", self.admin_site.admin_view(self.csv_view), name="app_dicomfile_csv"),
             *super().get_urls(),
         ]
 
@@ -195,6 +224,23 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
         }
         return super().changelist_view(request, context)
 
+    def csv_view(self, request: HttpRequest) -> StreamingHttpResponse:
+        """What the list shows, all of it, as CSV."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        uploads = self.get_changelist_instance(request).get_queryset(request)
+        narrowed = len([*filter(None, request.GET.values())])
+        record_export(request.user, "the list of uploads", filters=narrowed)
+        cells = dict(CSV_CELLS)
+        if request.user.has_perm("app.view_patient"):
+            cells |= CSV_PATIENT
+        rows = uploads.iterator(CSV_AT_ONCE)
+        lines = csv_lines(cells, ([cell(one) for cell in cells.values()] for one in rows))
+        response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+        name = f"uploads-{timezone.localdate()}.csv"
+        response["Content-Disposition"] = f'attachment; filename="{name}"'
+        return response
+
     def get_fieldsets(self, request: HttpRequest, obj: DICOMFile | None = None) -> Any:
         may_process = self.has_process_permission(request)
         return [(None, {"fields": ["file", "process"] if may_process else ["file"]})]
@@ -211,7 +257,7 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
     def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMFile]:
         uploads = cast(DICOMFileQuerySet, super().get_queryset(request))
         match = request.resolver_match
-        is_list = match is not None and match.url_name == "app_dicomfile_changelist"
+        is_list = match is not None and match.url_name in LISTS
         return uploads.without_log() if is_list else uploads
 
     # Who may do what

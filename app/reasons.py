@@ -592,6 +592,33 @@ LINKS = {
     "refers_to_nothing": "The structure set names neither images, series, nor a study.",
 }
 
+# Downloads: why one is not sent, or not all of it.
+DOWNLOADS = {
+    "downloads_yours": (
+        "{limit} of your downloads are being sent already. Start this one when one of them has "
+        "ended or was stopped."
+    ),
+    "downloads_all": (
+        "{limit} downloads are being sent to you and others already, as many as ICON sends at "
+        "once. Try again in a few minutes."
+    ),
+    "nothing_to_download": "Nothing is in it that could be downloaded.",
+    "object_not_sent": (
+        "So the object is not sent. Ask the administrator to see what the nightly check says."
+    ),
+    "left_out": "These objects were left out of this ZIP.",
+    "dicomdir_lacks_some": (
+        "The DICOMDIR does not name these objects, which are in this ZIP all the same."
+    ),
+    "dicomdir_lacks": "It has no {attribute}, without which none can be named there.",
+    "dicomdir_failed": "The DICOMDIR could not be made.",
+    "dicomdir_too_many": (
+        "A ZIP with a DICOMDIR holds at most {limit} objects. Download it without, or in parts."
+    ),
+    "object_deleted": "It was deleted meanwhile.",
+    "object_replaced": "It was replaced meanwhile.",
+}
+
 # Collections, and IDs of one person.
 GATHERED = {
     "collection_unnamed": "Give the collection a name.",
@@ -747,7 +774,8 @@ SLOW = {
 
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
 SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | LOOKING | PICTURES | IDENTITIES
-SENTENCES |= LINKS | GATHERED | TELLING | VIOLATIONS | REREAD | COMPLETENESS | UNLOCKED | SLOW
+SENTENCES |= LINKS | DOWNLOADS | GATHERED | TELLING | VIOLATIONS | REREAD | COMPLETENESS
+SENTENCES |= UNLOCKED | SLOW
 PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 
 

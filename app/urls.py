@@ -5,6 +5,8 @@ from django.urls import path
 from . import views
 from .catalogue import collecting, finding, lists, pages, persons, protection
 from .catalogue.views import answer_identity_view
+from .export import tables
+from .export import views as export
 from .health import pages as health
 from .rt import views as rt
 from .telling import asking
@@ -52,6 +54,26 @@ urlpatterns = [
     path("objects/<int:pk>/header/", viewing.header, name="header"),
     path("objects/<int:pk>/document/", viewing.document, name="document"),
     path("objects/<int:pk>/document.pdf", viewing.pdf, name="pdf"),
+    # Downloads
+    path("series/<int:pk>/download/", export.download, {"kind": "series"}, name="download_series"),
+    path("studies/<int:pk>/download/", export.download, {"kind": "study"}, name="download_study"),
+    path(
+        "patients/<int:pk>/download/",
+        export.download,
+        {"kind": "patient"},
+        name="download_patient",
+    ),
+    path(
+        "collections/<int:pk>/download/",
+        export.download,
+        {"kind": "collection"},
+        name="download_collection",
+    ),
+    path("objects/<int:pk>/download/", export.download_object, name="download_object"),
+    path("download/", export.download_selection, name="download_selection"),
+    path("studies/<int:pk>/series.csv", tables.series_csv, name="series_csv"),
+    path("series/<int:pk>/objects.csv", tables.objects_csv, name="objects_csv"),
+    # Radiotherapy
     path("structures/", rt.structure_list, name="structure_list"),
     path("structures/structures.csv", rt.structure_csv, name="structure_csv"),
     path("structures/<int:pk>/", rt.structure, name="structure"),

@@ -433,6 +433,11 @@ ICON_EXTRACTORS = env_int("ICON_EXTRACTORS", len(os.sched_getaffinity(0)), minim
 ICON_ASSUMED_CHARSET = os.getenv("ICON_ASSUMED_CHARSET", "ISO_IR 100")
 ICON_MEMBER_SECONDS = env_int("ICON_MEMBER_SECONDS", 60, minimum=1)
 
+# Downloads
+
+ICON_DOWNLOADS = env_int("ICON_DOWNLOADS", 8, minimum=1, maximum=1_000)  # sent at once
+ICON_DOWNLOADS_EACH = env_int("ICON_DOWNLOADS_EACH", 2, minimum=1, maximum=1_000)  # to one user
+
 # Limits
 
 ICON_MAX_UPLOAD = env_size("ICON_MAX_UPLOAD", "50GB")

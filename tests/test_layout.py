@@ -11,7 +11,7 @@ ORDER = (
     *("wording", "folding", "spreadsheets", "reasons", "errors"),
     *("archives", "dicom", "storage", "sandbox", "geometry"),  # these know no Django
     *("models", "limits", "needing", "audit", "derived", "catalogue", "rt"),
-    *("telling", "uploads", "viewing", "health"),
+    *("telling", "uploads", "viewing", "export", "health"),
     # The owner's doors and Django's own
     *("accounts", "tasks", "views", "home", "admin", "urls"),
     *("middleware", "templatetags", "management", "migrations", "apps"),

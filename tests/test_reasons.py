@@ -24,7 +24,8 @@ GROUPS = (
         "PICTURES",
         "IDENTITIES",
     ),
-    *("LINKS", "GATHERED", "TELLING", "VIOLATIONS", "REREAD", "COMPLETENESS", "UNLOCKED", "SLOW"),
+    *("LINKS", "DOWNLOADS", "GATHERED", "TELLING", "VIOLATIONS", "REREAD", "COMPLETENESS"),
+    *("UNLOCKED", "SLOW"),
 )
 BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.STOP, reasons.USE_VERSIONS)
 TAKES_A_CODE = {
@@ -39,6 +40,8 @@ TAKES_A_CODE = {
     "NotSent": "TELLING",
     "Violation": "VIOLATIONS",
     "_mend": "VIOLATIONS",
+    "LeftOut": "SENTENCES",
+    "NoPlace": "DOWNLOADS",
 }
 
 

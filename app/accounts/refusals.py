@@ -32,6 +32,7 @@ ABILITIES = {
     "app.delete_dicomstudy": "delete studies",
     "app.delete_dicomseries": "delete series",
     "app.delete_dicominstance": "delete instances",
+    "app.download_dicominstance": "download images and other objects",
     "app.answer_identity": "say whether an ID is one person",
     "app.link_patients": "say that two IDs are the same person",
     "app.protect_study": "protect studies",

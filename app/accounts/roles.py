@@ -16,7 +16,7 @@ LOOKED_AT = (
     *("imageinformation", "rtstructuresetinformation", "rtstructureroi"),
 )
 READS = (*(f"app.view_{table}" for table in LOOKED_AT), "app.keep_collections")
-UPLOADS = ("app.add_dicomfile", "app.process_dicomfile")
+UPLOADS = ("app.add_dicomfile", "app.process_dicomfile", "app.download_dicominstance")
 MANAGES = (
     *("app.delete_dicomfile", "app.use_versions_dicomfile", "app.answer_identity"),
     *("app.link_patients", "app.protect_study"),
@@ -38,7 +38,11 @@ class Role:
 
 ROLES = (
     Role("Reader", "looks at uploads and the catalogue, and keeps collections", READS),
-    Role("Uploader", "is a Reader who uploads ZIPs, starts and stops them", READS + UPLOADS),
+    Role(
+        "Uploader",
+        "is a Reader who uploads ZIPs, starts and stops them, and downloads",
+        READS + UPLOADS,
+    ),
     Role(
         "Manager",
         "is an Uploader who deletes and protects, takes other versions, and tells people of one ID "

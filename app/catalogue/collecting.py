@@ -9,7 +9,7 @@ from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
 from django.db import transaction
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Count, Model, Q, QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -31,6 +31,8 @@ SHOWN = 100  # on one page
 CHUNK = 500  # rows of a spreadsheet that are read at once
 NAMES = {"patient": ("patient",), "study": ("study", "studies"), "series": ("series", "series")}
 PATIENT_OF = {"patient": "pk", "study": "patient", "series": "dicom_study__patient"}
+# How a series reaches what can be put into a collection.
+ABOVE_SERIES = {"patient": "dicom_study__patient", "study": "dicom_study", "series": "pk"}
 WITH_PATIENT = ("patient", "study__patient", "series__dicom_study__patient")
 
 NEEDED = (
@@ -99,6 +101,7 @@ def collection(request: HttpRequest, pk: int) -> HttpResponse:
         "entries": entries,
         "older": older,
         "counts": _counts(row),
+        "holds": series_in(row).aggregate(objects=Sum("instance_count"), size=Sum("total_size")),
     }
     status = 400 if form and form.errors else 200
     return render(request, "catalogue/collection.html", context, status=status)
@@ -118,7 +121,7 @@ def _rename(request: HttpRequest, pk: int) -> CollectionForm:
 @require_POST
 def collect(request: HttpRequest) -> HttpResponse:
     """Put patients, studies or series into a collection, which may be a new one."""
-    kind, given = request.POST.get("kind", ""), _chosen(request)
+    kind, given = request.POST.get("kind", ""), chosen(request)
     if kind not in COLLECTED or not given:
         raise BadRequest
     with transaction.atomic():
@@ -189,6 +192,15 @@ def collection_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     return answer
 
 
+def series_in(row: Collection) -> QuerySet[DICOMSeries]:
+    """The series that a collection names, and those below what it names; each once."""
+    wanted = Q()
+    for kind, above in ABOVE_SERIES.items():
+        named = row.entries.filter(**{f"{kind}__isnull": False}).order_by()
+        wanted |= Q(**{f"{above}__in": named.values(kind)})
+    return DICOMSeries.objects.filter(wanted)
+
+
 def own_collections(person: User) -> QuerySet[Collection]:
     """Those that a person can put something into, the last used first."""
     return Collection.objects.filter(owner=person.pk).order_by("-changed_at")[:50]
@@ -219,7 +231,7 @@ def _made(request: HttpRequest, form: CollectionForm) -> Collection:
     return row
 
 
-def _chosen(request: HttpRequest) -> set[int]:
+def chosen(request: HttpRequest) -> set[int]:
     """The posted keys."""
     return {int(one) for one in request.POST.getlist("row")[:MOST_AT_ONCE] if is_key(one)}
 

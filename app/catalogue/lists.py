@@ -10,16 +10,17 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from app.audit.recording import record_export
 from app.models import DICOMStudy, Patient
 from app.needing import needing
 from app.spreadsheets import Cell, csv_lines
+from app.wording import counted
 
 from .addresses import adding, changing, first_page, without
 from .asking import asked_of, chips, found_by
-from .collecting import MOST_AT_ONCE, NEEDED
+from .collecting import MOST_AT_ONCE, NEEDED, chosen
 from .completeness import note_incomplete
 from .filters import (
     ATTENTION,
@@ -227,17 +228,17 @@ def patient_list(request: HttpRequest) -> HttpResponse:
 
 @staff_member_required
 @needing("app.view_dicomstudy")
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def study_csv(request: HttpRequest) -> StreamingHttpResponse:
-    """All studies that the address asks for, as CSV."""
+    """All studies that the address asks for, or those whose keys are posted, as CSV."""
     return _csv(request, STUDIES)
 
 
 @staff_member_required
 @needing("app.view_patient")
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def patient_csv(request: HttpRequest) -> StreamingHttpResponse:
-    """All patients that the address asks for, as CSV."""
+    """All patients that the address asks for, or those whose keys are posted, as CSV."""
     return _csv(request, PATIENTS)
 
 
@@ -423,11 +424,23 @@ def _may_sort(request: HttpRequest, name: str) -> bool:
 # --- CSV -------------------------------------------------------------------------------------
 
 
-def _csv(request: HttpRequest, table: Table) -> StreamingHttpResponse:
+def _asked_for(request: HttpRequest, table: Table) -> QuerySet[Any]:
+    """What the address asks for, which is written down."""
     filters = filters_of(request)
     asked = [*chips(request), *filters.chips(request, table.day_words)]
     record_export(request.user, f"the list of {table.many}", filters=len(asked))
-    rows = _found(request, table, filters)
+    return _found(request, table, filters)
+
+
+def _chosen(request: HttpRequest, table: Table) -> QuerySet[Any]:
+    """The rows whose keys are posted, which is written down."""
+    pks = chosen(request)
+    record_export(request.user, f"{counted(len(pks), table.one, table.many)} of their list")
+    return table.rows.filter(pk__in=pks)
+
+
+def _csv(request: HttpRequest, table: Table) -> StreamingHttpResponse:
+    rows = _chosen(request, table) if request.method == "POST" else _asked_for(request, table)
     knows_patients = request.user.has_perm("app.view_patient")
     cells = {**(table.patient_cells if knows_patients else {}), **table.cells}
     found = every(rows, _Sorted.of(request, table).order, table.shown)

@@ -22,6 +22,7 @@ from .derived import (
     Verdict,
     VolumeOfDay,
 )
+from .downloads import Download
 from .health import CatalogueCheck, WorkerSeen
 from .protection import Protection
 from .rt import (
@@ -74,6 +75,7 @@ __all__ = (
     "Derived",
     "DerivedOfRow",
     "DerivingTurn",
+    "Download",
     "FileToDelete",
     "FirstPassword",
     "FoundBy",

@@ -18,6 +18,8 @@ class Kind(models.TextChoices):
     VIEWED = "viewed", "Looked at"
     SEARCHED = "searched", "Searched"
     EXPORTED = "exported", "Exported"
+    DOWNLOADED = "downloaded", "Download begun"
+    DOWNLOAD_ENDED = "download_ended", "Download ended"
     ENDED = "ended", "Processing ended"
     SEEN = "seen", "Marked as seen"
     IDENTITY_ANSWERED = "identity_answered", "Identity answered"

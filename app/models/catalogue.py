@@ -277,6 +277,7 @@ class DICOMInstance(models.Model):
 
     class Meta:
         verbose_name = "instance"
+        permissions = (("download_dicominstance", "Can download images and other objects"),)
         constraints = (
             # The UID first: the same index then also finds an instance by its UID alone.
             models.UniqueConstraint(

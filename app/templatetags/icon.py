@@ -24,6 +24,8 @@ from app.catalogue.names import age_on, person_name, plain, row_name, sex_name
 from app.catalogue.search import is_indexed
 from app.dicom.kinds import NO_IMAGES
 from app.dicom.modalities import modality_name
+from app.export.names import series_folder, study_folder
+from app.export.views import NEEDED as DOWNLOADS
 from app.models import (
     Collection,
     DICOMFile,
@@ -35,6 +37,7 @@ from app.models import (
 )
 from app.reasons import sentence
 from app.sandbox.confine import lacking
+from app.sandbox.dicomdir import MOST as MOST_ON_MEDIA
 from app.uploads.status import progress_words
 from app.wording import held, human_size, measure
 
@@ -82,6 +85,31 @@ class Way:
 def own_collections(context: RequestContext) -> list[Collection]:
     """The collections that this reader can put something into."""
     return list(collections_of(context["request"].user))
+
+
+@register.simple_tag(takes_context=True)
+def may_download(context: RequestContext) -> bool:
+    """Whether this reader may download what is stored."""
+    return bool(context["request"].user.has_perms(DOWNLOADS))
+
+
+@register.simple_tag
+def most_on_media() -> int:
+    """How many objects a ZIP with a DICOMDIR can hold."""
+    return MOST_ON_MEDIA
+
+
+@register.filter
+def folder_example(row: Model | str) -> str:
+    """A folder of the ZIP of a row, as far as it is known before."""
+    match row:
+        case DICOMSeries():
+            folders = [study_folder(row.dicom_study), series_folder(row)]
+        case DICOMStudy():
+            folders = [study_folder(row)]
+        case _:
+            folders = []
+    return " / ".join(["Patient 1", *folders])
 
 
 @register.simple_tag(takes_context=True)

@@ -168,7 +168,7 @@ def test_the_number_of_queries_of_a_collection_does_not_grow(
             (CollectionEntry(collection=kept, series=one) for one in DICOMSeries.objects.all()),
             ignore_conflicts=True,
         )
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(9):
             assert f"{count} series" in page(reader, "collection", kept.pk)
 
 

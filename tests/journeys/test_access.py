@@ -14,6 +14,7 @@ from app.health import nightly
 from app.models import (
     AuditEntry,
     Collection,
+    CollectionEntry,
     DICOMFile,
     DICOMInstance,
     DICOMSeries,
@@ -52,6 +53,9 @@ NOBODY = row(403)
 NO_HISTORY = row(404)
 ELSEWHERE = row(302)
 
+# What tells that somebody has looked at something, or taken it along.
+LOOKED = (Kind.VIEWED, Kind.SEARCHED, Kind.EXPORTED, Kind.DOWNLOADED, Kind.DOWNLOAD_ENDED)
+
 # Status codes of a GET.
 PUBLIC = {
     "/": ELSEWHERE,
@@ -69,6 +73,7 @@ ADMIN = {
     "/admin/autocomplete/": NOBODY,
     "/admin/jsi18n/": row(200),
     "/admin/app/dicomfile/process-pending/": since("Uploader"),
+    "/admin/app/dicomfile/list.csv": since("Reader"),
     "/admin/no-such-page/": row(404),
     "/admin/app/": row(200, no_role=404),
 }
@@ -84,6 +89,10 @@ OURS = {
     "answer_identity": since("Manager", 405),
     "use_versions": since("Reader"),  # who may only look reads what differs
     "search": since("Reader"),
+    **dict.fromkeys(("download_series", "download_study", "download_patient"), since("Uploader")),
+    **dict.fromkeys(("download_collection", "download_object"), since("Uploader")),
+    **dict.fromkeys(("series_csv", "objects_csv"), since("Reader")),
+    "download_selection": since("Uploader", 405),
     **dict.fromkeys(("catalogue_health", "check_status"), since("Administrator")),
     **dict.fromkeys(("check_catalogue", "stop_check"), since("Administrator", 405)),
     **dict.fromkeys(("collection_list", "collection", "collection_csv"), since("Reader")),
@@ -110,7 +119,11 @@ ROWS = {
     "same_person": Patient,
     "undo_same_person": Patient,
     **dict.fromkeys(("collection", "take_out", "delete_collection", "collection_csv"), Collection),
-    **dict.fromkeys(("header", "document", "pdf"), DICOMInstance),
+    **dict.fromkeys(("header", "document", "pdf", "download_object"), DICOMInstance),
+    **dict.fromkeys(("download_series", "objects_csv"), DICOMSeries),
+    **dict.fromkeys(("download_study", "series_csv"), DICOMStudy),
+    "download_patient": Patient,
+    "download_collection": Collection,
     "structure_set": RTStructureSetInformation,
     "structure": RTStructureROI,
 }
@@ -157,7 +170,8 @@ def upload(import_zip, django_user_model) -> DICOMFile:
     GroupResult.objects.create(group_id="group")
     SignInTries.objects.create(key="user 1", tries=5)
     django_user_model.objects.create_user("somebody")
-    Collection.objects.create(name="For all", is_shared=True)
+    shared = Collection.objects.create(name="For all", is_shared=True)
+    CollectionEntry.objects.create(collection=shared, patient=Patient.objects.get())
     return upload
 
 
@@ -232,7 +246,7 @@ def test_every_visitor_gets_what_the_table_says(visit, upload):
     for column, visitor in enumerate(VISITORS):
         client = visit(visitor)
         want = {path: codes[column] for path, codes in listed.items()}
-        assert {path: client.get(path).status_code for path in want} == want, visitor
+        assert {path: status_of(client, path) for path in want} == want, visitor
 
 
 def test_what_is_forbidden_and_what_is_not_there_answer_alike(visit, upload):
@@ -316,11 +330,18 @@ def test_only_who_may_process_and_delete_sees_buttons_for_it(visitor, sees, visi
     assert ("Process Now" in page) is sees
 
 
+def status_of(client, path: str, asked: dict | None = None) -> int:
+    """The code of an answer, which is closed as a server closes it: a download ends with it."""
+    response = client.get(path, asked)
+    if response.streaming:
+        b"".join(response)
+    return response.status_code
+
+
 def snapshot() -> dict[str, list]:
     """Every row of every table, but what tells that somebody looked at a thing, or took a list."""
     rows = {model: model._base_manager.order_by("pk") for model in apps.get_models()}
-    looking = (Kind.VIEWED, Kind.SEARCHED, Kind.EXPORTED)
-    rows[AuditEntry] = rows[AuditEntry].exclude(kind__in=looking)
+    rows[AuditEntry] = rows[AuditEntry].exclude(kind__in=LOOKED)
     return {model._meta.label: list(some.values()) for model, some in rows.items()}
 
 
@@ -331,7 +352,7 @@ def test_a_get_changes_nothing_anywhere(visit, upload, media_root, processed_roo
     client = visit("superuser")
     before = snapshot(), files()
     for path in expected(upload):
-        client.get(path, {"post": "yes", "action": "delete_selected_uploads"})
+        status_of(client, path, {"post": "yes", "action": "delete_selected_uploads"})
     assert (snapshot(), files()) == before
 
 

@@ -7,6 +7,7 @@ const form = document.getElementById("chosen");
 const boxes = [...document.querySelectorAll('input[form="chosen"]')];
 const choice = form.querySelector("select");
 const name = form.querySelector(".chosen-new");
+const over = form.querySelector("[data-over]"); // of what is said of large ZIPs
 const clear = form.querySelector("[data-clear]");
 const elsewhere = form.appendChild(document.createElement("span"));
 const { one, many, most, person } = form.dataset;
@@ -24,6 +25,8 @@ function show() {
   elsewhere.replaceChildren(...others.map(field));
   write(form.querySelector('[data-field="words"]'), keys.length ? words(keys.length, others.length) : "");
   form.hidden = !keys.length;
+  if (over) over.hidden = sum("size") <= Number(over.dataset.over);
+  if (!name) return;
   name.hidden = Boolean(choice?.value);
   name.querySelector("input").required = !name.hidden;
 }

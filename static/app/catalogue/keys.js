@@ -14,6 +14,7 @@ const KEYS = [
   [["k", "ArrowUp"], "k or ↑", "Row before", () => rows().length, () => mark(-1)],
   [[], "Enter", "Open the marked row", () => rows().length],
   [["x"], "x", "Choose the marked row", () => document.querySelector(".col-box"), () => choose()],
+  [["d"], "d", "Download", () => download(), () => fetchIt()],
   [["u"], "u", "One level up", () => up, () => location.assign(up.href)],
   [[], "/", "Search", () => search],
   [["?"], "?", "Show these keys", () => true, () => show()],
@@ -39,6 +40,18 @@ function mark(step) {
   const row = all[Math.min(Math.max(next, 0), all.length - 1)];
   opener(row)?.focus({ preventScroll: true });
   row.scrollIntoView({ block: "nearest" });
+}
+
+// Where this page offers a download: the choice of how, or the file itself.
+function download() {
+  return [...document.querySelectorAll("[data-download]")].find((one) => one.checkVisibility());
+}
+
+function fetchIt() {
+  const offered = download();
+  if (offered.matches("a")) return offered.click();
+  offered.open = true;
+  offered.querySelector("input, button").focus();
 }
 
 function choose() {

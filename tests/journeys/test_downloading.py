@@ -1,0 +1,125 @@
+"""Downloads through a browser and a real web server: whole, broken off, killed."""
+
+import http.client
+import io
+import os
+import signal
+import zipfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.db.models.functions import Now
+from django.urls import reverse
+
+from app.models import AuditEntry, DICOMInstance, Download, Kind, Patient
+from tests.conftest import wait_until
+from tests.export.test_downloads import alter, enlarge, hashes, stored
+from tests.making.objects import ct_image, uid
+
+
+def images(count: int, **keywords) -> list[bytes]:
+    return [
+        ct_image(SOPInstanceUID=uid(2, 1, n), InstanceNumber=n, **keywords) for n in range(count)
+    ]
+
+
+def hashes_in(path: Path) -> list[str]:
+    with zipfile.ZipFile(path) as archive:
+        return hashes(archive.read(name) for name in archive.namelist() if name.endswith(".dcm"))
+
+
+def test_a_download_is_chosen_and_saved(import_zip, signed_in, live):
+    import_zip(*images(3, PatientName="Doe^Jane"))
+    page = signed_in
+    patient = Patient.objects.get()
+    page.goto(live.url + reverse("patient", args=[patient.pk]))
+    page.keyboard.press("d")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download 2.4 kB").click()
+    assert download.value.suggested_filename == f"patient-{patient.pk}.zip"
+    assert hashes_in(download.value.path()) == stored()
+    page.goto(live.url + reverse("study_list"))
+    assert not page.get_by_role("button", name="CSV").is_visible()
+    page.get_by_label("Choose").check()
+    page.locator(".download summary").click()
+    page.get_by_label("Name and ID in names of folders").check()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download", exact=True).click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.namelist()[0].startswith("Doe, Jane (")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    assert download.value.path().read_text("utf-8-sig").count("\n") == 2
+    wait_until(lambda: not Download.objects.exists(), "the ends of the downloads")
+
+
+@pytest.fixture
+def begun(live, staff_client):
+    """Begin a download: the connection, and its answer, of which nothing was read so far."""
+    session = staff_client.cookies["sessionid"].value
+
+    def begin(name: str, pk: int) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        connection = http.client.HTTPConnection(urlsplit(live.url).netloc, timeout=30)
+        connection.request(
+            "GET", reverse(name, args=[pk]), headers={"Cookie": f"sessionid={session}"}
+        )
+        return connection, connection.getresponse()
+
+    return begin
+
+
+def ends() -> list[str]:
+    entries = AuditEntry.objects.filter(kind=Kind.DOWNLOAD_ENDED)
+    return [
+        words.partition(",")[0] for words in entries.order_by("pk").values_list("words", flat=True)
+    ]
+
+
+def test_what_is_not_whole_is_seen_to_be_broken(import_zip, begun, processed_root):
+    import_zip(*images(2))
+    row, _ = DICOMInstance.objects.order_by("instance_number")
+    enlarge(row, processed_root)
+    connection, answer = begun("download_series", row.dicom_series_id)
+    body = answer.read()
+    assert len(body) == int(answer.headers["Content-Length"])
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        assert hashes(archive.read(name) for name in archive.namelist()) == stored()
+    connection.close()
+    alter(row, processed_root)
+    for name, pk in (("download_series", row.dicom_series_id), ("download_object", row.pk)):
+        connection, answer = begun(name, pk)
+        with pytest.raises(http.client.IncompleteRead):
+            answer.read()
+        connection.close()
+    wait_until(lambda: len(ends()) == 3, "the ends of three downloads")
+    assert ends() == ["Whole", *["Broken off: Its file is not what was catalogued."] * 2]
+    connection, answer = begun("download_series", row.dicom_series_id)
+    answer.read(1_000_000)
+    answer.close()
+    connection.close()  # as a browser that is told to stop
+    wait_until(lambda: len(ends()) == 4, "the end of what is not read")
+    assert ends()[-1] == "Broken off"
+    assert not Download.objects.exists()
+
+
+@pytest.mark.long
+def test_a_killed_server_s_places_are_free_again(import_zip, begun, live, processed_root):
+    import_zip(*images(1))
+    row = DICOMInstance.objects.get()
+    enlarge(row, processed_root)
+    unread = [begun("download_object", row.pk) for _ in range(3)]
+    assert [answer.status for _, answer in unread] == [200, 200, 429]
+    server = live.service.process.pid
+    for child in Path(f"/proc/{server}/task/{server}/children").read_text().split():
+        os.kill(int(child), signal.SIGKILL)
+    for connection, _ in unread:
+        connection.close()
+    live.wait()
+    lent = Download.objects.filter(taken_until__gt=Now())
+    assert lent.count() == 2
+    wait_until(lambda: not lent.exists(), "the end of what nobody renews", 200)
+    connection, answer = begun("download_object", row.pk)
+    assert answer.status == 200
+    assert len(answer.read()) == row.size
+    connection.close()
