@@ -595,12 +595,12 @@ LINKS = {
 # Downloads: why one is not sent, or not all of it.
 DOWNLOADS = {
     "downloads_yours": (
-        "{limit} of your downloads are being sent already. Start this one when one of them has "
-        "ended or was stopped."
+        "ICON sends each user {limit} downloads at once, and so many of yours are under way. "
+        "Start this one when one of them has ended or was stopped."
     ),
     "downloads_all": (
-        "{limit} downloads are being sent to you and others already, as many as ICON sends at "
-        "once. Try again in a few minutes."
+        "ICON sends {limit} downloads at once, and so many are under way, yours and others'. "
+        "Try again in a few minutes."
     ),
     "nothing_to_download": "Nothing is in it that could be downloaded.",
     "object_not_sent": (

@@ -46,6 +46,7 @@ class Kind:
     model: type[Model]
     looked_in: tuple[str, ...]  # in words
     page: str  # of all that is found: the name of its address
+    csv: str  # the same as CSV
     by_words_alone: bool = False  # whether that page knows nothing of dates, modalities, UIDs
     sorted_by: str = "pk"
     newest_first: bool = True
@@ -60,22 +61,23 @@ class Kind:
 KINDS = (
     Kind(
         name="patients", noun="patient", plural="patients", model=Patient,
-        looked_in=("name", "ID", "birth date"), page="patient_list",
+        looked_in=("name", "ID", "birth date"), page="patient_list", csv="patient_csv",
         sorted_by="patient_name", newest_first=False,
     ),
     Kind(
         name="studies", noun="study", plural="studies", model=DICOMStudy,
-        looked_in=("accession number", "description", "date", "UID"), page="study_list",
-        sorted_by="study_date", related=("patient",),
+        looked_in=("accession number", "description", "date", "UID"),
+        page="study_list", csv="study_csv", sorted_by="study_date", related=("patient",),
     ),
     Kind(
         name="structures", noun="structure", plural="structures", model=RTStructureROI,
-        looked_in=("structure name",), page="structure_list",
+        looked_in=("structure name",), page="structure_list", csv="structure_csv",
         related=(f"{TO_STUDY}__patient",), deferred=("roi_contour_data", "search_text"),
     ),
     Kind(
         name="uploads", noun="upload", plural="uploads", model=DICOMFile,
-        looked_in=("ZIP name",), page="admin:app_dicomfile_changelist", by_words_alone=True,
+        looked_in=("ZIP name",), page="admin:app_dicomfile_changelist",
+        csv="admin:app_dicomfile_csv", by_words_alone=True,
     ),
 )  # fmt: skip
 
@@ -96,6 +98,11 @@ class Tab:
     def all(self) -> str:
         """The address of the list of all that was found, to which the query is added."""
         return reverse(self.kind.page) if self.has_list else ""
+
+    @property
+    def csv(self) -> str:
+        """The address of the same as CSV."""
+        return reverse(self.kind.csv) if self.has_list else ""
 
     @property
     def is_cut(self) -> bool:

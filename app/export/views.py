@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
-from django.utils.http import content_disposition_header
+from django.utils.http import content_disposition_header, url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from app.audit.recording import record
@@ -160,5 +160,7 @@ def _answer(
 
 
 def _refused(request: HttpRequest, why_not: str, status: int) -> HttpResponse:
-    context = {"title": "Download", "why_not": why_not}
+    back = request.headers.get("Referer", "")
+    is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()})
+    context = {"title": "Download", "why_not": why_not, "back": back if is_ours else ""}
     return render(request, "export/not_sent.html", context, status=status)

@@ -2,10 +2,13 @@
 
 import csv
 import io
+import re
+from html import unescape
 
 from django.urls import reverse
 
 from app.models import DICOMSeries, DICOMStudy, Patient
+from tests.conftest import searched
 from tests.making.objects import ct_image, rt_structure_set, uid
 
 
@@ -54,6 +57,21 @@ def test_chosen_rows_alone_are_listed(staff_client, import_zip):
     }
     studies = {"row": [DICOMStudy.objects.order_by("pk")[0].pk, "x"]}
     assert len(rows_of(staff_client.post(reverse("study_csv"), studies))) == 1
+
+
+def test_each_tab_of_a_search_is_exported(staff_client, import_zip):
+    import_zip(
+        ct_image(PatientName="Heart^Ann", StudyDescription="Heart"),
+        rt_structure_set(["Heart"], PatientName="Heart^Ann", StudyDescription="Heart"),
+    )
+    page = searched(staff_client, reverse("search"), "heart").content.decode()
+    tabs = re.findall(r'href="(\?[^"]*tab=(\w+))"', page)
+    assert len(tabs) == 3
+    for address, name in tabs:
+        tab = staff_client.get(reverse("search") + unescape(address)).content.decode()
+        (csv_address,) = re.findall(r'href="([^"]*)">Export CSV', tab)
+        assert name in csv_address
+        assert len(rows_of(staff_client.get(unescape(csv_address)))) == 1
 
 
 def test_uploads_are_listed_as_far_as_the_list_is_narrowed(staff_client, import_zip, upload_zip):
