@@ -1,6 +1,7 @@
 """Code from before a migration runs on after it, until it is restarted."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -103,9 +104,11 @@ def value_for(field: models.Field, number: int) -> object:
         return None
     if isinstance(field, models.DateTimeField):
         return timezone.now()
+    if isinstance(field, models.DateField):
+        return timezone.now().date() + timedelta(days=number)
     return str(number) if isinstance(field, models.CharField | models.TextField) else number
 
 
 def account(field: models.Field, number: int) -> object:
-    """The key of a new user, who has to be there."""
-    return field.related_model.objects.create(username=f"user {number}").pk
+    """The key of a user, who has to be there; another one for each number."""
+    return field.related_model.objects.get_or_create(username=f"user {number}")[0].pk
