@@ -469,6 +469,28 @@ DELETING = {
     ),
 }
 
+# The trash.
+TRASH = {
+    "goes_to_trash": "It goes to the trash, and can be restored until {day}.",
+    "go_to_trash": "They go to the trash, and can be restored until {day}.",
+    "deleted_at_once": "There is no trash here: this cannot be undone.",
+    "delete_stopped": (
+        "The server's disk did not take all of it: what is missing in the trash is still in the "
+        "catalogue. It goes on by itself as soon as the disk does. Ask the administrator."
+    ),
+    "restore_on_broken_disk": (
+        "The server's disk did not take all of it: what is missing in the catalogue is still in "
+        "the trash. It goes on by itself as soon as the disk does. Ask the administrator."
+    ),
+    "restored_already_here": "Already here, since the very same came back meanwhile: {objects}.",
+    "trash_conflicts": (
+        "{objects} stayed in the trash: the catalogue has other content in the same place. "
+        "Delete that first, then restore again."
+    ),
+    "trash_busy": "Something else is just being done with it. Look again in a moment.",
+    "trash_waits": "The disk does not take it; it goes on by itself as soon as the disk does.",
+}
+
 # What holds an upload up, on its way here or in the queue.
 HELD_UP = {
     "no_worker": ("Waiting for a worker. If this lasts, ask the administrator whether one runs."),
@@ -581,6 +603,7 @@ IDENTITIES = {
 LINKS = {
     "target_missing": "Not imported so far.",
     "target_elsewhere": "Imported under another patient.",
+    "target_in_trash": "In the trash.",
     "target_uid_empty": "The file refers to it without saying its UID.",
     "target_no_image": "An object of this UID is here, and is no image.",
     "target_ambiguous": "This patient has several objects of this UID.",
@@ -684,6 +707,10 @@ VIOLATIONS = {
     "path_wrong": "Its path is not the one its lineage gives.",
     "superseded_missing": "The file of a superseded version is missing.",
     "file_unknown": "No row knows this file.",
+    "trash_file_missing": "It is in the trash, and its file there is missing.",
+    "trash_file_altered": "It is in the trash, and its file there has another size.",
+    "trash_unknown": "It lies in the trash, and is nothing that was deleted.",
+    "trash_counts_wrong": "Its counts or size are not those of what is in the trash.",
     "link_unknown": "A link, which is not followed.",
     "folder_unreadable": "This folder cannot be read.",
     "staging_left": "Its staging folder was left without a live run.",
@@ -775,7 +802,7 @@ SLOW = {
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
 SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | LOOKING | PICTURES | IDENTITIES
 SENTENCES |= LINKS | DOWNLOADS | GATHERED | TELLING | VIOLATIONS | REREAD | COMPLETENESS
-SENTENCES |= UNLOCKED | SLOW
+SENTENCES |= TRASH | UNLOCKED | SLOW
 PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 
 

@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 
 from .accounts import throttle
 from .audit.recording import Person
-from .catalogue import filing
+from .catalogue import filing, unfinished
 from .derived import making
 from .errors import OtherVersion
 from .health import nightly, probes
@@ -66,11 +66,12 @@ def process_multiple_dicom_files(dicom_file_ids: list[int]) -> list[int]:
 
 @shared_task
 def sweep() -> int:
-    """Look after uploads whose worker died, and tell workers of those they were not told of."""
+    """Look after uploads and deletions whose process died, and tell workers what waits."""
     queued = claims.sweep() + _lost()
     _send(queued)
     filing.roll_forward_abandoned()
     filing.unlink_pending()
+    unfinished.go_on()
     if making.is_asked_for():
         _send_derive()
     return len(queued)

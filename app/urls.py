@@ -3,7 +3,7 @@
 from django.urls import path
 
 from . import views
-from .catalogue import collecting, finding, lists, pages, persons, protection
+from .catalogue import collecting, finding, lists, pages, persons, protection, trash_pages
 from .catalogue.views import answer_identity_view
 from .export import tables
 from .export import views as export
@@ -51,6 +51,11 @@ urlpatterns = [
     path("collections/<int:pk>/take-out/", collecting.take_out, name="take_out"),
     path("collections/<int:pk>/delete/", collecting.delete_collection, name="delete_collection"),
     path("collections/<int:pk>/list.csv", collecting.collection_csv, name="collection_csv"),
+    path("trash/", trash_pages.trash_list, name="trash_list"),
+    path("trash/empty/", trash_pages.empty_trash, name="empty_trash"),
+    path("trash/<int:pk>/", trash_pages.deletion, name="deletion"),
+    path("trash/<int:pk>/restore/", trash_pages.restore, name="restore_deletion"),
+    path("trash/<int:pk>/erase/", trash_pages.erase, name="erase_deletion"),
     path("objects/<int:pk>/header/", viewing.header, name="header"),
     path("objects/<int:pk>/document/", viewing.document, name="document"),
     path("objects/<int:pk>/document.pdf", viewing.pdf, name="pdf"),

@@ -373,6 +373,10 @@ DEFAULT_FROM_EMAIL = email_from(ICON_EMAIL_HOST)
 ICON_VERIFY_HOUR = env_int("ICON_VERIFY_HOUR", 2, maximum=23)
 ICON_VERIFY_PACE = env_size("ICON_VERIFY_PACE", "100MB")  # a second
 
+# The trash
+
+ICON_TRASH_DAYS = env_int("ICON_TRASH_DAYS", 30, maximum=36_500)  # 0: deleting is at once
+
 # Celery: it delivers at least once, and the upload's row is the truth
 
 CELERY_BROKER_URL = broker_url(ICON_VAR / "broker.url")

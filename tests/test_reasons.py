@@ -25,7 +25,7 @@ GROUPS = (
         "IDENTITIES",
     ),
     *("LINKS", "DOWNLOADS", "GATHERED", "TELLING", "VIOLATIONS", "REREAD", "COMPLETENESS"),
-    *("UNLOCKED", "SLOW"),
+    *("TRASH", "UNLOCKED", "SLOW"),
 )
 BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.STOP, reasons.USE_VERSIONS)
 TAKES_A_CODE = {

@@ -36,6 +36,8 @@ ABILITIES = {
     "app.answer_identity": "say whether an ID is one person",
     "app.link_patients": "say that two IDs are the same person",
     "app.protect_study": "protect studies",
+    "app.restore_deletion": "restore from the trash",
+    "app.erase_deletion": "erase what is in the trash",
     "app.keep_collections": "keep collections",
     "auth.view_user": "see accounts",
     "auth.add_user": "add colleagues",

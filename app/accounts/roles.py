@@ -21,10 +21,11 @@ MANAGES = (
     *("app.delete_dicomfile", "app.use_versions_dicomfile", "app.answer_identity"),
     *("app.link_patients", "app.protect_study"),
     *("app.delete_patient", "app.delete_dicomstudy"),
-    *("app.delete_dicomseries", "app.delete_dicominstance"),
+    *("app.delete_dicomseries", "app.delete_dicominstance", "app.restore_deletion"),
 )
 ADMINISTERS = (
     *("auth.view_user", "auth.add_user", "auth.change_user"),
+    "app.erase_deletion",
     *("app.view_auditentry", "app.view_cataloguecheck", "django_celery_results.view_taskresult"),
 )
 
@@ -45,8 +46,8 @@ ROLES = (
     ),
     Role(
         "Manager",
-        "is an Uploader who deletes and protects, takes other versions, and tells people of one ID "
-        "apart",
+        "is an Uploader who deletes, restores and protects, takes other versions, and tells people "
+        "of one ID apart",
         READS + UPLOADS + MANAGES,
     ),
     Role(

@@ -23,7 +23,7 @@ from django.utils.text import capfirst
 from msgspec.json import decode
 
 from app.dicom.records import FramePlanes
-from app.errors import Protected
+from app.errors import Protected, StorageFailed
 from app.models import (
     BroughtQuerySet,
     DICOMInstance,
@@ -37,7 +37,7 @@ from app.models import (
 from app.reasons import sentence
 from app.wording import counted, human_size
 
-from . import deleting, removal
+from . import deleting, removal, trash, trash_pages
 from .comparison import comparison_of
 from .lookups import OfferedLookups
 from .names import person_name, plain, row_name
@@ -218,17 +218,28 @@ class FiledAdmin(AsksBeforeDeleting, CatalogueAdmin):
         context |= {**asked(request, [context["object"]]), "title": "Delete", "protected": []}
         return super().render_delete_form(request, context)
 
+    def message_user(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing of Django's own: `_delete` has said what became of it."""
+
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
         """To the list, which Django's own shows only to who may change rows."""
-        super().response_delete(request, obj_display, obj_id)
         return self.response_post_save_add(request, self.model())
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        removal.delete(obj, request.user, deleting.reason_of(request))
+        self._delete(request, [obj])
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        for row in queryset:
-            removal.delete(row, request.user, deleting.reason_of(request))
+        if rows := list(queryset.order_by("pk")):
+            self._delete(request, rows)
+
+    def _delete(self, request: HttpRequest, rows: list[Model]) -> None:
+        name = row_name(rows[0])
+        try:
+            done = removal.delete(rows, request.user, deleting.reason_of(request))
+        except StorageFailed:
+            messages.error(request, sentence("delete_stopped"))
+            return
+        messages.success(request, trash_pages.deleted_words(request, len(rows), name, done))
 
     def get_deleted_objects(
         self, objs: Iterable[Model], request: HttpRequest
@@ -677,7 +688,12 @@ def asked(request: HttpRequest, rows: Iterable[Model]) -> dict[str, Any]:
     if protections := protections_of(rows)[:NAMED]:
         return {"protections": [(one.study, words_of(one)) for one in protections]}
     kept = deleting.kept_of(rows)
-    return {"kept": kept, "form": deleting.DeletingForm(kept.total, request)}
+    return {
+        "kept": kept,
+        "until": trash_pages.until_words(kept.total),
+        "in_trash": trash.is_on(),
+        "form": deleting.DeletingForm(kept.total, request),
+    }
 
 
 def ask_before_deleting(

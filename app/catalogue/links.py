@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, Max, Model, OuterRef, Q, QuerySet
 
 from app.dicom.kinds import NO_IMAGES
 from app.dicom.records import Reference
@@ -28,6 +28,8 @@ from app.models import (
     LinkKind,
     LinkQuerySet,
     RTStructureSetInformation,
+    TrashedObject,
+    TrashedRow,
 )
 
 from .bulk import Columns, update_each
@@ -389,7 +391,7 @@ def coverages(sources: Collection[int]) -> dict[int, Coverage]:
 
 
 def summaries(sources: Collection[int]) -> dict[int, Summary]:
-    """Of each object, by its primary key as an instance: six queries, seven with frames."""
+    """Of each object, by its primary key as an instance: seven queries, eight with frames."""
     found = {pk: Summary(one.images, one.here) for pk, one in coverages(sources).items()}
     links = Link.objects.filter(source__in=sources)
     named: dict[int, dict[str, set[object]]] = defaultdict(lambda: defaultdict(set))
@@ -466,7 +468,7 @@ def _images_here(links: LinkQuerySet, named: Named) -> Iterator[tuple[ImagesHere
 
 
 def _missing(links: LinkQuerySet) -> Iterator[tuple[Missing, int]]:
-    """What is not here: what was not imported apart from what is another patient's."""
+    """What is not here: what was not imported apart from what is deleted, or another patient's."""
 
     def counted(rows: LinkQuerySet) -> dict[tuple[int, str, str], int]:
         grouped = rows.values_list("source", "kind", "reason").order_by("source", "kind", "reason")
@@ -476,13 +478,20 @@ def _missing(links: LinkQuerySet) -> Iterator[tuple[Missing, int]]:
         }
 
     gone = links.open()
-    elsewhere = counted(gone.filter(IS_ELSEWHERE, reason="target_missing"))
+    missing = gone.filter(reason="target_missing")
+    # What is in the trash and came again for another patient is said to be in the trash.
+    deleted = counted(missing.filter(IS_IN_TRASH))
+    elsewhere = counted(missing.filter(IS_ELSEWHERE).exclude(IS_IN_TRASH))
     for (source, kind, reason), count in counted(gone).items():
-        others = elsewhere.get((source, kind, reason), 0)
-        if count > others:
-            yield Missing(LinkKind(kind), reason, count - others), source
-        if others:
-            yield Missing(LinkKind(kind), "target_elsewhere", others), source
+        key = source, kind, reason
+        rest = count - deleted.get(key, 0) - elsewhere.get(key, 0)
+        for code, number in (
+            (reason, rest),
+            ("target_in_trash", deleted.get(key, 0)),
+            ("target_elsewhere", elsewhere.get(key, 0)),
+        ):
+            if number:
+                yield Missing(LinkKind(kind), code, number), source
 
 
 def _notes(summary: Summary, refers: bool) -> list[str]:
@@ -492,6 +501,11 @@ def _notes(summary: Summary, refers: bool) -> list[str]:
         "series_not_named": not all(one.is_named for one in summary.series),
     }
     return [code for code, holds in notes.items() if holds]
+
+
+def _trashed_row(model: type[Model], column: str) -> Exists:
+    rows = TrashedRow.objects.filter(table=model._meta.label_lower, patient=OuterRef("patient"))
+    return Exists(rows.filter(**{column: OuterRef("target_uid")}).exclude(**{column: ""}))
 
 
 # What is missing with its patient, and is here, is another's.
@@ -508,4 +522,18 @@ IS_ELSEWHERE = (
         Exists(DICOMStudy.objects.filter(study_instance_uid=OuterRef("target_uid"))),
         kind=LinkKind.STUDY,
     )
+)
+# What is missing, and was this patient's.
+IS_IN_TRASH = (
+    Q(
+        Exists(
+            TrashedObject.objects.filter(
+                sop_instance_uid=OuterRef("target_uid"), patient=OuterRef("patient")
+            )
+        ),
+        kind=LinkKind.IMAGE,
+    )
+    | Q(_trashed_row(DICOMSeries, "uid"), kind=LinkKind.SERIES)
+    | Q(_trashed_row(DICOMSeries, "frame"), kind=LinkKind.FRAME_OF_REFERENCE)
+    | Q(_trashed_row(DICOMStudy, "uid"), kind=LinkKind.STUDY)
 )

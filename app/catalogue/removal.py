@@ -1,4 +1,4 @@
-"""Deleting patients, studies, series and instances: rows first, files after, as `filing` says."""
+"""Deleting patients, studies, series and instances: into the trash, or with their files at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -8,7 +8,9 @@ from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from app.audit.recording import Person, because, record
+from app.errors import Protected, StorageFailed
 from app.models import (
+    Deletion,
     DICOMInstance,
     DICOMSeries,
     DICOMStudy,
@@ -19,9 +21,10 @@ from app.models import (
 )
 from app.storage.staging import is_hash, superseded_path
 
-from . import collecting, completeness, counts, filing, identities, links, persons
+from . import collecting, completeness, counts, filing, identities, links, persons, trash
+from .packing import label
 from .protection import refuse_protected
-from .transactions import lock_patients
+from .transactions import lock_patients, while_heard
 
 DELETED_AT_ONCE = 500  # instances deleted in one transaction
 TRIES = 5
@@ -58,28 +61,69 @@ def instances_of(row: models.Model) -> QuerySet[DICOMInstance]:
     return DICOMInstance.objects.filter(**{ANCESTORS[type(row)]: row.pk})
 
 
-def delete(row: models.Model, who: Person = None, reason: str = "") -> None:
-    """Delete a patient, study, series or instance, with all that is below it and its files.
+def delete(
+    rows: models.Model | Sequence[models.Model], who: Person = None, reason: str = ""
+) -> Deletion | None:
+    """Delete patients, studies, series or instances, with all that is below them and their files.
 
-    Parents that are left without children go, too.
+    Parents that are left without children go, too. What was deleted is in the trash then; None
+    where there is no trash, or nothing to be in it.
 
     Raises
     ------
     Protected
         A study of it is protected; what was deleted before somebody protected it stays so.
+    StorageFailed
+        The disk refuses to keep more in the trash: what is left is deleted as soon as it does.
     """
+    rows = [rows] if isinstance(rows, models.Model) else list(rows)
     with transaction.atomic():
-        lock_patient(row)
-        refuse_protected(row)
-        record(Kind.DELETE_ASKED, who, row, because(f"{_in_words(below([row]))}.", reason))
+        for row in rows:
+            lock_patient(row)
+            refuse_protected(row)
+            record(Kind.DELETE_ASKED, who, row, because(f"{_in_words(below([row]))}.", reason))
+        deletion = trash.begin(rows, who, reason) if trash.is_on() else None
+    return _delete_rows(rows, deletion, who)
+
+
+def go_on(deletion: Deletion) -> None:
+    """Delete what is left of what somebody asked to delete; see `delete`."""
+    model = next(one for one in KINDS if label(one) == deletion.table)
+    rows = model._default_manager.filter(pk__in=deletion.rows).order_by("pk")
+    with suppress(Protected):  # somebody has protected the rest since
+        _delete_rows(list(rows), deletion, trash.who_asked(deletion))
+
+
+def _delete_rows(
+    rows: Sequence[models.Model], deletion: Deletion | None, who: Person
+) -> Deletion | None:
+    try:
+        for row in rows:
+            _delete_one(row, deletion, who)
+        if deletion:
+            deletion = trash.end_of_deleting(deletion)
+    except trash.NotThere:  # somebody restores it already
+        deletion = None
+    except Protected:
+        if deletion:
+            trash.end_of_deleting(deletion)
+        raise
+    except StorageFailed as failure:
+        if deletion:
+            trash.in_trouble(deletion, failure)
+        raise
+    filing.unlink_pending()
+    return deletion
+
+
+def _delete_one(row: models.Model, deletion: Deletion | None, who: Person) -> None:
     deleted = 0
-    while some := _delete_some(row):
+    while some := _delete_some(row, deletion):
         deleted += some
     with transaction.atomic():
         if type(row) in CHILDREN:
             delete_bare(row)
         record(Kind.DELETED, who, row, f"{_in_words({'instances': deleted})}.")
-    filing.unlink_pending()
 
 
 def below(rows: Sequence[models.Model]) -> dict[str, int]:
@@ -101,40 +145,48 @@ def _in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind}: {n:,}" for kind, n in counts.items())
 
 
-def _delete_some(row: models.Model) -> int:
+def _delete_some(row: models.Model, deletion: Deletion | None) -> int:
     """Delete a chunk of the row's instances, with what is then empty; how many."""
     for _ in range(TRIES - 1):
         # Uploads that add children meanwhile make a parent undeletable, or lock in a circle.
         with suppress(IntegrityError, OperationalError):
-            return _delete_chunk(row)
-    return _delete_chunk(row)
+            return _delete_chunk(row, deletion)
+    return _delete_chunk(row, deletion)
 
 
-@transaction.atomic
-def _delete_chunk(row: models.Model) -> int:
+@while_heard(filing.DISK_SECONDS)
+def _delete_chunk(row: models.Model, deletion: Deletion | None = None) -> int:
+    instances = instances_of(row)
+    if deletion:
+        trash.hold(deletion, Deletion.State.DELETING)
+        instances = instances.filter(pk__lte=deletion.last_instance)
     patients = lock_patient(row)
     refuse_protected(row)
     # In no order, for which PostgreSQL would go through the keys of all instances there are.
     chunk = list(
-        instances_of(row)
-        .select_for_update(of=("self",))
+        instances.select_for_update(of=("self",))
         .select_related("dicom_series__dicom_study")
         .order_by()[:DELETED_AT_ONCE]
     )
-    filing.delete_later(line for instance in chunk for line in _lines(instance))
+    if not chunk:
+        return 0
     pks = [instance.pk for instance in chunk]
     series = {instance.dicom_series for instance in chunk}
+    if deletion:
+        filing.delete_later(trash.put(deletion, chunk))
+    else:
+        filing.delete_later(line for instance in chunk for line in _lines(instance))
     concerned = links.concerned(patients, pks, {one.pk for one in series})
     DICOMInstance.objects.filter(pk__in=pks).delete()
     studies = {one.dicom_study for one in series}
-    _delete_childless(DICOMSeries, {one.pk for one in series})
-    _delete_childless(DICOMStudy, {one.pk for one in studies})
+    _delete_childless(DICOMSeries, {one.pk for one in series}, deletion)
+    _delete_childless(DICOMStudy, {one.pk for one in studies}, deletion)
     links.look_again(concerned)
     identities.forget_unused(
         [instance.identity_id for instance in chunk if instance.identity_id],
         {instance.upload_id for instance in chunk},
     )
-    _delete_childless(Patient, patients)
+    _delete_childless(Patient, patients, deletion)
     counts.take_away(chunk, {one.pk for one in studies}, patients)
     return len(chunk)
 
@@ -160,14 +212,21 @@ def _lines(instance: DICOMInstance) -> Iterator[FileToDelete]:
         yield FileToDelete(path=superseded_path(sha256))
 
 
-def _delete_childless(model: type[models.Model], pks: set[int]) -> None:
+def _delete_childless(
+    model: type[models.Model], pks: set[int], deletion: Deletion | None = None
+) -> None:
     child, parent = CHILDREN[model]
     children = child._default_manager.filter(**{parent: models.OuterRef("pk")})
     childless = model._default_manager.filter(~models.Exists(children), pk__in=pks)
+    entries = collecting.entries_of(childless, model)
+    if deletion:
+        trash.keep_rows(deletion, entries)
     if model is Patient:
+        if deletion:
+            trash.keep_rows(deletion, persons.links_with(childless))
         PatientIdentity.objects.filter(patient__in=childless).delete()
         persons.links_with(childless).delete()
-    collecting.entries_of(childless, model).delete()
+    entries.delete()
     completeness.forget(childless)
     # One statement: between Django's own two, an import could add a child that would go, too.
     childless._raw_delete(childless.db)

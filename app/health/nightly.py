@@ -1,7 +1,8 @@
 """The check of every night: slow, behind every import, and to be stopped at any moment.
 
-It runs in a process of its own, which a worker starts, and takes none of the worker's places for
-imports. Where it was stopped, by whatever, it goes on: how far it came is in its row.
+First goes what has been in the trash for its days. It runs in a process of its own, which a worker
+starts, and takes none of the worker's places for imports. Where it was stopped, by whatever, it
+goes on: how far it came is in its row.
 """
 
 import signal
@@ -17,6 +18,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from app.catalogue import trash
 from app.catalogue.search import forget_deleted
 from app.models import LOG_LINES, CatalogueCheck, DICOMFile, DICOMInstance
 from icon.processes import child_of_this
@@ -85,6 +87,8 @@ def go_on() -> CatalogueCheck | None:
     run = _Run(check)
     place = check.part, check.reached
     try:
+        for _ in trash.erase_due():
+            run.pace(0)
         run.write(expected_count=DICOMInstance.objects.count())
         for violation in verify(step=run.step, pace=run.pace, begin=place, reached=run.reached):
             run.found(violation)

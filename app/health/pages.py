@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from app.audit.recording import record
+from app.catalogue import trash_pages
 from app.models import CatalogueCheck, DICOMFile, DICOMInstance, Kind, Patient, VolumeOfDay
 from app.needing import needing
 from app.reasons import sentence
@@ -63,6 +64,7 @@ def catalogue_health(request: HttpRequest) -> HttpResponse:
         "disks": disks(),
         "largest": Patient.objects.filter(total_size__gt=0).order_by("-total_size", "pk")[:LARGEST],
         "kept": _kept(),
+        "trash": trash_pages.whole(),
         "mending": sentence("mend_violations"),
         "unlisted_words": unlisted_words(),
         "troubles": troubles(),

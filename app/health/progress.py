@@ -17,6 +17,7 @@ PARTS = {  # of `verify`, in its order
     "links": "Following the references of structure sets",
     "counts": "Counting what lies below patients, studies and series",
     "archives": "Looking for ZIPs that no upload lists",
+    "trash": "Looking at what is in the trash",
 }
 NONE, WAITING, RUNNING, STOPPED, ENDED = "none", "waiting", "running", "stopped", "ended"
 

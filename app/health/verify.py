@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Model, QuerySet
 
-from app.catalogue import counts, filing, links
+from app.catalogue import counts, filing, links, trash
 from app.catalogue.identities import forget_unused, without_objects
 from app.catalogue.removal import delete_bare, lock_patient
 from app.catalogue.transactions import lock_patients
@@ -31,6 +31,7 @@ from app.errors import Protected, StorageFailed
 from app.models import (
     ARCHIVES,
     ArchiveMember,
+    Deletion,
     DICOMFile,
     DICOMInstance,
     DICOMSeries,
@@ -41,6 +42,7 @@ from app.models import (
     Patient,
     PatientIdentity,
     Status,
+    TrashedObject,
 )
 from app.reasons import sentence
 from app.sandbox.wire import staged_name
@@ -53,6 +55,7 @@ from app.storage.staging import (
     staged_uploads,
     superseded_path,
 )
+from app.storage.trash import TRASH, TrashFolder, trash_folders, trashed_name, trashed_path
 from app.storage.tree import folder_of, holds, move, name_of, open_object
 from app.uploads import removal
 from app.uploads.restore import restore
@@ -118,6 +121,7 @@ def verify(
         "links": lambda last: _check_links(last, repair, wait, reached),
         "counts": lambda last: _check_counts(repair, wait),
         "archives": lambda last: _check_archives(repair),
+        "trash": lambda last: _check_trash(repair, wait),
     }
     names, (first, last) = list(parts), begin
     for name in names[names.index(first) if first else 0 :]:
@@ -449,6 +453,50 @@ def _stale_at_second_look(rows: Sequence[links.Row], repair: bool) -> list[int]:
     if repair:
         links.write_aims(wrong)
     return sorted({row.source for row in wrong})
+
+
+def _check_trash(repair: bool, pace: Pace) -> Iterator[Violation]:
+    """Files of what is in the trash, and what lies there besides."""
+    root = settings.ICON_PROCESSED_ROOT
+    for page in _pages(TrashedObject.objects.defer("rows")):
+        pace(0)
+        for one in page:
+            if one.has_file and (code := _wrong_in_trash(one)):
+                yield Violation(code, f"object {one.instance} of deletion {one.deletion_id}")
+    for deletion in chain.from_iterable(_pages(Deletion.objects.all())):
+        if trash.miscounted(deletion) and deletion.state == Deletion.State.THERE:
+            subject = f"deletion {deletion.pk}"
+            yield _mend("trash_counts_wrong", subject, repair, partial(trash.recount, deletion))
+    for path in _strangers_in_trash(root):
+        pace(0)
+        yield _mend("trash_unknown", _one_line(path), repair, partial(_keep_found, path))
+
+
+def _wrong_in_trash(trashed: TrashedObject) -> str:
+    path = trashed_path(trashed.deletion_id, trashed_name(trashed.instance))
+    try:
+        file = open_object(settings.ICON_PROCESSED_ROOT, path)
+    except FileNotFoundError:  # it may have been restored meanwhile
+        return "trash_file_missing" * TrashedObject.objects.filter(pk=trashed.pk).exists()
+    except OSError:
+        return "file_unreadable"
+    size = os.fstat(file).st_size
+    os.close(file)
+    return "" if size == trashed.size else "trash_file_altered"
+
+
+def _strangers_in_trash(root: Path) -> Iterator[str]:
+    """What lies in the trash without a row; not in the folders in which somebody is at work."""
+    for folder in trash_folders(root):
+        pk = int(folder) if folder.isdecimal() and len(folder) < 19 else 0
+        deletion = Deletion.objects.filter(pk=pk).first()
+        if deletion and deletion.state != Deletion.State.THERE:
+            continue
+        names = TrashFolder(root, pk).names() if str(pk) == folder else None
+        if names is None:
+            yield f"{TRASH}/{folder}"
+        else:
+            yield from (f"{TRASH}/{folder}/{name}" for name in trash.strangers(pk, names))
 
 
 def _check_archives(repair: bool) -> Iterator[Violation]:

@@ -38,6 +38,7 @@ from .rt import (
 from .searched import COLUMN, Searched, SearchTextField, search_field
 from .selections import COLLECTED, Collection, CollectionEntry, SamePerson
 from .telling import AskedToTell, Notice, NoticeState, TellMe, TellWhen, Way
+from .trash import Deletion, TrashedObject, TrashedRow, TrashedText
 from .uploads import (
     ARCHIVES,
     LOG,
@@ -72,6 +73,7 @@ __all__ = (
     "DICOMInstance",
     "DICOMSeries",
     "DICOMStudy",
+    "Deletion",
     "Derived",
     "DerivedOfRow",
     "DerivingTurn",
@@ -104,6 +106,9 @@ __all__ = (
     "Status",
     "TellMe",
     "TellWhen",
+    "TrashedObject",
+    "TrashedRow",
+    "TrashedText",
     "Verdict",
     "VolumeOfDay",
     "Way",

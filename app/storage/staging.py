@@ -199,7 +199,7 @@ class Staging:
         """The hash of a staged file; "" where it is gone, or is none, such as a link."""
         try:
             with folder_of(self.fd, name) as folder:
-                return _sha256_of(open_file(folder, name_of(name)))
+                return sha256_of(open_file(folder, name_of(name)))
         except FileNotFoundError:
             return ""
         except OSError as error:
@@ -307,7 +307,7 @@ class Staging:
 
     def _sha256_at(self, path: str) -> str:
         try:
-            return _sha256_of(open_file(self._folder_of(path), name_of(path)))
+            return sha256_of(open_file(self._folder_of(path), name_of(path)))
         except FileNotFoundError:
             return ""
 
@@ -337,7 +337,8 @@ class Staging:
             os.close(self._folders.pop(folder))
 
 
-def _sha256_of(file: int) -> str:
+def sha256_of(file: int) -> str:
+    """The SHA-256 of what a descriptor reads, which is closed."""
     with os.fdopen(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 

@@ -317,14 +317,14 @@ def test_a_summary_says_what_is_here_and_where(db, django_assert_num_queries):
     first, empty = RTStructureSetInformation.objects.order_by("pk").values_list(
         "dicom_instance", flat=True
     )
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         summaries = links.summaries([first, empty])
     series = DICOMSeries.objects.get(series_instance_uid=SERIES).pk
     summary = summaries[first]
     assert (summary.images, summary.here) == (3, 2)
     assert summary.series == [ImagesHere(series, 2, is_named=True, lies_as_named=True)]
-    assert summary.missing == [Missing(LinkKind.IMAGE, "target_missing", 1)]
-    assert summary.reasons == ["target_missing"]
+    assert summary.missing == [Missing(LinkKind.IMAGE, "target_in_trash", 1)]
+    assert summary.reasons == ["target_in_trash"]
     assert summaries[empty].reasons == ["refers_to_nothing"]
     with django_assert_num_queries(1):
         assert links.coverages([first, empty]) == {first: Coverage(3, 2), empty: Coverage()}

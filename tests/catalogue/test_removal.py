@@ -1,9 +1,10 @@
 """Deleting: rows first, files after, and nothing that others need.
 
-A few rounds of deleting against importing by default; `python3 run.py test -m crash` has 100 on
+A few rounds of deleting against importing by default; `python3 run.py test -m long` has 100 on
 each database.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from django.conf import settings as project
 from django.db import connection
 
 from app import tasks
-from app.catalogue import filing, removal
+from app.catalogue import filing, removal, restoring, trash
 from app.health.verify import verify
 from app.models import (
+    Deletion,
     DICOMFile,
     DICOMInstance,
     DICOMSeries,
@@ -25,6 +27,7 @@ from app.models import (
     FileToDelete,
     Patient,
     RTStructureROI,
+    TrashedObject,
 )
 from app.storage.staging import superseded_path
 from app.uploads import claims, ingest
@@ -34,7 +37,12 @@ from tests.making.objects import ct_image, rt_structure_set, uid
 
 pytestmark = pytest.mark.database
 
-RACES = 20
+RACES = 2
+
+
+@pytest.fixture
+def without_trash(settings) -> None:
+    settings.ICON_TRASH_DAYS = 0
 
 
 def images(*numbers: int, **keywords) -> list[bytes]:
@@ -210,7 +218,7 @@ def test_a_version_superseded_again_keeps_its_file(import_zip, processed_root, s
 
 
 def test_many_files_go_a_chunk_at_a_time(
-    import_zip, processed_root, monkeypatch, django_assert_max_num_queries
+    import_zip, processed_root, monkeypatch, django_assert_max_num_queries, without_trash
 ):
     monkeypatch.setattr(removal, "DELETED_AT_ONCE", 20)
     import_zip(*images(*range(50)))
@@ -220,7 +228,9 @@ def test_many_files_go_a_chunk_at_a_time(
     assert files(processed_root) == []
 
 
-def test_a_file_that_the_disk_refuses_to_unlink_keeps_no_other(import_zip, processed_root):
+def test_a_file_that_the_disk_refuses_to_unlink_keeps_no_other(
+    import_zip, processed_root, without_trash
+):
     import_zip(*images(1, 2))
     stuck, other = DICOMInstance.objects.order_by("pk")
     (processed_root / stuck.path).unlink()
@@ -233,7 +243,7 @@ def test_a_file_that_the_disk_refuses_to_unlink_keeps_no_other(import_zip, proce
     assert not FileToDelete.objects.exists()
 
 
-def test_nothing_is_deleted_through_a_link(import_zip, processed_root, tmp_path):
+def test_nothing_is_deleted_through_a_link(import_zip, processed_root, tmp_path, without_trash):
     import_zip(*images(1))
     row = DICOMInstance.objects.get()
     elsewhere = tmp_path / "elsewhere"
@@ -249,25 +259,34 @@ def test_nothing_is_deleted_through_a_link(import_zip, processed_root, tmp_path)
 
 
 def race(rounds: int, upload_zip) -> None:
-    """Delete what is there while it is imported again: whoever wins, rows and files agree."""
+    """Delete and restore what is imported meanwhile: rows and files agree, and nothing is lost."""
     data = images(*range(20))
-    for _ in range(rounds):
+    wanted = {hashlib.sha256(one).hexdigest() for one in data}
+    for number in range(rounds):
         upload = upload_zip(*data)
         importing = threading.Thread(target=run, args=(upload.pk,))
         importing.start()
         while importing.is_alive():
             for patient in Patient.objects.all():
                 removal.delete(patient)
+            for deletion in Deletion.objects.all() if number % 2 else ():
+                restoring.restore(deletion)
         importing.join()
         filing.unlink_pending()
         assert violations() == []
+        here = set(DICOMInstance.objects.values_list("sha256", flat=True))
+        deleted = set(TrashedObject.objects.values_list("sha256", flat=True))
+        assert here | deleted == wanted
+        assert not TrashedObject.objects.filter(has_file=False).exists()
+        for deletion in Deletion.objects.all():
+            trash.erase(deletion)
 
 
 def test_a_delete_that_races_an_import_leaves_a_sound_catalogue(upload_zip):
     race(RACES, upload_zip)
 
 
-@pytest.mark.crash
+@pytest.mark.long
 def test_deletes_that_race_imports_leave_a_sound_catalogue(either_database, upload_zip):
     race(100, upload_zip)
 

@@ -96,5 +96,5 @@ def test_the_number_of_queries_does_not_grow(
     nightly.begin()
     nightly.go_on()
     administrator.get(PAGE)
-    with django_assert_num_queries(16):
+    with django_assert_num_queries(17):
         administrator.get(PAGE)

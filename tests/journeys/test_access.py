@@ -10,11 +10,13 @@ from django.urls import URLResolver, get_resolver, reverse
 from django_celery_results.models import GroupResult, TaskResult
 
 from app.accounts import roles
+from app.catalogue import removal
 from app.health import nightly
 from app.models import (
     AuditEntry,
     Collection,
     CollectionEntry,
+    Deletion,
     DICOMFile,
     DICOMInstance,
     DICOMSeries,
@@ -107,6 +109,9 @@ OURS = {
     "structure_csv": since("Reader", 302),  # with nothing searched for it leads to the list
     **dict.fromkeys(("study", "patient", "series", "header", "structure_set"), since("Reader")),
     "series_pictures": since("Reader"),
+    **dict.fromkeys(("trash_list", "deletion"), since("Manager")),
+    "restore_deletion": since("Manager", 405),
+    **dict.fromkeys(("erase_deletion", "empty_trash"), since("Administrator")),
     **dict.fromkeys(("document", "pdf"), since("Reader", 404)),  # the object is an image
 }
 
@@ -126,6 +131,7 @@ ROWS = {
     "download_collection": Collection,
     "structure_set": RTStructureSetInformation,
     "structure": RTStructureROI,
+    **dict.fromkeys(("deletion", "restore_deletion", "erase_deletion"), Deletion),
 }
 
 
@@ -163,6 +169,8 @@ TABLES = {
 @pytest.fixture
 def upload(import_zip, django_user_model) -> DICOMFile:
     """An upload, and at least one row in every table of the admin."""
+    import_zip(ct_image(PatientID="Deleted"))
+    removal.delete(Patient.objects.get())
     upload = import_zip(ct_image(), rt_structure_set())
     nightly.begin()
     nightly.go_on()
@@ -378,6 +386,6 @@ def test_a_post_without_its_token_is_refused(name, staff_user, upload):
 def test_a_delete_without_its_token_is_refused(table, staff_user, upload):
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(staff_user)
-    pk = apps.get_model("app", table).objects.get().pk
+    pk = apps.get_model("app", table).objects.order_by("pk")[0].pk
     url = reverse(f"admin:app_{table}_delete", args=[pk])
     assert strict.post(url, {"post": "yes"}).status_code == 403

@@ -9,11 +9,13 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import Model
 from django.urls import get_resolver, reverse
+from django.utils import timezone
 
 from app.models import (
     CatalogueCheck,
     Collection,
     CollectionEntry,
+    Deletion,
     DICOMFile,
     DICOMStudy,
     IdentityAnswer,
@@ -45,6 +47,9 @@ def world(staff_user, import_zip) -> dict[str, Any]:
     identity = PatientIdentity.objects.get(is_open=True)
     third = Patient.objects.create(unique_patient_id="P3", folder="P3")
     SamePerson.objects.create(first=patient, second=third, reason="Married since")
+    Deletion.objects.create(
+        table="app.patient", rows=[17], last_instance=17, state="there", until=timezone.now()
+    )
     return {
         "process_dicom_file": {},
         "cancel_dicom_file": {},
@@ -69,6 +74,9 @@ def world(staff_user, import_zip) -> dict[str, Any]:
         "delete_collection": {},
         "same_person": {"other": other.pk, "reason": "Married since"},
         "undo_same_person": {"other": third.pk},
+        "restore_deletion": {},
+        "erase_deletion": {"post": "yes", "reason": "Test"},
+        "empty_trash": {"post": "yes", "reason": "Test"},
         "header": {"q": "Nemo"},
         "structure_list": {"q": "Heart"},
     }  # fmt: skip
@@ -90,7 +98,7 @@ def test_every_address_that_takes_a_post_is_tried_here(staff_client, world):
     assert taken == world.keys()
 
 
-@pytest.mark.parametrize("gone", [[Patient], [DICOMFile, Collection, CatalogueCheck]])
+@pytest.mark.parametrize("gone", [[Patient], [DICOMFile, Collection, CatalogueCheck, Deletion]])
 def test_no_button_fails_whose_row_goes_meanwhile(staff_client, world, gone):
     """The rows are deleted before each statement in turn that a page makes."""
     keys = {model: [*model.objects.values_list("pk", flat=True)] for model in gone}

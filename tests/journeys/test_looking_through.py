@@ -46,6 +46,7 @@ def test_a_patient_is_looked_through_down_to_its_objects(
     the_patient_leads_to_a_series_in_one_step(page, f"{live.url}/dicom/patients/{patient.pk}/")
     the_series_leads_to_each_of_its_objects(page)
     the_keys_lead_up_and_down_again(page)
+    the_series_goes_to_the_trash_and_comes_back(page, f"{live.url}/dicom/series/{images.pk}/")
     console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
 
 
@@ -84,3 +85,17 @@ def the_keys_lead_up_and_down_again(page: Page) -> None:
         page.keyboard.press("j")
         page.keyboard.press("Enter")
         expect(page).to_have_url(re.compile(rf"/dicom/{below}/\d+/$"))
+
+
+def the_series_goes_to_the_trash_and_comes_back(page: Page, address: str) -> None:
+    page.goto(address)
+    page.locator(".side-more summary", has_text=re.compile("^More$")).click()
+    page.get_by_role("link", name="Delete…").click()
+    page.get_by_label(re.compile("^Why")).fill("By mistake")
+    page.get_by_role("button", name="Yes, delete it").click()
+    page.get_by_role("link", name="Undo").click()
+    the_page_is_for_everybody(page)
+    page.get_by_role("link", name="Trash", exact=True).first.click()
+    the_page_is_for_everybody(page)
+    page.get_by_role("button", name=re.compile("^Restore")).press("Enter")
+    expect(page).to_have_url(address)

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from app.health.verify import verify
 from app.models import (
     ArchiveMember,
+    Deletion,
     DICOMFile,
     DICOMInstance,
     ImageInformation,
@@ -90,5 +91,6 @@ def clear(root: Path) -> None:
     """An empty catalogue, for the next round: quicker than deleting objects one by one."""
     DICOMFile.objects.all().delete()
     Patient.objects.all().delete()
+    Deletion.objects.all().delete()
     for folder in root.iterdir():
         shutil.rmtree(folder)

@@ -1,0 +1,30 @@
+"""What is begun with the trash is brought to its end, whoever was at it and died."""
+
+from app.errors import StorageFailed
+from app.models import Deletion
+
+from . import removal, restoring, trash
+
+State = Deletion.State
+
+
+def go_on() -> int:
+    """Go on with every deletion that nobody is at; how many came to an end."""
+    return sum(_go_on(deletion) for deletion in trash.left())
+
+
+def _go_on(deletion: Deletion) -> bool:
+    who = trash.who_asked(deletion)
+    try:
+        if deletion.state == State.DELETING:
+            removal.go_on(deletion)
+        elif deletion.state == State.RESTORING:
+            restoring.go_on(deletion, who)
+        else:
+            for _ in trash.erase_all_of(deletion, who):
+                pass
+        trash.tidy(deletion)
+    except StorageFailed as failure:
+        trash.in_trouble(deletion, failure)
+        return False
+    return True

@@ -1,0 +1,404 @@
+"""The trash: what is deleted goes there whole, and comes back as it was."""
+
+import hashlib
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import transaction
+from django.db.models import Model
+from django.urls import reverse
+from django.utils import timezone
+
+from app import tasks
+from app.catalogue import links, removal, restoring, trash
+from app.health import nightly
+from app.health.verify import verify
+from app.models import (
+    ArchiveMember,
+    AuditEntry,
+    Collection,
+    CollectionEntry,
+    Deletion,
+    DICOMFile,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    FileToDelete,
+    Kind,
+    Link,
+    Patient,
+    SamePerson,
+    TrashedObject,
+    TrashedRow,
+    TrashedText,
+)
+from tests.making.catalogued import NAMES
+from tests.making.objects import (
+    contour,
+    ct_image,
+    enhanced_ct,
+    frame_reference,
+    roi,
+    rt_structure_set,
+    uid,
+)
+
+pytestmark = pytest.mark.database
+
+TABLES = (*NAMES, ArchiveMember, CollectionEntry, SamePerson, DICOMFile)
+NOT_KEPT = {(Link, "id"), (DICOMSeries, "changes")}
+TRASH = (Deletion, TrashedObject, TrashedRow, TrashedText, FileToDelete)
+
+
+def image(number: int, **keywords) -> bytes:
+    return ct_image(SOPInstanceUID=uid(2, 1, number), **keywords)
+
+
+def structure_set(*numbers: int) -> bytes:
+    drawn = [contour(0, 0, 5, 1, 0, 5, 0, 1, 5, sop=uid(2, 1, n)) for n in numbers]
+    named = frame_reference(sops=[uid(2, 1, n) for n in numbers])
+    return rt_structure_set([roi(1, "Heart", *drawn)], ReferencedFrameOfReferenceSequence=[named])
+
+
+def everything() -> dict[str, list]:
+    """Every row of the catalogue and of ledgers, but for keys of links and counted changes."""
+    return {
+        model.__name__: [
+            {name: value for name, value in row.items() if (model, name) not in NOT_KEPT}
+            for row in model._default_manager.order_by("pk").values()
+        ]
+        for model in TABLES
+    }
+
+
+def files(root) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def violations() -> list[str]:
+    return [violation.sentence for violation in verify()]
+
+
+def delete(*rows: Model) -> Deletion:
+    deletion = removal.delete(rows)
+    assert deletion.state == "there"
+    assert violations() == []
+    return deletion
+
+
+def assert_trash_is_empty(root) -> None:
+    assert {model.__name__: model.objects.count() for model in TRASH} == {
+        model.__name__: 0 for model in TRASH
+    }
+    assert not (root / ".trash").exists()
+    assert violations() == []
+
+
+@pytest.mark.parametrize("model", [Patient, DICOMStudy, DICOMSeries, DICOMInstance])
+def test_what_is_deleted_comes_back_as_it_was(
+    model, import_zip, processed_root, settings, staff_user
+):
+    settings.ICON_ON_CONFLICT = "replace"
+    import_zip(image(1), image(2), structure_set(1, 2), ct_image(PatientID="ID2"))
+    import_zip(image(1, PatientPosition="FFS"), enhanced_ct(SOPInstanceUID=uid(2, 1, 3)), image(2))
+    first, second = Patient.objects.order_by("pk")
+    series = DICOMSeries.objects.order_by("pk")[0]
+    collection = Collection.objects.create(name="Hearts")
+    CollectionEntry.objects.create(collection=collection, series=series, added_by="somebody")
+    CollectionEntry.objects.create(collection=collection, patient=first, added_by="somebody")
+    SamePerson.objects.create(first=first, second=second, reason="Said so", said_by="somebody")
+    before, bytes_before = everything(), files(processed_root)
+    deletion = delete(model.objects.order_by("pk")[0])
+    assert everything() != before
+    assert deletion.object_count == TrashedObject.objects.count()
+    assert not DICOMInstance.objects.filter(
+        pk__in=TrashedObject.objects.values("instance")
+    ).exists()
+    restored = restoring.restore(deletion, staff_user)
+    assert (restored.already_here, restored.conflicts) == (0, 0)
+    assert everything() == before
+    assert files(processed_root) == bytes_before
+    assert_trash_is_empty(processed_root)
+
+
+# What came back meanwhile
+
+
+def test_the_same_bytes_are_imported_meanwhile_and_then_already_here(
+    import_zip, processed_root, settings
+):
+    first = import_zip(image(1))
+    settings.ICON_ON_CONFLICT = "replace"
+    newer = image(1, PatientPosition="FFS")
+    import_zip(newer)
+    (older,) = DICOMInstance.objects.get().superseded
+    deletion = delete(Patient.objects.get())
+    again = import_zip(newer)
+    assert again.outcomes["imported"] == 1
+    done = restoring.restore(deletion)
+    assert (done.restored, done.already_here, done.conflicts) == (0, 1, 0)
+    there = DICOMInstance.objects.get()
+    assert there.superseded == [older]
+    assert {member.upload_id for member in there.members.all()} >= {first.pk, again.pk}
+    assert_trash_is_empty(processed_root)
+
+
+def test_other_bytes_stay_in_the_trash_until_their_place_is_free(import_zip, processed_root):
+    import_zip(image(1), image(2))
+    keys = {*DICOMInstance.objects.values_list("pk", flat=True)}
+    deletion = delete(Patient.objects.get())
+    import_zip(image(1, PatientPosition="FFS"))
+    done = restoring.restore(deletion)
+    assert (done.restored, done.already_here, done.conflicts) == (1, 0, 1)
+    deletion.refresh_from_db()
+    assert (deletion.state, deletion.object_count, deletion.conflict_count) == ("there", 1, 1)
+    assert violations() == []
+    removal.delete(DICOMInstance.objects.exclude(pk__in=keys).get())
+    assert restoring.restore(deletion).restored == 1
+    assert {*DICOMInstance.objects.values_list("pk", flat=True)} == keys
+    assert not Deletion.objects.filter(pk=deletion.pk).exists()
+    assert violations() == []
+
+
+def test_what_an_import_made_anew_meanwhile_takes_the_restored_objects(import_zip):
+    import_zip(image(1), image(2, PatientName="Other^Name"), structure_set(1, 2))
+    former = {*DICOMInstance.objects.values_list("pk", flat=True)}
+    deletion = delete(Patient.objects.get())
+    import_zip(image(3, SeriesDescription="Later"))
+    patient = Patient.objects.get()
+    assert restoring.restore(deletion).restored == 3
+    assert Patient.objects.get() == patient
+    assert patient.studies.get().series.count() == 2
+    assert former < {*DICOMInstance.objects.values_list("pk", flat=True)}
+    assert Patient.objects.get().identity_differs
+    assert patient.identities.count() == 2
+    assert violations() == []
+
+
+def test_what_comes_while_something_is_deleted_stays(import_zip, monkeypatch):
+    import_zip(image(1), image(2))
+    monkeypatch.setattr(removal, "DELETED_AT_ONCE", 1)
+    put = trash.put
+
+    def put_and_import(*arguments):
+        if not DICOMInstance.objects.filter(sop_instance_uid=uid(2, 1, 3)).exists():
+            one = DICOMInstance.objects.order_by("pk")[0]
+            one.pk, one.sop_instance_uid, one.path = None, uid(2, 1, 3), "elsewhere"
+            one.save(force_insert=True)
+        return put(*arguments)
+
+    monkeypatch.setattr(trash, "put", put_and_import)
+    removal.delete(Patient.objects.get())
+    assert DICOMInstance.objects.get().sop_instance_uid == uid(2, 1, 3)
+    assert TrashedObject.objects.count() == 2
+
+
+def test_the_sweep_goes_on_where_nobody_has_been_for_a_while(import_zip):
+    import_zip(image(1))
+    with transaction.atomic():
+        left = trash.begin([Patient.objects.get()], None, "Test")
+    tasks.sweep()
+    assert DICOMInstance.objects.exists()
+    Deletion.objects.update(changed_at=timezone.now() - timedelta(minutes=1))
+    tasks.sweep()
+    assert not DICOMInstance.objects.exists()
+    left.refresh_from_db()
+    assert (left.state, left.object_count) == ("there", 1)
+    assert violations() == []
+
+
+# Links
+
+
+def test_a_structure_set_says_that_its_images_are_in_the_trash(import_zip):
+    import_zip(image(1), image(2), structure_set(1, 2))
+    (source,) = Link.objects.values_list("source", flat=True).distinct()
+    deletion = delete(DICOMSeries.objects.get(modality="CT"))
+    summary = links.summaries([source])[source]
+    assert (summary.images, summary.here) == (2, 0)
+    assert summary.reasons[0] == "target_in_trash"
+    assert {one.reason for one in summary.missing if one.kind == "image"} == {"target_in_trash"}
+    restoring.restore(deletion)
+    assert links.summaries([source])[source].here == 2
+    deletion = delete(DICOMSeries.objects.get(modality="CT"))
+    trash.erase(deletion)
+    assert "target_in_trash" not in links.summaries([source])[source].reasons
+
+
+# Later versions
+
+
+def test_rows_come_back_after_columns_were_added_and_dropped(import_zip):
+    import_zip(image(1), structure_set(1))
+    deletion = delete(Patient.objects.get())
+    for table, names in ((TrashedObject, ("rows",)), (TrashedRow, ("values",))):
+        for one in table.objects.all():
+            for name in names:
+                text = getattr(one, name)
+                for column in ("manufacturer", "read_version", "rescale_type", "slice_count"):
+                    text = re.sub(rf'"{column}":("[^"]*"|[0-9]+),', "", text)
+                setattr(one, name, text.replace('"id":', '"dropped_since":17,"id":'))
+            one.save()
+    assert restoring.restore(deletion).restored == 2
+    assert DICOMInstance.objects.filter(read_version=0).count() == 2
+    assert not DICOMSeries.objects.exclude(manufacturer="").exists()
+
+
+# For good
+
+
+def test_what_is_erased_is_gone_and_who_did_it_is_kept(import_zip, processed_root, staff_user):
+    import_zip(image(1), structure_set(1))
+    deletion = delete(Patient.objects.get())
+    assert trash.erase(deletion, staff_user, "Asked for by the patient")
+    assert_trash_is_empty(processed_root)
+    assert files(processed_root) == {}
+    asked = AuditEntry.objects.get(kind=Kind.ERASE_ASKED)
+    assert (asked.who, asked.row) == ("staff", deletion.pk)
+    assert asked.words.endswith("Reason: Asked for by the patient")
+    assert AuditEntry.objects.get(kind=Kind.ERASED).words == "Objects: 2."
+    assert not trash.erase(deletion)
+    assert restoring.restore(deletion) is None
+
+
+def test_the_night_erases_what_was_there_for_its_days(import_zip, processed_root):
+    import_zip(image(1), ct_image(PatientID="ID2"))
+    old, young = (delete(patient) for patient in Patient.objects.order_by("pk"))
+    now = timezone.now()
+    assert old.until - now > timedelta(days=29)
+    Deletion.objects.filter(pk=old.pk).update(until=now - timedelta(seconds=1))
+    nightly.begin()
+    assert nightly.go_on().violation_count == 0
+    assert Deletion.objects.get() == young
+    assert len(files(processed_root)) == 1
+
+
+def test_without_days_there_is_no_trash(import_zip, processed_root, settings, staff_client):
+    settings.ICON_TRASH_DAYS = 0
+    import_zip(image(1))
+    address = reverse("admin:app_patient_delete", args=[Patient.objects.get().pk])
+    page = page_of(staff_client.get(address))
+    assert "this cannot be undone" in page
+    assert "to the trash" not in page
+    staff_client.post(address, {"post": "yes", "reason": "Test"})
+    assert not DICOMInstance.objects.exists()
+    assert files(processed_root) == {}
+    assert_trash_is_empty(processed_root)
+
+
+# The check of the catalogue
+
+
+def test_the_check_finds_what_is_wrong_in_the_trash(import_zip, processed_root):
+    import_zip(image(1), image(2), image(3))
+    deletion = delete(Patient.objects.get())
+    folder = processed_root / ".trash" / str(deletion.pk)
+    missing, altered, _ = sorted(folder.iterdir())
+    missing.unlink()
+    altered.write_bytes(b"short")
+    (folder / "999999").write_bytes(b"nobody's")
+    (processed_root / ".trash" / "stray").mkdir()
+    Deletion.objects.update(object_count=17)
+    assert sorted(violations()) == sorted(
+        [
+            f"object {missing.name} of deletion {deletion.pk}: "
+            "It is in the trash, and its file there is missing.",
+            f"object {altered.name} of deletion {deletion.pk}: "
+            "It is in the trash, and its file there has another size.",
+            f".trash/{deletion.pk}/999999: It lies in the trash, and is nothing that was deleted.",
+            ".trash/stray: It lies in the trash, and is nothing that was deleted.",
+            f"deletion {deletion.pk}: Its counts or size are not those of what is in the trash.",
+        ]
+    )
+    assert [one.repaired for one in verify(repair=True)].count(True) == 3
+    assert len(violations()) == 2
+    found = processed_root / ".found" / hashlib.sha256(b"nobody's").hexdigest()
+    assert found.read_bytes() == b"nobody's"
+    # An object without its file comes back, so that its ZIP can give it again.
+    altered.unlink()
+    assert restoring.restore(deletion).restored == 3
+    list(verify(repair=True))
+    assert violations() == []
+
+
+# Pages
+
+
+def post(client, name: str, deletion: Deletion | None = None, **sent):
+    return client.post(reverse(name, args=[deletion.pk] if deletion else []), sent, follow=True)
+
+
+def test_a_series_is_deleted_and_restored_through_the_pages(
+    import_zip, staff_client, processed_root
+):
+    import_zip(image(1), image(2))
+    series = DICOMSeries.objects.get()
+    address = reverse("admin:app_dicomseries_delete", args=[series.pk])
+    assert "They go to the trash, and can be restored until" in page_of(staff_client.get(address))
+    answer = staff_client.post(address, {"post": "yes", "reason": "By mistake"}, follow=True)
+    deletion = Deletion.objects.get()
+    entry = reverse("deletion", args=[deletion.pk])
+    assert f'<a href="{entry}">Undo</a>' in page_of(answer)
+    listed = page_of(staff_client.get(reverse("trash_list")))
+    for words in ("By mistake", "2 images", "staff", entry, "Restore", "Erase"):
+        assert words in listed
+    assert "CT" in page_of(staff_client.get(entry))
+    answer = post(staff_client, "restore_deletion", deletion)
+    assert "Restored: 2 objects." in page_of(answer)
+    assert answer.redirect_chain[-1][0] == reverse("series", args=[series.pk])
+    assert DICOMInstance.objects.count() == 2
+    assert_trash_is_empty(processed_root)
+    assert "Nothing is in the trash." in page_of(staff_client.get(reverse("trash_list")))
+
+
+def page_of(answer) -> str:
+    return answer.content.decode()
+
+
+def test_administrators_erase_through_the_pages_with_a_reason(
+    import_zip, staff_client, processed_root
+):
+    import_zip(image(1), ct_image(PatientID="ID2"), ct_image(PatientID="ID3"))
+    one, *_ = (delete(patient) for patient in Patient.objects.order_by("pk"))
+    assert "This cannot be undone." in page_of(
+        staff_client.get(reverse("erase_deletion", args=[one.pk]))
+    )
+    answer = post(staff_client, "erase_deletion", one, post="yes", reason="")
+    assert "Say why, in at most 200 characters." in page_of(answer)
+    assert Deletion.objects.count() == 3
+    answer = post(staff_client, "erase_deletion", one, post="yes", reason="Not ours")
+    assert "Erased for good: 1 object." in page_of(answer)
+    answer = post(staff_client, "empty_trash", post="yes", reason="Spring")
+    assert "Erased for good: 2 objects." in page_of(answer)
+    assert_trash_is_empty(processed_root)
+    assert AuditEntry.objects.filter(kind=Kind.ERASE_ASKED, words__endswith="Spring").count() == 2
+
+
+def test_who_may_not_restore_is_offered_no_way_back(import_zip, client, django_user_model):
+    import_zip(image(1))
+    person = django_user_model.objects.create_user("deletes", is_staff=True)
+    tables = ("patient", "dicomstudy", "dicomseries", "dicominstance")
+    codes = [f"{act}_{table}" for act in ("view", "delete") for table in tables]
+    person.user_permissions.set(Permission.objects.filter(codename__in=codes))
+    client.force_login(person)
+    address = reverse("admin:app_patient_delete", args=[Patient.objects.get().pk])
+    answer = client.post(address, {"post": "yes", "reason": "Test"}, follow=True)
+    assert "In the trash: “" in page_of(answer)
+    assert "Undo" not in page_of(answer)
+    assert client.get(reverse("trash_list")).status_code == 403
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_the_list_takes_as_many_queries_for_many(
+    count, import_zip, staff_client, django_assert_num_queries
+):
+    import_zip(*(ct_image(PatientID=f"ID{number}") for number in range(count)))
+    for patient in Patient.objects.all():
+        delete(patient)
+    staff_client.get(reverse("trash_list"))
+    with django_assert_num_queries(5):
+        staff_client.get(reverse("trash_list"))

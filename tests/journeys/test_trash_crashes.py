@@ -1,0 +1,367 @@
+"""Kills and disk errors while something goes to the trash, comes back, or is erased.
+
+Some points by default; `python3 run.py test -m long` takes every one: each statement, and each of
+Python's calls that change the disk. `-m crash` takes every system call, too, by strace.
+"""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import settings as project
+from django.db import connection, connections
+from django.utils import timezone
+
+from app.catalogue import filing, removal, restoring, trash, unfinished
+from app.errors import StorageFailed
+from app.health.verify import verify
+from app.models import Deletion, DICOMInstance, FileToDelete, Patient, TrashedObject
+from app.storage.staging import superseded_path
+from tests.conftest import lacking, wait_until
+from tests.making.objects import ct_image, rt_structure_set, uid
+
+pytestmark = pytest.mark.database
+
+KILLED = 9
+DISK = ("os.link", "os.remove", "os.mkdir", "os.rmdir", "os.rename")
+MEMBERS = [*(ct_image(SOPInstanceUID=uid(4, n)) for n in range(5)), rt_structure_set()]
+NEWER = ct_image(SOPInstanceUID=uid(4, 0), PatientPosition="FFS")
+MANY = 1_000  # more points than there are
+
+Act = Callable[[], object]
+
+
+class Faults:
+    """What is counted, and what happens at one of them."""
+
+    left = MANY
+    happens: Callable[[], None] | None = None
+
+    @classmethod
+    def count(cls) -> None:
+        if cls.happens is None:
+            return
+        cls.left -= 1
+        if cls.left == 0:
+            cls.happens()
+
+
+sys.addaudithook(lambda event, arguments: event in DISK and Faults.count())
+
+
+@contextmanager
+def fault(at: int, happens: Callable[[], None]) -> Iterator[None]:
+    Faults.left, Faults.happens = at, happens
+    try:
+        yield
+    finally:
+        Faults.happens = None
+
+
+def killed(act: Act, at: int) -> bool:
+    """Do something in a process that dies at its so many-th step; False where it has fewer."""
+    connection.close()
+    child = os.fork()
+    if not child:
+        _die_at(act, at)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, KILLED)
+    return code == KILLED
+
+
+def _die_at(act: Act, at: int) -> None:
+    """Never to be returned from: the test goes on in the other process."""
+    code = 1
+    try:
+        with fault(at, lambda: os._exit(KILLED)), connection.execute_wrapper(_counting):
+            act()
+        connections.close_all()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _counting(execute, sql, parameters, many, context):
+    Faults.count()
+    result = execute(sql, parameters, many, context)
+    Faults.count()
+    return result
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch) -> None:
+    monkeypatch.setattr(removal, "DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(trash, "AT_ONCE", 2)
+    monkeypatch.setattr(restoring, "AT_ONCE", 2)
+
+
+@pytest.fixture
+def filled(import_zip, settings, processed_root) -> Callable[[], set[int]]:
+    """Fill the catalogue, with one version that was replaced; the keys of its objects."""
+
+    def fill() -> set[int]:
+        import_zip(*MEMBERS)
+        settings.ICON_ON_CONFLICT = "replace"
+        import_zip(NEWER)
+        settings.ICON_ON_CONFLICT = "keep"
+        return {*DICOMInstance.objects.values_list("pk", flat=True)}
+
+    return fill
+
+
+def delete() -> None:
+    removal.delete(list(Patient.objects.all()), reason="Test")
+
+
+def restore() -> None:
+    for deletion in Deletion.objects.all():
+        restoring.restore(deletion)
+
+
+def erase() -> None:
+    for deletion in Deletion.objects.all():
+        trash.erase(deletion, reason="Test")
+
+
+def go_on() -> None:
+    """What the sweep does once nobody has been at it for a while."""
+    Deletion.objects.update(changed_at=timezone.now() - timedelta(hours=1))
+    # PostgreSQL takes a moment to see that a process is gone and to let go of its rows.
+    wait_until(_is_done, "the sweep to finish")
+
+
+def _is_done() -> bool:
+    filing.unlink_pending()
+    unfinished.go_on()
+    idle = Deletion.objects.exclude(state=Deletion.State.THERE)
+    return not (idle.exists() or FileToDelete.objects.exists())
+
+
+def assert_whole(keys: set[int], root: Path, tidy: bool = True) -> tuple[set[int], set[int]]:
+    """Each object is whole in the catalogue or whole in the trash: which are where."""
+    here, gone = {}, {}
+    for one in DICOMInstance.objects.all():
+        here[one.pk] = {one.path: one.sha256} | {superseded_path(x): x for x in one.superseded}
+    for one in TrashedObject.objects.all():
+        at = f".trash/{one.deletion_id}/{one.instance}"
+        gone[one.instance] = {at: one.sha256} | {f"{at}-{x}": x for x in one.superseded}
+    assert not here.keys() & gone.keys()
+    assert here.keys() | gone.keys() <= keys
+    wanted = {path: x for one in (*here.values(), *gone.values()) for path, x in one.items()}
+    there = {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+    assert wanted.items() <= there.items()
+    if tidy:
+        assert wanted == there
+        assert [one.sentence for one in verify()] == []
+    return set(here), set(gone)
+
+
+def go_and_come(keys: set[int], root: Path, at: int) -> bool:
+    """Delete and restore everything, each killed at a step; whether there was such a step."""
+    died = killed(delete, at)
+    here, gone = assert_whole(keys, root, tidy=False)
+    assert here | gone == keys
+    go_on()
+    here, gone = assert_whole(keys, root)
+    assert (here, gone) in ((set(), keys), (keys, set()))
+    died = (bool(gone) and killed(restore, at)) or died
+    here, gone = assert_whole(keys, root, tidy=False)
+    assert here | gone == keys
+    go_on()
+    here, gone = assert_whole(keys, root)
+    assert (here, gone) in ((set(), keys), (keys, set()))
+    restore()
+    assert assert_whole(keys, root) == (keys, set())
+    return died
+
+
+def go_for_good(keys: set[int], root: Path, at: int) -> bool:
+    """Delete everything, and erase it in a process that is killed at a step."""
+    delete()
+    died = killed(erase, at)
+    assert_whole(keys, root, tidy=False)
+    go_on()
+    here, gone = assert_whole(keys, root)
+    assert not here
+    assert gone in (set(), keys)
+    erase()
+    assert assert_whole(keys, root) == (set(), set())
+    return died
+
+
+@pytest.mark.parametrize("at", [30, 90, 170])
+def test_a_kill_on_the_way_leaves_every_object_whole(at, filled, processed_root):
+    assert go_and_come(filled(), processed_root, at)
+
+
+def test_a_kill_while_something_is_erased_erases_all_or_nothing(filled, processed_root):
+    assert go_for_good(filled(), processed_root, 30)
+
+
+@pytest.mark.long
+def test_no_kill_on_the_way_takes_an_object_apart(filled, processed_root):
+    keys, at = filled(), 1
+    while go_and_come(keys, processed_root, at):
+        at += 1
+    print(at, "points")
+
+
+@pytest.mark.long
+def test_no_kill_while_something_is_erased_leaves_a_part(filled, processed_root):
+    at = 1
+    while go_for_good(filled(), processed_root, at):
+        at += 1
+    print(at, "points")
+
+
+# Disk errors
+
+
+def fails(act: Act, at: int, number: int) -> bool:
+    """Do something while the disk refuses one call; whether it came to that."""
+
+    def refuse() -> None:
+        raise OSError(number, os.strerror(number))
+
+    with fault(at, refuse), suppress(StorageFailed):
+        act()
+    return Faults.left <= 0
+
+
+def refused(keys: set[int], root: Path, at: int, number: int) -> bool:
+    met = fails(delete, at, number)
+    assert_whole(keys, root, tidy=False)
+    go_on()
+    assert assert_whole(keys, root) == (set(), keys)
+    met |= fails(restore, at, number)
+    assert_whole(keys, root, tidy=False)
+    go_on()
+    assert assert_whole(keys, root) == (keys, set())
+    return met
+
+
+def refused_for_good(keys: set[int], root: Path, at: int, number: int) -> bool:
+    delete()
+    met = fails(erase, at, number)
+    go_on()
+    assert assert_whole(keys, root) == (set(), set())
+    return met
+
+
+ERRORS = (errno.ENOSPC, errno.EIO)
+
+
+@pytest.mark.parametrize(("at", "number"), [(1, errno.ENOSPC), (8, errno.EIO)])
+def test_a_disk_error_on_the_way_leaves_every_object_whole(at, number, filled, processed_root):
+    assert refused(filled(), processed_root, at, number)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", ERRORS)
+def test_no_disk_error_on_the_way_takes_an_object_apart(number, filled, processed_root):
+    keys, at = filled(), 1
+    while refused(keys, processed_root, at, number):
+        at += 1
+    print(at, "points")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", ERRORS)
+def test_no_disk_error_while_something_is_erased_leaves_a_part(number, filled, processed_root):
+    at = 1
+    while refused_for_good(filled(), processed_root, at, number):
+        at += 1
+    print(at, "points")
+
+
+# The same at the system calls, injected by strace: also at those of SQLite
+
+RUN = """
+import sys, django
+django.setup()
+from app.catalogue import removal, restoring, trash
+from app.models import Deletion, Patient
+removal.DELETED_AT_ONCE = trash.AT_ONCE = restoring.AT_ONCE = 2
+{
+    "delete": lambda: removal.delete(list(Patient.objects.all())),
+    "restore": lambda: [restoring.restore(one) for one in Deletion.objects.all()],
+    "erase": lambda: [trash.erase(one) for one in Deletion.objects.all()],
+}[sys.argv[1]]()
+"""
+CALLS = ("linkat", "unlink", "unlinkat", "mkdir", "mkdirat", "renameat", "pwrite64", "fdatasync",
+         "fsync", "ftruncate")  # fmt: skip
+FAULTS = ("signal=SIGKILL", "error=ENOSPC", "error=EIO")
+
+
+@pytest.fixture
+def traced(environment, tmp_path) -> Callable[[str, str, str, int], bool]:
+    """Do something in a process of its own, with a fault injected; whether it was met."""
+    strace = shutil.which("strace") or lacking("strace", "strace")
+
+    def run(act: str, call: str, what: str, at: int) -> bool:
+        log = tmp_path / "strace.log"
+        inject = [f"trace={call}", "-e", f"inject={call}:{what}:when={at}"]
+        command = [strace, "-f", "-o", log, "-e", *inject, sys.executable, "-c", RUN, act]
+        subprocess.run(
+            command, env=os.environ | environment, cwd=project.BASE_DIR, capture_output=True,
+            check=False, timeout=600,
+        )  # fmt: skip
+        return bool(re.search(r"INJECTED|= \?$", log.read_text(), re.MULTILINE))
+
+    return run
+
+
+def through(filled, root: Path, traced, call: str, what: str, at: int) -> bool:
+    """Delete, restore, delete and erase, each with a fault at a call; whether any was met."""
+    keys = filled()
+    met = traced("delete", call, what, at)
+    assert set().union(*assert_whole(keys, root, tidy=False)) == keys
+    go_on()
+    assert set().union(*assert_whole(keys, root)) == keys
+    met |= traced("restore", call, what, at)
+    assert set().union(*assert_whole(keys, root, tidy=False)) == keys
+    go_on()
+    assert set().union(*assert_whole(keys, root)) == keys
+    if Patient.objects.exists():
+        delete()
+    met |= traced("erase", call, what, at)
+    go_on()
+    assert_whole(keys, root)
+    erase()
+    assert assert_whole(keys, root) == (set(), set())
+    return met
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", FAULTS)
+@pytest.mark.parametrize(("call", "at"), [("linkat", 2), ("unlinkat", 3), ("pwrite64", 9)])
+def test_a_fault_at_a_system_call_leaves_every_object_whole(
+    call, at, what, filled, processed_root, traced
+):
+    assert through(filled, processed_root, traced, call, what, at)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("what", FAULTS)
+@pytest.mark.parametrize("call", CALLS)
+def test_no_fault_at_a_system_call_takes_an_object_apart(
+    call, what, filled, processed_root, traced
+):
+    at = 1
+    while through(filled, processed_root, traced, call, what, at):
+        at += 1
+    print(at - 1, "points")
