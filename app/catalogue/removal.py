@@ -145,7 +145,7 @@ def _in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind}: {n:,}" for kind, n in counts.items())
 
 
-def _delete_some(row: models.Model, deletion: Deletion | None) -> int:
+def _delete_some(row: models.Model, deletion: Deletion | None = None) -> int:
     """Delete a chunk of the row's instances, with what is then empty; how many."""
     for _ in range(TRIES - 1):
         # Uploads that add children meanwhile make a parent undeletable, or lock in a circle.
