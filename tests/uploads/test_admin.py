@@ -673,7 +673,9 @@ def test_no_page_reads_the_contours(table, staff_client, import_zip):
         staff_client.get(reverse(f"admin:app_{table}_change", args=[pk]))
         staff_client.get(reverse(f"admin:app_{table}_delete", args=[pk]))
         staff_client.post(reverse(f"admin:app_{table}_delete", args=[pk]), SURE)
-    assert not [one for one in queries.captured_queries if "roi_contour_data" in one["sql"]]
+    # Into the trash the database moves them by itself.
+    asked = [one["sql"].lstrip() for one in queries.captured_queries]
+    assert not [sql for sql in asked if "roi_contour_data" in sql and sql.startswith("SELECT")]
 
 
 def test_no_row_of_the_catalogue_is_made_or_changed_by_hand(staff_client, import_zip):
