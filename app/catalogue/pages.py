@@ -108,6 +108,8 @@ def series(request: HttpRequest, pk: int) -> HttpResponse:
         context["uses"] = used_by([row.pk])[row.pk]
     if request.user.has_perm("app.view_dicominstance"):
         context |= _objects_of(request, row, geometry, told.marks)
+        if request.user.has_perm("app.view_patient"):  # pixels may name who they are of
+            context["slices"] = below.slice_count(row)
     if request.user.has_perm("app.view_dicomfile"):
         context["origins"] = origins_from(made.uploads)
     return render(request, "catalogue/series.html", context)

@@ -5,12 +5,10 @@ from typing import NamedTuple
 
 from msgspec import MsgspecError, json
 
-from app.catalogue.below import LONGEST_SORTED, geometry_of, in_order
+from app.catalogue.below import LONGEST_SORTED, MOST_SLICES, geometry_of, in_order
 from app.dicom.orientation import common_normal
 from app.dicom.records import FramePlanes
 from app.models import DICOMInstance, DICOMSeries, ImageInformation
-
-MOST_SLICES = 100_000  # of a series
 
 _planes = json.Decoder(FramePlanes).decode
 

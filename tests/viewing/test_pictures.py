@@ -12,6 +12,7 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 from msgspec import json
 
+from app.catalogue.below import slice_count
 from app.models import AuditEntry, DICOMInstance, DICOMSeries, Kind
 from app.viewing.pictures import READERS, outwards
 from app.viewing.slices import slices_of
@@ -136,6 +137,23 @@ def test_a_million_frames_that_are_not_there_are_said_once(get, import_zip):
 def test_objects_without_pictures_are_no_slices(import_zip):
     import_zip(image(1), ct_image(SOPInstanceUID=uid(9), Rows=None, PixelData=None))
     assert len(slices_of(DICOMSeries.objects.get())) == 1
+
+
+def test_a_page_counts_the_slices_that_there_are_and_pictures_need_two_rights(
+    staff_client, staff_user, import_zip
+):
+    two = native(GREY, GREY, SOPInstanceUID=uid(2, 1, 2), NumberOfFrames="2")
+    lying = native(GREY, SOPInstanceUID=uid(2, 1, 3), NumberOfFrames="2000000000")
+    import_zip(image(1), ct_image(SOPInstanceUID=uid(9), Rows=None, PixelData=None), two, lying)
+    counts = [len(slices_of(one)) for one in DICOMSeries.objects.all()]
+    assert counts == [slice_count(one) for one in DICOMSeries.objects.all()]
+    page = reverse("series", args=[DICOMSeries.objects.first().pk])
+    assert f'data-count="{counts[0]}"' in staff_client.get(page).content.decode()
+    staff_user.is_superuser = False
+    staff_user.save()
+    rights = ("view_dicomseries", "view_dicominstance")
+    staff_user.user_permissions.set(Permission.objects.filter(codename__in=rights))
+    assert 'id="viewer"' not in staff_client.get(page).content.decode()
 
 
 def test_what_the_browser_keeps_is_good_until_something_changes(staff_client, import_zip):

@@ -8,7 +8,7 @@ export const opener = (row) => row.querySelector("[data-opens]") ?? row.querySel
 
 document.addEventListener("click", (event) => {
   const row = event.target.closest("[data-row]");
-  if (!row || event.target.closest(OWN) || getSelection().toString()) return;
+  if (!row || event.defaultPrevented || event.target.closest(OWN) || getSelection().toString()) return;
   const { ctrlKey, metaKey, shiftKey } = event;
   opener(row)?.dispatchEvent(
     new MouseEvent("click", { bubbles: true, cancelable: true, ctrlKey, metaKey, shiftKey }),

@@ -1,0 +1,504 @@
+// The picture on a series' page: one of its slices, painted as somebody wishes to see it.
+import { isPadding, meaningOf, paint, percentiles, unsaid } from "./greys.js";
+import { View } from "./view.js";
+import { edges, inPatient, lies, measure, pixelSize, roundLength } from "./words.js";
+
+const MOST_BYTES = 192 << 20; // of inflated pictures
+const AHEAD = 3; // slices that are inflated before they are asked for
+const PAGE = 10; // slices
+const NOTCH = 40; // of a wheel, for a slice
+const LINE = 40;
+const DRAG = 250; // of the screen's pixels, that make a window twice as wide
+const TOUCH = 12; // of the screen's pixels, for a slice
+const SHIFT = 40; // of the canvas's pixels, for a key
+const CT_WINDOWS = [
+  ["Abdomen", 40, 400], ["Lung", -600, 1500], ["Bone", 400, 1800], ["Brain", 40, 80], ["Liver", 80, 160],
+];
+
+const box = document.getElementById("viewer");
+const part = (name) => box.querySelector(`[data-part=${name}]`);
+const canvas = part("canvas");
+const context = canvas.getContext("2d", { alpha: false });
+const source = document.createElement("canvas");
+const sourceContext = source.getContext("2d", { alpha: false });
+const view = new View(canvas);
+const count = Number(box.dataset.count);
+
+const renderings = new Map(); // by the worker's numbers
+const held = new Map(); // slices that are inflated, those used last at the end
+const objects = new Map(); // by slice
+const arrived = new Set();
+let shown = Math.floor(count / 2);
+let awaited = null; // an object whose slices are not known yet
+let choice = { kind: "said", index: 0 };
+let isInverted = false;
+const unsaids = new Map(); // what stands for a window where files have none, for all alike
+let painted = ""; // what is in `source`
+let trouble = "";
+let isDue = false;
+
+const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+worker.onmessage = ({ data }) => {
+  if (data.rendering) renderings.set(data.id, data.rendering);
+  else if (data.told) hold(data);
+  else if ("arrived" in data) noteArrived(data);
+  else if ("gone" in data) arrived.delete(data.gone);
+  else trouble = data.trouble;
+  later();
+};
+
+function noteArrived({ arrived: slice, object }) {
+  arrived.add(slice);
+  objects.set(slice, object);
+  trouble = "";
+  if (object === awaited) show(slice);
+}
+
+function hold(slice) {
+  const { told } = slice;
+  held.delete(told.slice);
+  held.set(told.slice, slice);
+  let bytes = 0;
+  for (const one of held.values()) bytes += one.values?.byteLength ?? 0;
+  for (const [number, one] of held) {
+    if (bytes <= MOST_BYTES || number === shown) break;
+    held.delete(number);
+    bytes -= one.values?.byteLength ?? 0;
+  }
+}
+
+// --- what is shown ------------------------------------------------------------------------------
+
+function show(slice) {
+  const next = Math.min(Math.max(slice, 0), count - 1);
+  awaited = null;
+  const step = next < shown ? -1 : 1;
+  shown = next;
+  if (held.has(shown)) hold(held.get(shown));
+  else worker.postMessage({ want: shown });
+  for (let ahead = 1; ahead <= AHEAD; ahead++) {
+    const one = shown + step * ahead;
+    if (arrived.has(one) && !held.has(one)) worker.postMessage({ also: one });
+  }
+  later();
+}
+
+function later() {
+  if (isDue) return;
+  isDue = true;
+  requestAnimationFrame(() => {
+    isDue = false;
+    draw();
+  });
+}
+
+function current() {
+  const slice = held.get(shown);
+  return slice ? { ...slice, rendering: renderings.get(slice.id) } : null;
+}
+
+const isGrey = (rendering) => rendering?.photometric.startsWith("MONOCHROME") ?? false;
+
+function windowOf(slice) {
+  const { rendering } = slice;
+  const { kind, index, window } = choice;
+  if (kind === "own") return window;
+  if (kind === "percentiles") return percentiles(slice, rendering);
+  if (kind === "ct") {
+    const [, center, width] = CT_WINDOWS[index];
+    return { center, width, function: "LINEAR" };
+  }
+  const said = saidBy(rendering);
+  if (said.length) return said[Math.min(index, said.length - 1)];
+  const alike = `${rendering.bits} ${slice.told.type} ${rendering.unit}`;
+  if (!unsaids.has(alike)) unsaids.set(alike, unsaid(slice, rendering));
+  return unsaids.get(alike);
+}
+
+// The windows and tables that the file has.
+const saidBy = ({ windows, function: shape, voi_luts }) => [
+  ...windows.map((one) => ({ ...one, function: shape })),
+  ...voi_luts.map((lut) => ({ lut, explanation: lut.explanation })),
+];
+
+function draw() {
+  drawArrived();
+  const slice = current();
+  box.classList.toggle("is-waiting", !slice);
+  tell(slice);
+  if (!slice) return;
+  const isPicture = Boolean(slice.values);
+  const why = slice.told.why_not ? slice.told.why : "This picture came damaged.";
+  sentence(isPicture ? "" : why);
+  if (isPicture) fill(slice);
+  else clear();
+  drawRound(isPicture ? slice : null);
+  offer(slice.rendering);
+}
+
+function clear() {
+  painted = "";
+  context.fillStyle = "#000";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+}
+
+function fill(slice) {
+  const { told, rendering } = slice;
+  const window = isGrey(rendering) ? windowOf(slice) : null;
+  const now = JSON.stringify([told.slice, window?.lut ? choice : window, isInverted]);
+  if (now !== painted) {
+    const pixels = sourceContext.createImageData(told.columns, told.rows);
+    paint(pixels, slice, rendering, window, isInverted);
+    [source.width, source.height] = [told.columns, told.rows];
+    sourceContext.putImageData(pixels, 0, 0);
+    painted = now;
+  }
+  view.show(told.columns, told.rows, pixelSize(rendering));
+  context.fillStyle = "#000";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.imageSmoothingEnabled = view.scale !== 1 && view.scale < 4;
+  context.imageSmoothingQuality = view.scale < 1 ? "medium" : "low";
+  context.drawImage(source, ...view.box);
+  sayWindow(window);
+}
+
+// --- what is said beside it ---------------------------------------------------------------------
+
+function tell(slice) {
+  const place = slice ? lies(slice.told.place) : "";
+  const where = `${shown + 1} of ${count}`;
+  const words = slice ? [where, place] : [where, "loading"];
+  part("place").textContent = words.filter(Boolean).join(" · ");
+  const slider = part("slider");
+  slider.value = shown;
+  slider.setAttribute("aria-valuetext", part("place").textContent);
+  part("lossy").hidden = !slice?.rendering?.is_lossy;
+  if (!slice) sentence(TROUBLES[trouble] ?? "");
+  const object = objects.get(shown);
+  for (const row of document.querySelectorAll("#objects [data-object]")) {
+    row.classList.toggle("is-shown", Number(row.dataset.object) === object);
+  }
+}
+
+const TROUBLES = {
+  busy: "Pictures are being made for others. This one comes by itself, in a moment.",
+  refused: "The pictures are not to be had: reload the page.",
+  cut: "The connection broke off: move to another slice, or reload the page.",
+};
+
+function sentence(text) {
+  part("why").textContent = text;
+  part("why").hidden = !text;
+}
+
+function drawRound(slice) {
+  const letters = slice && edges(slice.told.place);
+  for (const edge of ["left", "right", "top", "bottom"]) {
+    part(edge).textContent = letters?.[edge] ?? "";
+  }
+  const { spacing, spacing_kind } = slice?.rendering ?? {};
+  const dense = canvas.width / canvas.clientWidth;
+  // Of the page's pixels, for a mm.
+  const each = spacing && (view.box[2] / slice.told.columns / spacing[1]) / dense;
+  const length = spacing && roundLength(canvas.clientWidth / 3 / each);
+  part("scale").hidden = !length;
+  if (!length) return;
+  part("scale").style.width = `${length * each}px`;
+  part("scale").textContent = `${length} mm${spacing_kind === "detector" ? " at the detector" : ""}`;
+}
+
+function drawArrived() {
+  const strip = part("arrived");
+  const brush = strip.getContext("2d");
+  const [width, step] = [strip.width, strip.width / count];
+  brush.clearRect(0, 0, width, 1);
+  brush.fillStyle = getComputedStyle(strip).color;
+  for (const slice of arrived) {
+    const left = Math.floor(slice * step);
+    brush.fillRect(left, 0, Math.max(Math.ceil((slice + 1) * step) - left, 1), 1);
+  }
+  const all = arrived.size >= count;
+  part("loaded").textContent = all ? "" : `${arrived.size} of ${count} loaded`;
+}
+
+function sayWindow(window) {
+  const isWindow = Boolean(window) && !window.lut;
+  for (const name of ["center", "width"]) {
+    const field = part(name);
+    field.disabled = !isWindow;
+    if (field !== document.activeElement) field.value = isWindow ? measure(window[name]) : "";
+  }
+}
+
+// The windows that may be chosen, where they have changed.
+function offer(rendering) {
+  const select = part("window");
+  if (!rendering) return;
+  select.disabled = !isGrey(rendering);
+  const groups = isGrey(rendering) ? offered(rendering) : [];
+  const key = JSON.stringify([groups, choice.kind === "own"]);
+  if (select.dataset.key !== key) {
+    select.dataset.key = key;
+    select.replaceChildren(...groups.map(group));
+    if (choice.kind === "own") select.prepend(new Option("As set here", "own"));
+  }
+  select.value = choice.kind === "own" ? "own" : `${choice.kind} ${choice.index}`;
+}
+
+function offered(rendering) {
+  const said = saidBy(rendering).map((one, index) => [nameOf(one, index), `said ${index}`]);
+  const isHu = rendering.modality === "CT" && rendering.unit === "HU";
+  const ct = CT_WINDOWS.map(([name, center, width], index) => [
+    `${name} (${center}, ${width})`, `ct ${index}`,
+  ]);
+  return [
+    ["Of the file", said.length ? said : [["None: chosen by ICON", "said 0"]]],
+    ...(isHu ? [["CT", ct]] : []),
+    ["Of what is seen", [["Percentiles 1 to 99.5", "percentiles 0"]]],
+  ];
+}
+
+function nameOf({ lut, center, width, explanation }, index) {
+  if (lut) return explanation || `Table ${index + 1}`;
+  return `${explanation || `Window ${index + 1}`} (${measure(center)}, ${measure(width)})`;
+}
+
+function group([label, options]) {
+  const made = document.createElement("optgroup");
+  made.label = label;
+  made.append(...options.map(([text, value]) => new Option(text, value)));
+  return made;
+}
+
+// --- under the pointer --------------------------------------------------------------------------
+
+const onCanvas = (event) => {
+  const { left, top, width } = canvas.getBoundingClientRect();
+  const dense = canvas.width / width;
+  return [(event.clientX - left) * dense, (event.clientY - top) * dense];
+};
+
+function readOut(event) {
+  const slice = current();
+  const pixel = slice?.values && event ? view.pixelAt(...onCanvas(event)) : null;
+  part("value").textContent = pixel ? saidOf(slice, ...pixel) : "";
+}
+
+function saidOf(slice, column, row) {
+  const { told, rendering, values } = slice;
+  const at = row * told.columns + column;
+  const words = [valueOf(rendering, told, values, at), `column ${column + 1}, row ${row + 1}`];
+  const place = inPatient(told.place, rendering, column, row);
+  if (place) words.push(`${place.map((one) => one.toFixed(1)).join(", ")} mm`);
+  return words.join(" · ");
+}
+
+function valueOf(rendering, told, values, at) {
+  if (rendering.photometric === "RGB") {
+    const size = values.length / 3;
+    return `red ${values[at]}, green ${values[at + size]}, blue ${values[at + 2 * size]}`;
+  }
+  if (!isGrey(rendering)) return `colour ${values[at]}`;
+  if (isPadding(values[at], rendering)) return "no value";
+  const meant = meaningOf(rendering, told.scale)(values[at]);
+  return `${measure(meant)} ${rendering.unit}`.trim();
+}
+
+// --- what is done to it -------------------------------------------------------------------------
+
+function choose(kind, index = 0) {
+  choice = { kind, index };
+  later();
+}
+
+function setWindow(center, width) {
+  const slice = current();
+  if (!slice?.values || !isGrey(slice.rendering)) return;
+  const shape = slice.rendering.windows.length ? slice.rendering.function : "LINEAR_EXACT";
+  const least = shape === "LINEAR" ? 1 : Number.MIN_VALUE;
+  const window = { center, width: Math.max(width, least), function: shape };
+  choice = { kind: "own", index: 0, window };
+  later();
+}
+
+function reset() {
+  choice = { kind: "said", index: 0 };
+  isInverted = false;
+  part("invert").setAttribute("aria-pressed", "false");
+  view.fit();
+  later();
+}
+
+function invert() {
+  isInverted = !isInverted;
+  part("invert").setAttribute("aria-pressed", isInverted);
+  later();
+}
+
+function zoom(steps, ...at) {
+  if (!view.columns) return;
+  view.zoomBy(steps, ...at);
+  later();
+}
+
+function move(x, y) {
+  if (!view.columns) return;
+  view.move(x, y);
+  later();
+}
+
+const KEYS = {
+  ArrowUp: () => show(shown - 1),
+  ArrowLeft: () => show(shown - 1),
+  ArrowDown: () => show(shown + 1),
+  ArrowRight: () => show(shown + 1),
+  PageUp: () => show(shown - PAGE),
+  PageDown: () => show(shown + PAGE),
+  Home: () => show(0),
+  End: () => show(count - 1),
+  "+": () => zoom(1),
+  "-": () => zoom(-1),
+  f: () => later(view.fit()),
+  i: invert,
+  0: reset,
+};
+const MOVES = { ArrowUp: [0, SHIFT], ArrowDown: [0, -SHIFT], ArrowLeft: [SHIFT, 0], ArrowRight: [-SHIFT, 0] };
+
+canvas.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const { key, shiftKey } = event;
+  const options = [...part("window").querySelectorAll("option:not([value=own])")];
+  if (shiftKey && MOVES[key]) move(...MOVES[key]);
+  else if (KEYS[key]) KEYS[key]();
+  else if (/^[1-9]$/.test(key) && options[key - 1]) chooseByName(options[key - 1].value);
+  else return;
+  event.preventDefault();
+});
+
+function chooseByName(value) {
+  const [kind, index] = value.split(" ");
+  if (kind !== "own") choose(kind, Number(index));
+}
+
+part("slider").addEventListener("input", ({ target }) => show(Number(target.value)));
+part("window").addEventListener("change", ({ target }) => chooseByName(target.value));
+for (const name of ["center", "width"]) {
+  part(name).addEventListener("change", () => {
+    const [center, width] = [part("center").valueAsNumber, part("width").valueAsNumber];
+    if (Number.isFinite(center) && width > 0) setWindow(center, width);
+    else later();
+  });
+}
+part("invert").addEventListener("click", invert);
+part("reset").addEventListener("click", reset);
+part("closer").addEventListener("click", () => zoom(1));
+part("further").addEventListener("click", () => zoom(-1));
+part("fit").addEventListener("click", () => later(view.fit()));
+part("whole").addEventListener("click", () => later(view.oneToOne()));
+
+let turned = 0; // of a wheel, since the last slice
+canvas.addEventListener(
+  "wheel",
+  (event) => {
+    const by = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? 1 : LINE);
+    if (!by || (count === 1 && !event.ctrlKey)) return;
+    event.preventDefault();
+    if (event.ctrlKey) return zoom(by < 0 ? 1 : -1, ...onCanvas(event));
+    turned = Math.sign(by) === Math.sign(turned) ? turned + by : by;
+    const steps = Math.abs(by) >= NOTCH ? Math.sign(by) : Math.trunc(turned / NOTCH);
+    if (!steps) return;
+    turned = 0;
+    show(shown + steps);
+  },
+  { passive: false },
+);
+
+// A pointer that is down drags what is chosen; the middle button, or shift, moves the picture, and
+// so do two fingers, which also zoom.
+const down = new Map(); // pointers: where they are
+let drag = null;
+
+const drags = part("drags");
+if (matchMedia("(pointer: coarse)").matches) drags.value = "slices";
+
+canvas.addEventListener("pointerdown", (event) => {
+  if (event.button > 1) return;
+  if (event.button === 1) event.preventDefault();
+  canvas.setPointerCapture(event.pointerId);
+  down.set(event.pointerId, onCanvas(event));
+  drag = begun(event);
+  canvas.focus({ preventScroll: true });
+});
+
+function begun(event) {
+  const slice = current();
+  const window = slice?.values && isGrey(slice.rendering) ? windowOf(slice) : null;
+  const from = window?.lut ? percentiles(slice, slice.rendering) : window;
+  const isMove = event.button === 1 || event.shiftKey || drags.value === "move";
+  const kind = isMove ? "move" : drags.value === "window" && from ? "window" : "slices";
+  return { kind, from, slice: shown, x: event.clientX, y: event.clientY };
+}
+
+canvas.addEventListener("pointermove", (event) => {
+  readOut(event);
+  if (!down.has(event.pointerId)) return;
+  const before = down.get(event.pointerId);
+  const now = onCanvas(event);
+  down.set(event.pointerId, now);
+  if (down.size === 2) pinched(event.pointerId, before, now);
+  else if (drag.kind === "move") move(now[0] - before[0], now[1] - before[1]);
+  else dragged(event.clientX - drag.x, event.clientY - drag.y);
+});
+
+function dragged(x, y) {
+  const { kind, from, slice } = drag;
+  if (kind === "slices") return show(slice + Math.round(y / TOUCH));
+  const each = from.width / DRAG;
+  setWindow(from.center + y * each, Math.max(from.width + x * each, from.width / 1000));
+}
+
+function pinched(id, before, now) {
+  const [, other] = [...down].find(([one]) => one !== id);
+  drag = { ...drag, kind: "move" };
+  const distance = ([x, y]) => Math.hypot(x - other[0], y - other[1]) || 1;
+  move((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
+  const middle = [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2];
+  zoom(Math.log(distance(now) / distance(before)) / Math.log(1.25), ...middle);
+}
+
+for (const name of ["pointerup", "pointercancel"]) {
+  canvas.addEventListener(name, ({ pointerId }) => down.delete(pointerId));
+}
+canvas.addEventListener("pointerleave", () => readOut(null));
+
+// A click on a row of the objects selects its slice; with a key that opens a tab, as other rows do.
+document.getElementById("objects")?.addEventListener("click", (event) => {
+  const row = event.target.closest("[data-object]");
+  if (!row || event.target.closest("a, button") || getSelection().toString()) return;
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  select(Number(row.dataset.object));
+  canvas.scrollIntoView({ block: "nearest" });
+});
+
+function select(object) {
+  const slices = [...objects].filter(([, one]) => one === object).map(([slice]) => slice);
+  if (slices.length) show(Math.min(...slices));
+  else awaited = object;
+}
+
+// --- the beginning ------------------------------------------------------------------------------
+
+function resize() {
+  const dense = window.devicePixelRatio || 1;
+  const side = Math.round(canvas.clientWidth * dense);
+  if (canvas.width === side) return;
+  [canvas.width, canvas.height] = [side, side];
+  later();
+}
+
+new ResizeObserver(resize).observe(canvas);
+window.addEventListener("resize", resize); // also where only the pixels' size has changed
+
+worker.postMessage({ url: box.dataset.url, count });
+show(shown);

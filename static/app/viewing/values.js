@@ -1,0 +1,67 @@
+// Stored values as they are sent: `app/sandbox/pictures.py` says how they are filtered.
+const ARRAYS = {
+  u1: Uint8Array, i1: Int8Array, u2: Uint16Array, i2: Int16Array,
+  u4: Uint32Array, i4: Int32Array, f4: Float32Array,
+};
+
+// The values of one record; null where its bytes are not as many as it says.
+export async function valuesOf(packed, told, samples) {
+  const Type = ARRAYS[told.type];
+  const count = told.rows * told.columns * samples;
+  const bytes = await inflated(packed, count * Type.BYTES_PER_ELEMENT);
+  if (!bytes) return null;
+  const found = unfiltered(bytes, count, Type);
+  if (samples === 3) addGreen(found, count / 3);
+  return new Type(found.buffer);
+}
+
+async function inflated(packed, length) {
+  const bytes = new Uint8Array(length);
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const reader = stream.getReader();
+  let at = 0;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return at === length ? bytes : null;
+      if (at + value.length > length) return null;
+      bytes.set(value, at);
+      at += value.length;
+    }
+  } catch (error) {
+    if (error instanceof TypeError) return null; // it is not deflated
+    throw error;
+  } finally {
+    reader.cancel().catch(() => {}); // it has ended, or has failed already
+  }
+}
+
+function unfiltered(bytes, count, Type) {
+  if (Type.BYTES_PER_ELEMENT === 1) {
+    for (let at = 1; at < count; at++) bytes[at] += bytes[at - 1];
+    return bytes;
+  }
+  if (Type.BYTES_PER_ELEMENT === 2) {
+    const found = new Uint16Array(count);
+    for (let at = 0, value = 0; at < count; at++) {
+      const step = bytes[at] | (bytes[count + at] << 8);
+      found[at] = value = (value + ((step >>> 1) ^ -(step & 1))) & 0xffff;
+    }
+    return found;
+  }
+  const found = new Int32Array(count);
+  for (let at = 0, value = 0; at < count; at++) {
+    const low = bytes[at] | (bytes[count + at] << 8);
+    const step = low | (bytes[2 * count + at] << 16) | (bytes[3 * count + at] << 24);
+    found[at] = value = (value + ((step >>> 1) ^ -(step & 1))) | 0;
+  }
+  return found;
+}
+
+// Red and blue are sent as what they differ from green.
+function addGreen(found, count) {
+  for (let at = 0; at < count; at++) {
+    found[at] += found[count + at];
+    found[2 * count + at] += found[count + at];
+  }
+}

@@ -1,0 +1,60 @@
+// What is said of a picture: where it lies, which way it is turned, what a pixel stands for.
+const AXES = [["x", "L", "R"], ["y", "P", "A"], ["z", "H", "F"]];
+const OPPOSITE = { L: "R", R: "L", A: "P", P: "A", H: "F", F: "H" };
+const OBLIQUE = 0.2; // of a direction, from which on its letter is said
+const LENGTHS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
+
+// A number as people write it: "3", "0.977", "-30.25".
+export function measure(value) {
+  if (Math.abs(value) >= 1e6 || (value && Math.abs(value) < 0.001)) return value.toPrecision(3);
+  const text = String(Number(value.toFixed(3)));
+  return text === "-0" ? "0" : text;
+}
+
+// Along the axis that the slice's normal is nearest to: "z -0.5 mm".
+export function lies({ position, orientation }) {
+  if (position.length < 3 || orientation.length < 6) return "";
+  const [row, column] = [orientation.slice(0, 3), orientation.slice(3)];
+  const normal = [0, 1, 2].map((n) => {
+    const [next, last] = [(n + 1) % 3, (n + 2) % 3];
+    return Math.abs(row[next] * column[last] - row[last] * column[next]);
+  });
+  const axis = normal.indexOf(Math.max(...normal));
+  return `${AXES[axis][0]} ${measure(position[axis])} mm`;
+}
+
+// Letters of the left, right, top and bottom edge; null where they are not known.
+export function edges({ orientation, letters }) {
+  const [right, bottom] =
+    orientation.length === 6
+      ? [letter(orientation.slice(0, 3)), letter(orientation.slice(3))]
+      : letters.split("\\");
+  if (![right, bottom].every((one) => one && [...one].every((each) => each in OPPOSITE))) return null;
+  const turned = (text) => [...text].map((each) => OPPOSITE[each]).join("");
+  return { left: turned(right), right, top: turned(bottom), bottom };
+}
+
+function letter(direction) {
+  return [0, 1, 2]
+    .filter((axis) => Math.abs(direction[axis]) > OBLIQUE)
+    .sort((a, b) => Math.abs(direction[b]) - Math.abs(direction[a]))
+    .map((axis) => AXES[axis][direction[axis] > 0 ? 1 : 2])
+    .join("");
+}
+
+// Where in the patient a pixel is, in mm; null where that is not known.
+export function inPatient({ position, orientation }, { spacing, spacing_kind }, column, row) {
+  if (position.length < 3 || orientation.length < 6 || spacing_kind !== "patient") return null;
+  return [0, 1, 2].map(
+    (n) => position[n] + orientation[n] * spacing[1] * column + orientation[n + 3] * spacing[0] * row,
+  );
+}
+
+// The longest round length that fits into so many mm; null for none.
+export const roundLength = (most) => LENGTHS.findLast((length) => length <= most) ?? null;
+
+// A pixel's height and width, as they are to each other.
+export function pixelSize({ spacing, aspect }) {
+  const [height, width] = spacing ?? aspect ?? [1, 1];
+  return [1, height / width];
+}

@@ -1,0 +1,316 @@
+"""The pictures of a series in a browser: their greys as PS3.3 C.11 has them, and the way there."""
+
+import re
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from app.models import DICOMSeries
+from tests.making.objects import Raw, ct_image, uid
+from tests.making.pictures import attributes_of, native
+
+from .test_browser import serious_findings
+
+SIDE = 32
+READ = """([columns, rows]) => {
+  const canvas = document.querySelector("[data-part=canvas]");
+  const [left, top] = [(canvas.width - columns) / 2, (canvas.height - rows) / 2];
+  const { data } = canvas.getContext("2d").getImageData(left, top, columns, rows);
+  return data.join();
+}"""
+FIRST_PIXEL = "() => [...document.querySelector('[data-part=canvas]').getContext('2d')\
+.getImageData(320, 320, 1, 1).data]"
+
+
+# --- what PS3.3 says ----------------------------------------------------------------------------
+
+
+def windowed(x: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
+    """PS3.3 C.11.2.1.2 and C.11.2.1.3, from 0 to 1."""
+    if function == "SIGMOID":
+        with np.errstate(over="ignore"):
+            return 1 / (1 + np.exp(-4 * (x - center) / width))
+    if function == "LINEAR":
+        center, width = center - 0.5, width - 1
+    below, above = x <= center - width / 2, x > center + width / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (x - center) / width + 0.5
+    return np.select([below, above], [0.0, 1.0], between)
+
+
+def greys(shown: np.ndarray, photometric: str) -> np.ndarray:
+    inverted = 1 - shown if photometric == "MONOCHROME1" else shown
+    return np.floor(inverted * 255 + 0.5)
+
+
+def looked_up(x: np.ndarray, first: int, entries: np.ndarray) -> np.ndarray:
+    return entries[np.clip(x.astype(float) - first, 0, len(entries) - 1).astype(int)]
+
+
+# --- objects, and what is to be seen ------------------------------------------------------------
+
+
+def ramp(kind: str, bits: int) -> np.ndarray:
+    low = -(1 << (bits - 1)) if kind.startswith("i") else 0
+    return np.linspace(low, low + (1 << bits) - 1, SIDE * SIDE).astype(kind).reshape(SIDE, SIDE)
+
+
+def lut(first: int, bits: int, entries: np.ndarray) -> dict[str, Any]:
+    return {
+        "LUTDescriptor": Raw("SS" if first < 0 else "US", np.array(
+            [len(entries), first, bits], "<i2" if first < 0 else "<u2").tobytes()),
+        "LUTData": Raw("OW", entries.astype("<u2").tobytes()),
+    }  # fmt: skip
+
+
+def windows() -> list[tuple[bytes, list[np.ndarray]]]:
+    """Every function, monochrome, depth and sign, each with three windows."""
+    made = []
+    functions, monochromes = ("LINEAR", "LINEAR_EXACT", "SIGMOID"), ("MONOCHROME1", "MONOCHROME2")
+    depths = (("u1", 8, 1.0, 0.0), ("u2", 12, 2.5, -1024.0), ("i2", 16, 0.01, 0.3))
+    for function, photometric, (kind, bits, slope, intercept) in product(
+        functions, monochromes, depths
+    ):
+        frame = ramp(kind, bits)
+        x = frame * np.float64(slope) + intercept
+        middle, range_ = round(float(x.mean()), 1), max(round(float(np.ptp(x)) / 3), 4)
+        chosen = [(middle, range_), (middle - range_ / 2, 2 * range_), (middle, 1)]
+        keywords = {
+            "PhotometricInterpretation": photometric,
+            "BitsStored": bits,
+            "HighBit": bits - 1,
+            "RescaleSlope": str(slope),
+            "RescaleIntercept": str(intercept),
+            "WindowCenter": [str(center) for center, _ in chosen],
+            "WindowWidth": [str(width) for _, width in chosen],
+            "VOILUTFunction": function,
+        }
+        expected = [greys(windowed(x, *one, function), photometric) for one in chosen]
+        made.append((frame, keywords, expected))
+    return made
+
+
+def tables() -> list[Any]:
+    """A table of the modality below a window, a table of the VOI, and one below the other."""
+    frame = ramp("u2", 12)
+    curve = np.round(4095 * np.sqrt(np.arange(4000) / 3999))
+    voi = np.round(255 * (np.arange(300) / 299) ** 2)
+    window = {"WindowCenter": "2000", "WindowWidth": "3000"}
+    by_modality = looked_up(frame, 100, curve)
+    plain = {"BitsStored": 12, "HighBit": 11}
+    return [
+        (frame, plain | window | {"ModalityLUTSequence": [lut(100, 12, curve)]},
+         [greys(windowed(by_modality, 2000, 3000, "LINEAR"), "MONOCHROME2")]),
+        (frame, plain | {"VOILUTSequence": [lut(1000, 8, voi)]},
+         [greys(looked_up(frame, 1000, voi) / 255, "MONOCHROME2")]),
+        (frame, plain | {"ModalityLUTSequence": [lut(0, 12, curve)],
+                         "VOILUTSequence": [lut(1500, 8, voi)],
+                         "PhotometricInterpretation": "MONOCHROME1"},
+         [greys(looked_up(looked_up(frame, 0, curve), 1500, voi) / 255, "MONOCHROME1")]),
+        (ramp("u1", 8), {}, [ramp("u1", 8)]),
+    ]  # fmt: skip
+
+
+def colours() -> list[Any]:
+    grey = ramp("u1", 8)
+    frame = np.stack([grey, grey[::-1], np.roll(grey, 5)], axis=2)
+    return [(frame, {}, [frame])]
+
+
+def test_greys_are_those_of_the_standard(signed_in, live, import_zip):
+    cases = [*windows(), *tables(), *colours()]
+    import_zip(
+        *(
+            native(frame, SOPInstanceUID=uid(2, 1, number), InstanceNumber=str(number), **keywords)
+            for number, (frame, keywords, _) in enumerate(cases, 1)
+        )
+    )
+    page = signed_in
+    page.goto(f"{live.url}/dicom/series/{DICOMSeries.objects.get().pk}/")
+    page.get_by_role("button", name="1:1").click()
+    canvas = page.locator("[data-part=canvas]")
+    canvas.press("Home")
+    differences = []
+    for number, (_, _, expected) in enumerate(cases, 1):
+        expect(page.locator("[data-part=place]")).to_have_text(f"{number} of {len(cases)}")
+        for key, wanted in enumerate(expected, 1):
+            page.keyboard.press(str(key))
+            differences.append(np.abs(seen(page, wanted) - wanted).max())
+        page.keyboard.press("1")
+        page.keyboard.press("ArrowDown")
+    assert len(differences) >= 58
+    assert max(differences) <= 1
+    assert sum(one == 0 for one in differences) / len(differences) >= 0.95
+
+
+def seen(page: Page, wanted: np.ndarray) -> np.ndarray:
+    """What is on the canvas in the next frame but one: grey where it is to be grey."""
+    page.evaluate(
+        "() => new Promise((on) => requestAnimationFrame(() => requestAnimationFrame(on)))"
+    )
+    pixels = np.fromstring(page.evaluate(READ, [SIDE, SIDE]), int, sep=",").reshape(SIDE, SIDE, 4)[
+        ..., :3
+    ]
+    if wanted.ndim == 3:
+        return pixels
+    assert np.ptp(pixels, axis=2).max() == 0
+    return pixels[..., 0]
+
+
+# --- a journey ----------------------------------------------------------------------------------
+
+
+def slice_of(number: int, **keywords: Any) -> bytes:
+    frame = np.full((64, 64), 10 * number, np.int16)
+    own = attributes_of(frame) | {
+        "PixelData": frame.tobytes(),
+        "SOPInstanceUID": uid(2, 1, number),
+        "InstanceNumber": str(number),
+        "ImagePositionPatient": ["-32", "-32", str(number - 0.5)],
+        "ImageOrientationPatient": ["1", "0", "0", "0", "1", "0"],
+        "PixelSpacing": ["1", "1"],
+        "ImageType": ["ORIGINAL", "PRIMARY"],
+        "RescaleSlope": "1",
+        "RescaleIntercept": "0",
+        "WindowCenter": ["100", "50"],
+        "WindowWidth": ["200", "20"],
+        "WindowCenterWidthExplanation": ["WIDE", "<b>NARROW"],
+    }
+    return ct_image(**(own | keywords))
+
+
+@pytest.mark.long
+def test_somebody_looks_through_a_series(signed_in, live, import_zip, console_errors):
+    cut = {"PixelData": b"\0" * 8}
+    import_zip(*(slice_of(number, **(cut if number == 3 else {})) for number in range(24)))
+    page, address = signed_in, f"{live.url}/dicom/series/{DICOMSeries.objects.get().pk}/"
+    page.goto(address)
+    expect(place(page)).to_have_text("13 of 24 · z 11.5 mm")
+    expect(page.locator("[data-part=loaded]")).to_have_text("")
+    expect(page.get_by_text("Not for diagnosis")).to_be_visible()
+    every_means_changes_the_slice(page)
+    a_picture_that_cannot_be_made_is_a_sentence(page)
+    the_window_is_chosen_and_dragged(page)
+    the_value_under_the_pointer_is_said(page)
+    a_row_selects_its_slice(page)
+    fingers_scroll_a_narrow_page(page)
+    page.goto(address)
+    page.goto(f"{live.url}/dicom/patients/")  # while its pictures come
+    page.goto(address)
+    expect(place(page)).to_have_text("13 of 24 · z 11.5 mm")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert serious_findings(page) == []
+    console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
+
+
+def place(page: Page):
+    return page.locator("[data-part=place]")
+
+
+def every_means_changes_the_slice(page: Page) -> None:
+    canvas, slider = page.locator("[data-part=canvas]"), page.get_by_label("Slice", exact=True)
+    assert canvas.bounding_box()["width"] == canvas.bounding_box()["height"] == 640
+    for key, number in (
+        ("Home", 1), ("ArrowDown", 2), ("ArrowRight", 3), ("PageDown", 13), ("ArrowUp", 12),
+        ("PageUp", 2), ("End", 24), ("ArrowLeft", 23),
+    ):  # fmt: skip
+        canvas.press(key)
+        expect(place(page)).to_have_text(f"{number} of 24 · z {number - 1.5:g} mm")
+    canvas.hover()
+    page.mouse.wheel(0, -120)
+    expect(place(page)).to_have_text(re.compile("^22 of"))
+    page.mouse.wheel(0, 120)
+    expect(place(page)).to_have_text(re.compile("^23 of"))
+    slider.fill("9")
+    expect(place(page)).to_have_text(re.compile("^10 of"))
+    assert [page.locator(f"[data-part={edge}]").inner_text() for edge in ("left", "top")] == [
+        "R",
+        "A",
+    ]
+    expect(page.locator("[data-part=scale]")).to_have_text("20 mm")
+
+
+def a_picture_that_cannot_be_made_is_a_sentence(page: Page) -> None:
+    canvas, why = page.locator("[data-part=canvas]"), page.locator("[data-part=why]")
+    page.get_by_label("Slice", exact=True).fill("3")
+    expect(why).to_have_text("The file ends before this picture does.")
+    canvas.press("ArrowDown")
+    expect(why).to_be_hidden()
+    expect(place(page)).to_have_text("5 of 24 · z 3.5 mm")
+
+
+def the_window_is_chosen_and_dragged(page: Page) -> None:
+    canvas, chosen = page.locator("[data-part=canvas]"), page.locator("[data-part=window]")
+    center, width = page.get_by_label("Centre"), page.get_by_label("Width")
+    names = page.locator("[data-part=window] option").all_text_contents()
+    assert names[:3] == ["WIDE (100, 200)", "<b>NARROW (50, 20)", "Abdomen (40, 400)"]
+    expect(center).to_have_value("100")
+    before = page.evaluate(FIRST_PIXEL)
+    canvas.press("2")
+    expect(width).to_have_value("20")
+    chosen.select_option("Lung (-600, 1500)")
+    expect(center).to_have_value("-600")
+    canvas.press("0")
+    expect(center).to_have_value("100")
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 300, box["y"] + 300)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 425, box["y"] + 250, steps=3)
+    page.mouse.up()
+    expect(center).to_have_value("60")
+    expect(width).to_have_value("300")
+    expect(chosen).to_have_value("own")
+    assert page.evaluate(FIRST_PIXEL) != before
+    page.get_by_role("button", name="Reset").click()
+    expect(width).to_have_value("200")
+    page.get_by_role("button", name="Invert").click()
+    expect(page.get_by_role("button", name="Invert")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_function(f"() => ({FIRST_PIXEL})()[0] === {255 - before[0]}")
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_function(f"() => ({FIRST_PIXEL})()[0] === {before[0]}")
+
+
+def the_value_under_the_pointer_is_said(page: Page) -> None:
+    canvas, value = page.locator("[data-part=canvas]"), page.locator("[data-part=value]")
+    canvas.hover(position={"x": 25, "y": 15})
+    expect(value).to_have_text("40 HU · column 3, row 2 · -30.0, -31.0, 3.5 mm")
+    page.get_by_role("button", name="1:1").click()
+    canvas.hover(position={"x": 290.5, "y": 289.9})
+    expect(value).to_have_text("40 HU · column 3, row 2 · -30.0, -31.0, 3.5 mm")
+    canvas.hover(position={"x": 200, "y": 300})
+    expect(value).to_have_text("")
+    page.get_by_role("button", name="Fit").click()
+
+
+def a_row_selects_its_slice(page: Page) -> None:
+    page.locator("#objects > summary").click()
+    row = page.locator("#objects tbody tr").nth(6)
+    row.locator(".col-size").click()
+    expect(place(page)).to_have_text("7 of 24 · z 5.5 mm")
+    expect(row).to_have_class("is-shown")
+    expect(page.locator("[data-part=canvas]")).to_be_in_viewport()
+
+
+def fingers_scroll_a_narrow_page(page: Page) -> None:
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.reload()
+    expect(place(page)).to_have_text("13 of 24 · z 11.5 mm")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    box = page.locator("[data-part=canvas]").bounding_box()
+    assert box["width"] == box["height"] == 358
+    x, y = box["x"] + 100, box["y"] + 100
+    for kind, points in (
+        ("touchStart", [{"x": x, "y": y}]),
+        ("touchMove", [{"x": x, "y": y + 36}]),
+        ("touchEnd", []),
+    ):
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    expect(place(page)).to_have_text("16 of 24 · z 14.5 mm")
+    devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    page.set_viewport_size({"width": 1280, "height": 800})
