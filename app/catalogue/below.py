@@ -9,7 +9,6 @@ from itertools import chain
 from django.db.models import (
     BigIntegerField,
     Case,
-    Count,
     F,
     OuterRef,
     Subquery,
@@ -367,15 +366,13 @@ def in_order(series: DICOMSeries, normal: Normal | None) -> dict[int, float | No
 def slice_count(series: DICOMSeries) -> int:
     """How many slices a series' pictures have: frames, as far as their objects have bytes."""
     images = DICOMInstance.objects.filter(dicom_series=series, rows__isnull=False).order_by()
-    framed = images.filter(number_of_frames__gt=1).annotate(
-        most=Case(
-            When(number_of_frames__gt=F("size"), then=F("size")),
-            default=F("number_of_frames"),
-            output_field=BigIntegerField(),
-        )
+    frames = Case(
+        When(number_of_frames__gt=F("size"), then=F("size")),
+        When(number_of_frames__gt=1, then=F("number_of_frames")),
+        default=1,
+        output_field=BigIntegerField(),
     )
-    further = framed.aggregate(frames=Sum("most"), objects=Count("pk"))
-    count = images.count() + (further["frames"] or 0) - further["objects"]
+    count = images.aggregate(count=Sum(frames))["count"] or 0
     return min(count, MOST_SLICES)
 
 
