@@ -2,22 +2,25 @@
 
 import re
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.dicom.pixels import Pixels
 from app.models import DICOMSeries
+from app.viewing.slices import slices_of
 from tests.making.objects import Raw, ct_image, uid
-from tests.making.pictures import attributes_of, native
+from tests.making.pictures import WHEEL, attributes_of, native
 
 from .test_browser import serious_findings
 
-SIDE = 32
+SIDE, CANVAS = 32, 640
 READ = """([columns, rows]) => {
   const canvas = document.querySelector("[data-part=canvas]");
-  const [left, top] = [(canvas.width - columns) / 2, (canvas.height - rows) / 2];
+  const [left, top] = [canvas.width - columns, canvas.height - rows].map((n) => Math.round(n / 2));
   const { data } = canvas.getContext("2d").getImageData(left, top, columns, rows);
   return data.join();
 }"""
@@ -151,13 +154,69 @@ def seen(page: Page, wanted: np.ndarray) -> np.ndarray:
     page.evaluate(
         "() => new Promise((on) => requestAnimationFrame(() => requestAnimationFrame(on)))"
     )
-    pixels = np.fromstring(page.evaluate(READ, [SIDE, SIDE]), int, sep=",").reshape(SIDE, SIDE, 4)[
-        ..., :3
-    ]
+    rows, columns = (min(side, CANVAS) for side in wanted.shape[:2])
+    text = page.evaluate(READ, [columns, rows])
+    pixels = np.fromstring(text, int, sep=",").reshape(rows, columns, 4)[..., :3]
     if wanted.ndim == 3:
         return pixels
     assert np.ptp(pixels, axis=2).max() == 0
     return pixels[..., 0]
+
+
+def of_a_file(path: Path, syntax: str, frame: int) -> np.ndarray | None:
+    """What PS3.3 says of a frame's stored values; None where it is not asked."""
+    with path.open("rb") as file:
+        pixels = Pixels(file.fileno(), syntax)
+        values, dataset = pixels.frame(frame), pixels.dataset
+    spacing = dataset.get("PixelSpacing") or dataset.get("PixelAspectRatio") or [1, 1]
+    if spacing[0] != spacing[1] or "ModalityLUTSequence" in dataset:
+        return None
+    if values.ndim == 3:
+        return values if values.itemsize == 1 else None
+    photometric, center = dataset.PhotometricInterpretation, dataset.get("WindowCenter")
+    if not photometric.startswith("MONO") or center is None:
+        return None
+    width, function = dataset.WindowWidth, dataset.get("VOILUTFunction", "LINEAR")
+    first = [float(np.atleast_1d(one)[0]) for one in (center, width)]
+    slope, intercept = (
+        float(dataset.get(f"Rescale{one}", end)) for one, end in (("Slope", 1), ("Intercept", 0))
+    )
+    return greys(windowed(values * slope + intercept, *first, function), photometric)
+
+
+@pytest.mark.long
+def test_every_file_of_pydicom_gives_a_picture_or_a_sentence(
+    signed_in, live, import_zip, processed_root
+):
+    paths = [path for path in sorted(WHEEL.rglob("*")) if path.is_file()]
+    import_zip(*((f"{number}.dcm", path.read_bytes()) for number, path in enumerate(paths)))
+    page, compared = signed_in, []
+    for series in DICOMSeries.objects.all():
+        slices = slices_of(series)
+        if not slices:
+            continue
+        page.goto(f"{live.url}/dicom/series/{series.pk}/")
+        page.get_by_role("button", name="1:1").click()
+        page.locator("[data-part=canvas]").press("Home")
+        for number, one in enumerate(slices[:3], 1):
+            said = re.compile(rf"^{number} of {len(slices)}(?!.*loading)")
+            expect(place(page)).to_have_text(said, timeout=15_000)
+            if page.locator("[data-part=why]").is_hidden():
+                path = processed_root / one.path
+                wanted = of_a_file(path, one.transfer_syntax, one.frame)
+                if wanted is not None:
+                    compared.append((one.path, np.abs(seen(page, wanted) - middle(wanted)).max()))
+            else:
+                assert page.locator("[data-part=why]").inner_text().endswith(".")
+            page.keyboard.press("ArrowDown")
+    assert len(compared) >= 20
+    assert [one for one in compared if one[1] > 1] == []
+
+
+def middle(wanted: np.ndarray) -> np.ndarray:
+    """What of a picture fits on the canvas."""
+    rows, columns = (max(round((side - CANVAS) / 2), 0) for side in wanted.shape[:2])
+    return wanted[rows : rows + CANVAS, columns : columns + CANVAS]
 
 
 # --- a journey ----------------------------------------------------------------------------------
