@@ -372,8 +372,8 @@ def slice_count(series: DICOMSeries) -> int:
         default=1,
         output_field=BigIntegerField(),
     )
-    count = images.aggregate(count=Sum(frames))["count"] or 0
-    return min(count, MOST_SLICES)
+    count: int | None = images.aggregate(count=Sum(frames))["count"]
+    return min(count or 0, MOST_SLICES)
 
 
 def _along(normal: Normal | None, position: Sequence[float] | None = None) -> float | None:

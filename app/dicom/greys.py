@@ -73,7 +73,9 @@ class Described:
             normal = np.cross(orientation[:3], orientation[3:])
             position = [*(np.array(position) + normal * (offsets[frame] - offsets[0]))]
             position = [float(one) for one in position]
-        return Place(position, orientation, text(self.dataset, "PatientOrientation")[:64])
+        letters = text(self.dataset, "PatientOrientation")[:64]
+        is_quadruped = text(self.dataset, "AnatomicalOrientationType") == "QUADRUPED"
+        return Place(position, orientation, letters, is_quadruped)
 
     def overlays(self, frame: int) -> list[Overlay]:
         groups = [0x6000 + 2 * number for number in range(MOST_OVERLAYS)]

@@ -111,3 +111,4 @@ class Place(Named, frozen=True):
     position: Floats = []  # x, y, z of the first pixel, mm
     orientation: Floats = []  # direction cosines of a row and of a column
     letters: Text64 = ""  # Patient Orientation, where there are no cosines
+    is_quadruped: bool = False  # whose sides have other letters

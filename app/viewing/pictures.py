@@ -68,7 +68,7 @@ from app.storage.tree import open_object
 
 from .slices import Slice, slices_of
 
-VERSION = 1  # of the records and of what is in them: raise it with any change of either
+VERSION = 2  # of the records and of what is in them: raise it with any change of either
 SEES_ALL = ("app.view_dicominstance", "app.view_patient")  # pixels may name who they are of
 STEPS = (1, 2, 4)
 MOST_AT_ONCE = 8  # slices that one question asks for

@@ -215,6 +215,12 @@ def test_a_dose_has_its_scale_and_each_plane_its_place(asked):
     assert found[0].place.position != found[1].place.position
 
 
+def test_of_an_animal_it_is_said(asked):
+    (animal,) = asked(native(GREY, AnatomicalOrientationType="QUADRUPED"))
+    (person,) = asked(native(GREY))
+    assert (animal.place.is_quadruped, person.place.is_quadruped) == (True, False)
+
+
 def test_an_overlay_comes_along(asked):
     (overlay,) = asked(WHEEL / "examples_overlay.dcm")[0].overlays
     bits = zlib.decompress(overlay.bits)

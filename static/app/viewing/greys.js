@@ -2,6 +2,8 @@
 //
 // A window is {center, width, function}, {lut}, or null: then values are shown over the whole range
 // of their bits.
+import { decoded } from "./values.js";
+
 const WHOLE = { u1: [0, 0xff], i1: [-0x80, 0x7f], u2: [0, 0xffff], i2: [-0x8000, 0x7fff] };
 
 const SHAPES = {
@@ -24,8 +26,6 @@ const SHAPES = {
     return (x) => 1 / (1 + Math.exp((-4 * (x - center)) / range));
   },
 };
-
-export const decoded = (base64) => Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
 
 // The entry of a table for a number; the first and the last stand for all beyond.
 function looker(lut) {
@@ -104,6 +104,19 @@ function paintPalette(target, values, { first, colours }, isInverted) {
   const end = words.length - 1;
   for (let at = 0; at < values.length; at++) {
     target[at] = words[Math.min(Math.max(values[at] - first, 0), end)];
+  }
+}
+
+// Draws an overlay's bits, as white as can be, over the pixels of an ImageData.
+export function lay(pixels, { rows, columns, top, left, bits }) {
+  const target = new Uint32Array(pixels.data.buffer);
+  const { width, height } = pixels;
+  for (let at = 0; at < rows * columns; at++) {
+    if (!((bits[at >> 3] >> (at & 7)) & 1)) continue;
+    const [row, column] = [Math.floor(at / columns) + top - 1, (at % columns) + left - 1];
+    if (row >= 0 && row < height && column >= 0 && column < width) {
+      target[row * width + column] = 0xffffffff;
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 // The picture on a series' page: one of its slices, painted as somebody wishes to see it.
-import { isPadding, meaningOf, paint, percentiles, unsaid } from "./greys.js";
+import { isPadding, lay, meaningOf, paint, percentiles, unsaid } from "./greys.js";
 import { View } from "./view.js";
 import { edges, inPatient, lies, measure, pixelSize, roundLength } from "./words.js";
 
@@ -32,6 +32,7 @@ let shown = Math.floor(count / 2);
 let awaited = null; // an object whose slices are not known yet
 let choice = { kind: "said", index: 0 };
 let isInverted = false;
+let hasOverlays = true;
 const unsaids = new Map(); // what stands for a window where files have none, for all alike
 let painted = ""; // what is in `source`
 let trouble = "";
@@ -145,10 +146,11 @@ function clear() {
 function fill(slice) {
   const { told, rendering } = slice;
   const window = isGrey(rendering) ? windowOf(slice) : null;
-  const now = JSON.stringify([told.slice, window?.lut ? choice : window, isInverted]);
+  const now = JSON.stringify([told.slice, window?.lut ? choice : window, isInverted, hasOverlays]);
   if (now !== painted) {
     const pixels = sourceContext.createImageData(told.columns, told.rows);
     paint(pixels, slice, rendering, window, isInverted);
+    if (hasOverlays) for (const overlay of slice.overlays) lay(pixels, overlay);
     [source.width, source.height] = [told.columns, told.rows];
     sourceContext.putImageData(pixels, 0, 0);
     painted = now;
@@ -172,6 +174,7 @@ function tell(slice) {
   const slider = part("slider");
   slider.value = shown;
   slider.setAttribute("aria-valuetext", part("place").textContent);
+  part("overlays").disabled = !slice?.overlays?.length;
   part("lossy").hidden = !slice?.rendering?.is_lossy;
   if (!slice) sentence(TROUBLES[trouble] ?? "");
   const object = objects.get(shown);
@@ -335,6 +338,12 @@ function invert() {
   later();
 }
 
+function toggleOverlays() {
+  hasOverlays = !hasOverlays;
+  part("overlays").setAttribute("aria-pressed", hasOverlays);
+  later();
+}
+
 function zoom(steps, ...at) {
   if (!view.columns) return;
   view.zoomBy(steps, ...at);
@@ -360,6 +369,7 @@ const KEYS = {
   "-": () => zoom(-1),
   f: () => later(view.fit()),
   i: invert,
+  o: toggleOverlays,
   0: reset,
 };
 const MOVES = { ArrowUp: [0, SHIFT], ArrowDown: [0, -SHIFT], ArrowLeft: [SHIFT, 0], ArrowRight: [-SHIFT, 0] };
@@ -390,6 +400,7 @@ for (const name of ["center", "width"]) {
   });
 }
 part("invert").addEventListener("click", invert);
+part("overlays").addEventListener("click", toggleOverlays);
 part("reset").addEventListener("click", reset);
 part("closer").addEventListener("click", () => zoom(1));
 part("further").addEventListener("click", () => zoom(-1));

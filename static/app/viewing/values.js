@@ -15,6 +15,17 @@ export async function valuesOf(packed, told, samples) {
   return new Type(found.buffer);
 }
 
+export const decoded = (base64) => Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
+
+// The overlays of one record, with their bits; those that came damaged are left out.
+export async function overlaysOf({ overlays }) {
+  const found = overlays.map(async (one) => {
+    const bits = await inflated(decoded(one.bits), Math.ceil((one.rows * one.columns) / 8));
+    return { ...one, bits };
+  });
+  return (await Promise.all(found)).filter(({ bits }) => bits);
+}
+
 async function inflated(packed, length) {
   const bytes = new Uint8Array(length);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));

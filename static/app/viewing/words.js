@@ -24,7 +24,8 @@ export function lies({ position, orientation }) {
 }
 
 // Letters of the left, right, top and bottom edge; null where they are not known.
-export function edges({ orientation, letters }) {
+export function edges({ orientation, letters, is_quadruped }) {
+  if (is_quadruped) return null;
   const [right, bottom] =
     orientation.length === 6
       ? [letter(orientation.slice(0, 3)), letter(orientation.slice(3))]

@@ -5,7 +5,7 @@
 // next. It sends {rendering, id} before the first slice that has it, {told, values} of each slice
 // asked for, {arrived: slice, object} of each that is here, {gone: slice} of each that was let go,
 // and {trouble} where nothing comes.
-import { valuesOf } from "./values.js";
+import { overlaysOf, valuesOf } from "./values.js";
 
 const MOST_BYTES = 256 << 20; // of pictures as they are sent
 const AGAIN = 2_000; // ms, where others use all that make pictures
@@ -49,7 +49,8 @@ async function send(slice) {
   if (!one) return;
   const { told, id, samples } = one;
   const values = told.why_not ? null : await valuesOf(one.packed, told, samples);
-  postMessage({ told, id, values }, values ? [values.buffer] : []);
+  const overlays = values ? await overlaysOf(told) : [];
+  postMessage({ told, id, values, overlays }, values ? [values.buffer] : []);
 }
 
 // One run after another, until all is here or there is no room.
