@@ -70,7 +70,7 @@ PAGES = ("tests/catalogue", "tests/rt", "tests/viewing")
 @pytest.mark.parametrize(
     ("chosen", "folders"),
     [
-        ("database and not long and not crash", ()),
+        ("(database or postgresql) and not long and not crash", ()),
         pytest.param("database and long", (), marks=pytest.mark.long),
         pytest.param("not database and not long and not crash", PAGES, marks=pytest.mark.long),
     ],
