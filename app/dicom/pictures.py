@@ -1,7 +1,7 @@
 """What is told of a picture besides its stored values: records that a page's painter is sent.
 
 All of one object's frames mostly have the same `Rendering`: how stored values become greys or
-colours, PS3.3 C.7.6.3, C.11.1 and C.11.2. What each frame has of its own is in `Frame`.
+colours, PS3.3 C.7.6.3, C.11.1 and C.11.2. Where each frame lies is its `Place`.
 """
 
 from typing import Annotated, Literal

@@ -279,6 +279,9 @@ class Reader:
             return found, True
         except (OSError, Unbelievable):
             pass
+        except BaseException:
+            self.end()  # what it has not answered would be taken for its next answers
+            raise
         self.end()
         return found, False
 
@@ -301,9 +304,11 @@ class Reader:
         """
         assert self.child.stdout
         pipe, arrived = self.child.stdout.fileno(), bytearray()
+        poll = select.poll()  # `select.select` takes no descriptor over 1023
+        poll.register(pipe, select.POLLIN)
         until = time.monotonic() + seconds + (0 if self.answered else STARTING_SECONDS)
         while True:
-            if not select.select([pipe], [], [], max(until - time.monotonic(), 0))[0]:
+            if not poll.poll(1000 * max(until - time.monotonic(), 0)):
                 raise TimeoutError
             data = os.read(pipe, READ_BYTES)
             if not data:

@@ -3,12 +3,14 @@
 import os
 import random
 import re
+import resource
 import signal
 import struct
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +384,18 @@ def test_a_child_that_takes_too_long_is_replaced_and_that_frame_is_named(asked):
     assert [one.why_not for one in found] == ["picture_took_long", ""]
     assert stopped.poll() is not None
     short.close()
+
+
+def test_a_server_with_many_files_open_has_pictures_too(asked):
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2_048, usual[1]), usual[1]))
+    crowded = Readers(1)
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, usual)
+        for _ in range(1_024):
+            stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        assert asked(native(GREY), of=crowded)[0].why_not == ""
+        crowded.close()
 
 
 def test_what_ends_a_fresh_child_is_named_and_what_ends_a_used_one_is_asked_again(
