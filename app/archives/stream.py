@@ -105,19 +105,18 @@ class Stream:
     def end(self, total: int | None = None) -> Iterator[bytes]:
         """The list of contents; nulls stand before it where the whole is to be of some length."""
         assert self._open is None
-        missing = max(total - self._length(), 0) if total else 0
-        while missing:
-            piece = bytes(min(missing, PIECE))
+        offset = total - self._entries - END.size if total else self.offset
+        is_large = _is_large(offset, self._entries, self._count)
+        if total and is_large:
+            offset -= END64.size + LOCATOR.size
+        while self.offset < offset:
+            piece = bytes(min(offset - self.offset, PIECE))
             self.offset += len(piece)
             yield piece
-            missing = max(total - self._length(), 0) if total else 0
         self._directory.seek(0)
         while piece := self._directory.read(PIECE):
             yield piece
-        yield _end(self.offset, self._entries, self._count)
-
-    def _length(self) -> int:
-        return self.offset + self._entries + _end_size(self.offset, self._entries, self._count)
+        yield _end(self.offset, self._entries, self._count, is_large)
 
     def _note(self, member: "_Open", crc: int) -> None:
         values = [one for one in (member.size, member.size, member.offset) if one >= MAX_32]
@@ -166,14 +165,14 @@ def _end_size(offset: int, entries: int, count: int) -> int:
     return END.size + (END64.size + LOCATOR.size if _is_large(offset, entries, count) else 0)
 
 
-def _end(offset: int, entries: int, count: int) -> bytes:
+def _end(offset: int, entries: int, count: int, is_large: bool) -> bytes:
     end64 = b""
-    if _is_large(offset, entries, count):
+    if is_large:
         end64 = END64.pack(
             END64_SIGNATURE, END64.size - 12, UNIX | VERSION64, VERSION64, 0, 0, count, count,
             entries, offset,
         ) + LOCATOR.pack(LOCATOR_SIGNATURE, 0, offset + entries, 1)  # fmt: skip
     return end64 + END.pack(
         END_SIGNATURE, 0, 0, min(count, MAX_16), min(count, MAX_16), min(entries, MAX_32),
-        min(offset, MAX_32), 0,
+        MAX_32 if is_large else offset, 0,
     )  # fmt: skip

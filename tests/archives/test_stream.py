@@ -94,6 +94,16 @@ def test_more_than_4_gb_are_told_as_zip64(tmp_path, members):
         assert not open_archive(file, LIMITS).broken
 
 
+@pytest.mark.parametrize("gap", [900, 927, 1_000])
+def test_nulls_that_reach_up_to_4_gb_keep_the_length_that_was_told(tmp_path, gap):
+    members = [One("most of it", 0xFFFFFFFF - 1_000), One("behind", 7)]
+    path = written(tmp_path / "large.zip", members, gap, sparse=True)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == [one.name for one in members]
+    with path.open("rb") as file:
+        assert not open_archive(file, LIMITS).broken
+
+
 def test_more_than_65535_members_are_told_as_zip64(tmp_path):
     path = written(tmp_path / "many.zip", [One(f"{n}", 0) for n in range(65_536)])
     with zipfile.ZipFile(path) as archive:
