@@ -41,7 +41,7 @@ class Directory:
         return dicomdir_of(self._kept.fileno())
 
     def close(self) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        self._thread.shutdown()  # whoever is asked closes what was given along
         for file in self._files:
             os.close(file)
         self._kept.close()

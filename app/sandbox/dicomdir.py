@@ -66,19 +66,27 @@ WHY_NOT = ("", "dicomdir_lacks", "header_unread")
 
 
 def records_of(descriptors: Sequence[int]) -> list[Records]:
-    """The directory records of objects, one for each; those of the last may be lacking."""
-    answers = ask(
-        PROGRAM,
-        Asked(objects=list(descriptors)),
-        descriptors,
-        seconds=SECONDS,
-        processor=PROCESSOR_SECONDS,
-        memory=MEMORY,
-        most=MOST_ANSWERED,
-    )
-    found = [_believed(body) for body in answers.frames[: len(descriptors)]]
-    lacking = len(descriptors) - len(found)
-    return found + [Records(why_not="header_unread")] * lacking
+    """The directory records of objects, one for each.
+
+    An object over which the child ends costs no other its records; one that takes all of the time
+    does those behind it.
+    """
+    found: list[Records] = []
+    while len(found) < len(descriptors):
+        rest = descriptors[len(found) :]
+        answers = ask(
+            PROGRAM,
+            Asked(objects=list(rest)),
+            rest,
+            seconds=SECONDS,
+            processor=PROCESSOR_SECONDS,
+            memory=MEMORY,
+            most=MOST_ANSWERED,
+        )
+        found += [_believed(body) for body in answers.frames[: len(rest)]]
+        unread = 1 if answers.in_time else len(descriptors)
+        found += [Records(why_not="header_unread")] * min(unread, len(descriptors) - len(found))
+    return found
 
 
 def keep(file: IO[bytes], records: Records, file_id: str) -> None:
