@@ -285,7 +285,7 @@ class Image:
         self.frames = min(max(whole(dataset, "NumberOfFrames", 1), 1), MOST_FRAMES)
         colour = "RGB" if self.samples == 3 else "MONOCHROME2"
         self.photometric = text(dataset, "PhotometricInterpretation").upper() or colour
-        if self.samples not in (1, 3) or not self.rows or not self.columns:
+        if self.samples not in (1, 3) or min(self.rows, self.columns) < 1:
             raise NoPicture("picture_damaged")
         if self.bits_allocated not in (1, 8, 16, 32, 64) or (
             self.bits_allocated == 1 and self.samples > 1

@@ -351,6 +351,10 @@ def test_a_frame_of_more_than_so_many_bytes_is_not_read(rows, columns, refused):
     assert refused(native(GREY, Rows=rows, Columns=columns)) == "picture_too_large"
 
 
+def test_a_picture_of_less_than_no_rows_is_refused(refused):
+    assert refused(native(GREY, Rows=Raw("SS", -64))) == "picture_damaged"
+
+
 def test_a_million_frames_that_are_not_there_are_not_counted(opened):
     pixels = opened(native(GREY, GREY, NumberOfFrames="1000000"))
     assert pixels.frames == 2
