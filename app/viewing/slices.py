@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from django.db.models import F
 from msgspec import MsgspecError, json
 
 from app.catalogue.below import LONGEST_SORTED, MOST_SLICES, geometry_of, in_order
@@ -23,14 +24,15 @@ class Slice(NamedTuple):
 
 def slices_of(series: DICOMSeries) -> list[Slice]:
     """All slices along the normal that the images share; else by the objects' numbers."""
-    is_sorted = series.instance_count <= LONGEST_SORTED
-    order = in_order(series, geometry_of(series).normal if is_sorted else None)
-    rows = DICOMInstance.objects.filter(dicom_series=series, rows__isnull=False).order_by()
+    rows = DICOMInstance.objects.filter(dicom_series=series, rows__isnull=False)
+    rows = rows.order_by(F("instance_number").asc(nulls_last=True), "pk")
     columns = ("pk", "number_of_frames", "size", "path", "sha256", "transfer_syntax_uid")
-    images = {row[0]: row for row in rows.values_list(*columns)}
-    planes = _frame_planes([pk for pk, count, *_ in images.values() if (count or 1) > 1])
+    images = {row[0]: row for row in rows.values_list(*columns)[:MOST_SLICES]}
+    has_frames = any((count or 1) > 1 for _, count, *_ in images.values())
+    planes = _frame_planes(series) if has_frames else {}
+    is_sorted = series.instance_count <= LONGEST_SORTED
     found: list[Slice] = []
-    for pk in order:
+    for pk in in_order(series, geometry_of(series).normal) if is_sorted else images:
         if pk not in images:
             continue
         _, count, size, *file = images[pk]
@@ -42,9 +44,11 @@ def slices_of(series: DICOMSeries) -> list[Slice]:
     return found
 
 
-def _frame_planes(instances: list[int]) -> dict[int, str]:
-    rows = ImageInformation.objects.filter(dicom_instance__in=instances)
-    return dict(rows.values_list("dicom_instance", "frame_planes")) if instances else {}
+def _frame_planes(series: DICOMSeries) -> dict[int, str]:
+    rows = ImageInformation.objects.filter(
+        dicom_instance__dicom_series=series, dicom_instance__number_of_frames__gt=1
+    )
+    return dict(rows.values_list("dicom_instance", "frame_planes"))
 
 
 def _frames(count: int, planes: str) -> Iterator[int]:

@@ -14,6 +14,7 @@ from msgspec import json
 
 from app.catalogue.below import slice_count
 from app.models import AuditEntry, DICOMInstance, DICOMSeries, Kind
+from app.viewing import slices
 from app.viewing.pictures import READERS, outwards
 from app.viewing.slices import slices_of
 from tests.conftest import wait_until
@@ -132,6 +133,20 @@ def test_a_million_frames_that_are_not_there_are_said_once(get, import_zip):
     found = get()
     assert [told["why_not"] for told, _ in found] == ["", "", "picture_cut"]
     assert found[0][0]["frames"] == 2
+
+
+def test_of_a_very_large_series_only_the_slices_that_may_be_shown_are_looked_up(
+    import_zip, monkeypatch, django_assert_num_queries
+):
+    import_zip(*(image(number, z=-number) for number in (4, 2, 3, 1)))
+    monkeypatch.setattr(slices, "LONGEST_SORTED", 3)
+    monkeypatch.setattr(slices, "MOST_SLICES", 2)
+    series = DICOMSeries.objects.get()
+    with django_assert_num_queries(1) as captured:
+        found = slices_of(series)
+    assert "LIMIT 2" in captured[0]["sql"]
+    numbers = DICOMInstance.objects.in_bulk([one.object for one in found])
+    assert [numbers[one.object].instance_number for one in found] == [1, 2]
 
 
 def test_objects_without_pictures_are_no_slices(import_zip):
