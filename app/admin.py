@@ -6,9 +6,10 @@ from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Case, Count, Max, QuerySet, Sum, When
 from django.http import (
     HttpRequest,
@@ -228,7 +229,10 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
         """What the list shows, all of it, as CSV."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        uploads = self.get_changelist_instance(request).get_queryset(request)
+        try:
+            uploads = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            raise BadRequest from None
         narrowed = len([*filter(None, request.GET.values())])
         record_export(request.user, "the list of uploads", filters=narrowed)
         cells = dict(CSV_CELLS)

@@ -84,3 +84,4 @@ def test_uploads_are_listed_as_far_as_the_list_is_narrowed(staff_client, import_
     assert (done["imported"], done["skipped"], done["patients"]) == ("1", "1", "Doe, Jane")
     page = staff_client.get(reverse("admin:app_dicomfile_changelist"), {"tab": "all"})
     assert f'href="{address}?tab=all"' in page.content.decode()
+    assert staff_client.get(address, {"created_at__gte": "no day"}).status_code == 400
