@@ -45,7 +45,7 @@ from .log import Log
 from .progress import Progress
 
 MOST_MEMBERS, MOST_BYTES, MOST_SECONDS = 1_000, 8_000_000, 1.0  # the most of one batch
-LAST_MEMBERS = 100  # of the last batch, for which no extractor works any more
+LAST_MEMBERS = 200  # of the last batch, for which no extractor works any more
 
 logger = logging.getLogger(__name__)
 
