@@ -3,7 +3,13 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from django.db import InternalError, OperationalError, connection, transaction
+from django.db import (
+    InternalError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    transaction,
+)
 
 from app.models import Patient
 
@@ -57,3 +63,9 @@ def while_heard(seconds: float) -> Iterator[None]:
         if getattr(error.__cause__, "sqlstate", "") != IDLE_TOO_LONG:
             raise
         raise OperationalError("The transaction was silent for too long") from error.__cause__
+
+
+def give_back_connection() -> None:
+    """Let others have this thread's connection to the database, while it does something else."""
+    if not connection.in_atomic_block:
+        close_old_connections()

@@ -17,6 +17,7 @@ from isal import isal_zlib
 
 from app.archives.stream import Length, Stream
 from app.audit.recording import Person, insert
+from app.catalogue.transactions import give_back_connection
 from app.models import DICOMInstance, Kind
 from app.reasons import sentence
 from app.wording import counted, human_size
@@ -137,6 +138,7 @@ class SendingZip(Sending):
         for first in range(0, len(folder.pks), LOOKED_UP):
             pks = folder.pks[first : first + LOOKED_UP]
             rows = DICOMInstance.objects.only("path", "size", "sha256").in_bulk(list(pks))
+            give_back_connection()  # to send these may take minutes
             for number, pk in enumerate(pks, first):
                 yield from self._of_object(folder.file(number), rows.get(pk), folder.sizes[number])
 

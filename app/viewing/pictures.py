@@ -48,7 +48,6 @@ from itertools import islice, zip_longest
 from struct import Struct
 
 from django.contrib.admin.views.decorators import staff_member_required
-from django.db import close_old_connections, connection
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
@@ -58,6 +57,7 @@ from msgspec import json
 
 from app.audit.recording import record_view
 from app.catalogue.addresses import key_in
+from app.catalogue.transactions import give_back_connection
 from app.dicom.pictures import Named, Overlay, Place, Rendering
 from app.limits import processed_root
 from app.models import DICOMSeries
@@ -187,8 +187,7 @@ class Run:
         )
 
     def _parts(self, first: Iterable[tuple[Told, bytes]]) -> Iterator[bytes]:
-        if not connection.in_atomic_block:
-            close_old_connections()  # who it is for was asked of the database; now it takes a while
+        give_back_connection()  # who it is for was asked of the database; now it takes a while
         records, count = [*first], 1
         while records:
             for told, values in records:
