@@ -78,8 +78,8 @@ def delete(
     """
     rows = [rows] if isinstance(rows, models.Model) else list(rows)
     with transaction.atomic():
+        _lock_patients_of(rows)
         for row in rows:
-            lock_patient(row)
             refuse_protected(row)
             record(Kind.DELETE_ASKED, who, row, because(f"{_in_words(below([row]))}.", reason))
         deletion = trash.begin(rows, who, reason) if trash.is_on() else None
@@ -193,7 +193,13 @@ def _delete_chunk(row: models.Model, deletion: Deletion | None = None) -> int:
 
 def lock_patient(row: models.Model) -> set[int]:
     """Hold the patient of a row; its primary key, where the row is still there."""
-    above = Patient.objects.filter(**{DESCENDANTS[type(row)]: row.pk})
+    return _lock_patients_of([row])
+
+
+def _lock_patients_of(rows: Sequence[models.Model]) -> set[int]:
+    """Hold the patients of rows of one table, all at once and so in the order of their keys."""
+    below = f"{DESCENDANTS[type(rows[0])]}__in"
+    above = Patient.objects.filter(**{below: [row.pk for row in rows]})
     return {*lock_patients(above.values_list("pk", flat=True))}
 
 

@@ -17,6 +17,7 @@ from django.db import connection
 
 from app import tasks
 from app.catalogue import filing, removal, restoring, trash
+from app.catalogue.transactions import lock_patients
 from app.health.verify import verify
 from app.models import (
     Deletion,
@@ -256,6 +257,21 @@ def test_nothing_is_deleted_through_a_link(import_zip, processed_root, tmp_path,
     elsewhere.rename(processed_root / "ID1")
     assert filing.unlink_pending() == 1
     assert files(processed_root) == []
+
+
+def test_all_patients_are_held_in_order_before_anything_is_deleted(import_zip, monkeypatch):
+    import_zip(ct_image(PatientID="ID1"), ct_image(PatientID="ID2", StudyInstanceUID=uid(9)))
+    held = []
+
+    def note(pks):
+        rows = lock_patients(pks)
+        held.append([*rows])
+        return rows
+
+    monkeypatch.setattr(removal, "lock_patients", note)
+    patients = sorted(Patient.objects.values_list("pk", flat=True))
+    removal.delete([*DICOMStudy.objects.order_by("-patient")])
+    assert held[0] == patients
 
 
 def race(rounds: int, upload_zip) -> None:
