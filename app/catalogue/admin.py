@@ -218,8 +218,12 @@ class FiledAdmin(AsksBeforeDeleting, CatalogueAdmin):
         context |= {**asked(request, [context["object"]]), "title": "Delete", "protected": []}
         return super().render_delete_form(request, context)
 
-    def message_user(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing of Django's own: `_delete` has said what became of it."""
+    def message_user(
+        self, request: HttpRequest, message: Any, level: int | str = messages.INFO, *args: Any
+    ) -> None:
+        """Of what was deleted nothing of Django's own: `_delete` has said what became of it."""
+        if level != messages.SUCCESS:
+            super().message_user(request, message, level, *args)
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
         """To the list, which Django's own shows only to who may change rows."""

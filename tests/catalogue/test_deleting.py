@@ -147,6 +147,15 @@ def test_rows_that_are_gone_meanwhile_are_no_failure(table, staff_client):
     assert staff_client.post(url, chosen | {"index": "0"}).status_code == 302
 
 
+def test_who_chose_nothing_or_asks_for_what_is_gone_is_told_so(import_zip, staff_client):
+    import_zip(image(1))
+    url = reverse("admin:app_patient_changelist")
+    answer = staff_client.post(url, {"action": "delete_selected_rows", "index": "0"}, follow=True)
+    assert "Items must be selected" in answer.content.decode()
+    gone = reverse("admin:app_patient_change", args=[DICOMInstance.objects.get().pk + 1_000])
+    assert "Perhaps it was deleted?" in staff_client.get(gone, follow=True).content.decode()
+
+
 @pytest.mark.parametrize(
     ("typed", "goes"), [("", False), ("3", False), ("two", False), ("2", True), (" 2, ", True)]
 )
