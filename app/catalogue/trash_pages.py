@@ -27,7 +27,7 @@ from app.reasons import sentence
 from app.wording import counted, held
 
 from . import restoring, trash
-from .addresses import BEFORE, key_in
+from .addresses import BEFORE, is_key, key_in
 from .deleting import DeletingForm, reason_of
 from .names import row_name
 from .packing import label
@@ -234,6 +234,9 @@ def erase(request: HttpRequest, pk: int) -> HttpResponse:
 def empty_trash(request: HttpRequest) -> HttpResponse:
     """Erase all that is in the trash at once, with a reason."""
     rows = Deletion.objects.filter(state=Deletion.State.THERE).order_by("pk")
+    if request.method == "POST":  # what was deleted since the page was shown stays
+        until = request.POST.get("until", "")
+        rows = rows.filter(pk__lte=int(until)) if is_key(until) else rows.none()
     return _ask_and_erase(request, list(rows), "Empty the trash")
 
 
@@ -248,6 +251,7 @@ def _ask_and_erase(request: HttpRequest, rows: Sequence[Deletion], title: str) -
         "lines": [_Line(row) for row in rows],
         "objects": objects,
         "size": sum(row.total_size for row in rows),
+        "until": rows[-1].pk if rows else None,
         "form": form,
     }
     status = 400 if form.errors else 200

@@ -372,10 +372,16 @@ def test_administrators_erase_through_the_pages_with_a_reason(
     assert Deletion.objects.count() == 3
     answer = post(staff_client, "erase_deletion", one, post="yes", reason="Not ours")
     assert "Erased for good: 1 object." in page_of(answer)
-    answer = post(staff_client, "empty_trash", post="yes", reason="Spring")
+    asked = page_of(staff_client.get(reverse("empty_trash")))
+    import_zip(ct_image(PatientID="ID4"))
+    later = delete(Patient.objects.get())
+    until = re.search('name="until" value="([0-9]+)"', asked)[1]
+    answer = post(staff_client, "empty_trash", post="yes", reason="Spring", until=until)
     assert "Erased for good: 2 objects." in page_of(answer)
-    assert_trash_is_empty(processed_root)
     assert AuditEntry.objects.filter(kind=Kind.ERASE_ASKED, words__endswith="Spring").count() == 2
+    assert Deletion.objects.get() == later  # nobody was asked about it
+    post(staff_client, "erase_deletion", later, post="yes", reason="Spring")
+    assert_trash_is_empty(processed_root)
 
 
 def test_who_may_not_restore_is_offered_no_way_back(import_zip, client, django_user_model):
