@@ -322,7 +322,12 @@ def _forget_identity(row: DICOMInstance) -> bool:
 
 
 def _check_unknown(path: str, repair: bool) -> Iterator[Violation]:
-    """A file without a row, unless it got one, or was deleted, since it was looked for."""
+    """A file without a row, unless it got one, or was deleted, since it was looked for.
+
+    What is restored from the trash has its file before its row is committed.
+    """
+    if Deletion.objects.filter(state=Deletion.State.RESTORING).exists():
+        return
     if path in _found_by_index([path]) or (kind := _kind(path)) is None:
         return
     code = "link_unknown" if stat.S_ISLNK(kind) else "file_unknown"

@@ -325,6 +325,26 @@ def test_the_check_finds_what_is_wrong_in_the_trash(import_zip, processed_root):
     assert violations() == []
 
 
+def test_the_check_leaves_a_file_alone_whose_row_is_just_restored(
+    import_zip, processed_root, monkeypatch
+):
+    import_zip(image(1))
+    deletion = delete(Patient.objects.get())
+
+    def die(*arguments):
+        raise KeyboardInterrupt
+
+    forget = trash.forget
+    monkeypatch.setattr(trash, "forget", die)  # after the file has its place, before the commit
+    with pytest.raises(KeyboardInterrupt):
+        restoring.restore(deletion)
+    monkeypatch.setattr(trash, "forget", forget)
+    assert len([*processed_root.glob("ID1/**/*.dcm")]) == 1
+    assert [*verify(repair=True)] == []
+    assert restoring.go_on(deletion).restored == 1
+    assert_trash_is_empty(processed_root)
+
+
 # Pages
 
 
