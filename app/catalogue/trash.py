@@ -447,6 +447,11 @@ def left() -> QuerySet[Deletion]:
     return silent.exclude(state=State.THERE).order_by("pk")
 
 
+def take_turn(deletion: Deletion) -> bool:
+    """Be at a deletion that nobody is at; False where somebody else is by now."""
+    return bool(left().filter(pk=deletion.pk).update(changed_at=Now()))
+
+
 def who_asked(deletion: Deletion) -> Person:
     return User.objects.filter(pk=deletion.who_id).first() if deletion.who_id else None
 

@@ -9,8 +9,11 @@ State = Deletion.State
 
 
 def go_on() -> int:
-    """Go on with every deletion that nobody is at; how many came to an end."""
-    return sum(_go_on(deletion) for deletion in trash.left())
+    """Go on with every deletion that nobody is at; how many came to an end.
+
+    One that fails is left alone for a while as one that somebody is at: others get their turn.
+    """
+    return sum(_go_on(deletion) for deletion in trash.left() if trash.take_turn(deletion))
 
 
 def _go_on(deletion: Deletion) -> bool:

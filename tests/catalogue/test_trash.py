@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Model
 from django.urls import reverse
 from django.utils import timezone
 
 from app import tasks
-from app.catalogue import links, removal, restoring, trash
+from app.catalogue import links, removal, restoring, trash, unfinished
 from app.health import nightly
 from app.health.verify import verify
 from app.models import (
@@ -209,6 +209,28 @@ def test_the_sweep_goes_on_where_nobody_has_been_for_a_while(import_zip):
     left.refresh_from_db()
     assert (left.state, left.object_count) == ("there", 1)
     assert violations() == []
+
+
+def test_one_that_cannot_go_on_keeps_no_other_from_it(import_zip, monkeypatch):
+    import_zip(image(1), ct_image(PatientID="ID2"))
+    with transaction.atomic():
+        stuck, other = (trash.begin([one], None, "Test") for one in Patient.objects.order_by("pk"))
+    Deletion.objects.update(changed_at=timezone.now() - timedelta(minutes=1))
+    go_on = removal.go_on
+
+    def fail_for_one(deletion):
+        if deletion == stuck:
+            raise OperationalError
+        go_on(deletion)
+
+    monkeypatch.setattr(removal, "go_on", fail_for_one)
+    with pytest.raises(OperationalError):
+        unfinished.go_on()
+    unfinished.go_on()
+    assert [*Deletion.objects.order_by("pk").values_list("pk", "state")] == [
+        (stuck.pk, "deleting"),
+        (other.pk, "there"),
+    ]
 
 
 # Links
