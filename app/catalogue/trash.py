@@ -372,8 +372,18 @@ def forget_whole(deletion: Deletion) -> None:
 
 
 def tidy(deletion: Deletion) -> None:
-    """Delete names in a deletion's folder that are nobody's, as a kill may leave them."""
+    """Delete names in a deletion's folder that are nobody's, as a kill may leave them.
+
+    What the disk refuses stays: all that was asked for is done, and the check of the night tells.
+    """
     filing.unlink_pending()
+    try:
+        _discard_strangers(deletion)
+    except StorageFailed as failure:
+        logger.warning("Deletion %s: its folder stays for now: %s", deletion.pk, failure.code)
+
+
+def _discard_strangers(deletion: Deletion) -> None:
     folder = TrashFolder(processed_root(), deletion.pk)
     if not folder.names():
         return

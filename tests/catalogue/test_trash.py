@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from app import tasks
 from app.catalogue import links, removal, restoring, trash, unfinished
+from app.errors import StorageFailed
 from app.health import nightly
 from app.health.verify import verify
 from app.models import (
@@ -34,6 +35,7 @@ from app.models import (
     TrashedRow,
     TrashedText,
 )
+from app.storage.trash import TrashFolder
 from tests.making.catalogued import NAMES
 from tests.making.objects import (
     contour,
@@ -424,6 +426,23 @@ def test_administrators_erase_through_the_pages_with_a_reason(
     assert Deletion.objects.get() == later  # nobody was asked about it
     post(staff_client, "erase_deletion", later, post="yes", reason="Spring")
     assert_trash_is_empty(processed_root)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("restore_deletion", "Restored: 1 object."), ("erase_deletion", "Erased for good: 1 object.")],
+)
+def test_a_folder_that_cannot_be_read_undoes_nothing(
+    name, words, import_zip, staff_client, monkeypatch
+):
+    import_zip(image(1))
+    deletion = delete(Patient.objects.get())
+
+    def refuse(folder):
+        raise StorageFailed("disk_error")
+
+    monkeypatch.setattr(TrashFolder, "names", refuse)
+    assert words in page_of(post(staff_client, name, deletion, post="yes", reason="Test"))
 
 
 def test_who_may_not_restore_is_offered_no_way_back(import_zip, client, django_user_model):
