@@ -488,6 +488,13 @@ TRASH = {
         "Delete that first, then restore again."
     ),
     "trash_busy": "Something else is just being done with it. Look again in a moment.",
+    "worker_deletes": "A worker moves it to the trash, part by part, since it is so much.",
+    "worker_restores": (
+        "A worker gives it back, part by part, since it is so much. Look again in a while."
+    ),
+    "worker_erases": (
+        "A worker erases it, part by part, since it is so much. It cannot be restored."
+    ),
     "trash_waits": "The disk does not take it; it goes on by itself as soon as the disk does.",
 }
 

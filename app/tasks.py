@@ -5,7 +5,7 @@ import mmap
 import os
 import signal
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,12 +66,11 @@ def process_multiple_dicom_files(dicom_file_ids: list[int]) -> list[int]:
 
 @shared_task
 def sweep() -> int:
-    """Look after uploads and deletions whose process died, and tell workers what waits."""
+    """Look after uploads whose process died, and tell workers what waits."""
     queued = claims.sweep() + _lost()
     _send(queued)
     filing.roll_forward_abandoned()
     filing.unlink_pending()
-    unfinished.go_on()
     if making.is_asked_for():
         _send_derive()
     return len(queued)
@@ -215,7 +214,9 @@ def _start_sweeping(**kwargs: Any) -> None:
     for code in lacking():
         logger.warning(sentence(code))
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
-    threading.Thread(target=_tell_for_ever, name="telling", daemon=True).start()
+    # In threads of their own: a mail server may take its time, and so do 100,000 files.
+    for name, work in (("telling", sending.send_due), ("trash", unfinished.go_on)):
+        threading.Thread(target=_do_for_ever, args=(name, work), name=name, daemon=True).start()
 
 
 def _sweep_for_ever() -> None:
@@ -237,16 +238,15 @@ def _sweep_for_ever() -> None:
         _pause.wait(SWEEP)
 
 
-def _tell_for_ever() -> None:
-    """Send messages about uploads, in a thread of its own: a server may take its time."""
+def _do_for_ever(name: str, work: Callable[[], object]) -> None:
     while True:
         try:
-            sending.send_due()
+            work()
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("Messages wait: %s", type(error).__name__)
-        # A bug in one message must not keep back all others; it is reported each time.
+            logger.warning("The thread of %s waits: %s", name, type(error).__name__)
+        # A bug in one round must not end the thread; it is reported each time.
         except Exception:
-            logger.exception("Telling failed")
+            logger.exception("The thread of %s failed", name)
         finally:
             connection.close()
         _pause.wait(SWEEP)

@@ -66,8 +66,9 @@ def delete(
 ) -> Deletion | None:
     """Delete patients, studies, series or instances, with all that is below them and their files.
 
-    Parents that are left without children go, too. What was deleted is in the trash then; None
-    where there is no trash, or nothing to be in it.
+    Parents that are left without children go, too. What was deleted is in the trash then, or will
+    be, where it is so much that a worker moves it; None where there is no trash, or nothing to be
+    in it.
 
     Raises
     ------
@@ -77,12 +78,18 @@ def delete(
         The disk refuses to keep more in the trash: what is left is deleted as soon as it does.
     """
     rows = [rows] if isinstance(rows, models.Model) else list(rows)
+    objects = 0
     with transaction.atomic():
         _lock_patients_of(rows)
         for row in rows:
             refuse_protected(row)
-            record(Kind.DELETE_ASKED, who, row, because(f"{_in_words(below([row]))}.", reason))
+            goes = below([row])
+            objects += goes[KINDS[DICOMInstance]]
+            record(Kind.DELETE_ASKED, who, row, because(f"{_in_words(goes)}.", reason))
         deletion = trash.begin(rows, who, reason) if trash.is_on() else None
+        if deletion and objects > trash.MANY:
+            trash.leave_to_worker(deletion)
+            return deletion
     return _delete_rows(rows, deletion, who)
 
 

@@ -60,14 +60,18 @@ class Restored:
 
 def restore(deletion: Deletion, who: Person = None) -> Restored | None:
     """Restore what a deletion holds; None where it is just being erased, or restored already."""
-    with transaction.atomic():
-        asked = trash.set_state(deletion, State.RESTORING, State.THERE, State.DELETING)
-        if not asked:
-            return None
-        record(Kind.RESTORE_ASKED, who, deletion, trash.in_words(deletion))
-        deletion.objects_in_it.filter(is_conflict=True).update(is_conflict=False)
-        Deletion.objects.filter(pk=deletion.pk).update(conflict_count=0)
-    return go_on(deletion, who)
+    return go_on(deletion, who) if ask_to_restore(deletion, who) else None
+
+
+@transaction.atomic
+def ask_to_restore(deletion: Deletion, who: Person) -> bool:
+    """Say that it is to be restored; whoever comes to it does so."""
+    if not trash.set_state(deletion, State.RESTORING, State.THERE, State.DELETING):
+        return False
+    record(Kind.RESTORE_ASKED, who, deletion, trash.in_words(deletion))
+    deletion.objects_in_it.filter(is_conflict=True).update(is_conflict=False)
+    Deletion.objects.filter(pk=deletion.pk).update(conflict_count=0)
+    return True
 
 
 def go_on(deletion: Deletion, who: Person = None) -> Restored | None:

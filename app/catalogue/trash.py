@@ -50,6 +50,7 @@ from .packing import MEMBERS, Rows, copy_long_columns, label, packed, rows_of, t
 
 AT_ONCE = 500  # objects moved in one transaction
 SILENT = timedelta(seconds=30)  # after which nobody is at a deletion any more
+MANY = 20_000  # objects moved while somebody waits, which takes 10 s; a worker moves more
 LOOKS = 3  # for a file that an import is just giving its place
 NAMED = 10  # rows in the words of a deletion
 
@@ -307,12 +308,19 @@ def end_of_deleting(deletion: Deletion) -> Deletion | None:
 
 def erase(deletion: Deletion, who: Person = None, reason: str = "") -> bool:
     """Delete what a deletion holds, for good; False where it is just being restored or deleted."""
-    with transaction.atomic():
-        if not set_state(deletion, State.ERASING, State.THERE, until=Now()):
-            return False
-        record(Kind.ERASE_ASKED, who, deletion, because(in_words(deletion), reason))
+    if not ask_to_erase(deletion, who, reason):
+        return False
     for _ in erase_all_of(deletion, who):
         pass
+    return True
+
+
+@transaction.atomic
+def ask_to_erase(deletion: Deletion, who: Person, reason: str) -> bool:
+    """Say that it is to be erased; whoever comes to it does so."""
+    if not set_state(deletion, State.ERASING, State.THERE, until=Now()):
+        return False
+    record(Kind.ERASE_ASKED, who, deletion, because(in_words(deletion), reason))
     return True
 
 
@@ -462,11 +470,16 @@ def take_turn(deletion: Deletion) -> bool:
     return bool(left().filter(pk=deletion.pk).update(changed_at=Now()))
 
 
+def leave_to_worker(deletion: Deletion) -> None:
+    """Let a worker do what is to be done with it, as if whoever is at it had gone."""
+    Deletion.objects.filter(pk=deletion.pk).update(changed_at=Now() - 2 * SILENT)
+
+
 def who_asked(deletion: Deletion) -> Person:
     return User.objects.filter(pk=deletion.who_id).first() if deletion.who_id else None
 
 
 def in_trouble(deletion: Deletion, failure: StorageFailed) -> None:
-    """Note why a deletion does not go on; the sweep tries again."""
+    """Note why a deletion does not go on; a worker tries again."""
     Deletion.objects.filter(pk=deletion.pk).update(trouble=failure.code, changed_at=Now())
     logger.warning("Deletion %s does not go on for now: %s", deletion.pk, failure.code)

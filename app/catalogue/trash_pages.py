@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
+from django.db import transaction
 from django.db.models import Count, Model, Q, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
@@ -182,6 +183,10 @@ def whole() -> dict[str, int]:
 def restore(request: HttpRequest, pk: int) -> HttpResponse:
     """Give the catalogue back what a deletion holds."""
     row = get_object_or_404(Deletion, pk=pk)
+    if row.object_count > trash.MANY and restoring.ask_to_restore(row, request.user):
+        trash.leave_to_worker(row)
+        messages.info(request, sentence("worker_restores"))
+        return redirect("deletion", pk)
     try:
         done = restoring.restore(row, request.user)
     except StorageFailed as failure:
@@ -259,15 +264,20 @@ def _ask_and_erase(request: HttpRequest, rows: Sequence[Deletion], title: str) -
 
 
 def _erase(request: HttpRequest, rows: Sequence[Deletion]) -> None:
-    erased, busy = 0, 0
-    for row in rows:
-        if trash.erase(row, request.user, reason_of(request)):
-            erased += row.object_count
+    with transaction.atomic():  # all or none: the law may ask for it
+        asked = [row for row in rows if trash.ask_to_erase(row, request.user, reason_of(request))]
+    objects = sum(row.object_count for row in asked)
+    for row in asked:
+        if objects > trash.MANY:
+            trash.leave_to_worker(row)
         else:
-            busy += 1
-    if erased or not busy:
-        messages.success(request, f"Erased for good: {counted(erased, 'object')}.")
-    if busy:
+            for _ in trash.erase_all_of(row, request.user):
+                pass
+    if objects > trash.MANY:
+        messages.info(request, sentence("worker_erases"))
+    elif asked or not rows:
+        messages.success(request, f"Erased for good: {counted(objects, 'object')}.")
+    if len(asked) < len(rows):
         messages.error(request, sentence("trash_busy"))
 
 
@@ -288,6 +298,8 @@ def deleted_words(request: HttpRequest, rows: int, name: str, done: Deletion | N
     what = format_html("“{}”", name) if rows == 1 else format_html("{}", counted(rows, "row"))
     if done is None:
         return format_html("Deleted: {}.", what)
+    if done.state == Deletion.State.DELETING:
+        return format_html("{}: {}", what, sentence("worker_deletes"))
     if not request.user.has_perms(NEEDED):
         return format_html("In the trash: {}.", what)
     address = reverse("deletion", args=[done.pk])

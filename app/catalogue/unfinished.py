@@ -1,4 +1,5 @@
-"""What is begun with the trash is brought to its end, whoever was at it and died."""
+"""What is begun with the trash is brought to its end: what a page leaves to a worker, and what
+those were at who died."""
 
 from app.errors import StorageFailed
 from app.models import Deletion
@@ -17,14 +18,13 @@ def go_on() -> int:
 
 
 def _go_on(deletion: Deletion) -> bool:
-    who = trash.who_asked(deletion)
     try:
         if deletion.state == State.DELETING:
             removal.go_on(deletion)
-        elif deletion.state == State.RESTORING:
-            restoring.go_on(deletion, who)
+        elif deletion.state == State.RESTORING:  # by whom stands where it was asked for
+            restoring.go_on(deletion)
         else:
-            for _ in trash.erase_all_of(deletion, who):
+            for _ in trash.erase_all_of(deletion):
                 pass
         trash.tidy(deletion)
     except StorageFailed as failure:

@@ -11,7 +11,6 @@ from django.db.models import Model
 from django.urls import reverse
 from django.utils import timezone
 
-from app import tasks
 from app.catalogue import links, removal, restoring, trash, unfinished
 from app.errors import StorageFailed
 from app.health import nightly
@@ -36,6 +35,7 @@ from app.models import (
     TrashedText,
 )
 from app.storage.trash import TrashFolder
+from tests.conftest import wait_until
 from tests.making.catalogued import NAMES
 from tests.making.objects import (
     contour,
@@ -199,14 +199,14 @@ def test_what_comes_while_something_is_deleted_stays(import_zip, monkeypatch):
     assert TrashedObject.objects.count() == 2
 
 
-def test_the_sweep_goes_on_where_nobody_has_been_for_a_while(import_zip):
+def test_a_worker_goes_on_where_nobody_has_been_for_a_while(import_zip):
     import_zip(image(1))
     with transaction.atomic():
         left = trash.begin([Patient.objects.get()], None, "Test")
-    tasks.sweep()
+    unfinished.go_on()
     assert DICOMInstance.objects.exists()
     Deletion.objects.update(changed_at=timezone.now() - timedelta(minutes=1))
-    tasks.sweep()
+    unfinished.go_on()
     assert not DICOMInstance.objects.exists()
     left.refresh_from_db()
     assert (left.state, left.object_count) == ("there", 1)
@@ -401,6 +401,42 @@ def test_a_series_is_deleted_and_restored_through_the_pages(
 
 def page_of(answer) -> str:
     return answer.content.decode()
+
+
+def test_a_worker_does_what_nobody_waits_for(import_zip, staff_client, processed_root, monkeypatch):
+    monkeypatch.setattr(trash, "MANY", 1)
+    import_zip(image(1), image(2))
+    for again in True, False:
+        address = reverse("admin:app_patient_delete", args=[Patient.objects.get().pk])
+        sent = {"post": "yes", "reason": "By mistake"}
+        answer = page_of(staff_client.post(address, sent, follow=True))
+        assert "A worker moves it to the trash" in answer
+        assert DICOMInstance.objects.count() == 2
+        assert unfinished.go_on() == 1
+        deletion = Deletion.objects.get()
+        assert (deletion.state, deletion.object_count) == ("there", 2)
+        if again:
+            answer = page_of(post(staff_client, "restore_deletion", deletion))
+            assert "A worker gives it back" in answer
+            assert not DICOMInstance.objects.exists()
+            assert unfinished.go_on() == 1
+            assert DICOMInstance.objects.count() == 2
+    answer = page_of(post(staff_client, "erase_deletion", deletion, post="yes", reason="Test"))
+    assert "A worker erases it" in answer
+    assert unfinished.go_on() == 1
+    assert not Deletion.objects.exists()
+    assert files(processed_root) == {}
+
+
+@pytest.mark.long
+def test_a_running_worker_goes_on_with_what_is_left(import_zip, start_worker):
+    import_zip(image(1))
+    with transaction.atomic():
+        left = trash.begin([Patient.objects.get()], None, "Test")
+        trash.leave_to_worker(left)
+    start_worker()
+    wait_until(lambda: Deletion.objects.get().state == "there", "the worker to move it")
+    assert not DICOMInstance.objects.exists()
 
 
 def test_administrators_erase_through_the_pages_with_a_reason(

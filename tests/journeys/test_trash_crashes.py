@@ -134,10 +134,10 @@ def erase() -> None:
 
 
 def go_on() -> None:
-    """What the sweep does once nobody has been at it for a while."""
+    """What a worker does once nobody has been at it for a while."""
     Deletion.objects.update(changed_at=timezone.now() - timedelta(hours=1))
     # PostgreSQL takes a moment to see that a process is gone and to let go of its rows.
-    wait_until(_is_done, "the sweep to finish")
+    wait_until(_is_done, "it to be finished")
 
 
 def _is_done() -> bool:
