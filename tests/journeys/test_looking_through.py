@@ -53,7 +53,7 @@ def test_a_patient_is_looked_through_down_to_its_objects(
 def the_page_is_for_everybody(page: Page) -> None:
     """At both widths, light and dark, with axe; nothing of a file is taken for markup."""
     for width, scheme in ((390, "dark"), (1280, "light")):
-        page.emulate_media(color_scheme=scheme)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, page.url
         assert serious_findings(page) == []
