@@ -64,6 +64,7 @@ def test_connections_that_broke_are_made_anew(ask):
     assert [ask(), ask()] == [302, 302]
 
 
+CATALOGUE = ("tests/catalogue",)
 PAGES = ("tests/catalogue", "tests/rt", "tests/viewing")
 
 
@@ -71,7 +72,7 @@ PAGES = ("tests/catalogue", "tests/rt", "tests/viewing")
     ("chosen", "folders"),
     [
         ("(database or postgresql) and not long and not crash", ()),
-        pytest.param("database and long", (), marks=pytest.mark.long),
+        pytest.param("database and long", CATALOGUE, marks=pytest.mark.long),
         pytest.param("not database and not long and not crash", PAGES, marks=pytest.mark.long),
     ],
     ids=["ordinary", "long", "pages"],
