@@ -488,7 +488,7 @@ TRASH = {
         "Delete that first, then restore again."
     ),
     "trash_busy": "Something else is just being done with it. Look again in a moment.",
-    "worker_deletes": "A worker moves it to the trash, part by part, since it is so much.",
+    "being_deleted": "It is being moved to the trash, part by part. Look there in a while.",
     "worker_restores": (
         "A worker gives it back, part by part, since it is so much. Look again in a while."
     ),

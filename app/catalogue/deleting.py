@@ -16,26 +16,25 @@ from app.models import ArchiveMember, DICOMFile, DICOMInstance
 from app.reasons import sentence
 
 from .removal import instances_below
+from .why import ReasonForm
 
 TYPED_FROM = 1_000  # objects, whose number is typed before they are deleted
-LONGEST_REASON = 200  # characters
 LOOKED_FOR = 20_000  # objects at most, in other ZIPs than the one that brought them
 NAMED = 10  # ZIPs
 
 
-class DeletingForm(forms.Form):
+class DeletingForm(ReasonForm):
     """The reason and, of many objects, their number."""
 
-    reason = forms.CharField(label="Why? This is kept; name no patient.", max_length=LONGEST_REASON)
     number = forms.CharField(label="Number of objects", max_length=20)
 
     def __init__(self, objects: int, request: HttpRequest) -> None:
         self.objects = objects
-        super().__init__(request.POST if "post" in request.POST else None, label_suffix="")
-        reason, number = self.fields["reason"], self.fields["number"]
-        missing = sentence("reason_missing", limit=LONGEST_REASON)
-        reason.error_messages |= dict.fromkeys(("required", "max_length"), missing)
-        reason.widget.attrs |= {"autocomplete": "off", "size": 60}
+        super().__init__(request.POST if "post" in request.POST else None)
+        attrs = self.fields["reason"].widget.attrs
+        del attrs["class"]  # the admin's forms have none
+        attrs["size"] = 60
+        number = self.fields["number"]
         if objects < TYPED_FROM:
             del self.fields["number"]
             return

@@ -22,27 +22,19 @@ from .addresses import is_key
 from .search import matching
 from .searches import address_of, words_of
 from .transactions import lock_patients
+from .why import ReasonForm
 
 MOST_LINKS = 20  # of one person
 MOST_FOUND = 20  # patients to choose from
 MOST_STUDIES = 20  # of others, on a patient's page
-LONGEST_REASON = 200  # characters
 
 may_link = needing("app.view_patient", "app.link_patients")
 
 
-class LinkForm(forms.Form):
+class LinkForm(ReasonForm):
     """Who is the same person, and why."""
 
     other = forms.IntegerField(min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput)
-    reason = forms.CharField(label="Why? This is kept; name no patient.", max_length=LONGEST_REASON)
-
-    def __init__(self, data: Any) -> None:
-        super().__init__(data, label_suffix="")
-        missing = sentence("reason_missing", limit=LONGEST_REASON)
-        errors = self.fields["reason"].error_messages
-        errors |= dict.fromkeys(("required", "max_length"), missing)
-        self.fields["reason"].widget.attrs |= {"autocomplete": "off", "class": "form-control"}
 
 
 @staff_member_required

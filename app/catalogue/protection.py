@@ -6,9 +6,7 @@ since the file of the other is kept.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.db import transaction
@@ -34,8 +32,7 @@ from app.reasons import sentence
 
 from .names import plain
 from .transactions import lock_patients
-
-LONGEST_REASON = 200  # characters
+from .why import ReasonForm
 
 # How a protection reaches what it keeps from being deleted.
 KEPT: dict[type[Model], str] = {
@@ -77,19 +74,6 @@ def _refusal(protection: Protection) -> Protected:
         day=date_format(timezone.localtime(protection.said_at)),
         reason=plain(protection.reason).rstrip(". "),
     )
-
-
-class ReasonForm(forms.Form):
-    """Why a study is protected, or no more."""
-
-    reason = forms.CharField(label="Why? This is kept; name no patient.", max_length=LONGEST_REASON)
-
-    def __init__(self, data: Any) -> None:
-        super().__init__(data, label_suffix="")
-        missing = sentence("reason_missing", limit=LONGEST_REASON)
-        errors = self.fields["reason"].error_messages
-        errors |= dict.fromkeys(("required", "max_length"), missing)
-        self.fields["reason"].widget.attrs |= {"autocomplete": "off", "class": "form-control"}
 
 
 @staff_member_required

@@ -67,8 +67,8 @@ def delete(
     """Delete patients, studies, series or instances, with all that is below them and their files.
 
     Parents that are left without children go, too. What was deleted is in the trash then, or will
-    be, where it is so much that a worker moves it; None where there is no trash, or nothing to be
-    in it.
+    be, where it is so much that a worker moves it, or is being moved already; None where there is
+    no trash, or nothing to be in it.
 
     Raises
     ------
@@ -81,6 +81,8 @@ def delete(
     objects = 0
     with transaction.atomic():
         _lock_patients_of(rows)
+        if under_way := trash.under_way(rows):  # somebody pressed twice
+            return under_way
         for row in rows:
             refuse_protected(row)
             goes = below([row])
@@ -113,7 +115,8 @@ def _delete_rows(
         deletion = None
     except Protected:
         if deletion:
-            trash.end_of_deleting(deletion)
+            with suppress(trash.NotThere):
+                trash.end_of_deleting(deletion)
         raise
     except StorageFailed as failure:
         if deletion:
@@ -130,7 +133,10 @@ def _delete_one(row: models.Model, deletion: Deletion | None, who: Person) -> No
     with transaction.atomic():
         if type(row) in CHILDREN:
             delete_bare(row)
-        record(Kind.DELETED, who, row, f"{_in_words({'instances': deleted})}.")
+        words = f"{_in_words({'instances': deleted})}."
+        if deletion:  # by its number the trail tells what is restored or erased of it
+            words = f"{words} In the trash as deletion {deletion.pk}."
+        record(Kind.DELETED, who, row, words)
 
 
 def below(rows: Sequence[models.Model]) -> dict[str, int]:

@@ -104,6 +104,13 @@ def _called(row: models.Model) -> str:
     return f"{row_name(row)} of {row_name(patient)}"
 
 
+def under_way(rows: Sequence[models.Model]) -> Deletion | None:
+    """A deletion that is just moving some of these rows of one table, whose patients are held."""
+    keys = {row.pk for row in rows}
+    moving = Deletion.objects.filter(state=State.DELETING, table=label(type(rows[0])))
+    return next((one for one in moving if not keys.isdisjoint(one.rows)), None)
+
+
 def hold(deletion: Deletion, state: State) -> None:
     """Lock a deletion until the transaction ends; nobody else moves its objects meanwhile.
 

@@ -299,7 +299,7 @@ def deleted_words(request: HttpRequest, rows: int, name: str, done: Deletion | N
     if done is None:
         return format_html("Deleted: {}.", what)
     if done.state == Deletion.State.DELETING:
-        return format_html("{}: {}", what, sentence("worker_deletes"))
+        return format_html("{}: {}", what, sentence("being_deleted"))
     if not request.user.has_perms(NEEDED):
         return format_html("In the trash: {}.", what)
     address = reverse("deletion", args=[done.pk])

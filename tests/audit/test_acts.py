@@ -19,6 +19,7 @@ from app.audit.recording import VIEW, record, record_if_possible, record_view
 from app.models import (
     AuditEntry,
     Collection,
+    Deletion,
     DICOMFile,
     DICOMInstance,
     DICOMSeries,
@@ -133,7 +134,8 @@ def test_a_deletion_is_told_before_and_after_with_numbers_only(staff_client, imp
     assert (asked["kind"], done["kind"]) == (Kind.DELETE_ASKED, Kind.DELETED)
     assert asked["row"] == done["row"] == patient.pk
     assert asked["words"].startswith("patients: 1, studies: 1, series: 1, instances: 1, bytes: ")
-    assert done["words"] == "instances: 1."
+    number = Deletion.objects.get().pk
+    assert done["words"] == f"instances: 1. In the trash as deletion {number}."
 
 
 def test_signing_in_and_out_is_told_and_a_name_that_nobody_has_is_not(client, staff_user):

@@ -199,6 +199,16 @@ def test_what_comes_while_something_is_deleted_stays(import_zip, monkeypatch):
     assert TrashedObject.objects.count() == 2
 
 
+def test_who_presses_twice_deletes_once(import_zip):
+    import_zip(image(1))
+    patient = Patient.objects.get()
+    with transaction.atomic():
+        first = trash.begin([patient], None, "Test")
+    assert removal.delete(patient) == first
+    assert Deletion.objects.get().state == "deleting"
+    assert not AuditEntry.objects.filter(kind="delete_asked").exists()
+
+
 def test_a_worker_goes_on_where_nobody_has_been_for_a_while(import_zip):
     import_zip(image(1))
     with transaction.atomic():
@@ -410,7 +420,7 @@ def test_a_worker_does_what_nobody_waits_for(import_zip, staff_client, processed
         address = reverse("admin:app_patient_delete", args=[Patient.objects.get().pk])
         sent = {"post": "yes", "reason": "By mistake"}
         answer = page_of(staff_client.post(address, sent, follow=True))
-        assert "A worker moves it to the trash" in answer
+        assert "It is being moved to the trash" in answer
         assert DICOMInstance.objects.count() == 2
         assert unfinished.go_on() == 1
         deletion = Deletion.objects.get()
