@@ -10,8 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from celery import Task, current_app, shared_task
-from celery.signals import worker_init, worker_ready, worker_shutting_down
+from celery.signals import (
+    task_postrun,
+    worker_init,
+    worker_process_init,
+    worker_ready,
+    worker_shutting_down,
+)
 from celery_progress.backend import ProgressRecorder
+from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from kombu.exceptions import OperationalError as BrokerAway
@@ -24,6 +31,7 @@ from .errors import OtherVersion
 from .health import nightly, probes
 from .health.derived import KINDS
 from .reasons import sentence
+from .sandbox import ahead
 from .sandbox.confine import lacking
 from .telling import sending
 from .uploads import claims, ingest, removal
@@ -195,6 +203,17 @@ def _begin(**kwargs: Any) -> None:
     global _worker
     _worker = os.getpid()
     _shutdown[0] = 0
+
+
+@worker_process_init.connect
+def _have_extractors_wait(**kwargs: Any) -> None:
+    """Some for the process's first upload, and some after each for the next."""
+
+    def begin(**kwargs: Any) -> None:
+        ahead.begin(settings.ICON_EXTRACTORS)
+
+    begin()
+    task_postrun.connect(begin, sender=process_dicom_file_task, weak=False)
 
 
 def _end_worker() -> None:

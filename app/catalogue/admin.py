@@ -67,19 +67,28 @@ class InstanceModalityFilter(ValuesFilter):
         self.lookup_choices = values.values_list("modality", flat=True)
 
 
-class PatientPositionFilter(ValuesFilter):
-    """The standard's terms, instead of a look through all images."""
+class TermsFilter(ValuesFilter):
+    """The standard's terms, instead of a look through all rows."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.lookup_choices = ["", *PATIENT_POSITIONS]  # type: ignore[assignment]
+    def __init__(self, field: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(field, *args, **kwargs)
+        self.lookup_choices = ["", *TERMS[field.name]]  # type: ignore[assignment]
 
 
-# PS3.3 C.7.3.1.1.2, in the order of the standard.
-PATIENT_POSITIONS = (
-    "HFP", "HFS", "HFDR", "HFDL", "FFDR", "FFDL", "FFP", "FFS",
-    "LFP", "LFS", "RFP", "RFS", "AFDR", "AFDL", "PFDR", "PFDL",
-)  # fmt: skip
+# PS3.3 C.7.3.1.1.2, C.8.8.8 and C.8.8.5, in the order of the standard.
+TERMS = {
+    "patient_position": (
+        "HFP", "HFS", "HFDR", "HFDL", "FFDR", "FFDL", "FFP", "FFS",
+        "LFP", "LFS", "RFP", "RFS", "AFDR", "AFDL", "PFDR", "PFDL",
+    ),
+    "rt_roi_interpreted_type": (
+        "EXTERNAL", "PTV", "CTV", "GTV", "TREATED_VOLUME", "IRRAD_VOLUME", "BOLUS",
+        "AVOIDANCE", "ORGAN", "MARKER", "REGISTRATION", "ISOCENTER", "CONTRAST_AGENT", "CAVITY",
+        "BRACHY_CHANNEL", "BRACHY_ACCESSORY", "BRACHY_SRC_APP", "BRACHY_CHNL_SHLD", "SUPPORT",
+        "FIXATION", "DOSE_REGION", "CONTROL", "DOSE_MEASUREMENT",
+    ),
+    "roi_generation_algorithm": ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"),
+}  # fmt: skip
 SHA256 = re.compile("[0-9a-f]{64}", re.IGNORECASE)
 
 
@@ -364,8 +373,9 @@ class DICOMSeriesAdmin(FiledAdmin):
         "patient_link", "description", "modality", "series_number", "series_date", "instances",
     )  # fmt: skip
     list_display_links = ("description",)
-    # Not by their instances, which all would have to be counted.
-    sortable_by = ("modality", "series_number", "description", "series_date")
+    # Not by their instances, which all would have to be counted, nor by modalities, which have no
+    # index and are narrowed to.
+    sortable_by = ("series_number", "description", "series_date")
     list_filter = (("modality", ValuesFilter), "series_date", "created_at")
     list_select_related = ("dicom_study__patient",)
     search_paths = ("search_text", "dicom_study__patient__search_text")
@@ -474,7 +484,7 @@ class ImageInformationAdmin(CatalogueAdmin):
     )  # fmt: skip
     readonly_fields = fields
     sortable_by = ()  # as in the list above, and no column has an index
-    list_filter = (("patient_position", PatientPositionFilter),)
+    list_filter = (("patient_position", TermsFilter),)
     list_select_related = (f"dicom_instance__{TO_PATIENT}",)
     exact_paths = ("dicom_instance__sop_instance_uid",)  # see get_search_results
     search_help_text = "Search by a whole UID"
@@ -586,8 +596,8 @@ class RTStructureROIAdmin(CatalogueAdmin):
         "roi_generation_algorithm", "contour_count", "structure_set",
     )  # fmt: skip
     list_filter = (
-        ("rt_roi_interpreted_type", ValuesFilter),
-        ("roi_generation_algorithm", ValuesFilter),
+        ("rt_roi_interpreted_type", TermsFilter),
+        ("roi_generation_algorithm", TermsFilter),
     )
     list_select_related = (f"rt_structure_set__dicom_instance__{TO_PATIENT}",)
     sortable_by = ("roi_name", "roi_number")  # the others take 0.35 s over 60,000 rows

@@ -4,10 +4,10 @@ Only here are the contents of members inflated and parsed. It runs without Djang
 `confine` says, and ends at the end of its input or with its parent. It can make files in its own
 folder, and alter none that it has closed.
 
-    argument the version of `wire` that the parent speaks
-    stdin    one frame of `wire` with its orders, then one for each chunk of jobs
-    stdout   one frame for each member; for an archive in the ZIP, its members' first
-    mark     shared memory: which member is being read, and a counter that moves while it is
+    arguments  a socket for its orders, with descriptors; the version of `wire` that is spoken
+    stdin      one frame of `wire` for each chunk of jobs
+    stdout     one frame for each member; for an archive in the ZIP, its members' first
+    mark       shared memory: which member is being read, and a counter that moves while it is
 """
 
 import gc
@@ -16,6 +16,7 @@ import itertools
 import mmap
 import os
 import select
+import socket
 import struct
 import sys
 from collections.abc import Generator, Iterator
@@ -58,6 +59,7 @@ MARK = struct.Struct("<qqq")  # index, inner, counter
 NOTHING = -1
 SMALL = 8_000_000  # bytes; up to this a member is inflated in one piece
 STDIN = 0
+LONGEST_ORDERS, DESCRIPTORS = 1 << 16, 3
 RECEIVED = 1 << 16  # bytes that are read at once
 SENT_AT_ONCE = 1 << 18  # bytes of messages
 # Linux puts more into larger pieces of memory, which a virtual machine may have given back to its
@@ -76,20 +78,20 @@ SYSTEM_SUFFIXES = (
 
 
 def main() -> None:
-    if sys.argv[1:] != [version()]:
+    channel, spoken = sys.argv[1:]
+    if spoken != version():
         sys.exit("The parent speaks another version.")
     outbox = Outbox(take_stdout())
-    messages = _messages(outbox)
-    orders = unpack_orders(next(messages))
+    orders, descriptors = _orders(int(channel))
     confine(orders.memory, orders.parent)
-    reader, sender = Reader(orders), Sender()
+    reader, sender = Reader(orders, *descriptors), Sender()
     # An archive in the ZIP takes two descriptors: one to write by, one to read.
     files = FILES + 2 * orders.limits.nesting
-    lock(write=[orders.tray], largest=orders.limits.member, files=files)
+    lock(write=[reader.tray], largest=orders.limits.member, files=files)
     # What is imported stays, and the fast path makes no cycles: collect seldom.
     gc.freeze()
     gc.set_threshold(50_000)
-    for body in messages:
+    for body in _messages(outbox):
         for job in unpack_jobs(body):
             if job.member.size > SMALL:
                 outbox.send_down_to(0)  # what precedes it need not wait for it
@@ -102,6 +104,15 @@ def main() -> None:
                     outbox.send_down_to(UNSENT)
         reader.rest()
         outbox.send_down_to(UNSENT)
+
+
+def _orders(channel: int) -> tuple[Orders, list[int]]:
+    """What to work on, as soon as there is something; and its descriptors."""
+    with socket.socket(fileno=channel) as parent:
+        orders, descriptors, _, _ = socket.recv_fds(parent, LONGEST_ORDERS, DESCRIPTORS)
+    if not orders:
+        sys.exit()  # its parent has ended, or does not need it
+    return unpack_orders(orders), descriptors
 
 
 def _messages(outbox: Outbox) -> Iterator[memoryview]:
@@ -122,10 +133,10 @@ def _received(outbox: Outbox) -> bytes:
 class Reader:
     """Reads members of one archive into the extractor's own folder."""
 
-    def __init__(self, orders: Orders) -> None:
-        self.archive = orders.archive
-        self.tray = orders.tray
-        self.mark = mmap.mmap(orders.mark, MARK.size)
+    def __init__(self, orders: Orders, archive: int, tray: int, mark: int) -> None:
+        self.archive = archive
+        self.tray = tray
+        self.mark = mmap.mmap(mark, MARK.size)
         self.limits = self.left = orders.limits
         self.taken = 0, 0  # members and bytes; see Job
         self.header_limits = orders.header_limits

@@ -29,10 +29,10 @@ from typing import IO
 
 from app.archives.directory import Archive, Limits, Member
 from app.dicom.headers import HeaderLimits
-from app.errors import OtherVersion, StorageFailed, disk_failure
+from app.errors import StorageFailed, disk_failure
 from app.storage.staging import Staging
 
-from .confine import start_program
+from . import ahead
 from .extractor import MARK, NOTHING
 from .wire import (
     STOPS_THE_RUN,
@@ -43,7 +43,6 @@ from .wire import (
     Receiver,
     Unbelievable,
     frame,
-    version,
 )
 
 CHUNK_MEMBERS, CHUNK_BYTES = 32, 4_000_000  # of jobs that are sent at once
@@ -57,9 +56,7 @@ TICK = 0.5  # seconds
 BYTES_PER_SECOND = 5_000_000  # a member may take a second more for each of these
 DEATHS = 2  # after which a member is given up
 IDLE_DEATHS = 20  # extractors in a row that end before they read anything
-EXTRACTOR = "app.sandbox.extractor"
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-VERSION = version()  # of the code that this process runs
 
 logger = logging.getLogger(__name__)
 
@@ -290,11 +287,8 @@ class Pool:
         child.job_bytes += sum(map(_weight, chunk))
         child.alone = alone
         child.show_sign()
-        self._write(child, jobs)
-
-    def _write(self, child: Child, value: Orders | list[Job]) -> None:
         # Where it died, its end is seen, and its jobs sent again, when it is listened to.
-        child.outbox.put(frame(value))
+        child.outbox.put(frame(jobs))
         child.outbox.send()
 
     def _listen(self) -> None:
@@ -452,10 +446,8 @@ class Pool:
             raise ExtractorsFail
 
     def _spawn(self) -> Child:
-        # An extractor that finds itself of another version ends; that is seen here then.
-        if version() != VERSION:
-            raise OtherVersion("other_version")
-        number = next(self.trays)
+        begun = ahead.take()
+        process, number = begun.process, next(self.trays)
         with ExitStack() as opened:
             tray = self.staging.open_tray(number)
             opened.callback(os.close, tray)
@@ -463,7 +455,7 @@ class Pool:
             opened.callback(os.close, mark_fd)
             mark = mmap.mmap(mark_fd, MARK.size)
             mark[:] = MARK.pack(NOTHING, 0, 0)
-            process = start_program(EXTRACTOR, (self.archive, tray, mark_fd), VERSION)
+            begun.give(self._orders(), (self.archive, tray, mark_fd))
         assert process.stdin
         assert process.stdout
         with suppress(PermissionError):  # a user has only so much memory for pipes
@@ -472,15 +464,11 @@ class Pool:
         # What is sent is packed from what is read: both are in its memory then.
         receiver = Receiver(number, jobs, longest=self.settings.memory // 2)
         child = Child(process, mark, Outbox(process.stdin.fileno()), receiver, jobs)
-        self._write(child, self._orders(tray, mark_fd))
         child.show_sign()
         return child
 
-    def _orders(self, tray: int, mark: int) -> Orders:
+    def _orders(self) -> Orders:
         return Orders(
-            archive=self.archive,
-            tray=tray,
-            mark=mark,
             parent=os.getpid(),
             memory=self.settings.memory,
             limits=self.settings.limits,

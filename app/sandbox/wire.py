@@ -63,11 +63,11 @@ class Unbelievable(Exception):
 
 
 class Orders(Record, frozen=True):
-    """An extractor's settings, sent once; see `pool.PoolSettings`."""
+    """An extractor's settings, sent once; see `pool.PoolSettings`.
 
-    archive: int  # file descriptor
-    tray: int  # file descriptor of the folder that is its own
-    mark: int  # file descriptor of shared memory
+    With them come descriptors: of the archive, of the folder that is its own, of shared memory.
+    """
+
     parent: int  # process
     memory: int  # bytes of address space
     limits: Limits
@@ -150,7 +150,7 @@ def believed(decode: Callable[[Body], Kind], body: Body) -> Kind:
         raise Unbelievable from None
 
 
-_pack = msgpack.Encoder().encode
+packed = msgpack.Encoder().encode
 unpack_orders = msgpack.Decoder(Orders).decode
 unpack_jobs = msgpack.Decoder(list[Job]).decode
 _unpack_message = msgpack.Decoder(_Message).decode
@@ -158,7 +158,7 @@ _planes_of_json = json.Decoder(FramePlanes).decode
 
 
 def frame(value: Struct | list[Job]) -> bytes:
-    body = _pack(value)
+    body = packed(value)
     return LENGTH.pack(len(body)) + body
 
 
@@ -238,7 +238,7 @@ class Sender:
         header = extracted.header
         lineage = header.lineage if header and header.lineage is not self.lineage else None
         self.lineage = lineage or self.lineage
-        body = _pack(
+        body = packed(
             _Message(
                 extracted.index,
                 extracted.inner,

@@ -212,7 +212,7 @@ class Bench:
         os.write(archive, data)
         try:
             opened = open_archive(archive, LIMITS)
-            reader = Reader(self._orders(archive))
+            reader = Reader(self._orders(), archive, self.tray, self.mark)
             for member in opened.members():
                 reader.used = False  # as a fresh one: it ends where memory may have run out
                 yield from reader.extract(Job(member, [], {}, 0, 0))
@@ -221,10 +221,8 @@ class Bench:
         finally:
             os.close(archive)
 
-    def _orders(self, archive: int) -> Orders:
-        return Orders(
-            archive, self.tray, self.mark, os.getpid(), 0, LIMITS, HeaderLimits(), "ISO_IR 100"
-        )
+    def _orders(self) -> Orders:
+        return Orders(os.getpid(), 0, LIMITS, HeaderLimits(), "ISO_IR 100")
 
     def _check(self, extracted: Extracted) -> None:
         assert extracted.outcome != STOPS_THE_RUN

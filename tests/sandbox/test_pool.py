@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -17,7 +18,7 @@ import pytest
 from app.archives.directory import Limits, open_archive
 from app.dicom.headers import HeaderLimits
 from app.errors import OtherVersion, StorageFailed
-from app.sandbox import confine
+from app.sandbox import ahead, confine
 from app.sandbox import pool as pools
 from app.sandbox.pool import Pool, PoolSettings
 from app.storage.staging import Staging
@@ -275,17 +276,17 @@ def test_a_pool_that_is_resized_loses_nothing(extractors, tmp_path):
 
 def test_a_pool_of_another_version_than_its_extractors_ends_the_run(read, monkeypatch):
     """Whether that is seen when they are started, or only by themselves."""
-    monkeypatch.setattr(pools, "VERSION", "another")
+    monkeypatch.setattr(ahead, "VERSION", "another")
     with pytest.raises(OtherVersion):
         read(image(1))
-    started, speaks = [], pools.version
+    started, speaks = [], ahead.version
 
     def version() -> str:
         """It changes when the first two have been started."""
         started.append(1)
         return "another" if len(started) <= 2 else speaks()
 
-    monkeypatch.setattr(pools, "version", version)
+    monkeypatch.setattr(ahead, "version", version)
     with pytest.raises(OtherVersion):
         read(image(1))
     assert len(started) == 3
@@ -308,12 +309,36 @@ def test_no_extractor_outlives_its_pool(read):
             os.kill(pid, 0)
 
 
+def test_extractors_that_wait_are_taken_and_those_that_ended_are_not(read):
+    ahead.begin(2)
+    pids = [begun.process.pid for begun in ahead._waiting]
+    os.kill(pids[0], signal.SIGKILL)
+    ahead._waiting[0].process.wait()
+    used = []
+    (result,) = read(
+        image(1), meddle=lambda pool: used.extend(c.process.pid for c in pool.children)
+    )
+    assert (result.outcome, used[0]) == ("", pids[1])
+    assert pids[0] not in used
+    assert not ahead._waiting
+
+
+def test_an_extractor_that_waits_ends_with_who_started_it():
+    program = "from app.sandbox import ahead; ahead.begin(1); print(ahead._waiting[0].process.pid)"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    waits = Path(f"/proc/{int(told.stdout)}/cmdline")
+    wait_until(
+        lambda: not waits.exists() or ahead.EXTRACTOR.encode() not in waits.read_bytes(),
+        "its end",
+    )
+
+
 # Extractors that were taken over
 
 
 @pytest.fixture
 def liars(monkeypatch):
-    monkeypatch.setattr(pools, "EXTRACTOR", "tests.making.liar")
+    monkeypatch.setattr(ahead, "EXTRACTOR", "tests.making.liar")
 
 
 @pytest.mark.parametrize(

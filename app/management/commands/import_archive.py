@@ -17,6 +17,7 @@ from app.audit.recording import insert
 from app.errors import OtherVersion
 from app.models import DICOMFile, Kind, Status, random_archive_name
 from app.reasons import sentence
+from app.sandbox import ahead
 from app.uploads import abandoned, ingest
 from app.wording import human_size
 from icon.processes import collect_seldom
@@ -49,6 +50,7 @@ class Command(BaseCommand):
             ingest.run_upload(pk)
 
     def _import(self, path: Path, as_json: bool) -> bool:
+        ahead.begin(settings.ICON_EXTRACTORS)  # while it is copied
         try:
             upload = keep_copy(path)
         except OSError:
