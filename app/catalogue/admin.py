@@ -7,9 +7,10 @@ from typing import Any, TypeVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.paginator import Paginator
 from django.db.models import Count, Field, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -42,7 +43,7 @@ from .comparison import comparison_of
 from .lookups import OfferedLookups
 from .names import person_name, plain, row_name
 from .protection import protections_of, words_of
-from .searches import PostedSearch, WordsChangeList
+from .searches import FoundPaginator, PostedSearch, WordsChangeList, is_kept
 
 CHOSEN_AT_ONCE = 500  # rows in a form that asks; Django takes 1,000 fields
 NAMED = 10  # of them, in words
@@ -116,6 +117,17 @@ class CatalogueAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: i
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SortedList
+
+    def get_paginator(
+        self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any
+    ) -> "Paginator[Any]":
+        if not is_kept(request, request.GET.get(SEARCH_VAR, "")):
+            return super().get_paginator(request, queryset, per_page, *args, **kwargs)
+        above = self.list_select_related
+        rows = self.get_queryset(request)
+        return FoundPaginator(
+            queryset, per_page, rows.select_related(*above) if isinstance(above, tuple) else rows
+        )
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

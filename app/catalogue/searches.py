@@ -10,6 +10,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
+from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
@@ -44,6 +45,10 @@ def words_of(request: HttpRequest, number: str) -> str:
     return kept.get(number, "")
 
 
+def is_kept(request: HttpRequest, number: str) -> bool:
+    return number in request.session.get(KEPT, {})
+
+
 def address_of(request: HttpRequest, *pages: str) -> str:
     """Where the words that were posted are answered: here, but from the first of the pages.
 
@@ -73,6 +78,26 @@ class WordsChangeList(ChangeList):
         rows = super().get_queryset(request, *args, **kwargs)
         # An action on all that was found must not reach what was not.
         return rows.none() if self.is_over and request.method == "POST" else rows
+
+
+class FoundPaginator(Paginator):  # type: ignore[type-arg]
+    """What was found, a page at a time: its keys are looked for once, to count it and to show it.
+
+    Parameters
+    ----------
+    rows
+        Of which what was found is a part, as the list shows them.
+    """
+
+    def __init__(self, found: QuerySet[Any], per_page: int, rows: QuerySet[Any]) -> None:
+        super().__init__([*found.values_list("pk", flat=True)], per_page)
+        self.rows = rows
+
+    def page(self, number: int | str) -> "Page[Any]":
+        page = super().page(number)
+        rows = self.rows.in_bulk(page.object_list)
+        page.object_list = [rows[key] for key in page.object_list if key in rows]
+        return page
 
 
 class PostedSearch:
