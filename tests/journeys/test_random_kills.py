@@ -111,7 +111,7 @@ def test_kills_of_the_worker_and_the_broker_lose_nothing(
     def kill() -> None:
         nonlocal kills
         kills += 1
-        killed = [worker for worker in workers if has_extractors(worker)] or workers
+        killed = [worker for worker in workers if any(extractors(worker).values())] or workers
         for worker in killed:
             worker.kill()
         if kills % 10 == 1:
@@ -123,10 +123,27 @@ def test_kills_of_the_worker_and_the_broker_lose_nothing(
     strike(times, 1.2, kill)
 
 
-def has_extractors(worker: Service) -> bool:
-    """Whether it is at work on an upload."""
-    grandchildren = [children(child) for child in children(worker.process.pid)]
-    return any(b"extractor" in command for found in grandchildren for command in found.values())
+def extractors(worker: Service) -> dict[int, bool]:
+    """Those of its processes, and whether each is at work: it has locked itself in then."""
+    found = {}
+    for process in children(worker.process.pid):
+        for pid, command in children(process).items():
+            if b"extractor" in command:
+                with suppress(FileNotFoundError):  # it has ended
+                    found[pid] = "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
+    return found
+
+
+def test_extractors_wait_for_an_upload_and_again_for_the_next(start_worker, upload_zip, archive):
+    worker = start_worker("-c", "1", ICON_EXTRACTORS="2")
+    wait_until(lambda: len(extractors(worker)) == 2, "extractors")
+    waiting = extractors(worker)
+    assert not any(waiting.values())
+    upload = upload_zip(archive)
+    tasks.start([upload.pk])
+    faults.wait_for(upload, Status.COMPLETED)
+    wait_until(lambda: len(extractors(worker)) == 2, "others")
+    assert not {*waiting} & {*extractors(worker)}
 
 
 def test_kills_of_extractors_change_no_outcome(upload_zip, archive, processed_root, monkeypatch):
