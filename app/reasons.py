@@ -715,7 +715,7 @@ VIOLATIONS = {
     "superseded_missing": "The file of a superseded version is missing.",
     "file_unknown": "No row knows this file.",
     "trash_file_missing": "It is in the trash, and its file there is missing.",
-    "trash_file_altered": "It is in the trash, and its file there has another size.",
+    "trash_file_altered": "It is in the trash, and its file there is not what was deleted.",
     "trash_unknown": "It lies in the trash, and is nothing that was deleted.",
     "trash_counts_wrong": "Its counts or size are not those of what is in the trash.",
     "link_unknown": "A link, which is not followed.",

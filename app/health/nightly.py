@@ -23,7 +23,7 @@ from app.catalogue.search import forget_deleted
 from app.models import LOG_LINES, CatalogueCheck, DICOMFile, DICOMInstance
 from icon.processes import child_of_this
 
-from .verify import Violation, verify
+from .verify import Violation, objects_to_check, verify
 
 LEASE = timedelta(seconds=60)  # after which another worker takes over
 LOOK = 2.0  # seconds between looks at whether an import needs the machine
@@ -89,7 +89,7 @@ def go_on() -> CatalogueCheck | None:
     try:
         for _ in trash.erase_due():
             run.pace(0)
-        run.write(expected_count=DICOMInstance.objects.count())
+        run.write(expected_count=objects_to_check())
         for violation in verify(step=run.step, pace=run.pace, begin=place, reached=run.reached):
             run.found(violation)
         forget_deleted()

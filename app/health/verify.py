@@ -10,9 +10,9 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -72,6 +72,7 @@ Step = Callable[[int], None]
 Pace = Callable[[int], None]  # told of bytes that were read; takes its time
 Reached = Callable[[str, str], None]  # a part, and the last thing in it that was checked
 Checked = tuple[int, str] | None  # size and SHA-256; UNREADABLE; None where there is no file
+Look = Callable[[Sequence[str]], Iterable[Checked]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ def verify(
     repair
         Mend what can be mended without losing anything.
     step
-        Called with the number of instances that were checked since the last call.
+        Called with the number of objects that were checked since the last call, of
+        `objects_to_check`.
     pace
         Called with the bytes that were read since the last call; files are then read one by one.
         Without it they are read as fast as the machine can.
@@ -121,13 +123,18 @@ def verify(
         "links": lambda last: _check_links(last, repair, wait, reached),
         "counts": lambda last: _check_counts(repair, wait),
         "archives": lambda last: _check_archives(repair),
-        "trash": lambda last: _check_trash(repair, wait),
+        "trash": lambda last: _check_trash(last, repair, step, pace, reached),
     }
     names, (first, last) = list(parts), begin
     for name in names[names.index(first) if first else 0 :]:
         after = last if name == first else ""
         reached(name, after)
         yield from parts[name](after)
+
+
+def objects_to_check() -> int:
+    """How many objects have a file that is read, in the catalogue and in the trash."""
+    return DICOMInstance.objects.count() + TrashedObject.objects.count()
 
 
 # --- files -----------------------------------------------------------------------------------
@@ -139,15 +146,20 @@ def _check_instances(
     rows: QuerySet[DICOMInstance] = DICOMInstance.objects.select_related(
         "dicom_series__dicom_study__patient", "identity"
     )
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        look = partial(_look_at, pace=pace)
+    with _looking(pace) as look:
         for page in _pages(rows, int(last or 0)):
-            paths = [row.path for row in page]
-            looks = map(look, paths) if pace else threads.map(look, paths)
-            for row, checked in zip(page, looks, strict=True):
+            for row, checked in zip(page, look([row.path for row in page]), strict=True):
                 step(1)
                 yield from _check_instance(row, checked, repair)
             reached("instances", str(page[-1].pk))
+
+
+@contextmanager
+def _looking(pace: Pace | None) -> Iterator[Look]:
+    """How files are looked at: at a pace one by one, else as many at once as there are cores."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        every = map if pace else threads.map
+        yield partial(every, partial(_look_at, pace=pace))
 
 
 def _pages(rows: QuerySet[Row], after: int = 0) -> Iterator[list[Row]]:
@@ -460,34 +472,53 @@ def _stale_at_second_look(rows: Sequence[links.Row], repair: bool) -> list[int]:
     return sorted({row.source for row in wrong})
 
 
-def _check_trash(repair: bool, pace: Pace) -> Iterator[Violation]:
+def _check_trash(
+    last: str, repair: bool, step: Step, pace: Pace | None, reached: Reached
+) -> Iterator[Violation]:
     """Files of what is in the trash, and what lies there besides."""
-    root = settings.ICON_PROCESSED_ROOT
-    for page in _pages(TrashedObject.objects.defer("rows")):
-        pace(0)
-        for one in page:
-            if one.has_file and (code := _wrong_in_trash(one)):
-                yield Violation(code, f"object {one.instance} of deletion {one.deletion_id}")
+    with _looking(pace) as look:
+        for page in _pages(TrashedObject.objects.defer("rows"), int(last or 0)):
+            for one, checked in zip(page, look([_path_in_trash(one) for one in page]), strict=True):
+                step(1)
+                yield from _check_trashed(one, checked)
+            reached("trash", str(page[-1].pk))
+    wait = pace or (lambda count: None)
     for deletion in chain.from_iterable(_pages(Deletion.objects.all())):
+        wait(0)
         if trash.miscounted(deletion) and deletion.state == Deletion.State.THERE:
             subject = f"deletion {deletion.pk}"
             yield _mend("trash_counts_wrong", subject, repair, partial(trash.recount, deletion))
-    for path in _strangers_in_trash(root):
-        pace(0)
+    for path in _strangers_in_trash(settings.ICON_PROCESSED_ROOT):
+        wait(0)
         yield _mend("trash_unknown", _one_line(path), repair, partial(_keep_found, path))
 
 
-def _wrong_in_trash(trashed: TrashedObject) -> str:
-    path = trashed_path(trashed.deletion_id, trashed_name(trashed.instance))
-    try:
-        file = open_object(settings.ICON_PROCESSED_ROOT, path)
-    except FileNotFoundError:  # it may have been restored meanwhile
-        return "trash_file_missing" * TrashedObject.objects.filter(pk=trashed.pk).exists()
-    except OSError:
-        return "file_unreadable"
-    size = os.fstat(file).st_size
-    os.close(file)
-    return "" if size == trashed.size else "trash_file_altered"
+def _path_in_trash(trashed: TrashedObject) -> str:
+    return trashed_path(trashed.deletion_id, trashed_name(trashed.instance))
+
+
+def _check_trashed(trashed: TrashedObject, checked: Checked) -> Iterator[Violation]:
+    subject = f"object {trashed.instance} of deletion {trashed.deletion_id}"
+    codes = [_wrong_in_trash(trashed, checked)] if trashed.has_file else []
+    codes += ["superseded_missing" for sha256 in trashed.superseded if not _has(trashed, sha256)]
+    for code in filter(None, codes):
+        # It may have been restored, or erased, since its row was read.
+        if TrashedObject.objects.filter(pk=trashed.pk).exists():
+            yield Violation(code, subject)
+
+
+def _has(trashed: TrashedObject, superseded: str) -> bool:
+    """Whether the trash has the file of a replaced version."""
+    path = trashed_path(trashed.deletion_id, trashed_name(trashed.instance, superseded))
+    return is_hash(superseded) and holds(settings.ICON_PROCESSED_ROOT, path)
+
+
+def _wrong_in_trash(trashed: TrashedObject, checked: Checked) -> str:
+    if checked == (trashed.size, trashed.sha256):
+        return ""
+    if checked is None:
+        return "trash_file_missing"
+    return "file_unreadable" if checked == UNREADABLE else "trash_file_altered"
 
 
 def _strangers_in_trash(root: Path) -> Iterator[str]:

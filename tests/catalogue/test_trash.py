@@ -331,25 +331,35 @@ def test_the_check_finds_what_is_wrong_in_the_trash(import_zip, processed_root):
     import_zip(image(1), image(2), image(3))
     deletion = delete(Patient.objects.get())
     folder = processed_root / ".trash" / str(deletion.pk)
-    missing, altered, _ = sorted(folder.iterdir())
+    missing, altered, replaced = sorted(folder.iterdir(), key=lambda file: int(file.name))
     missing.unlink()
-    altered.write_bytes(b"short")
+    one = bytearray(altered.read_bytes())
+    one[-1] ^= 1
+    altered.write_bytes(one)
     (folder / "999999").write_bytes(b"nobody's")
     (processed_root / ".trash" / "stray").mkdir()
     Deletion.objects.update(object_count=17)
+    TrashedObject.objects.filter(instance=replaced.name).update(superseded=["0" * 64])
     assert sorted(violations()) == sorted(
         [
+            f"object {replaced.name} of deletion {deletion.pk}: "
+            "The file of a superseded version is missing.",
             f"object {missing.name} of deletion {deletion.pk}: "
             "It is in the trash, and its file there is missing.",
             f"object {altered.name} of deletion {deletion.pk}: "
-            "It is in the trash, and its file there has another size.",
+            "It is in the trash, and its file there is not what was deleted.",
             f".trash/{deletion.pk}/999999: It lies in the trash, and is nothing that was deleted.",
             ".trash/stray: It lies in the trash, and is nothing that was deleted.",
             f"deletion {deletion.pk}: Its counts or size are not those of what is in the trash.",
         ]
     )
     assert [one.repaired for one in verify(repair=True)].count(True) == 3
-    assert len(violations()) == 2
+    assert len(violations()) == 3
+    first = TrashedObject.objects.order_by("pk").first()
+    assert len(list(verify(begin=("trash", str(first.pk))))) == 2
+    nightly.begin()
+    check = nightly.go_on()  # at its pace, with the progress that the page shows
+    assert (check.violation_count, check.instance_count, check.expected_count) == (3, 3, 3)
     found = processed_root / ".found" / hashlib.sha256(b"nobody's").hexdigest()
     assert found.read_bytes() == b"nobody's"
     # An object without its file comes back, so that its ZIP can give it again.

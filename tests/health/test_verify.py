@@ -330,4 +330,4 @@ def test_the_command_ends_with_status_1_and_a_line_for_each(upload, file, capsys
 
 def test_the_command_says_that_all_is_well(upload, capsys):
     call_command("verify_catalogue")
-    assert "3 instances checked; the catalogue is sound." in capsys.readouterr().out
+    assert "3 objects checked; the catalogue is sound." in capsys.readouterr().out

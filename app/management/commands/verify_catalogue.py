@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from app.health import nightly
-from app.health.verify import verify
+from app.health.verify import objects_to_check, verify
 from app.models import DICOMInstance
 from app.reasons import sentence
 from app.wording import counted
@@ -38,8 +38,8 @@ class Command(BaseCommand):
             nightly.go_on()
             return
         left = 0
-        total = DICOMInstance.objects.count()
-        with tqdm(total=total, desc="Instances", disable=None, leave=False) as bar:
+        total = objects_to_check()
+        with tqdm(total=total, desc="Objects", disable=None, leave=False) as bar:
             for violation in verify(repair=options["repair"], step=bar.update):
                 left += not violation.repaired
                 bar.clear()
@@ -60,4 +60,4 @@ class Command(BaseCommand):
         if left:
             raise CommandError(f"{left:,} violation(s) of the catalogue.", returncode=1)
         if not options["json"]:
-            self.stdout.write(f"{total:,} instances checked; the catalogue is sound.")
+            self.stdout.write(f"{total:,} objects checked; the catalogue is sound.")
