@@ -176,13 +176,15 @@ def _delete_chunk(row: models.Model, deletion: Deletion | None = None) -> int:
     patients = lock_patient(row)
     refuse_protected(row)
     # In no order, for which PostgreSQL would go through the keys of all instances there are.
-    chunk = list(
+    chunk: Sequence[DICOMInstance] = list(
         instances.select_for_update(of=("self",))
         .select_related("dicom_series__dicom_study")
         .order_by()[:DELETED_AT_ONCE]
     )
     if not chunk:
         return 0
+    if deletion:
+        chunk = trash.at_once(chunk)
     pks = [instance.pk for instance in chunk]
     series = {instance.dicom_series for instance in chunk}
     if deletion:

@@ -100,7 +100,8 @@ def _restore_some(deletion: Deletion) -> Restored | None:
 def _restore_chunk(deletion: Deletion) -> Restored | None:
     trash.hold(deletion, State.RESTORING)
     waiting = deletion.objects_in_it.filter(is_conflict=False).order_by("pk")
-    chunk = [_Object(one, from_text(one.rows)) for one in waiting[:AT_ONCE]]
+    some = trash.at_once(list(waiting[:AT_ONCE]))
+    chunk = [_Object(one, from_text(one.rows)) for one in some]
     if not chunk:
         return None
     over = _Over(deletion, {one.row["dicom_series_id"] for one in chunk})

@@ -8,7 +8,8 @@ undone, `go_on` finishes: who works on a deletion holds its row, and says when h
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from itertools import accumulate
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -37,6 +38,7 @@ from app.storage.staging import is_hash, staged_runs, superseded_path
 from app.storage.trash import (
     TrashFolder,
     bytes_of,
+    copies,
     staged_files,
     trashed_name,
     trashed_path,
@@ -48,13 +50,16 @@ from .bulk import Columns
 from .names import row_name
 from .packing import MEMBERS, Rows, copy_long_columns, label, packed, rows_of, to_text
 
-AT_ONCE = 500  # objects moved in one transaction
+AT_ONCE = 500  # objects moved in one transaction, while which others wait for their patient
+COPIED_AT_ONCE = 50  # where their files are copied, which takes the disk's time
+BYTES_COPIED_AT_ONCE = 64_000_000
 SILENT = timedelta(seconds=30)  # after which nobody is at a deletion any more
 MANY = 20_000  # objects moved while somebody waits, which takes 10 s; a worker moves more
 LOOKS = 3  # for a file that an import is just giving its place
 NAMED = 10  # rows in the words of a deletion
 
 State = Deletion.State
+Object = TypeVar("Object", DICOMInstance, TrashedObject)
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +151,14 @@ def count(deletion: Deletion, objects: Iterable[TrashedObject], sign: int) -> No
 def in_words(deletion: Deletion) -> str:
     """Numbers alone, for the audit trail."""
     return f"{counted(deletion.object_count, 'object')}, {human_size(deletion.total_size)}."
+
+
+def at_once(objects: Sequence[Object]) -> Sequence[Object]:
+    """The first of some objects: those that one transaction may move."""
+    if not copies(processed_root()):
+        return objects
+    sizes = accumulate(one.size for one in objects[:COPIED_AT_ONCE])
+    return objects[: max(1, sum(size <= BYTES_COPIED_AT_ONCE for size in sizes))]
 
 
 # --- into the trash --------------------------------------------------------------------------

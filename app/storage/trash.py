@@ -31,7 +31,16 @@ from .tree import (
 )
 
 TRASH = ".trash"
+COPYING = {*NO_LINKS, errno.EXDEV}  # of a tree that goes over file systems
 TRIES = 100  # to make a folder that others find empty, and remove
+
+
+_linked: dict[Path, bool] = {}  # by root: whether the last name that was given is a link
+
+
+def copies(root: Path) -> bool:
+    """Whether a file's second name may be a copy: where no link has shown that it is none."""
+    return not _linked.get(root, False)
 
 
 def trashed_name(instance: int, superseded: str = "") -> str:
@@ -113,7 +122,7 @@ class TrashFolder:
                 if _stands_other(target, name, there):
                     os.unlink(name, dir_fd=target)  # of a try that was not committed
                 with suppress(FileExistsError):
-                    _link(source, name_of(path), target, name)
+                    self._link(source, name_of(path), target, name)
 
     def _give(self, place: str, path: str, sha256: str) -> None:
         with folder_of(self.root, place) as source:
@@ -125,7 +134,17 @@ class TrashFolder:
                         return
                     move(self.root, path, f"{FOUND}/{known or os.urandom(16).hex()}")
                 with suppress(FileExistsError):
-                    _link(source, name_of(place), target, name_of(path))
+                    self._link(source, name_of(place), target, name_of(path))
+
+    def _link(self, source: int, name: str, target: int, new: str) -> None:
+        try:
+            os.link(name, new, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+            _linked[self.root] = True
+        except OSError as error:
+            if error.errno not in COPYING:
+                raise
+            _linked[self.root] = False
+            _copy(source, name, target, new)
 
 
 def sync_folders(root: Path, paths: Collection[str]) -> None:
@@ -197,15 +216,6 @@ def _stands_other(folder: int, name: str, wanted: os.stat_result) -> bool:
         return not os.path.samestat(_stat(folder, name), wanted)
     except FileNotFoundError:
         return False
-
-
-def _link(source: int, name: str, target: int, new: str) -> None:
-    try:
-        os.link(name, new, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        _copy(source, name, target, new)
 
 
 def _copy(source: int, name: str, target: int, new: str) -> None:

@@ -1,6 +1,8 @@
 """The trash: what is deleted goes there whole, and comes back as it was."""
 
+import errno
 import hashlib
+import os
 import re
 from datetime import timedelta
 
@@ -322,6 +324,34 @@ def test_without_days_there_is_no_trash(import_zip, processed_root, settings, st
     assert not DICOMInstance.objects.exists()
     assert files(processed_root) == {}
     assert_trash_is_empty(processed_root)
+
+
+# File systems without links
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP])
+def test_where_files_are_copied_a_transaction_moves_few_bytes(
+    number, import_zip, processed_root, monkeypatch
+):
+    import_zip(*map(image, range(4)))
+    before = everything(), files(processed_root)
+    moved = []
+
+    def refuse(*paths, **folders) -> None:
+        moved.extend(Deletion.objects.values_list("object_count", flat=True))
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    size = DICOMInstance.objects.first().size
+    monkeypatch.setattr(trash, "BYTES_COPIED_AT_ONCE", 2 * size)
+    deletion = delete(Patient.objects.get())
+    assert moved == [0, 0, 2, 2]
+    monkeypatch.setattr(trash, "BYTES_COPIED_AT_ONCE", 1)  # less than any object has
+    moved.clear()
+    assert restoring.restore(deletion).restored == 4
+    assert moved == [4, 3, 2, 1]
+    assert (everything(), files(processed_root)) == before
+    assert violations() == []
 
 
 # The check of the catalogue
