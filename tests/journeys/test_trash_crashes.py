@@ -1,7 +1,8 @@
 """Kills and disk errors while something goes to the trash, comes back, or is erased.
 
 Some points by default; `python3 run.py test -m long` takes every one: each statement, and each of
-Python's calls that change the disk. `-m crash` takes every system call, too, by strace.
+Python's calls that change the disk. `-m crash` takes every system call, too, by strace, and says
+with `-rP` how many points each call had.
 """
 
 import errno
@@ -9,16 +10,17 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.conf import settings as project
-from django.db import connection, connections
+from django.db import DatabaseError, connection, connections
 from django.utils import timezone
 
 from app.catalogue import filing, removal, restoring, trash, unfinished
@@ -38,6 +40,7 @@ NEWER = ct_image(SOPInstanceUID=uid(4, 0), PatientPosition="FFS")
 MANY = 1_000  # more points than there are
 
 Act = Callable[[], object]
+Fault = Callable[[Act, int], bool]  # do something with one at a step; whether it came to that
 
 
 class Faults:
@@ -170,15 +173,17 @@ def assert_whole(keys: set[int], root: Path, tidy: bool = True) -> tuple[set[int
     return set(here), set(gone)
 
 
-def go_and_come(keys: set[int], root: Path, at: int) -> bool:
-    """Delete and restore everything, each killed at a step; whether there was such a step."""
-    died = killed(delete, at)
+def go_and_come(keys: set[int], root: Path, at: int, fault: Fault = killed) -> bool:
+    """Delete and restore everything, each with a fault at a step; whether it came to that."""
+    met = fault(delete, at)
     here, gone = assert_whole(keys, root, tidy=False)
     assert here | gone == keys
     go_on()
     here, gone = assert_whole(keys, root)
     assert (here, gone) in ((set(), keys), (keys, set()))
-    died = (bool(gone) and killed(restore, at)) or died
+    if here:
+        delete()
+    met |= fault(restore, at)
     here, gone = assert_whole(keys, root, tidy=False)
     assert here | gone == keys
     go_on()
@@ -186,13 +191,13 @@ def go_and_come(keys: set[int], root: Path, at: int) -> bool:
     assert (here, gone) in ((set(), keys), (keys, set()))
     restore()
     assert assert_whole(keys, root) == (keys, set())
-    return died
+    return met
 
 
-def go_for_good(keys: set[int], root: Path, at: int) -> bool:
-    """Delete everything, and erase it in a process that is killed at a step."""
+def go_for_good(keys: set[int], root: Path, at: int, fault: Fault = killed) -> bool:
+    """Delete everything, and erase it with a fault at a step."""
     delete()
-    died = killed(erase, at)
+    met = fault(erase, at)
     assert_whole(keys, root, tidy=False)
     go_on()
     here, gone = assert_whole(keys, root)
@@ -200,7 +205,7 @@ def go_for_good(keys: set[int], root: Path, at: int) -> bool:
     assert gone in (set(), keys)
     erase()
     assert assert_whole(keys, root) == (set(), set())
-    return died
+    return met
 
 
 @pytest.mark.parametrize("at", [30, 90, 170])
@@ -290,78 +295,111 @@ def test_no_disk_error_while_something_is_erased_leaves_a_part(number, filled, p
 
 # The same at the system calls, injected by strace: also at those of SQLite
 
-RUN = """
-import sys, django
-django.setup()
-from app.catalogue import removal, restoring, trash
-from app.models import Deletion, Patient
-removal.DELETED_AT_ONCE = trash.AT_ONCE = restoring.AT_ONCE = 2
-{
-    "delete": lambda: removal.delete(list(Patient.objects.all())),
-    "restore": lambda: [restoring.restore(one) for one in Deletion.objects.all()],
-    "erase": lambda: [trash.erase(one) for one in Deletion.objects.all()],
-}[sys.argv[1]]()
-"""
-CALLS = ("linkat", "unlink", "unlinkat", "mkdir", "mkdirat", "renameat", "pwrite64", "fdatasync",
-         "fsync", "ftruncate")  # fmt: skip
-FAULTS = ("signal=SIGKILL", "error=ENOSPC", "error=EIO")
+DATABASES = {"sqlite": ("pwrite64", "fdatasync", "unlink", "ftruncate"), "postgresql": ("sendto",)}
+FILES = ("linkat", "unlinkat", "mkdirat", "mkdir", "rmdir", "rename", "renameat", "fsync")
+# Where the file system has no links, files are copied.
+COPIES = ("openat", "write", "copy_file_range", "sendfile", "renameat", "fsync")
+KILL = "signal=SIGKILL"
+FULL, BROKEN = "error=ENOSPC", "error=EIO"
+POINTS = [
+    *((call, KILL) for call in (*DATABASES[connection.vendor], *FILES)),
+    *((call, error) for call in FILES for error in (FULL, BROKEN)),
+    *((call, FULL) for call in DATABASES[connection.vendor] if call != "sendto"),  # it is no disk
+]
+# What the disk's refusal is told as; SQLite has errors of its own.
+TOLD = (StorageFailed, DatabaseError)
 
 
 @pytest.fixture
-def traced(environment, tmp_path) -> Callable[[str, str, str, int], bool]:
+def traced(tmp_path) -> Callable[[Act, str, str, int], bool]:
     """Do something in a process of its own, with a fault injected; whether it was met."""
     strace = shutil.which("strace") or lacking("strace", "strace")
 
-    def run(act: str, call: str, what: str, at: int) -> bool:
+    def run(act: Act, call: str, what: str, at: int) -> bool:
         log = tmp_path / "strace.log"
-        inject = [f"trace={call}", "-e", f"inject={call}:{what}:when={at}"]
-        command = [strace, "-f", "-o", log, "-e", *inject, sys.executable, "-c", RUN, act]
-        subprocess.run(
-            command, env=os.environ | environment, cwd=project.BASE_DIR, capture_output=True,
-            check=False, timeout=600,
-        )  # fmt: skip
+        inject = ["-e", f"trace={call}", "-e", f"inject={call}:{what}:when={at}"]
+        connection.close()
+        begins, begin = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(begin)
+            _do_once_traced(act, begins)
+        os.close(begins)
+        with subprocess.Popen(
+            [strace, "-f", "-o", log, *inject, "-p", str(child)], stderr=subprocess.PIPE, text=True
+        ) as tracer:
+            assert "attached" in tracer.stderr.readline()
+            os.close(begin)
+            _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL)
         return bool(re.search(r"INJECTED|= \?$", log.read_text(), re.MULTILINE))
 
     return run
 
 
-def through(filled, root: Path, traced, call: str, what: str, at: int) -> bool:
-    """Delete, restore, delete and erase, each with a fault at a call; whether any was met."""
-    keys = filled()
-    met = traced("delete", call, what, at)
-    assert set().union(*assert_whole(keys, root, tidy=False)) == keys
-    go_on()
-    assert set().union(*assert_whole(keys, root)) == keys
-    met |= traced("restore", call, what, at)
-    assert set().union(*assert_whole(keys, root, tidy=False)) == keys
-    go_on()
-    assert set().union(*assert_whole(keys, root)) == keys
-    if Patient.objects.exists():
-        delete()
-    met |= traced("erase", call, what, at)
-    go_on()
-    assert_whole(keys, root)
-    erase()
-    assert assert_whole(keys, root) == (set(), set())
-    return met
+def _do_once_traced(act: Act, begins: int) -> None:
+    """Never to be returned from; it begins as soon as the other process closes its pipe."""
+    code = 1
+    try:
+        os.read(begins, 1)
+        with suppress(*TOLD):
+            act()
+        with suppress(*TOLD):
+            connections.close_all()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def at_every_point(step: Callable[[int], bool], *name: str) -> None:
+    at = 1
+    while step(at):
+        at += 1
+    print(*name, at - 1, "points")
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("what", FAULTS)
-@pytest.mark.parametrize(("call", "at"), [("linkat", 2), ("unlinkat", 3), ("pwrite64", 9)])
+@pytest.mark.parametrize(("call", "what"), [("unlinkat", KILL), ("linkat", BROKEN)])
 def test_a_fault_at_a_system_call_leaves_every_object_whole(
-    call, at, what, filled, processed_root, traced
+    call, what, filled, processed_root, traced
 ):
-    assert through(filled, processed_root, traced, call, what, at)
+    def fault(act: Act, at: int) -> bool:
+        return traced(act, call, what, at)
+
+    keys = filled()
+    assert go_and_come(keys, processed_root, 3, fault)
+    go_for_good(keys, processed_root, 3, fault)
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("what", FAULTS)
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("call", "what"), POINTS)
 def test_no_fault_at_a_system_call_takes_an_object_apart(
     call, what, filled, processed_root, traced
 ):
-    at = 1
-    while through(filled, processed_root, traced, call, what, at):
-        at += 1
-    print(at - 1, "points")
+    def fault(act: Act, at: int) -> bool:
+        return traced(act, call, what, at)
+
+    keys = filled()
+    at_every_point(lambda at: go_and_come(keys, processed_root, at, fault), call, what)
+    delete()
+    erase()
+    at_every_point(lambda at: go_for_good(filled(), processed_root, at, fault), "erasing")
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("what", [KILL, FULL])
+@pytest.mark.parametrize("call", COPIES)
+def test_no_fault_while_files_are_copied_takes_an_object_apart(
+    call, what, filled, processed_root, traced, monkeypatch
+):
+    def refuse(*paths, **folders) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def fault(act: Act, at: int) -> bool:
+        return traced(act, call, what, at)
+
+    keys = filled()
+    monkeypatch.setattr(os, "link", refuse)
+    at_every_point(lambda at: go_and_come(keys, processed_root, at, fault), call, what)
