@@ -760,6 +760,9 @@ COMPLETENESS = {
     "double_at": "{slices} lie at the same position ({position} mm).",
     "number_missing": "Instance number {number} is missing.",
     "numbers_missing": "Instance numbers {first} to {last} are missing.",
+    "numbers_skipped": (
+        "{numbers} not here, but the slices lie without a gap: no image need be missing."
+    ),
     "and_more_places": "And {more}.",
     "several_at_each_position": (
         "Several images lie at each position, and nothing that ICON keeps tells them apart."
@@ -782,6 +785,10 @@ COMPLETENESS = {
     "not_told": "ICON could not tell. Its log says why.",
     "not_looked_at": (
         "ICON has not looked at this series yet. It does so while no upload is processed."
+    ),
+    "no_incomplete_series": (
+        "No series is known to be incomplete. ICON looks at those of CT, MR and PET images while "
+        "no upload is processed."
     ),
 }
 

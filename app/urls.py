@@ -3,7 +3,16 @@
 from django.urls import path
 
 from . import views
-from .catalogue import collecting, finding, lists, pages, persons, protection, trash_pages
+from .catalogue import (
+    collecting,
+    finding,
+    incomplete,
+    lists,
+    pages,
+    persons,
+    protection,
+    trash_pages,
+)
 from .catalogue.views import answer_identity_view
 from .export import tables
 from .export import views as export
@@ -41,6 +50,8 @@ urlpatterns = [
     path("patients/", lists.patient_list, name="patient_list"),
     path("patients/list.csv", lists.patient_csv, name="patient_csv"),
     path("patients/<int:pk>/", pages.patient, name="patient"),
+    path("series/incomplete/", incomplete.incomplete_list, name="incomplete_list"),
+    path("series/incomplete/list.csv", tables.incomplete_csv, name="incomplete_csv"),
     path("series/<int:pk>/", pages.series, name="series"),
     path("series/<int:pk>/pictures/", pictures, name="series_pictures"),
     path("patients/<int:pk>/same-person/", persons.same_person, name="same_person"),

@@ -91,10 +91,18 @@ class Found(Struct, omit_defaults=True):
 
     @property
     def verdict(self) -> Verdict:
-        by_numbers = self.hole_count and self.reason in WITHOUT_POSITIONS
-        if self.gap_count or self.double_count or by_numbers:
+        if self.gap_count or self.double_count or self.lacks_numbers:
             return Verdict.INCOMPLETE
         return Verdict.UNKNOWN if self.reason else Verdict.COMPLETE
+
+    @property
+    def lacks_numbers(self) -> bool:
+        """Whether numbers that are missing tell of images that are.
+
+        Where slices lie without a gap they do not: a station counts localizers, too, or what it
+        has kept for itself.
+        """
+        return bool(self.hole_count and (self.gap_count or self.reason in WITHOUT_POSITIONS))
 
 
 KEPT = PerRow(DICOMSeries.objects.filter(image_count__gt=0), SeriesCompleteness, "series", VERSION)
@@ -296,8 +304,7 @@ def told_of(series: Iterable[DICOMSeries]) -> dict[int, Told]:
     rows = list(series)
     wanted = {one.pk: one for one in rows if one.image_count}
     told = {
-        row.series_id: FAILED if row.failed else _told(convert(row.found, Found))
-        for row in KEPT.current([*wanted])
+        row.series_id: FAILED if row.failed else told_of_row(row) for row in KEPT.current([*wanted])
     }
     end = time.monotonic() + SECONDS
     lacking = _first_few([one for pk, one in wanted.items() if pk not in told])
@@ -306,6 +313,11 @@ def told_of(series: Iterable[DICOMSeries]) -> dict[int, Told]:
     later = Told("not yet looked at", title=why, notes=[why])
     of_images = {pk: told.get(pk, later) for pk in wanted}
     return {one.pk: of_images.get(one.pk, NOTHING) for one in rows}
+
+
+def told_of_row(row: SeriesCompleteness) -> Told:
+    """What is to be said of a series that was looked at."""
+    return _told(convert(row.found, Found))
 
 
 def _looked_at(pks: Sequence[int], end: float) -> dict[int, Told]:
@@ -332,8 +344,9 @@ def _told(found: Found) -> Told:
     if found.verdict == Verdict.UNKNOWN:
         return Told(WORDS.get(found.reason, ""), title=title, notes=[title, *_notes(found)])
     if found.verdict == Verdict.COMPLETE:
-        title = sentence("series_complete", slices=counted(found.slices, "slice"))
-        return Told("complete", title=title, lines=[*_holes(found)], notes=[title, *_notes(found)])
+        whole = sentence("series_complete", slices=counted(found.slices, "slice"))
+        title = " ".join([whole, *_skipped(found)])
+        return Told("complete", title=title, notes=[whole, *_notes(found)])
     lines = [*_gaps(found), *_doubles(found), *_holes(found)]
     notes = [*filter(None, [title]), *_notes(found)]
     return Told(_counts(found), True, "", lines, notes, dict(_marks(found)))
@@ -351,7 +364,7 @@ def _counts(found: Found) -> str:
     parts = (
         (found.gap_count, "gap"),
         (found.double_count, "double"),
-        (found.hole_count if not found.gap_count else 0, "missing number"),
+        (found.hole_count if found.lacks_numbers and not found.gap_count else 0, "missing number"),
     )
     return ", ".join(counted(number, noun) for number, noun in parts if number)
 
@@ -392,11 +405,24 @@ def _doubles(found: Found) -> Iterator[Line]:
 
 
 def _holes(found: Found) -> Iterator[Line]:
-    for first, last in found.holes:
+    for first, last in found.holes if found.lacks_numbers else ():
         if first == last:
             yield Line(sentence("number_missing", number=first))
         else:
             yield Line(sentence("numbers_missing", first=first, last=last))
+
+
+def _skipped(found: Found) -> Iterator[str]:
+    """Numbers that are missing where no slice is."""
+    if not found.hole_count or found.lacks_numbers or found.reason:
+        return
+    if found.hole_count == 1:
+        numbers = f"Instance number {found.holes[0][0]} is"
+    elif len(found.holes) == 1:
+        numbers = "Instance numbers {} to {} are".format(*found.holes[0])
+    else:
+        numbers = f"{found.hole_count:,} instance numbers are"
+    yield sentence("numbers_skipped", numbers=numbers)
 
 
 def _more(count: int, shown: int, noun: str) -> Iterator[Line]:
@@ -416,6 +442,7 @@ def _called(place: Place) -> str:
 
 
 def _notes(found: Found) -> Iterator[str]:
+    yield from _skipped(found)
     if found.at_once > 1 and found.reason != "several_at_each_position":
         yield sentence("several_at_some_positions", count=found.at_once)
     if found.changes:

@@ -6,7 +6,7 @@ making is to be made still, and found again.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from app.models import DerivingTurn, DICOMFile
+from app.models import DerivedCount, DerivingTurn, DICOMFile
 
 from .kinds import Key, Kind
 
@@ -50,7 +50,10 @@ def take_turn(kinds: Sequence[Kind], shutting_down: Callable[[], bool] = bool) -
     if not _has_turn():
         return False
     try:
-        return _make_for_a_while(kinds, shutting_down)
+        is_over = _make_for_a_while(kinds, shutting_down)
+        if not (shutting_down() or is_behind_imports()):
+            count(kinds)
+        return is_over
     finally:
         DerivingTurn.objects.update(until=None)
 
@@ -71,6 +74,13 @@ def _make_for_a_while(kinds: Sequence[Kind], shutting_down: Callable[[], bool]) 
                 return True
             make(kind, key)
     return False
+
+
+def count(kinds: Iterable[Kind]) -> None:
+    """Keep how much there is of each, for pages: counting goes through all that it is made of."""
+    for kind in kinds:
+        values = {**kind.numbers()._asdict(), "counted_at": Now()}
+        DerivedCount.objects.update_or_create(kind=kind.name, defaults=values)
 
 
 def lacking(kind: Kind) -> Iterator[Key]:

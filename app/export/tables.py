@@ -11,10 +11,18 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from app.audit.recording import record_export
+from app.catalogue import incomplete
+from app.catalogue.completeness import told_of_row
 from app.catalogue.lists import PATIENT_CELLS
 from app.dicom.modalities import modality_name
 from app.dicom.terms import uid_name
-from app.models import DICOMInstance, DICOMSeries, DICOMStudy, ImageInformation
+from app.models import (
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    ImageInformation,
+    SeriesCompleteness,
+)
 from app.needing import needing
 from app.spreadsheets import Cell, csv_lines
 
@@ -100,6 +108,41 @@ OBJECT: Cells = {
     "SOP class UID": lambda row: row.sop_class_uid,
     "transfer syntax UID": lambda row: row.transfer_syntax_uid,
 }
+LACKS: Cells = {
+    "slices": lambda row: told_of_row(row).words,
+    "gaps": lambda row: row.found.get("gap_count", 0),
+    "missing slices": lambda row: row.found.get("missing", 0),
+    "doubles": lambda row: row.found.get("double_count", 0),
+    "missing numbers": lambda row: row.found.get("hole_count", 0),
+}
+
+
+@staff_member_required
+@needing(*incomplete.NEEDED)
+@require_safe
+def incomplete_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """The incomplete series, those first that came here last."""
+    record_export(request.user, "the list of incomplete series")
+    of_patient = PATIENT_CELLS if request.user.has_perm("app.view_patient") else {}
+    cells = {
+        **_through(lambda row: row.series.dicom_study.patient, of_patient),
+        **_through(lambda row: row.series.dicom_study, STUDY),
+        **LACKS,
+        **_through(lambda row: row.series, SERIES),
+    }
+    rows = incomplete.listed().order_by("-pk")
+    return _answer(rows, {}, cells, f"incomplete-series-{timezone.localdate()}.csv")
+
+
+def _through(way: Callable[[SeriesCompleteness], Any], cells: Cells) -> Cells:
+    """Cells of what is over a row."""
+    return {heading: _of(way, cell) for heading, cell in cells.items()}
+
+
+def _of(
+    way: Callable[[SeriesCompleteness], Any], cell: Callable[[Any], Cell]
+) -> Callable[[SeriesCompleteness], Cell]:
+    return lambda row: cell(way(row))
 
 
 @staff_member_required

@@ -19,7 +19,15 @@ from django.views.decorators.http import require_POST, require_safe
 
 from app.audit.recording import record
 from app.catalogue import trash_pages
-from app.models import CatalogueCheck, DICOMFile, DICOMInstance, Kind, Patient, VolumeOfDay
+from app.models import (
+    CatalogueCheck,
+    DerivedCount,
+    DICOMFile,
+    DICOMInstance,
+    Kind,
+    Patient,
+    VolumeOfDay,
+)
 from app.needing import needing
 from app.reasons import sentence
 from app.telling.sending import troubles
@@ -52,7 +60,7 @@ def catalogue_health(request: HttpRequest) -> HttpResponse:
     days = volumes.last_days(timezone.localdate(), DAYS)
     context: dict[str, Any] = {
         "title": "Catalogue health",
-        "derived": [(kind.words, kind.numbers()) for kind in KINDS],
+        **_derived(),
         "days": days,
         "bars": bars(days),
         "chart_width": BAR * len(days),
@@ -103,6 +111,15 @@ def stop_check(request: HttpRequest) -> HttpResponse:
         if stopped:
             record(Kind.CHECK_STOPPED, request.user, stopped)
     return redirect("catalogue_health")
+
+
+def _derived() -> dict[str, Any]:
+    """Of each kind what was counted of it last, and since when all of that is so."""
+    counts = DerivedCount.objects.in_bulk()
+    return {
+        "derived": [(kind.words, counts.get(kind.name)) for kind in KINDS],
+        "derived_at": min((one.counted_at for one in counts.values()), default=None),
+    }
 
 
 def _kept() -> dict[str, int]:

@@ -16,6 +16,7 @@ from .catalogue import (
 )
 from .derived import (
     Derived,
+    DerivedCount,
     DerivedOfRow,
     DerivingTurn,
     SeriesCompleteness,
@@ -75,6 +76,7 @@ __all__ = (
     "DICOMStudy",
     "Deletion",
     "Derived",
+    "DerivedCount",
     "DerivedOfRow",
     "DerivingTurn",
     "Download",

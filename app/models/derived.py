@@ -20,6 +20,22 @@ class DerivingTurn(models.Model):
         return "Turn to derive"
 
 
+class DerivedCount(models.Model):
+    """How much of one kind there was when it was counted last; see `derived.making`."""
+
+    kind = models.CharField(primary_key=True, max_length=32)
+    made = models.PositiveBigIntegerField()
+    to_be_made = models.PositiveBigIntegerField()
+    failed = models.PositiveBigIntegerField()
+    counted_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"Count of {self.kind}"
+
+
 class Derived(models.Model):
     """A row that was made from others, by a version of a method."""
 

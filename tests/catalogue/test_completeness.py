@@ -6,7 +6,7 @@ from django.core.management import call_command
 from django.db.models import F
 from django.urls import reverse
 
-from app.catalogue import below, completeness, removal
+from app.catalogue import below, completeness, incomplete, removal
 from app.derived import making
 from app.models import (
     DICOMInstance,
@@ -194,6 +194,43 @@ def test_studies_with_incomplete_series_are_listed(series, staff_client, client,
     assert "ncomplete" not in said
 
 
+def test_incomplete_series_are_listed_with_what_they_lack(
+    series, staff_client, client, django_user_model, django_assert_num_queries, monkeypatch
+):
+    page = reverse("incomplete_list")
+    assert sentence("no_incomplete_series") in words(staff_client.get(page).content.decode())
+    other = DICOMSeries.objects.create(
+        dicom_study=series.dicom_study, series_instance_uid="3", image_count=19, modality="MR"
+    )
+    for at in (*range(1, 21), 20):
+        if at != 4:
+            add(other, [0, 0, at * 3], at, plane=AXIAL)
+    make_all()
+    place = DICOMInstance.objects.get(dicom_series=other, instance_number=3).pk
+    with django_assert_num_queries(6):  # three of them for who asks, and the header
+        shown = staff_client.get(page)
+    html = shown.content.decode()
+    assert [line.series.pk for line in shown.context["lines"]] == [other.pk, series.pk]
+    link = f'<a class="flag" href="{address(other)}?at={place}#object-{place}">1 gap, 1 double</a>'
+    assert link in html
+    monkeypatch.setattr(incomplete, "ROWS", 1)
+    first = staff_client.get(page)
+    assert "2 series" in words(first.content.decode())
+    second = staff_client.get(f"{page}?{first.context['page'].after.query}")
+    assert [line.series.pk for line in second.context["lines"]] == [series.pk]
+    csv = b"".join(staff_client.get(reverse("incomplete_csv"))).decode().splitlines()
+    assert len(csv) == 3
+    assert '"1 gap, 1 double",1,1,1,0,' in csv[1]
+    for way in (f"{reverse('study_list')}?slices=incomplete", reverse("catalogue_health")):
+        assert f'href="{page}"' in staff_client.get(way).content.decode()
+    user = django_user_model.objects.create_user("looker", is_staff=True)
+    for name in ("view_dicomstudy", "view_dicomseries"):
+        user.user_permissions.add(Permission.objects.get(codename=name))
+    client.force_login(user)
+    assert "Patient" not in words(client.get(page).content.decode()).partition("Incomplete")[2]
+    assert "patient" not in b"".join(client.get(reverse("incomplete_csv"))).decode().split("\n")[0]
+
+
 # --- kinds of series -------------------------------------------------------------------------
 
 
@@ -245,6 +282,11 @@ SCOUT = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "InstanceNumber": 21
 WORDS = {
     "plain": (PLAIN, "complete"),
     "with gaps": (PLAIN[:5] + PLAIN[6:10] + PLAIN[12:], "2 gaps"),
+    "with numbers left out": (
+        [*PLAIN, *[(ct_image, {"InstanceNumber": at + 2, "ImagePositionPatient": [0, 0, at * 2.5]})
+                   for at in (20, 21, 22)]],
+        "complete",
+    ),
     "with a double": ([*PLAIN, (ct_image, PLAIN[5][1] | {"InstanceNumber": 21})], "1 double"),
     "4D CT": (stacks(ct_image, [{}] * 4), "several at each position"),
     "tilted": (stacks(ct_image, [{"ImageOrientationPatient": [1, 0, 0, 0, 0.9397, -0.342]}]),
@@ -300,5 +342,10 @@ def test_series_of_all_kinds(import_zip, monkeypatch):
     place, missing = "no. 22 (22.5 mm)", "2 slices"
     end = sentence("lacks_behind", place=place, missing=missing, verb="are")
     assert lines["dynamic with a short stack"] == [end, "Instance numbers 23 to 24 are missing."]
+    skipped = told[series["with numbers left out"].pk]
+    assert lines["with numbers left out"] == []  # no place to go to
+    left_out = sentence("numbers_skipped", numbers="Instance number 21 is")
+    assert skipped.notes[1] == left_out
+    assert skipped.title.endswith(left_out)
     assert "1 localizer not counted." in told[series["with a scout"].pk].notes
     assert told[series["4D CT"].pk].title == sentence("several_at_each_position")

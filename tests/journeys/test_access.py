@@ -105,6 +105,7 @@ OURS = {
     "undo_same_person": since("Manager", 405),
     "protect_study": since("Manager"),
     **dict.fromkeys(("study_csv", "patient_csv"), since("Reader")),
+    **dict.fromkeys(("incomplete_list", "incomplete_csv"), since("Reader")),
     **dict.fromkeys(("study_list", "patient_list", "structure_list", "structure"), since("Reader")),
     "structure_csv": since("Reader", 302),  # with nothing searched for it leads to the list
     **dict.fromkeys(("study", "patient", "series", "header", "structure_set"), since("Reader")),

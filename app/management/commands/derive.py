@@ -37,6 +37,7 @@ class Command(BaseCommand):
             if options["all"]:
                 kind.forget()
             failed += self._derive(kind)
+            making.count([kind])
         if failed:
             raise CommandError(sentence("not_derived", count=f"{failed:,}"), returncode=1)
 
