@@ -182,7 +182,10 @@ def whole() -> dict[str, int]:
 @require_POST
 def restore(request: HttpRequest, pk: int) -> HttpResponse:
     """Give the catalogue back what a deletion holds."""
-    row = get_object_or_404(Deletion, pk=pk)
+    row = Deletion.objects.filter(pk=pk).first()
+    if row is None:  # somebody, perhaps the same, has pressed before
+        messages.error(request, sentence("trash_gone"))
+        return redirect("trash_list")
     if row.object_count > trash.MANY and restoring.ask_to_restore(row, request.user):
         trash.leave_to_worker(row)
         messages.info(request, sentence("worker_restores"))
@@ -302,5 +305,11 @@ def deleted_words(request: HttpRequest, rows: int, name: str, done: Deletion | N
         return format_html("{}: {}", what, sentence("being_deleted"))
     if not request.user.has_perms(NEEDED):
         return format_html("In the trash: {}.", what)
-    address = reverse("deletion", args=[done.pk])
-    return format_html('In the trash: {}. <a href="{}">Undo</a>', what, address)
+    # The form stands beside every message, in `shared/_act_of_message.html`.
+    return format_html(
+        '<a href="{}">In the trash</a>: {}. <button type="submit" class="message-act" '
+        'form="act-of-message" formaction="{}">Undo</button>',
+        reverse("deletion", args=[done.pk]),
+        what,
+        reverse("restore_deletion", args=[done.pk]),
+    )

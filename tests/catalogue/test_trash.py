@@ -436,7 +436,12 @@ def test_a_series_is_deleted_and_restored_through_the_pages(
     answer = staff_client.post(address, {"post": "yes", "reason": "By mistake"}, follow=True)
     deletion = Deletion.objects.get()
     entry = reverse("deletion", args=[deletion.pk])
-    assert f'<a href="{entry}">Undo</a>' in page_of(answer)
+    undo = reverse("restore_deletion", args=[deletion.pk])
+    assert f'<a href="{entry}">In the trash</a>: “' in page_of(answer)
+    assert f'form="act-of-message" formaction="{undo}">Undo</button>' in page_of(answer)
+    assert '<form id="act-of-message" method="post" hidden><input type="hidden" name="csrf' in (
+        page_of(answer)
+    )
     listed = page_of(staff_client.get(reverse("trash_list")))
     for words in ("By mistake", "2 images", "staff", entry, "Restore", "Erase"):
         assert words in listed
@@ -446,7 +451,9 @@ def test_a_series_is_deleted_and_restored_through_the_pages(
     assert answer.redirect_chain[-1][0] == reverse("series", args=[series.pk])
     assert DICOMInstance.objects.count() == 2
     assert_trash_is_empty(processed_root)
-    assert "Nothing is in the trash." in page_of(staff_client.get(reverse("trash_list")))
+    answer = page_of(post(staff_client, "restore_deletion", deletion))  # pressed again
+    assert "It is not in the trash any more" in answer
+    assert "Nothing is in the trash." in answer
 
 
 def page_of(answer) -> str:
@@ -540,7 +547,7 @@ def test_who_may_not_restore_is_offered_no_way_back(import_zip, client, django_u
     client.force_login(person)
     address = reverse("admin:app_patient_delete", args=[Patient.objects.get().pk])
     answer = client.post(address, {"post": "yes", "reason": "Test"}, follow=True)
-    assert "In the trash: “" in page_of(answer)
+    assert "In the trash: “" in page_of(answer)  # and no way there
     assert "Undo" not in page_of(answer)
     assert client.get(reverse("trash_list")).status_code == 403
 

@@ -1,15 +1,28 @@
 """From a patient to one object, with the mouse and by keyboard, at both widths, light and dark."""
 
 import re
+from itertools import product
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.derived import making
+from app.health.derived import KINDS
 from app.models import DICOMSeries, Patient
 from tests.making.objects import ct_image, mr_image, rt_structure_set, structured_report, uid
 
 from .test_browser import serious_findings
 
+# Links of the admin take a moment to change their colour.
+STANDS_STILL = "Promise.all(document.getAnimations().map((one) => one.finished))"
+# Radio buttons of one name are one stop, and have the arrow keys.
+FOCUSED = """() => {
+  const at = document.activeElement, style = getComputedStyle(at);
+  const is_seen = style.outlineStyle !== "none" || style.boxShadow !== "none";
+  const alike = at.type === "radio" ? `input[type=radio][name="${at.name}"]` : "";
+  const stops = alike ? document.querySelectorAll(alike).length : 1;
+  return at.closest("main") && is_seen ? stops : 0;
+}"""
 HOSTILE = "<script>alert(1)</script> of a word that is never broken " + 60 * "W"
 LONG = {"PatientName": "Featherstonehaugh^Wilhelmina Charlotte", "StudyDescription": HOSTILE}
 
@@ -43,21 +56,69 @@ def test_a_patient_is_looked_through_down_to_its_objects(
     ):
         page.goto(f"{live.url}/dicom/{path}")
         the_page_is_for_everybody(page)
+    making.take_turn(KINDS)
+    incomplete_series_lead_to_the_place(page, live.url)
+    somebody_says_what_to_be_told_of(page, live.url)
     the_patient_leads_to_a_series_in_one_step(page, f"{live.url}/dicom/patients/{patient.pk}/")
     the_series_leads_to_each_of_its_objects(page)
     the_keys_lead_up_and_down_again(page)
     the_series_goes_to_the_trash_and_comes_back(page, f"{live.url}/dicom/series/{images.pk}/")
+    a_study_is_protected_by_keyboard(page, f"{live.url}/dicom/studies/{images.dicom_study_id}/")
     console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
 
 
 def the_page_is_for_everybody(page: Page) -> None:
     """At both widths, light and dark, with axe; nothing of a file is taken for markup."""
-    for width, scheme in ((390, "dark"), (1280, "light")):
+    for width, scheme in product((390, 1280), ("dark", "light")):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, page.url
+        page.evaluate(STANDS_STILL)
         assert serious_findings(page) == []
     assert page.locator("main script").count() == 0
+
+
+def incomplete_series_lead_to_the_place(page: Page, url: str) -> None:
+    page.goto(f"{url}/dicom/studies/?slices=incomplete")
+    page.get_by_role("link", name=re.compile("^All incomplete series")).press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Incomplete series")
+    the_page_is_for_everybody(page)
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/dicom/series/\d+/$"))
+    page.go_back()
+    page.get_by_role("link", name="1 double").press("Enter")
+    expect(page).to_have_url(re.compile(r"/dicom/series/\d+/\?at=(\d+)#object-\1$"))
+
+
+def somebody_says_what_to_be_told_of(page: Page, url: str) -> None:
+    page.goto(f"{url}/dicom/tell-me/")
+    the_page_is_for_everybody(page)
+    the_keyboard_reaches_every_control(page)
+
+
+def a_study_is_protected_by_keyboard(page: Page, address: str) -> None:
+    page.goto(f"{address}protect/")
+    the_page_is_for_everybody(page)
+    the_keyboard_reaches_every_control(page)
+    page.get_by_label(re.compile("^Why")).fill("Asked for by the department")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(address)
+    the_page_is_for_everybody(page)
+    page.goto(f"{address}protect/")
+    the_page_is_for_everybody(page)
+
+
+def the_keyboard_reaches_every_control(page: Page) -> None:
+    """By Tab alone, each seen to have the focus."""
+    controls = page.locator("main").locator("a, button, input:not([type=hidden]), select, textarea")
+    wanted = sum(one.is_visible() and one.is_enabled() for one in controls.all())
+    page.evaluate("document.querySelector('main').focus()")
+    reached = 0
+    for _ in range(wanted):
+        page.keyboard.press("Tab")
+        reached += page.evaluate(FOCUSED)
+    assert reached == wanted, page.url
 
 
 def the_patient_leads_to_a_series_in_one_step(page: Page, address: str) -> None:
@@ -88,14 +149,25 @@ def the_keys_lead_up_and_down_again(page: Page) -> None:
 
 
 def the_series_goes_to_the_trash_and_comes_back(page: Page, address: str) -> None:
-    page.goto(address)
-    page.locator(".side-more summary", has_text=re.compile("^More$")).click()
-    page.get_by_role("link", name="Delete…").click()
-    page.get_by_label(re.compile("^Why")).fill("By mistake")
-    page.get_by_role("button", name="Yes, delete it").click()
-    page.get_by_role("link", name="Undo").click()
+    delete_it(page, address)
+    the_page_is_for_everybody(page)  # with the message
+    page.get_by_role("button", name="Undo").press("Enter")
+    expect(page).to_have_url(address)
+    expect(page.get_by_role("status")).to_contain_text("Restored: 7 objects.")
+    delete_it(page, address)
+    page.get_by_role("link", name="In the trash").click()
+    the_page_is_for_everybody(page)
+    page.get_by_role("link", name="Erase…").click()
     the_page_is_for_everybody(page)
     page.get_by_role("link", name="Trash", exact=True).first.click()
     the_page_is_for_everybody(page)
     page.get_by_role("button", name=re.compile("^Restore")).press("Enter")
     expect(page).to_have_url(address)
+
+
+def delete_it(page: Page, address: str) -> None:
+    page.goto(address)
+    page.locator(".side-more summary", has_text=re.compile("^More$")).click()
+    page.get_by_role("link", name="Delete…").click()
+    page.get_by_label(re.compile("^Why")).fill("By mistake")
+    page.get_by_role("button", name="Yes, delete it").click()
