@@ -42,7 +42,17 @@ from app.storage.trash import TrashFolder, sync_folders, trashed_name
 from . import counts, identities, links, trash
 from .filing import DISK_SECONDS
 from .identities import ANSWER
-from .packing import BELOW, MEMBERS, Rows, Values, copy_long_columns_back, from_text, label, write
+from .packing import (
+    BELOW,
+    MEMBERS,
+    Rows,
+    Values,
+    copy_long_columns_back,
+    from_text,
+    label,
+    to_text,
+    write,
+)
 from .transactions import lock_patients, while_heard
 from .trash import AT_ONCE, NotThere, State
 
@@ -391,19 +401,54 @@ def _hang_on_again(deletion: Deletion, over: _Over) -> None:
             if not known.exists():
                 write(CollectionEntry, [row])
     for row in kept_rows(deletion, SamePerson):
-        ids: list[int] = [row["first_id"], row["second_id"]]
-        pair = sorted(over.patients.get(pk, pk) for pk in ids)
-        if not all(_is_there(Patient, pk) for pk in pair):
-            continue
-        row["first_id"], row["second_id"] = pair
-        if not SamePerson.objects.filter(first=pair[0], second=pair[1]).exists():
-            write(SamePerson, [row])
+        _say_same_person(deletion, row, over)
     for row in kept_rows(deletion, Patient, row__in=over.patients):
         if row.get("identity_answer"):
             without_strangers(Patient, [row])
             unanswered = Patient.objects.filter(pk=over.patients[row["id"]], identity_answer="")
             columns = [*ANSWER[:1], "identity_answered_by_id", *ANSWER[2:]]
             unanswered.update(**{name: row.get(name) for name in columns})
+
+
+def _say_same_person(deletion: Deletion, row: Values, over: _Over) -> None:
+    """Say it again; where the other is still in the trash, leave it to who restores that one."""
+    sides = ("first_id", "second_id")
+    now = {side: _patient_now(deletion, row[side], over) for side in sides}
+    lacking = [row[side] for side in sides if now[side] is None]
+    row |= {side: pk for side, pk in now.items() if pk}
+    if lacking:
+        _leave_to_other(deletion, row, lacking)
+        return
+    row["first_id"], row["second_id"] = sorted(row[side] for side in sides)
+    if not SamePerson.objects.filter(first=row["first_id"], second=row["second_id"]).exists():
+        write(SamePerson, [row])
+
+
+def _patient_now(deletion: Deletion, pk: int, over: _Over) -> int | None:
+    """The key of a patient in the catalogue, who may have been restored with an earlier chunk."""
+    here = over.patients.get(pk, pk)
+    if _is_there(Patient, here):
+        return here
+    folders = [row["folder"] for row in kept_rows(deletion, Patient, row=pk)]
+    return Patient.objects.filter(folder__in=folders).values_list("pk", flat=True).first()
+
+
+def _leave_to_other(deletion: Deletion, row: Values, patients: Sequence[int]) -> None:
+    """Keep a row with other deletions, which hold these patients."""
+    others = TrashedRow.objects.filter(table=label(Patient), row__in=patients)
+    for pk in others.exclude(deletion=deletion.pk).values_list("deletion", flat=True):
+        TrashedRow.objects.bulk_create(
+            [
+                TrashedRow(
+                    deletion_id=pk,
+                    table=label(SamePerson),
+                    row=row["id"],
+                    patient=0,
+                    values=to_text(row),
+                )
+            ],
+            ignore_conflicts=True,
+        )
 
 
 def _is_there(model: type[models.Model], pk: int) -> bool:

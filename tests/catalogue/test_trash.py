@@ -326,6 +326,28 @@ def test_without_days_there_is_no_trash(import_zip, processed_root, settings, st
     assert_trash_is_empty(processed_root)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_two_ids_of_one_person_are_so_again_once_both_are_restored(
+    order, comes_back, import_zip, processed_root
+):
+    import_zip(image(1), ct_image(PatientID="ID2"))
+    first, second = Patient.objects.order_by("pk")
+    SamePerson.objects.create(first=first, second=second, reason="Said so", said_by="somebody")
+    deletions = [delete(first), delete(second)]
+    if comes_back:  # and is another row then
+        import_zip(image(7))
+    one, other = (deletions[at] for at in order)
+    restoring.restore(one)
+    assert not SamePerson.objects.exists()
+    restoring.restore(other)
+    said = SamePerson.objects.get()
+    assert {said.first_id, said.second_id} == {*Patient.objects.values_list("pk", flat=True)}
+    assert said.first_id < said.second_id
+    assert (said.reason, said.said_by) == ("Said so", "somebody")
+    assert_trash_is_empty(processed_root)
+
+
 # File systems without links
 
 
