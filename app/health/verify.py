@@ -157,9 +157,9 @@ def _check_instances(
 @contextmanager
 def _looking(pace: Pace | None) -> Iterator[Look]:
     """How files are looked at: at a pace one by one, else as many at once as there are cores."""
+    look = partial(_look_at, pace=pace)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        every = map if pace else threads.map
-        yield partial(every, partial(_look_at, pace=pace))
+        yield lambda paths: map(look, paths) if pace else threads.map(look, paths)
 
 
 def _pages(rows: QuerySet[Row], after: int = 0) -> Iterator[list[Row]]:
