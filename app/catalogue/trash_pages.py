@@ -22,7 +22,15 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from app.audit.recording import record_view
 from app.errors import StorageFailed
-from app.models import Deletion, DICOMInstance, DICOMSeries, DICOMStudy, Patient
+from app.models import (
+    Deletion,
+    DICOMFile,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    Patient,
+    TrashedObject,
+)
 from app.needing import needing
 from app.reasons import sentence
 from app.wording import counted, held
@@ -31,11 +39,13 @@ from . import restoring, trash
 from .addresses import BEFORE, is_key, key_in
 from .deleting import DeletingForm, reason_of
 from .names import row_name
-from .packing import label
+from .packing import MEMBERS, from_text, label
 from .restoring import Restored, kept_rows
 
 SHOWN = 50  # deletions on a page
 SHOWN_IN_IT = 100  # series of one
+SOUGHT = 5_000  # objects, whose ZIPs are named where they are erased
+NAMED = 10  # ZIPs
 NEEDED = ("app.view_patient", "app.restore_deletion")
 KINDS: dict[str, tuple[type[Model], tuple[str, ...]]] = {
     label(Patient): (Patient, ("patient",)),
@@ -261,9 +271,19 @@ def _ask_and_erase(request: HttpRequest, rows: Sequence[Deletion], title: str) -
         "size": sum(row.total_size for row in rows),
         "until": rows[-1].pk if rows else None,
         "form": form,
+        "zips": _kept_zips(rows) if request.user.has_perm("app.view_dicomfile") else [],
     }
     status = 400 if form.errors else 200
     return render(request, "catalogue/erase.html", context, status=status)
+
+
+def _kept_zips(rows: Sequence[Deletion]) -> list[DICOMFile]:
+    """Kept ZIPs whose lists of files name objects of deletions, as far as they are sought."""
+    objects = TrashedObject.objects.filter(deletion__in=[row.pk for row in rows]).order_by("pk")
+    texts = objects.values_list("rows", flat=True)[:SOUGHT]
+    uploads = {line["upload_id"] for text in texts for line in from_text(text).get(MEMBERS, ())}
+    kept = DICOMFile.objects.exclude(file="").filter(pk__in=uploads).without_log()
+    return list(kept.order_by("pk")[:NAMED])
 
 
 def _erase(request: HttpRequest, rows: Sequence[Deletion]) -> None:

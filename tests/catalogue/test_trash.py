@@ -522,10 +522,12 @@ def test_administrators_erase_through_the_pages_with_a_reason(
     import_zip, staff_client, processed_root
 ):
     import_zip(image(1), ct_image(PatientID="ID2"), ct_image(PatientID="ID3"))
+    again = import_zip(image(1))  # its ZIP has the object, too
     one, *_ = (delete(patient) for patient in Patient.objects.order_by("pk"))
-    assert "This cannot be undone." in page_of(
-        staff_client.get(reverse("erase_deletion", args=[one.pk]))
-    )
+    asked = page_of(staff_client.get(reverse("erase_deletion", args=[one.pk])))
+    assert "This cannot be undone." in asked
+    assert asked.count('<a href="/dicom/result/') == 2
+    assert f'<a href="/dicom/result/{again.pk}/"><bdi>{again.original_name}</bdi></a>' in asked
     answer = post(staff_client, "erase_deletion", one, post="yes", reason="")
     assert "Say why, in at most 200 characters." in page_of(answer)
     assert Deletion.objects.count() == 3
