@@ -37,6 +37,7 @@ from app.wording import counted, held
 
 from . import restoring, trash
 from .addresses import BEFORE, is_key, key_in
+from .below import AT
 from .deleting import DeletingForm, reason_of
 from .names import row_name
 from .packing import MEMBERS, from_text, label
@@ -229,10 +230,14 @@ def say_what_became_of(request: HttpRequest, done: Restored) -> None:
 def _page_of(row: Deletion) -> str:
     """The page of what was restored, where that is one row which has its key again."""
     model, _ = KINDS[row.table]
-    if row.table not in PAGES or len(row.rows) != 1:
+    there = model._default_manager.filter(pk__in=row.rows)
+    if len(row.rows) != 1 or not there.exists():
         return ""
-    there = model._default_manager.filter(pk=row.rows[0]).exists()
-    return reverse(PAGES[row.table], args=row.rows) if there else ""
+    if row.table in PAGES:
+        return reverse(PAGES[row.table], args=row.rows)
+    pk = row.rows[0]
+    series = DICOMInstance.objects.values_list("dicom_series", flat=True).get(pk=pk)
+    return f"{reverse('series', args=[series])}?{AT}={pk}#object-{pk}"
 
 
 # --- erasing ---------------------------------------------------------------------------------

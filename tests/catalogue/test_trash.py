@@ -473,6 +473,10 @@ def test_a_series_is_deleted_and_restored_through_the_pages(
     assert answer.redirect_chain[-1][0] == reverse("series", args=[series.pk])
     assert DICOMInstance.objects.count() == 2
     assert_trash_is_empty(processed_root)
+    one = DICOMInstance.objects.order_by("pk").first()
+    answer = post(staff_client, "restore_deletion", delete(one))
+    place = f"?at={one.pk}#object-{one.pk}"
+    assert answer.redirect_chain[-1][0] == reverse("series", args=[series.pk]) + place
     answer = page_of(post(staff_client, "restore_deletion", deletion))  # pressed again
     assert "It is not in the trash any more" in answer
     assert "Nothing is in the trash." in answer
