@@ -102,6 +102,8 @@ def value_for(field: models.Field, number: int) -> object:
         return field.get_default()
     if field.null:
         return None
+    if isinstance(field, models.BooleanField):
+        return bool(number % 2)
     if isinstance(field, models.DateTimeField):
         return timezone.now()
     if isinstance(field, models.DateField):
