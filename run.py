@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""ICON's two commands: `python3 run.py` starts it, `python3 run.py test` tests it.
+"""ICON's commands: `python3 run.py` starts it, `python3 run.py test` tests it.
+
+`python3 run.py demo` starts it with invented patients, in a data folder of its own.
 
 Standard library only, since this is what installs everything else.
 """
@@ -26,6 +28,9 @@ def main(arguments):
     install("requirements.txt")
     # The programs that read what is uploaded cannot write down what they compile: see confine.
     subprocess.run([PYTHON, "-m", "compileall", "-q", "app"])
+    if arguments[:1] == ["demo"]:
+        os.environ.setdefault("ICON_VAR", str(ROOT / "var-demo"))
+        run("manage.py", *arguments)
     run("manage.py", "up", *arguments)
 
 

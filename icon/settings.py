@@ -185,6 +185,9 @@ ICON_VAR = env_folder("ICON_VAR", BASE_DIR / "var")
 ICON_PROCESSED_ROOT = env_folder("ICON_PROCESSED_ROOT", ICON_VAR / "processed_dicom_files")
 MEDIA_ROOT = env_folder("ICON_MEDIA_ROOT", ICON_VAR / "media")
 
+# What the demo's command leaves in its data folder; pages then say that its patients are invented.
+ICON_DEMO = (ICON_VAR / "demo.password").exists()
+
 # Core
 
 SECRET_KEY = secret_key(ICON_VAR / "secret.key")

@@ -9,7 +9,7 @@ import app
 APP = Path(app.__file__).parent
 ORDER = (
     *("wording", "folding", "spreadsheets", "reasons", "errors"),
-    *("archives", "dicom", "storage", "sandbox", "geometry"),  # these know no Django
+    *("archives", "dicom", "storage", "sandbox", "geometry", "demo"),  # these know no Django
     *("models", "limits", "needing", "audit", "derived", "catalogue", "rt"),
     *("telling", "uploads", "viewing", "export", "health"),
     # The owner's doors and Django's own

@@ -65,6 +65,11 @@ def from_cdn() -> bool:
 
 
 @register.simple_tag
+def is_demo() -> bool:
+    return bool(settings.ICON_DEMO)
+
+
+@register.simple_tag
 def unlocked() -> list[str]:
     """What the programs that read uploaded files go without here, and searches, in sentences."""
     slow = [] if is_indexed(connection) else ["no_trigrams"]

@@ -272,7 +272,10 @@ def checkout(tmp_path) -> Path:
     (tmp_path / "requirements.txt").write_text("# nothing\n")
     (tmp_path / "requirements-dev.txt").write_text("# nothing\n")
     for name in ("manage.py", "pytest.py"):
-        (tmp_path / name).write_text("import sys; print(sys.prefix, *sys.argv[1:])\n")
+        (tmp_path / name).write_text(
+            "import os, sys\n"
+            "print(sys.prefix, *sys.argv[1:], *filter(None, [os.getenv('ICON_VAR')]))\n"
+        )
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "reader.py").touch()
     return tmp_path
@@ -292,6 +295,8 @@ def test_run_installs_once_and_hands_over(checkout):
         f"{checkout}/.venv up",
     ]
     assert run(checkout, "--port", "8001").stdout == f"{checkout}/.venv up --port 8001\n"
+    # The demo has a data folder of its own.
+    assert run(checkout, "demo").stdout == f"{checkout}/.venv demo {checkout}/var-demo\n"
 
     (checkout / "requirements.txt").write_text("# changed\n")
     assert "Installing" in run(checkout).stdout

@@ -99,12 +99,19 @@ class Command(BaseCommand):
                     child.tend(self.say)
                 if not answered and answers(listener):
                     answered = True
-                    self.say(f"ICON is ready at {address(listener)} (Ctrl-C stops it).")
-                    self.say(f"Its logs are in {settings.ICON_VAR / 'log'}")
+                    self.welcome(address(listener))
+                self.look_on(address(listener))
                 time.sleep(0.25)
         except KeyboardInterrupt:
             self.say("Stopping. Work under way goes on at the next start.")
             raise
+
+    def welcome(self, at: str) -> None:
+        self.say(f"ICON is ready at {at} (Ctrl-C stops it).")
+        self.say(f"Its logs are in {settings.ICON_VAR / 'log'}")
+
+    def look_on(self, at: str) -> None:
+        """Called again and again while ICON runs."""
 
     def say(self, line: str) -> None:
         self.stdout.write(line)
