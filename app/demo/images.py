@@ -96,7 +96,7 @@ def pixels(stored: Array, bits: int) -> dict[str, Any]:
 
 def packed(stored: Array, bits: int) -> dict[str, Any]:
     """The same, in a JPEG-LS stream without loss: half as large as Deflate makes it."""
-    stream = imagecodecs.jpegls_encode(stored)
+    stream = bytes(imagecodecs.jpegls_encode(stored))
     return {**pixels(stored, bits), "PixelData": encapsulate([stream])}
 
 

@@ -54,7 +54,7 @@ def grown_column(column: Column, margin: float) -> Column:
 
 SHOULDERS = tuple(Ellipsoid((side * 140, 16, 118), (46, 44, 52)) for side in (-1, 1))
 BODY = Union((TRUNK, *SHOULDERS))
-MUSCLES = (
+MUSCLES: tuple[Shape, ...] = (
     grown_column(WALL, 17),
     *(Ellipsoid((side * 70, 78, 20), (58, 24, 170)) for side in (-1, 1)),  # the back's
     *(Ellipsoid((side * 74, -78, 62), (56, 22, 62)) for side in (-1, 1)),  # the chest's

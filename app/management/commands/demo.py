@@ -52,8 +52,7 @@ class Command(up.Command):
         if not DICOMFile.objects.exists():
             self.say("Making two invented patients: a ZIP of 280 objects, some ten seconds.")
             upload_demo()
-        live = DICOMFile.objects.live().first()
-        self.upload = live and live.pk
+        self.upload = DICOMFile.objects.live().values_list("pk", flat=True).first()
         connection.close()
 
     def welcome(self, at: str) -> None:
