@@ -34,7 +34,7 @@ SUPINE = {
     "PatientGantryRelationshipCodeSequence": [code("102540008", "SCT", "headfirst")],
 }
 LOWEST = -1024  # HU that a stored 0 stands for
-KILOBECQUEREL = 2740.0  # Bq/ml at a standardized uptake value of 1
+BECQUEREL = 2740.0  # in each ml, at a standardized uptake value of 1
 FULL_SCALE = 32767
 WATER = 0.0195  # 1/mm, that weakens a ray
 
@@ -199,8 +199,8 @@ def mr_image(stack: Stack, weighting: str, number: int) -> bytes:
         "EchoTrainLength": "1" if weighting == "T1" else "16",
         "MagneticFieldStrength": "1.5",
         "FlipAngle": "90",
-        "WindowCenter": "260",
-        "WindowWidth": "520",
+        "WindowCenter": "350",
+        "WindowWidth": "700",
     }
     return written(stack.sop_class, attributes)
 
@@ -221,7 +221,7 @@ def pet_images(stack: Stack) -> Iterator[bytes]:
 
 
 def pet_image(stack: Stack, number: int) -> bytes:
-    activity = becquerel(stack.grid, number)
+    activity = activity_of(stack.grid, number)
     # Each slice uses all of the 15 bits, as scanners have it: its slope is its own.
     slope = decimal(max(float(activity.max()), 1.0) / FULL_SCALE)
     stored = np.rint(np.clip(activity / float(slope), 0, FULL_SCALE)).astype(np.int16)
@@ -261,20 +261,20 @@ def pet_image(stack: Stack, number: int) -> bytes:
                 ],
             }
         ],
-        "WindowCenter": decimal(3.5 * KILOBECQUEREL),
-        "WindowWidth": decimal(7 * KILOBECQUEREL),
+        "WindowCenter": decimal(2.5 * BECQUEREL),
+        "WindowWidth": decimal(5 * BECQUEREL),
     }
     return written(stack.sop_class, attributes)
 
 
-def becquerel(grid: Grid, number: int) -> Array:
+def activity_of(grid: Grid, number: int) -> Array:
     """Activity in Bq/ml: as blurred as a scanner sees it, and as uneven as few counts are."""
     values = painted(grid, grid.z[number - 1], lambda structure: structure.suv, 7.0, around=0.02)
     noise = Noise(1_000_000 + number).of(values.shape)
     noise = (
         noise + np.roll(noise, 1, 0) + np.roll(noise, 1, 1) + np.roll(noise, (1, 1), (0, 1))
     ) / 2
-    return np.clip(values + 0.12 * np.sqrt(values) * noise, 0, None) * KILOBECQUEREL
+    return np.clip(values + 0.12 * np.sqrt(values) * noise, 0, None) * BECQUEREL
 
 
 # --- a radiograph ----------------------------------------------------------------------------

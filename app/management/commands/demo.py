@@ -50,7 +50,7 @@ class Command(up.Command):
     def prepare_database(self) -> None:
         super().prepare_database()
         if not DICOMFile.objects.exists():
-            self.say("Making two invented patients: a ZIP of 280 objects, some ten seconds.")
+            self.say("Making a ZIP of two invented patients; this takes some ten seconds.")
             upload_demo()
         self.upload = DICOMFile.objects.live().values_list("pk", flat=True).first()
         connection.close()
