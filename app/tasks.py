@@ -28,6 +28,7 @@ from .audit.recording import Person
 from .catalogue import filing, unfinished
 from .derived import making
 from .errors import OtherVersion
+from .export import places
 from .health import nightly, probes
 from .health.derived import KINDS
 from .reasons import sentence
@@ -81,6 +82,7 @@ def sweep() -> int:
     filing.unlink_pending()
     if making.is_asked_for():
         _send_derive()
+    places.take_back()
     return len(queued)
 
 

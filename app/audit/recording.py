@@ -27,7 +27,7 @@ VIEW = timedelta(minutes=15)  # in which a thing that somebody looks at again is
 logger = logging.getLogger(__name__)
 
 
-def record(kind: Kind, who: Person = None, on: Model | None = None, words: str = "") -> None:
+def record(kind: Kind, who: Person = None, on: Model | None = None, words: str = "") -> AuditEntry:
     """Write an entry down; `who` is empty where ICON itself, or the terminal, did it.
 
     Raises
@@ -36,7 +36,7 @@ def record(kind: Kind, who: Person = None, on: Model | None = None, words: str =
         It cannot be written, and what it tells of is to be undone.
     """
     try:
-        insert(kind, who, on, words)
+        return insert(kind, who, on, words)
     except (DatabaseError, InterfaceError) as error:
         _say_it_is_missing(_entry(kind, who, on, words), error)
         raise NotRecorded from error
@@ -125,13 +125,22 @@ def because(words: str, reason: str) -> str:
     return f"{words} Reason: {reason}" if reason else words
 
 
-def insert(kind: Kind, who: Person = None, on: Model | None = None, words: str = "") -> None:
+def insert(kind: Kind, who: Person = None, on: Model | None = None, words: str = "") -> AuditEntry:
     """Write an entry down, with the database's own errors: for a run, which waits and tries again.
 
     Outside a transaction it would stand there although what it tells of was undone.
     """
     assert connection.in_atomic_block
-    _entry(kind, who, on, words).save(force_insert=True)
+    entry = _entry(kind, who, on, words)
+    _save(entry)
+    return entry
+
+
+def insert_after(kind: Kind, earlier: AuditEntry, words: str) -> None:
+    """Write down, as `insert` does, what became of what an earlier entry tells of."""
+    assert connection.in_atomic_block
+    same = {name: getattr(earlier, name) for name in ("who_id", "who", "table", "row")}
+    _save(AuditEntry(kind=kind, words=words, **same))
 
 
 def _entry(kind: Kind, who: Person, on: Model | None, words: str) -> AuditEntry:

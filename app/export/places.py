@@ -1,7 +1,7 @@
 """How many downloads are sent at once: each takes a place, and gives it back at its end.
 
 The places are rows, so that all web servers count alike. A place is lent for a while, and renewed
-while its download is sent: a server that is killed leaves none behind.
+while its download is sent: of a server that is killed it is taken back, and the end written down.
 """
 
 import logging
@@ -10,15 +10,17 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models.functions import Now
 
+from app.audit.recording import insert_after
 from app.errors import Expected
-from app.models import Download
+from app.models import AuditEntry, Download, Kind
 
 # The web server gives up a client that takes nothing for a minute: see icon/server.py.
 LENT = timedelta(seconds=150)
 RENEWED = 20.0  # seconds
+CUT_OFF = "Cut off: its server stopped, or could not say more."
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +47,14 @@ class Place:
             # What is sent does not need the database; the next time may do.
             logger.warning("A download's place was not renewed: %s", type(error).__name__)
 
-    def give_back(self) -> None:
-        Download.objects.filter(pk=self.pk).delete()
+    def is_for(self, begun: AuditEntry) -> None:
+        """Keep with it the entry of what it is taken for: one of its end will follow that."""
+        Download.objects.filter(pk=self.pk).update(begun=begun.pk)
+
+    def give_back(self) -> bool:
+        """Whether it was still there: else its end is written down already."""
+        given, _ = Download.objects.filter(pk=self.pk).delete()
+        return bool(given)
 
 
 def take(user: User) -> Place:
@@ -59,7 +67,7 @@ def take(user: User) -> Place:
     """
     # Of two requests of one person the second waits here for the first.
     User.objects.select_for_update().filter(pk=user.pk).first()
-    Download.objects.filter(taken_until__lt=Now()).delete()
+    take_back()
     each, most = settings.ICON_DOWNLOADS_EACH, settings.ICON_DOWNLOADS
     if Download.objects.filter(user=user.pk).count() >= each:
         raise NoPlace("downloads_yours", limit=each)
@@ -68,6 +76,16 @@ def take(user: User) -> Place:
         if place not in taken and (row := _row(user, place)):
             return Place(row.pk)
     raise NoPlace("downloads_all", limit=most)
+
+
+def take_back() -> None:
+    """Take back what nobody renews any more, and write down that these downloads have ended."""
+    over = Download.objects.filter(taken_until__lt=Now())
+    for row in list(over.order_by("pk")):
+        with transaction.atomic():
+            taken, _ = over.filter(pk=row.pk).delete()  # unless somebody else has meanwhile
+            if taken and (begun := AuditEntry.objects.filter(pk=row.begun).first()):
+                insert_after(Kind.DOWNLOAD_ENDED, begun, CUT_OFF)
 
 
 def _row(user: User, place: int) -> Download | None:

@@ -74,8 +74,8 @@ class Sending(ABC):
         words = f"{self._ended}, {counted(self._objects, 'object')}, {human_size(self._sent)} sent."
         try:
             with transaction.atomic():
-                self._place.give_back()
-                insert(Kind.DOWNLOAD_ENDED, self._who, self._of, words)
+                if self._place.give_back():
+                    insert(Kind.DOWNLOAD_ENDED, self._who, self._of, words)
         except (DatabaseError, InterfaceError) as error:
             logger.error("A download's end was not written down: %s", type(error).__name__)
 

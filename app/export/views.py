@@ -143,7 +143,7 @@ def _begun(request: HttpRequest, of: Model | None, words: str) -> Place:
     assert isinstance(request.user, User)
     with transaction.atomic():
         place = take(request.user)
-        record(Kind.DOWNLOADED, request.user, of, words)
+        place.is_for(record(Kind.DOWNLOADED, request.user, of, words))
     return place
 
 

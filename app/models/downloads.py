@@ -12,7 +12,10 @@ class Download(models.Model):
     """
 
     place = models.PositiveSmallIntegerField(unique=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    begun = models.BigIntegerField(null=True)  # the key of the audit entry that tells of it
     begun_at = models.DateTimeField(db_default=Now())
     taken_until = models.DateTimeField()
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 from pydicom import dcmread
 
 from app.accounts import roles
+from app.export import places
 from app.export.sending import BrokenOff
 from app.export.stored import HASHED_FIRST
 from app.models import (
@@ -243,11 +244,29 @@ def test_so_many_downloads_are_sent_at_once(
     refused = answer(client, "download_series", pk)
     assert refused.status_code == 503
     assert "ICON sends 1 downloads at once" in refused.content.decode()
-    # The server that sent it was killed: nobody renews it.
-    Download.objects.update(taken_until="2026-01-01T00:00Z")
-    b"".join(answer(client, "download_series", pk))
-    sent.pop().close()
+    b"".join(sent.pop())
     assert not Download.objects.exists()
+
+
+def test_a_download_that_nobody_renews_has_ended_once(
+    staff_client, import_zip, staff_user, django_assert_num_queries
+):
+    import_zip(image(1))
+    pk = DICOMSeries.objects.get().pk
+    cut_off = answer(staff_client, "download_series", pk)
+    left = answer(staff_client, "download_series", pk)
+    with django_assert_num_queries(1):
+        places.take_back()  # neither: both may still be sent
+    staff_user.delete()
+    Download.objects.filter(user=None).update(taken_until="2026-01-01T00:00Z")
+    places.take_back()
+    assert not Download.objects.exists()
+    ends = AuditEntry.objects.filter(kind=Kind.DOWNLOAD_ENDED)
+    words = ("Cut off: its server stopped, or could not say more.", "staff", "app.dicomseries", pk)
+    assert [*ends.values_list("words", "who", "table", "row")] == [words, words]
+    cut_off.close()  # the server was only slow
+    b"".join(left)
+    assert ends.count() == AuditEntry.objects.filter(kind=Kind.DOWNLOADED).count() == 2
 
 
 def test_a_reader_sees_no_button_for_what_he_may_not(client, import_zip, django_user_model):

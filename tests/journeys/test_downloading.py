@@ -126,7 +126,10 @@ def test_a_killed_server_s_places_are_free_again(import_zip, begun, live, proces
     lent = Download.objects.filter(taken_until__gt=Now())
     assert lent.count() == 2
     wait_until(lambda: not lent.exists(), "the end of what nobody renews", 200)
+    assert ends() == []
     connection, answer = begun("download_object", row.pk)
     assert answer.status == 200
     assert len(answer.read()) == row.size
     connection.close()
+    wait_until(lambda: len(ends()) == 3, "the ends of three downloads")
+    assert ends() == [*["Cut off: its server stopped"] * 2, "Whole"]
