@@ -6,10 +6,9 @@ from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Count, Max, QuerySet, Sum, When
 from django.http import (
     HttpRequest,
@@ -17,22 +16,21 @@ from django.http import (
     HttpResponseBase,
     HttpResponseRedirect,
     JsonResponse,
-    StreamingHttpResponse,
 )
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import path
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from . import tasks
 from .accounts import admin as accounts_admin  # noqa: F401
-from .audit.recording import record, record_export
+from .audit.recording import record
 from .catalogue.addresses import is_key
 from .catalogue.admin import (
+    TO_PATIENT,
     AsksBeforeDeleting,
     CatalogueAdmin,
     ask_before_deleting,
@@ -43,7 +41,9 @@ from .catalogue.admin import (
     row_link,
     too_many,
 )
+from .catalogue.cells import Cells, moment
 from .catalogue.deleting import DeletingForm, reason_of
+from .catalogue.exporting import ExportedList
 from .catalogue.lookups import OfferedLookups
 from .catalogue.names import person_name
 from .catalogue.searches import PostedSearch, WordsChangeList
@@ -55,12 +55,13 @@ from .models import (
     BroughtQuerySet,
     DICOMFile,
     DICOMFileQuerySet,
+    DICOMInstance,
     Kind,
     Outcome,
     Status,
 )
 from .reasons import sentence
-from .spreadsheets import Cell, csv_lines
+from .spreadsheets import Cell
 from .uploads import announcing, changes, ledger, removal, these, whose
 from .uploads.forms import DICOMFileForm
 from .uploads.receiving import before_sending, from_script
@@ -73,7 +74,7 @@ from .uploads.status import (
     tab_words,
     with_places,
 )
-from .views import announce_start, announce_stop, progress_url
+from .views import CATALOGUE, announce_start, announce_stop, progress_url
 from .wording import counted, human_size
 
 admin.site.site_header = "ICON"
@@ -84,23 +85,22 @@ admin.site.enable_nav_sidebar = False  # tables need the width
 
 
 PROCESSES = ("app.view_dicomfile", "app.process_dicomfile")
-CSV_AT_ONCE = 500  # rows
 
 
 def _counted(outcome: Outcome) -> Callable[[DICOMFile], Cell]:
     return lambda upload: upload.outcomes[outcome.value]
 
 
-CSV_CELLS: dict[str, Callable[[DICOMFile], Cell]] = {
+CSV_CELLS: Cells = {
     "ZIP": lambda upload: upload.name,
     "status": lambda upload: upload.status_label,
     "what is wrong": lambda upload: ending(upload),
     **{str(one.label).lower(): _counted(one) for one in Outcome},
     "size (bytes)": lambda upload: upload.size,
-    "uploaded": lambda upload: timezone.localtime(upload.created_at).isoformat(" ", "seconds"),
+    "uploaded": lambda upload: moment(upload.created_at),
     "uploaded by": lambda upload: str(upload.uploaded_by or ""),
 }
-CSV_PATIENT: dict[str, Callable[[DICOMFile], Cell]] = {
+CSV_PATIENT: Cells = {
     "patients": lambda upload: (
         person_name(upload.patient.patient_name)
         if upload.patient
@@ -162,7 +162,9 @@ RUNNING_FIRST = Case(When(processing_status=Status.IN_PROGRESS, then=0), default
 
 
 @admin.register(DICOMFile)
-class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
+class DICOMFileAdmin(
+    AsksBeforeDeleting, ExportedList, PostedSearch, OfferedLookups, admin.ModelAdmin
+):  # type: ignore[type-arg]
     form = DICOMFileForm
     add_form_template = "admin/app/dicomfile/add_form.html"
     list_display = ("original", "status", "patients", "files", "size_in_words", "uploaded")
@@ -201,7 +203,6 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
         view = self.admin_site.admin_view(self.process_pending_view)
         return [
             path("process-pending/", view, name="app_dicomfile_process_pending"),
-            path("list.csv", self.admin_site.admin_view(self.csv_view), name="app_dicomfile_csv"),
             *super().get_urls(),
         ]
 
@@ -225,25 +226,10 @@ class DICOMFileAdmin(AsksBeforeDeleting, PostedSearch, OfferedLookups, admin.Mod
         }
         return super().changelist_view(request, context)
 
-    def csv_view(self, request: HttpRequest) -> StreamingHttpResponse:
-        """What the list shows, all of it, as CSV."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        try:
-            uploads = self.get_changelist_instance(request).get_queryset(request)
-        except IncorrectLookupParameters:
-            raise BadRequest from None
-        narrowed = len([*filter(None, request.GET.values())])
-        record_export(request.user, "the list of uploads", filters=narrowed)
-        cells = dict(CSV_CELLS)
-        if request.user.has_perm("app.view_patient"):
-            cells |= CSV_PATIENT
-        rows = uploads.iterator(CSV_AT_ONCE)
-        lines = csv_lines(cells, ([cell(one) for cell in cells.values()] for one in rows))
-        response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-        name = f"uploads-{timezone.localdate()}.csv"
-        response["Content-Disposition"] = f'attachment; filename="{name}"'
-        return response
+    def get_csv_cells(self, request: HttpRequest) -> Cells:
+        """The columns; names only for who may see patients."""
+        patients = CSV_PATIENT if request.user.has_perm("app.view_patient") else {}
+        return {**CSV_CELLS, **patients}
 
     def get_fieldsets(self, request: HttpRequest, obj: DICOMFile | None = None) -> Any:
         may_process = self.has_process_permission(request)
@@ -599,6 +585,38 @@ def _before(request: HttpRequest) -> int | None:
     return int(given) if is_key(given) else None
 
 
+CSV_MEMBER: Cells = {
+    "ZIP": lambda member: member.upload.name,
+    "uploaded": lambda member: moment(member.upload.created_at),
+    "number": lambda member: member.index + 1,
+    "inside it": lambda member: member.inner,
+    "file in the ZIP": lambda member: member.name,
+    "size (bytes)": lambda member: member.size,
+    "SHA-256": lambda member: member.sha256,
+    "outcome": lambda member: Outcome(member.outcome).label,
+    "why": lambda member: member.detail,
+}
+
+
+def _of_object(cells: Cells) -> Cells:
+    """Cells of the object that a file was catalogued as; empty where it was not."""
+
+    def if_any(cell: Callable[[DICOMInstance], Cell]) -> Callable[[ArchiveMember], Cell]:
+        return lambda member: cell(member.instance) if member.instance else None
+
+    return {heading: if_any(cell) for heading, cell in cells.items()}
+
+
+CSV_OBJECT = _of_object(
+    {
+        "patient ID": lambda row: row.dicom_series.dicom_study.patient.unique_patient_id,
+        "study instance UID": lambda row: row.dicom_series.dicom_study.study_instance_uid,
+        "series instance UID": lambda row: row.dicom_series.series_instance_uid,
+        "SOP instance UID": lambda row: row.sop_instance_uid,
+    }
+)
+
+
 @admin.register(ArchiveMember)
 class ArchiveMemberAdmin(CatalogueAdmin):
     above = (DICOMFile,)
@@ -613,6 +631,13 @@ class ArchiveMemberAdmin(CatalogueAdmin):
         "object",
     )  # fmt: skip
     readonly_fields = fields
+    csv_related = (f"instance__{TO_PATIENT}",)
+    csv_without = ("instance__superseded",)
+
+    def get_csv_cells(self, request: HttpRequest) -> Cells:
+        """The columns; those of the catalogue only for who may see it."""
+        may_see = request.user.has_perms((*CATALOGUE, "app.view_dicominstance"))
+        return {**CSV_MEMBER, **(CSV_OBJECT if may_see else {})}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ArchiveMember]:
         members = cast(BroughtQuerySet, super().get_queryset(request))

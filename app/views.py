@@ -23,11 +23,11 @@ from . import tasks
 from .audit.recording import record_export
 from .catalogue.addresses import is_key
 from .catalogue.comparison import comparisons_of, warnings_told
+from .catalogue.exporting import csv_answer
 from .catalogue.searches import address_of, words_of
 from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
 from .needing import View, needing
 from .reasons import SEE_DIFFERENCES, USE_VERSIONS, sentence
-from .spreadsheets import csv_lines
 from .telling.asking import told_of
 from .uploads import announcing, claims, status, whose
 from .uploads.changes import changes, deleted_since, places
@@ -294,12 +294,10 @@ def ledger_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     record_export(request.user, "the list of files", upload, narrowed)
     may_see = request.user.has_perms((*CATALOGUE, "app.view_dicominstance"))
     columns = CSV_COLUMNS | (CSV_OBJECT if may_see else {})
-    lines = _csv_lines(upload, filters, columns)
-    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-    # Neither the ZIP's name nor a patient's: what is downloaded lies about in folders.
-    name = f"upload-{pk}-{upload.created_at:%Y-%m-%d}-files.csv"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+    members = members_of(upload, filters).order_by("index", "inner")
+    outcome = list(columns.values()).index("outcome")
+    rows = _csv_rows(members.values_list(*columns.values()), outcome)
+    return csv_answer(f"upload-{pk}-{upload.created_at:%Y-%m-%d}-files.csv", columns, rows)
 
 
 def _storable(name: str) -> str:
@@ -416,12 +414,6 @@ CSV_OBJECT = {  # for who may see the catalogue
     "series instance UID": "instance__dicom_series__series_instance_uid",
     "SOP instance UID": "instance__sop_instance_uid",
 }
-
-
-def _csv_lines(upload: DICOMFile, filters: Filters, columns: dict[str, str]) -> Iterator[str]:
-    members = members_of(upload, filters).order_by("index", "inner")
-    outcome = list(columns.values()).index("outcome")
-    return csv_lines(columns, _csv_rows(members.values_list(*columns.values()), outcome))
 
 
 def _csv_rows(members: QuerySet[Any, Any], outcome: int) -> Iterator[list[Any]]:

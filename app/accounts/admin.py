@@ -21,6 +21,8 @@ from django.utils.text import capfirst
 
 from app.audit.recording import record
 from app.catalogue.admin import local_time
+from app.catalogue.cells import moment
+from app.catalogue.exporting import ExportedList
 from app.catalogue.lookups import OfferedLookups
 from app.catalogue.searches import PostedSearch
 from app.models import FirstPassword, Kind, SignInTries
@@ -85,7 +87,7 @@ class RecordedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(User)
-class UserAdmin(RecordedAdmin, PostedSearch, OfferedLookups, DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(ExportedList, RecordedAdmin, PostedSearch, OfferedLookups, DjangoUserAdmin):  # type: ignore[type-arg]
     filter_horizontal = ()
     formfield_overrides = TICKED
     readonly_fields = ("last_login", "date_joined")
@@ -94,6 +96,15 @@ class UserAdmin(RecordedAdmin, PostedSearch, OfferedLookups, DjangoUserAdmin):  
     add_form_template = "admin/change_form.html"
     list_display = ("username", "role", "is_active", "last_login")
     list_filter = ("groups", "is_active", "is_superuser")
+    csv_cells = {
+        "user name": lambda user: user.get_username(),
+        "name": lambda user: user.get_full_name(),
+        "e-mail": lambda user: user.email,
+        "role": lambda user: role_words(user),
+        "active": lambda user: "yes" if user.is_active else "no",
+        "last login": lambda user: moment(user.last_login),
+        "joined": lambda user: moment(user.date_joined),
+    }
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         role = ("role",) if _roles_for(request, obj) else ()
@@ -151,10 +162,7 @@ class UserAdmin(RecordedAdmin, PostedSearch, OfferedLookups, DjangoUserAdmin):  
 
     @admin.display(description="role")
     def role(self, user: User) -> str:
-        if user.is_superuser:
-            return "Superuser"
-        given = {group.name for group in user.groups.all()}
-        return next((name for name in reversed(NAMES) if name in given), "-")
+        return role_words(user) or "-"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         users = super().get_queryset(request).prefetch_related("groups")
@@ -185,10 +193,17 @@ class UserAdmin(RecordedAdmin, PostedSearch, OfferedLookups, DjangoUserAdmin):  
 
 
 @admin.register(Group)
-class GroupAdmin(RecordedAdmin, PostedSearch, OfferedLookups, DjangoGroupAdmin):
+class GroupAdmin(ExportedList, RecordedAdmin, PostedSearch, OfferedLookups, DjangoGroupAdmin):
     filter_horizontal = ()
     formfield_overrides = TICKED
     form = GroupForm
+    csv_cells = {
+        "group": lambda group: group.name,
+        "rights": lambda group: ", ".join(sorted(one.name for one in group.permissions.all())),
+    }
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        return super().get_queryset(request).prefetch_related("permissions")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
         """Its rights, for who is no superuser: he may be in the group, or be put into it."""
@@ -197,12 +212,18 @@ class GroupAdmin(RecordedAdmin, PostedSearch, OfferedLookups, DjangoGroupAdmin):
 
 
 @admin.register(SignInTries)
-class SignInTriesAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
+class SignInTriesAdmin(ExportedList, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     """Who was locked out, or soon will be: for superusers, since who unlocks may go on guessing."""
 
     list_display = ("who", "where", "tries", "until")
     list_display_links = None
     list_select_related = ("user",)
+    csv_cells = {
+        "user": lambda tries: who_tried(tries),
+        "from": lambda tries: tries.address or "all addresses",
+        "tries": lambda tries: tries.tries,
+        "locked until": lambda tries: moment(tries.locked_until),
+    }
     actions = ("unlock",)
 
     def changelist_view(
@@ -246,9 +267,7 @@ class SignInTriesAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-a
 
     @admin.display(description="user", ordering="user__username")
     def who(self, tries: SignInTries) -> str:
-        if tries.user:
-            return tries.user.get_username()
-        return "a name that nobody has" if tries.key.startswith("name") else "all users"
+        return who_tried(tries)
 
     @admin.display(description="from", ordering="address")
     def where(self, tries: SignInTries) -> str:
@@ -257,6 +276,20 @@ class SignInTriesAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-a
     @admin.display(description="locked until", ordering="locked_until")
     def until(self, tries: SignInTries) -> str:
         return local_time(tries.locked_until)
+
+
+def who_tried(tries: SignInTries) -> str:
+    if tries.user:
+        return tries.user.get_username()
+    return "a name that nobody has" if tries.key.startswith("name") else "all users"
+
+
+def role_words(user: User) -> str:
+    """The highest role that an account has; "" where it has none."""
+    if user.is_superuser:
+        return "Superuser"
+    given = {group.name for group in user.groups.all()}
+    return next((name for name in reversed(NAMES) if name in given), "")
 
 
 def rights_of(row: User | Group) -> set[str]:

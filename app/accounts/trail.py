@@ -14,6 +14,8 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from app.catalogue.admin import local_time
+from app.catalogue.cells import moment
+from app.catalogue.exporting import ExportedList
 from app.catalogue.lookups import OfferedLookups
 from app.models import AuditEntry, Kind
 
@@ -56,7 +58,7 @@ class Trail(ChangeList):
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
+class AuditEntryAdmin(ExportedList, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("when", "by", "what", "on", "words")
     list_display_links = None
     list_filter = (KindFilter, WhoFilter, "at")
@@ -66,6 +68,13 @@ class AuditEntryAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-ar
     sortable_by = ()
     fields = ("when", "by", "what", "on", "words")
     readonly_fields = fields
+    csv_cells = {
+        "when": lambda entry: moment(entry.at),
+        "who": lambda entry: _who(entry),
+        "what": lambda entry: entry.kind_label,
+        "on what": lambda entry: "" if entry.row is None else _name(entry),
+        "words": lambda entry: entry.words,
+    }
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return Trail
@@ -93,9 +102,7 @@ class AuditEntryAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-ar
 
     @admin.display(description="who")
     def by(self, entry: AuditEntry) -> SafeString | str:
-        if entry.who_id is None:
-            return "-" if entry.kind == Kind.SIGN_IN_FAILED else "ICON"
-        return format_html("<bdi>{}</bdi>", entry.who)
+        return format_html("<bdi>{}</bdi>", who) if (who := _who(entry)) else "-"
 
     @admin.display(description="what")
     def what(self, entry: AuditEntry) -> str:
@@ -108,6 +115,13 @@ class AuditEntryAdmin(OfferedLookups, admin.ModelAdmin):  # type: ignore[type-ar
         if getattr(entry, "is_left", False) and (url := _address(entry)):
             return format_html('<a href="{}">{}</a>', url, _name(entry))
         return _name(entry)
+
+
+def _who(entry: AuditEntry) -> str:
+    """Who did it; "" where nobody known."""
+    if entry.who_id is None:
+        return "" if entry.kind == Kind.SIGN_IN_FAILED else "ICON"
+    return entry.who
 
 
 def know_what_is_left(entries: Iterable[AuditEntry]) -> None:

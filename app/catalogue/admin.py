@@ -39,7 +39,23 @@ from app.reasons import sentence
 from app.wording import counted, human_size
 
 from . import deleting, removal, trash, trash_pages
+from .cells import (
+    BELOW_PATIENT,
+    IMAGE,
+    OBJECT,
+    PATIENT,
+    SERIES,
+    SERIES_ABOVE,
+    SET_UIDS,
+    STRUCTURE,
+    STRUCTURE_SET,
+    STUDY,
+    STUDY_ALONE,
+    Cells,
+    of,
+)
 from .comparison import comparison_of
+from .exporting import ExportedList
 from .lookups import OfferedLookups
 from .names import person_name, plain, row_name
 from .protection import protections_of, words_of
@@ -49,6 +65,15 @@ CHOSEN_AT_ONCE = 500  # rows in a form that asks; Django takes 1,000 fields
 NAMED = 10  # of them, in words
 
 Row = TypeVar("Row", bound=Model)
+
+
+def _lineage(path: str) -> Cells:
+    """What a spreadsheet says of a series, and of all above it."""
+    return {
+        **of(f"{path}.dicom_study.patient", PATIENT),
+        **of(f"{path}.dicom_study", STUDY),
+        **of(path, SERIES_ABOVE),
+    }
 
 
 class ValuesFilter(admin.AllValuesFieldListFilter):
@@ -105,7 +130,7 @@ class SortedList(WordsChangeList):
         return super().get_ordering_field(field_name) if is_offered else None
 
 
-class CatalogueAdmin(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
+class CatalogueAdmin(ExportedList, PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     """A table that only imports write: to look at, not to type in."""
 
     # Tables whose rows its own rows name or hang under: who may not see them sees none of these.
@@ -309,6 +334,12 @@ class PatientAdmin(FiledAdmin):
         "two_people", "folder", "studies", "created_at",
     )  # fmt: skip
     readonly_fields = fields
+    csv_cells = {
+        **PATIENT,
+        "issuer of patient ID": lambda patient: patient.issuer_of_patient_id,
+        "two people?": lambda patient: two_people_words(patient),
+        **BELOW_PATIENT,
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Patient]:
         return _with_count(super().get_queryset(request), DICOMStudy, "patient")
@@ -319,9 +350,7 @@ class PatientAdmin(FiledAdmin):
 
     @admin.display(description="two people?", ordering="identity_differs")
     def two_people(self, patient: Patient) -> str:
-        said = sentence("answered_two_words") if patient.is_two_people else ""
-        asked = _why_flagged(patient, "identity_differs") if patient.identity_differs else ""
-        return " ".join(filter(None, (said, asked))) or "-"
+        return two_people_words(patient) or "-"
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -355,6 +384,11 @@ class DICOMStudyAdmin(FiledAdmin):
         "accession_number", "study_id", "shared", "series", "created_at",
     )  # fmt: skip
     readonly_fields = fields
+    csv_cells = {
+        **of("patient", PATIENT),
+        **STUDY_ALONE,
+        "under two patients": lambda study: _flag_words(study, "uid_shared"),
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMStudy]:
         return _with_count(super().get_queryset(request), DICOMSeries, "dicom_study")
@@ -400,6 +434,8 @@ class DICOMSeriesAdmin(FiledAdmin):
         "created_at",
     )  # fmt: skip
     readonly_fields = fields
+    csv_cells = {**of("dicom_study.patient", PATIENT), **of("dicom_study", STUDY), **SERIES}
+    csv_without = ("described",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMSeries]:
         return _with_count(super().get_queryset(request), DICOMInstance, "dicom_series")
@@ -452,6 +488,14 @@ class DICOMInstanceAdmin(FiledAdmin):
         "path", "from_upload", "created_at",
     )  # fmt: skip
     readonly_fields = fields
+    csv_cells = {
+        **_lineage("dicom_series"),
+        **OBJECT,
+        "path": lambda instance: instance.path,
+        "upload": lambda instance: row_name(instance.upload) if instance.upload else "",
+    }
+    csv_related = ("image_information",)
+    csv_without = ("image_information__frame_planes", "superseded")
 
     @admin.display(description="patient")
     def patient_link(self, instance: DICOMInstance) -> SafeString:
@@ -495,6 +539,14 @@ class ImageInformationAdmin(CatalogueAdmin):
         "rescale_type", "frames",
     )  # fmt: skip
     readonly_fields = fields
+    csv_cells = {
+        **_lineage("dicom_instance.dicom_series"),
+        "instance number": lambda image: image.instance_number,
+        **IMAGE,
+        "stack ID": lambda image: image.stack_id,
+        "rescale type": lambda image: image.rescale_type,
+        "SOP instance UID": lambda image: image.dicom_instance.sop_instance_uid,
+    }
     sortable_by = ()  # as in the list above, and no column has an index
     list_filter = (("patient_position", TermsFilter),)
     list_select_related = (f"dicom_instance__{TO_PATIENT}",)
@@ -573,6 +625,20 @@ class RTStructureSetInformationAdmin(CatalogueAdmin):
         "referenced_sop_count",
     )  # fmt: skip
     readonly_fields = fields
+    csv_cells = {
+        **of("dicom_instance.dicom_series.dicom_study.patient", PATIENT),
+        **of("dicom_instance.dicom_series.dicom_study", STUDY),
+        **STRUCTURE_SET,
+        "structures": lambda structure_set: structure_set.number_of_roi,
+        "objects named": lambda structure_set: structure_set.referenced_sop_count,
+        **SET_UIDS,
+        "series instance UIDs that it names": lambda structure_set: ", ".join(
+            structure_set.referenced_series_instance_uid
+        ),
+        "frame of reference UIDs": lambda structure_set: ", ".join(
+            structure_set.referenced_frame_of_reference_uid
+        ),
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RTStructureSetInformation]:
         return _with_count(super().get_queryset(request), RTStructureROI, "rt_structure_set")
@@ -621,6 +687,15 @@ class RTStructureROIAdmin(CatalogueAdmin):
         "roi_generation_algorithm", "colour", "contour_count",
     )  # fmt: skip
     readonly_fields = fields
+    csv_cells = {
+        **of("rt_structure_set.dicom_instance.dicom_series.dicom_study.patient", PATIENT),
+        **of("rt_structure_set.dicom_instance.dicom_series.dicom_study", STUDY),
+        **STRUCTURE,
+        "slices": lambda roi: roi.slice_count,
+        "colour (red, green, blue)": lambda roi: roi.rgb,
+        **of("rt_structure_set", STRUCTURE_SET),
+        **of("rt_structure_set", SET_UIDS),
+    }
 
     @admin.display(description="patient")
     def patient_link(self, roi: RTStructureROI) -> SafeString:
@@ -679,8 +754,18 @@ def _numbers(values: list[float] | None, between: str) -> str:
 
 def _why_flagged(row: Model, flag: str) -> str:
     """Words in place of Django's icons, whose red cross would stand for what is well."""
+    return _flag_words(row, flag) or "-"
+
+
+def _flag_words(row: Model, flag: str) -> str:
     field = cast("Field[bool, bool]", row._meta.get_field(flag))
-    return str(field.help_text) if getattr(row, flag) else "-"
+    return str(field.help_text) if getattr(row, flag) else ""
+
+
+def two_people_words(patient: Patient) -> str:
+    """What is said and what is asked of whether a patient is two people."""
+    said = sentence("answered_two_words") if patient.is_two_people else ""
+    return " ".join(filter(None, (said, _flag_words(patient, "identity_differs"))))
 
 
 def _with_count(parents: QuerySet[Row], child: type[Model], key: str) -> QuerySet[Row]:

@@ -18,11 +18,13 @@ from app.audit.recording import record_export
 from app.models import COLLECTED, Collection, CollectionEntry, DICOMSeries, DICOMStudy, Patient
 from app.needing import needing
 from app.reasons import sentence
-from app.spreadsheets import Cell, csv_lines
+from app.spreadsheets import Cell
 from app.wording import counted
 
 from .addresses import BEFORE, is_key, key_in
-from .names import person_name
+from .cells import Cells, moment
+from .exporting import csv_answer, dated, rows_of
+from .names import person_name, sex_name
 from .transactions import lock_patients
 
 MOST_ENTRIES = 10_000  # in one collection
@@ -70,13 +72,28 @@ def collection_list(request: HttpRequest) -> HttpResponse:
     form = CollectionForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         return redirect("collection", _made(request, form).pk)
-    kinds = {f"{kind}_count": Count(f"entries__{kind}") for kind in COLLECTED}
-    seen = Collection.objects.seen_by(request.user).annotate(**kinds).order_by("name", "pk")
+    seen = _with_counts(request)
     mine = [one for one in seen if one.owner_id == request.user.pk]
     shared = [one for one in seen if one.owner_id != request.user.pk]
     context = {"title": "Collections", "form": form, "mine": mine, "shared": shared}
     status = 400 if form.errors else 200
     return render(request, "catalogue/collections.html", context, status=status)
+
+
+@staff_member_required
+@may_keep
+@require_safe
+def collections_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """The list of collections as a spreadsheet."""
+    record_export(request.user, "the list of collections")
+    rows = _with_counts(request).iterator(CHUNK)
+    return csv_answer(dated("collections"), CSV_COLLECTION, rows_of(CSV_COLLECTION, rows))
+
+
+def _with_counts(request: HttpRequest) -> QuerySet[Collection]:
+    """The collections that this reader sees, with what is in each, by name."""
+    kinds = {f"{kind}_count": Count(f"entries__{kind}") for kind in COLLECTED}
+    return Collection.objects.seen_by(request.user).annotate(**kinds).order_by("name", "pk")
 
 
 @staff_member_required
@@ -185,11 +202,7 @@ def collection_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """The list of a collection as a spreadsheet: its patients, studies and series."""
     row = _seen(request, pk)
     record_export(request.user, "the list of a collection", row)
-    answer = StreamingHttpResponse(
-        csv_lines(CSV_HEADINGS, _csv_rows(row)), content_type="text/csv; charset=utf-8"
-    )
-    answer["Content-Disposition"] = f'attachment; filename="collection-{pk}.csv"'
-    return answer
+    return csv_answer(f"collection-{pk}.csv", CSV_HEADINGS, _csv_rows(row))
 
 
 def series_in(row: Collection) -> QuerySet[DICOMSeries]:
@@ -265,6 +278,17 @@ def _counts(row: Collection) -> str:
 
 # --- as a spreadsheet --------------------------------------------------------------------------
 
+CSV_COLLECTION: Cells = {
+    "collection": lambda row: row.name,
+    "note": lambda row: row.note,
+    "owner": lambda row: row.owner_name,
+    "shared with all staff": lambda row: "yes" if row.is_shared else "no",
+    "patients": lambda row: row.patient_count,
+    "studies": lambda row: row.study_count,
+    "series": lambda row: row.series_count,
+    "made": lambda row: moment(row.created_at),
+    "changed": lambda row: moment(row.changed_at),
+}
 CSV_HEADINGS = (
     *("What", "Patient ID", "Name", "Birth date", "Sex", "Study date", "Study description"),
     *("Accession number", "Study UID", "Modality", "Series number", "Series description"),
@@ -283,13 +307,13 @@ def _csv_rows(row: Collection) -> Iterator[Sequence[Cell]]:
         yield [
             entry.kind,
             *(patient.unique_patient_id, person_name(patient.patient_name)),
-            *(patient.patient_dob, patient.patient_sex),
+            *(patient.patient_dob, sex_name(patient.patient_sex)),
             *_of_study(study),
             *_of_series(series, study or patient),
             patient.study_count if entry.kind == "patient" else None,
             study.series_count if study and entry.kind == "study" else None,
             *(counted_row.instance_count, counted_row.image_count, counted_row.total_size),
-            *(entry.added_at.isoformat(timespec="seconds"), entry.added_by),
+            *(moment(entry.added_at), entry.added_by),
         ]
 
 

@@ -15,13 +15,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 from app.audit.recording import record_export
 from app.models import DICOMStudy, Patient
 from app.needing import needing
-from app.spreadsheets import Cell, csv_lines
 from app.wording import counted
 
 from .addresses import adding, changing, first_page, without
 from .asking import asked_of, chips, found_by
+from .cells import BELOW_PATIENT, PATIENT, STUDY_ALONE, Cells, of
 from .collecting import MOST_AT_ONCE, NEEDED, chosen
 from .completeness import note_incomplete
+from .exporting import csv_answer, dated, rows_of
 from .filters import (
     ATTENTION,
     FLAG,
@@ -36,7 +37,6 @@ from .filters import (
     presets,
     values_of_series,
 )
-from .names import person_name
 from .paging import Order, every, page_of, total_of
 
 MODALITIES_SHOWN = 6  # beside each other; the others are folded
@@ -95,24 +95,12 @@ class Table:
     from_series: str  # the way from a series to its row
     columns: tuple[Column, ...]
     sortings: Mapping[str, Sorting]  # the first unless another is asked for
-    cells: Mapping[str, Callable[[Any], Cell]]  # of a CSV, by heading
-    patient_cells: Mapping[str, Callable[[Any], Cell]]
+    cells: Cells  # of a CSV
+    patient_cells: Cells
 
     @property
     def first_sort(self) -> str:
         return next(iter(self.sortings))
-
-
-PATIENT_CELLS: dict[str, Callable[[Patient], Cell]] = {
-    "patient ID": lambda patient: patient.unique_patient_id,
-    "patient name": lambda patient: person_name(patient.patient_name),
-    "birth date": lambda patient: patient.patient_dob,
-    "sex": lambda patient: patient.patient_sex,
-}
-
-
-def _of_study(cell: Callable[[Patient], Cell]) -> Callable[[DICOMStudy], Cell]:
-    return lambda study: cell(study.patient)
 
 
 STUDIES = Table(
@@ -143,21 +131,8 @@ STUDIES = Table(
         "images": by_number("image_count", "images"),
         "size": SIZE,
     },
-    patient_cells={heading: _of_study(cell) for heading, cell in PATIENT_CELLS.items()},
-    cells={
-        "study date": lambda study: study.study_date,
-        "study time": lambda study: study.study_time,
-        "description": lambda study: study.study_description,
-        "accession number": lambda study: study.accession_number,
-        "study ID": lambda study: study.study_id,
-        "study instance UID": lambda study: study.study_instance_uid,
-        "modalities": lambda study: study.modalities,
-        "series": lambda study: study.series_count,
-        "images": lambda study: study.image_count,
-        "objects": lambda study: study.instance_count,
-        "size (bytes)": lambda study: study.total_size,
-        "added": lambda study: _moment(study),
-    },
+    patient_cells=of("patient", PATIENT),
+    cells=STUDY_ALONE,
 )
 
 PATIENTS = Table(
@@ -192,22 +167,9 @@ PATIENTS = Table(
         "studies": by_number("study_count", "studies"),
         "size": SIZE,
     },
-    patient_cells=PATIENT_CELLS,
-    cells={
-        "studies": lambda patient: patient.study_count,
-        "last study": lambda patient: patient.last_study_date,
-        "modalities": lambda patient: patient.modalities,
-        "images": lambda patient: patient.image_count,
-        "objects": lambda patient: patient.instance_count,
-        "size (bytes)": lambda patient: patient.total_size,
-        "added": lambda patient: _moment(patient),
-    },
+    patient_cells=PATIENT,
+    cells=BELOW_PATIENT,
 )
-
-
-def _moment(row: DICOMStudy | Patient) -> Cell:
-    added = row.last_added_at
-    return timezone.localtime(added).isoformat(" ", "seconds") if added else None
 
 
 @staff_member_required
@@ -444,9 +406,4 @@ def _csv(request: HttpRequest, table: Table) -> StreamingHttpResponse:
     knows_patients = request.user.has_perm("app.view_patient")
     cells = {**(table.patient_cells if knows_patients else {}), **table.cells}
     found = every(rows, _Sorted.of(request, table).order, table.shown)
-    lines = csv_lines(cells, ([cell(row) for cell in cells.values()] for row in found))
-    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-    # Nothing of what was asked for: what is downloaded lies about in folders.
-    name = f"{table.many}-{timezone.localdate()}.csv"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+    return csv_answer(dated(table.many), cells, rows_of(cells, found))

@@ -77,6 +77,15 @@ def sex_name(text: str) -> str:
     return SEXES.get(text, plain(text))
 
 
+# Approval Status, PS3.3 C.8.8.16.
+APPROVALS = {"APPROVED": "approved", "UNAPPROVED": "not approved", "REJECTED": "rejected"}
+
+
+def approval_name(term: str) -> str:
+    """An approval in words; a term that the standard does not know stays as it came."""
+    return APPROVALS.get(term, plain(term))
+
+
 LONGEST_LIFE = 130  # years
 
 

@@ -1,6 +1,7 @@
 """The pages of the trash: what is in it, restoring, and erasing at once."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from django.contrib.admin.views.decorators import staff_member_required
 from django.db import transaction
 from django.db.models import Count, Model, Q, Sum
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -20,7 +21,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from app.audit.recording import record_view
+from app.audit.recording import record_export, record_view
 from app.errors import StorageFailed
 from app.models import (
     Deletion,
@@ -30,15 +31,19 @@ from app.models import (
     DICOMStudy,
     Patient,
     TrashedObject,
+    TrashedRow,
 )
 from app.needing import needing
 from app.reasons import sentence
+from app.spreadsheets import Cell
 from app.wording import counted, held
 
 from . import restoring, trash
 from .addresses import BEFORE, is_key, key_in
 from .below import AT
+from .cells import Cells, moment
 from .deleting import DeletingForm, reason_of
+from .exporting import csv_answer, dated
 from .names import row_name
 from .packing import MEMBERS, from_text, label
 from .restoring import Restored, kept_rows
@@ -53,6 +58,11 @@ KINDS: dict[str, tuple[type[Model], tuple[str, ...]]] = {
     label(DICOMStudy): (DICOMStudy, ("study", "studies")),
     label(DICOMSeries): (DICOMSeries, ("series", "series")),
     label(DICOMInstance): (DICOMInstance, ("object",)),
+}
+UIDS = {
+    label(DICOMStudy): "study instance UIDs",
+    label(DICOMSeries): "series instance UIDs",
+    label(DICOMInstance): "SOP instance UIDs",
 }
 PAGES = {label(Patient): "patient", label(DICOMStudy): "study", label(DICOMSeries): "series"}
 
@@ -80,6 +90,52 @@ def trash_list(request: HttpRequest) -> HttpResponse:
         "whole": whole(),
     }
     return render(request, "catalogue/trash.html", context)
+
+
+@staff_member_required
+@may_look
+@require_safe
+def trash_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """The list of the trash as CSV."""
+    record_export(request.user, "the list of the trash")
+    headings = (*CSV_CELLS, "patient IDs", *UIDS.values())
+    return csv_answer(dated("trash"), headings, _csv_rows())
+
+
+def _csv_rows() -> Iterator[list[Cell]]:
+    """All that is in the trash, the last deleted first, some at a time."""
+    rows = Deletion.objects.order_by("-pk")
+    some = list(rows[:SHOWN])
+    while some:
+        patients, uids = _patient_ids(some), _uids(some)
+        for row in some:
+            ids = (patients[row.pk], *(uids[row.pk, table] for table in UIDS))
+            cells = (cell(_Line(row)) for cell in CSV_CELLS.values())
+            yield [*cells, *(", ".join(one) for one in ids)]
+        some = list(rows.filter(pk__lt=some[-1].pk)[:SHOWN])
+
+
+def _patient_ids(deletions: Sequence[Deletion]) -> Mapping[int, list[str]]:
+    found: dict[int, list[str]] = defaultdict(list)
+    rows = TrashedRow.objects.filter(deletion__in=deletions, table=label(Patient)).order_by("row")
+    for deletion, values in rows.values_list("deletion", "values"):
+        found[deletion].append(from_text(values)["unique_patient_id"])
+    return found
+
+
+def _uids(deletions: Sequence[Deletion]) -> Mapping[tuple[int, str], list[str]]:
+    """By deletion and table: the UIDs of what was deleted, and of what is above it."""
+    found: dict[tuple[int, str], list[str]] = defaultdict(list)
+    is_below = Q(table=label(DICOMSeries), deletion__table__in=[label(Patient), label(DICOMStudy)])
+    rows = TrashedRow.objects.filter(deletion__in=deletions, table__in=UIDS).exclude(is_below)
+    for deletion, table, uid in rows.order_by("row").values_list("deletion", "table", "uid"):
+        found[deletion, table].append(uid)
+    objects = TrashedObject.objects.filter(
+        deletion__in=deletions, deletion__table=label(DICOMInstance)
+    )
+    for deletion, uid in objects.order_by("pk").values_list("deletion", "sop_instance_uid"):
+        found[deletion, label(DICOMInstance)].append(uid)
+    return found
 
 
 @staff_member_required
@@ -146,6 +202,20 @@ class _SeriesIn:
     name: str
     holds: str
     size: int
+
+
+CSV_CELLS: Cells = {
+    "what": lambda line: line.kind,
+    "name": lambda line: line.deletion.words,
+    "deleted": lambda line: moment(line.deletion.at),
+    "by": lambda line: line.deletion.who,
+    "reason": lambda line: line.deletion.reason,
+    "objects": lambda line: line.deletion.object_count,
+    "images": lambda line: line.deletion.image_count,
+    "size (bytes)": lambda line: line.deletion.total_size,
+    "goes": lambda line: moment(line.deletion.until),
+    "state": lambda line: line.state,
+}
 
 
 def _series_in(row: Deletion) -> list[_SeriesIn]:

@@ -12,6 +12,8 @@ from django_celery_results.admin import GroupResultAdmin, TaskResultAdmin
 from django_celery_results.models import GroupResult, TaskResult
 
 from app.catalogue.admin import CatalogueAdmin
+from app.catalogue.cells import moment
+from app.catalogue.exporting import ExportedList
 from app.catalogue.lookups import OfferedLookups
 from app.catalogue.searches import PostedSearch
 from app.models import CatalogueCheck, Patient
@@ -32,6 +34,14 @@ class CatalogueCheckAdmin(CatalogueAdmin):
     list_filter = ("started_at",)
     fields = ("started_at", "ended_at", "instance_count", "violation_count", "found", "older")
     readonly_fields = fields
+    csv_cells = {
+        "started": lambda check: moment(check.started_at),
+        "ended": lambda check: moment(check.ended_at),
+        "instances": lambda check: check.instance_count,
+        "wrong": lambda check: check.violation_count,
+        "read by an older version": lambda check: check.older_count,
+        "what was found": lambda check: " ".join(check.violations),
+    }
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -53,7 +63,7 @@ class CatalogueCheckAdmin(CatalogueAdmin):
         return sentence("read_by_older", objects=counted(check.older_count, "object"))
 
 
-class ReadOnlyResults(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnlyResults(ExportedList, PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     """What Celery keeps of its tasks: to look at."""
 
     def changelist_view(
@@ -77,6 +87,15 @@ class ReadOnlyResults(PostedSearch, OfferedLookups, admin.ModelAdmin):  # type: 
 
 @admin.register(TaskResult)
 class ICONTaskResultAdmin(ReadOnlyResults, TaskResultAdmin):
+    csv_cells = {
+        "task": lambda task: task.task_name,
+        "ID": lambda task: task.task_id,
+        "status": lambda task: task.status.capitalize(),
+        "worker": lambda task: task.worker,
+        "created": lambda task: moment(task.date_created),
+        "done": lambda task: moment(task.date_done),
+    }
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[TaskResult]:
         """Without the sweep, which runs each minute and leaves nothing to read."""
         return super().get_queryset(request).exclude(task_name=SWEEP)
@@ -84,4 +103,8 @@ class ICONTaskResultAdmin(ReadOnlyResults, TaskResultAdmin):
 
 @admin.register(GroupResult)
 class ICONGroupResultAdmin(ReadOnlyResults, GroupResultAdmin):
-    pass
+    csv_cells = {
+        "ID": lambda group: group.group_id,
+        "created": lambda group: moment(group.date_created),
+        "done": lambda group: moment(group.date_done),
+    }

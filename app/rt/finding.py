@@ -47,7 +47,7 @@ SHOWN = RTStructureROI.objects.only(
 # What a list says of what stands above a structure.
 ABOVE = RTStructureSetInformation.objects.select_related(TO_PATIENT).only(
     *("structure_set_label", "structure_set_name", "structure_set_date", "approval_status"),
-    "dicom_instance__sop_instance_uid",
+    *("dicom_instance__sop_instance_uid", "dicom_instance__dicom_series__series_instance_uid"),
     "dicom_instance__dicom_series__dicom_study__study_instance_uid",
     "dicom_instance__dicom_series__dicom_study__study_date",
     "dicom_instance__dicom_series__dicom_study__study_description",

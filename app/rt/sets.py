@@ -13,7 +13,6 @@ from app.reasons import sentence
 
 from .finding import SHOWN
 
-APPROVALS = {"APPROVED": "approved", "UNAPPROVED": "not approved", "REJECTED": "rejected"}
 NOUNS = {
     LinkKind.FRAME_OF_REFERENCE: ("frame of reference", "frames of reference"),
     LinkKind.STUDY: ("study", "studies"),
@@ -45,6 +44,12 @@ class Line:
     @property
     def is_empty(self) -> bool:
         return not self.roi.contour_count
+
+    @property
+    def state(self) -> str:
+        """What is odd about it: "points only, number repeated"; "" where nothing is."""
+        shape = "no contours" if self.is_empty else "points only" if self.is_point else ""
+        return ", ".join(filter(None, (shape, "number repeated" if self.is_repeated else "")))
 
 
 def rois_of(structure_set: RTStructureSetInformation) -> QuerySet[RTStructureROI]:
@@ -88,12 +93,6 @@ def _repeated(
     rows = RTStructureROI.objects.filter(rt_structure_set=structure_set, roi_number__in=numbers)
     counted = rows.order_by().values("roi_number").annotate(times=Count("pk"))
     return {*counted.filter(times__gt=1).values_list("roi_number", flat=True)}
-
-
-def approval(structure_set: RTStructureSetInformation) -> str:
-    """Its approval in words; a term that the Standard does not know, as it is written."""
-    term = structure_set.approval_status
-    return APPROVALS.get(term, term)
 
 
 @dataclass(frozen=True)

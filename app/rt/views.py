@@ -1,7 +1,7 @@
 """The pages of structures: of the whole archive, of one structure set, of one structure."""
 
 from collections.abc import Iterator
-from operator import attrgetter
+from itertools import islice
 from typing import Any
 
 from django.contrib.admin.views.decorators import staff_member_required
@@ -15,15 +15,16 @@ from django.http import (
 )
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from app.audit.recording import record_export, record_search, record_view
 from app.catalogue import asking, near
 from app.catalogue.addresses import key_in
+from app.catalogue.cells import PATIENT, SET_UIDS, STRUCTURE, STRUCTURE_SET, STUDY, Cells, of, same
+from app.catalogue.exporting import csv_answer, dated, rows_of
+from app.catalogue.names import approval_name
 from app.models import RTStructureROI, RTStructureSetInformation
 from app.needing import needing
-from app.spreadsheets import csv_lines
 from app.wording import counted
 
 from . import finding, names, searching, sets
@@ -95,50 +96,32 @@ def structure_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     if not search.is_one:
         return redirect("structure_list")
     record_export(request.user, "the list of structures", filters=search.filters)
-    columns = dict(CSV_STRUCTURE)
+    cells = {**CSV_STRUCTURE}
     if request.user.has_perm(MAY_SEE_SET):
-        columns |= CSV_SET
+        cells |= CSV_SET
     if request.user.has_perms(("app.view_patient", "app.view_dicomstudy")):
-        columns |= CSV_PATIENT
-    rows = _csv_rows(search, columns)
-    lines = csv_lines(columns, rows)
-    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-    # Nothing of what was searched for: what is downloaded lies about in folders.
-    name = f"structures-{timezone.localdate():%Y-%m-%d}.csv"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+        cells |= CSV_PATIENT
+    return csv_answer(dated("structures"), cells, rows_of(cells, finding.every(search.rows())))
 
 
-# Heading -> where the value is.
-CSV_STRUCTURE = {
-    "structure": "roi.roi_name",
-    "ROI number": "roi.roi_number",
-    "type": "roi.rt_roi_interpreted_type",
-    "generation": "roi.roi_generation_algorithm",
-    "contours": "roi.contour_count",
-    "slices": "slices",
+CSV_STRUCTURE: Cells = {**of("roi", STRUCTURE), "slices": lambda one: one.slices}
+CSV_SET: Cells = {
+    **of("structure_set", STRUCTURE_SET),
+    "images named": lambda one: one.images.images,
+    "images here": lambda one: one.images.here,
+    **of("structure_set", SET_UIDS),
 }
-CSV_SET = {
-    "structure set": "structure_set.structure_set_label",
-    "set name": "structure_set.structure_set_name",
-    "set date": "structure_set.structure_set_date",
-    "approval": "structure_set.approval_status",
-    "images named": "images.images",
-    "images here": "images.here",
-    "SOP instance UID of the set": "structure_set.dicom_instance.sop_instance_uid",
+# Of these no more than `finding.ABOVE` reads.
+CSV_PATIENT: Cells = {
+    **of("patient", {name: PATIENT[name] for name in ("patient ID", "patient name")}),
+    **of("study", {name: STUDY[name] for name in STUDY if name != "accession number"}),
 }
-CSV_PATIENT = {
-    "patient ID": "patient.unique_patient_id",
-    "patient name": "patient.patient_name",
-    "study date": "study.study_date",
-    "study description": "study.study_description",
-    "study instance UID": "study.study_instance_uid",
+CSV_LINE: Cells = {
+    **of("roi", STRUCTURE),
+    "slices": lambda line: line.slices,
+    "colour (red, green, blue)": lambda line: line.roi.rgb,
+    "state": lambda line: line.state,
 }
-
-
-def _csv_rows(search: Search, columns: dict[str, str]) -> Iterator[tuple[Any, ...]]:
-    row_of = attrgetter(*columns.values())
-    return (row_of(structure) for structure in finding.every(search.rows()))
 
 
 @staff_member_required
@@ -149,7 +132,7 @@ def structure_set(request: HttpRequest, pk: int) -> HttpResponse:
     context = {"title": "Structure set", **_above(pk)}
     row = context["structure_set"]
     record_view(request.user, row)
-    context["approval"] = sets.approval(row)
+    context["approval"] = approval_name(row.approval_status)
     context["drawn_on"] = sets.drawn_on(row)
     if request.user.has_perm(MAY_SEE):
         marked = key_in(request.GET, "roi")
@@ -158,6 +141,29 @@ def structure_set(request: HttpRequest, pk: int) -> HttpResponse:
         context |= {"page": page, "lines": lines, "marked": marked}
         context["empty_count"] = sets.rois_of(row).filter(contour_count=0).count()
     return render(request, "rt/structure_set.html", context)
+
+
+@staff_member_required
+@needing(MAY_SEE_SET, MAY_SEE)
+@require_safe
+def structure_set_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """The structures of one structure set as CSV."""
+    row = _above(pk)["structure_set"]
+    record_export(request.user, "the list of structures", row)
+    above = {**STRUCTURE_SET, **SET_UIDS}
+    if request.user.has_perms(("app.view_patient", "app.view_dicomstudy")):
+        study = "dicom_instance.dicom_series.dicom_study"
+        above |= {**of(f"{study}.patient", PATIENT), **of(study, STUDY)}
+    cells = {**CSV_LINE, **same(row, above)}
+    lines = _lines(row, sets.rois_of(row).iterator(ROIS))
+    return csv_answer(f"structure-set-{pk}.csv", cells, rows_of(cells, lines))
+
+
+def _lines(
+    structure_set: RTStructureSetInformation, rois: Iterator[RTStructureROI]
+) -> Iterator[sets.Line]:
+    while some := [*islice(rois, ROIS)]:
+        yield from sets.lines_of(structure_set, some)
 
 
 def _page_with(rois: QuerySet[RTStructureROI], marked: int | None, number: str | None) -> Any:

@@ -1,13 +1,36 @@
-"""What lies below a study or a series, and the uploads, as CSV."""
+"""Lists as CSV: what lies below a study or a series, the admin's, the trash's and others."""
 
 import csv
 import io
 import re
 from html import unescape
 
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django_celery_results.models import GroupResult, TaskResult
 
-from app.models import DICOMSeries, DICOMStudy, Patient
+from app.accounts import roles
+from app.catalogue import removal
+from app.health import nightly
+from app.models import (
+    ArchiveMember,
+    AuditEntry,
+    Collection,
+    CollectionEntry,
+    DICOMInstance,
+    DICOMSeries,
+    DICOMStudy,
+    ImageInformation,
+    Kind,
+    Patient,
+    RTStructureROI,
+    RTStructureSetInformation,
+    SignInTries,
+)
 from tests.conftest import searched
 from tests.making.objects import ct_image, rt_structure_set, uid
 
@@ -33,7 +56,7 @@ def test_below_a_study_and_a_series_all_is_listed_in_words(
     assert (first["modality in words"], first["images"]) == ("Computed tomography", "2")
     assert first["series instance UID"] == uid(2, 1)
     assert first["series description"] == "a;'=1+1"
-    assert first["patient name"] == "'+cmd, Jane"
+    assert (first["patient name"], first["sex"]) == ("'+cmd, Jane", "other")
     assert second["modality"] == "RTSTRUCT"
     pk = DICOMSeries.objects.get(modality="CT").pk
     # Session, who asks, series, objects, and what is written down: however many objects there are.
@@ -85,3 +108,103 @@ def test_uploads_are_listed_as_far_as_the_list_is_narrowed(staff_client, import_
     page = staff_client.get(reverse("admin:app_dicomfile_changelist"), {"tab": "all"})
     assert f'href="{address}?tab=all"' in page.content.decode()
     assert staff_client.get(address, {"created_at__gte": "no day"}).status_code == 400
+
+
+def test_every_list_of_the_admin_is_exported(staff_client, import_zip):
+    """All of them lead to their CSV, and ask the database as often for many rows as for few."""
+
+    def fill(n: int) -> None:
+        above = {"PatientID": f"{n}", "PatientName": "+Doe^Jane"}
+        above |= {"StudyInstanceUID": uid(1, n), "StudyDescription": "a;=1+1"}
+        image = ct_image(SeriesInstanceUID=uid(2, n), SOPInstanceUID=uid(2, n, 1), **above)
+        drawn = {"SeriesInstanceUID": uid(3, n), "SOPInstanceUID": uid(3, n, 1)}
+        import_zip(image, rt_structure_set(["-1+1"], **drawn, **above))
+        nightly.begin()
+        nightly.go_on()
+        TaskResult.objects.create(task_id=f"task {n}", status="SUCCESS")
+        GroupResult.objects.create(group_id=f"group {n}")
+        SignInTries.objects.create(key=f"name {n}", tries=5, address="10.0.0.1")
+        colleague = get_user_model().objects.create_user(f"colleague {n}", is_staff=True)
+        roles.give(colleague, "Reader")
+
+    def lists() -> dict[type[Model], tuple[list[dict[str, str]], int]]:
+        found = {}
+        for model in admin.site._registry:
+            name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+            page = staff_client.get(reverse(f"{name}_changelist")).content.decode()
+            (address,) = re.findall(r'href="([^"]*)">Export CSV', page)
+            with CaptureQueriesContext(connection) as queries:
+                found[model] = rows_of(staff_client.get(address)), len(queries)
+        return found
+
+    fill(1)
+    few = lists()
+    fill(2)
+    many = lists()
+    assert {model: asked for model, (_, asked) in many.items()} == {
+        model: asked for model, (_, asked) in few.items()
+    }
+    for model in (Patient, DICOMSeries, RTStructureROI, ArchiveMember, SignInTries):
+        assert len(many[model][0]) == model._default_manager.count() > len(few[model][0]) > 0
+    for model in (DICOMSeries, DICOMInstance, ImageInformation, RTStructureROI):
+        one = many[model][0][0]
+        assert (one["patient name"], one["study description"]) == ("'+Doe, Jane", "a;'=1+1")
+        assert one["study instance UID"] == uid(1, 2)
+    newest, *_ = many[RTStructureROI][0]
+    assert (newest["structure"], newest["series instance UID of the set"]) == ("'-1+1", uid(3, 2))
+    assert newest["approval"] == "not approved"
+    assert many[ArchiveMember][0][0]["outcome"] == "Imported"
+    assert many[ArchiveMember][0][0]["SOP instance UID"]
+    assert {one["role"] for one in many[get_user_model()][0]} == {"Superuser", "Reader"}
+    assert "the list of structures" in [one["words"] for one in many[AuditEntry][0]]
+
+
+def test_a_list_of_the_admin_is_exported_as_far_as_it_is_narrowed(staff_client, import_zip):
+    import_zip(ct_image(), rt_structure_set(["Heart"]))
+    page = searched(staff_client, reverse("admin:app_dicomseries_changelist"), "thorax")
+    narrowed = {**page.wsgi_request.GET.dict(), "modality": "CT", "o": "1"}
+    page = staff_client.get(page.wsgi_request.path, narrowed).content.decode()
+    (address,) = re.findall(r'href="([^"]*)">Export CSV', page)
+    assert [one["modality"] for one in rows_of(staff_client.get(unescape(address)))] == ["CT"]
+    assert AuditEntry.objects.get(kind=Kind.EXPORTED).words == "the list of series, with 2 filters"
+    assert not rows_of(staff_client.get(reverse("admin:app_dicomseries_csv"), {"modality": "MR"}))
+
+
+def test_trash_collections_and_the_structures_of_a_set_are_exported(
+    staff_client, staff_user, import_zip
+):
+    import_zip(ct_image(PatientID="A", StudyInstanceUID=uid(1, 9)), rt_structure_set(["A", "=B"]))
+    structure_set = RTStructureSetInformation.objects.get()
+    address = reverse("structure_set_csv", args=[structure_set.pk])
+    first, second = rows_of(staff_client.get(address))
+    assert (first["structure"], second["structure"]) == ("A", "'=B")
+    series = structure_set.dicom_instance.dicom_series
+    assert first["series instance UID of the set"] == series.series_instance_uid
+    assert first["approval"] == "not approved"
+    mine = Collection.objects.create(name="=1+1", owner=staff_user, owner_name="staff")
+    Collection.objects.create(name="Somebody's own")
+    CollectionEntry.objects.create(collection=mine, series=series)
+    address = reverse("collections_csv")
+    (one,) = rows_of(staff_client.get(address))
+    assert (one["collection"], one["series"], one["patients"]) == ("'=1+1", "1", "0")
+    assert f'href="{address}"' in staff_client.get(reverse("collection_list")).content.decode()
+    removal.delete([Patient.objects.get(unique_patient_id="A")], staff_user, "+by mistake")
+    removal.delete([series], staff_user, "too")
+    address = reverse("trash_csv")
+    assert f'href="{address}"' in staff_client.get(reverse("trash_list")).content.decode()
+    later, earlier = rows_of(staff_client.get(address))
+    assert (earlier["what"], earlier["reason"]) == ("Patient", "'+by mistake")
+    assert (earlier["patient IDs"], earlier["study instance UIDs"]) == ("A", uid(1, 9))
+    assert (earlier["series instance UIDs"], earlier["objects"]) == ("", "1")
+    assert (later["what"], later["series instance UIDs"]) == ("Series", series.series_instance_uid)
+
+
+def test_chosen_series_alone_are_listed(staff_client, import_zip):
+    other = ct_image(SeriesInstanceUID=uid(2, 2), SOPInstanceUID=uid(2, 2, 1))
+    import_zip(ct_image(), other, rt_structure_set(["Heart"]))
+    chosen = [one.pk for one in DICOMSeries.objects.filter(modality="CT")]
+    found = rows_of(staff_client.post(reverse("chosen_series_csv"), {"row": [*chosen, "x"]}))
+    assert {one["series instance UID"] for one in found} == {uid(2, 1), uid(2, 2)}
+    study = DICOMStudy.objects.get().study_instance_uid
+    assert {one["study instance UID"] for one in found} == {study}
+    assert AuditEntry.objects.get(kind=Kind.EXPORTED).words == "2 series of their list"

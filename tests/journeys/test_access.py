@@ -75,7 +75,6 @@ ADMIN = {
     "/admin/autocomplete/": NOBODY,
     "/admin/jsi18n/": row(200),
     "/admin/app/dicomfile/process-pending/": since("Uploader"),
-    "/admin/app/dicomfile/list.csv": since("Reader"),
     "/admin/no-such-page/": row(404),
     "/admin/app/": row(200, no_role=404),
 }
@@ -93,7 +92,10 @@ OURS = {
     "search": since("Reader"),
     **dict.fromkeys(("download_series", "download_study", "download_patient"), since("Uploader")),
     **dict.fromkeys(("download_collection", "download_object"), since("Uploader")),
-    **dict.fromkeys(("series_csv", "objects_csv"), since("Reader")),
+    **dict.fromkeys(("series_csv", "objects_csv", "structure_set_csv"), since("Reader")),
+    "chosen_series_csv": since("Reader", 405),
+    "collections_csv": since("Reader"),
+    "trash_csv": since("Manager"),
     "download_selection": since("Uploader", 405),
     **dict.fromkeys(("catalogue_health", "check_status"), since("Administrator")),
     **dict.fromkeys(("check_catalogue", "stop_check"), since("Administrator", 405)),
@@ -130,7 +132,7 @@ ROWS = {
     **dict.fromkeys(("download_study", "series_csv"), DICOMStudy),
     "download_patient": Patient,
     "download_collection": Collection,
-    "structure_set": RTStructureSetInformation,
+    **dict.fromkeys(("structure_set", "structure_set_csv"), RTStructureSetInformation),
     "structure": RTStructureROI,
     **dict.fromkeys(("deletion", "restore_deletion", "erase_deletion"), Deletion),
 }
@@ -140,6 +142,7 @@ def pages(view="superuser", add="", delete="", history=NO_HISTORY) -> dict[str, 
     """The pages of a table in the admin, by the first role that may open each."""
     return {
         "changelist": since(view),
+        "list.csv": since(view),
         "add": since(add) if add else NOBODY,
         "change": since(view),
         "history": history,
@@ -218,8 +221,9 @@ def tables() -> dict[str, tuple[int, ...]]:
         at = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
         one = f"{at}{model._default_manager.order_by('pk')[0].pk}/"
         for page, codes in TABLES[model._meta.model_name].items():
-            alone = page in ("changelist", "add")
-            path = (at if alone else one) + ("" if page in ("changelist", "") else f"{page}/")
+            alone = page in ("changelist", "list.csv", "add")
+            end = "" if page in ("changelist", "") else page if "." in page else f"{page}/"
+            path = (at if alone else one) + end
             found[path] = codes
     return found
 
