@@ -634,6 +634,7 @@ DOWNLOADS = {
         "Try again in a few minutes."
     ),
     "nothing_to_download": "Nothing is in it that could be downloaded.",
+    "nothing_ticked": "Nothing was ticked. Tick at least one row, and try again.",
     "object_not_sent": (
         "So the object is not sent. Ask the administrator to see what the nightly check says."
     ),

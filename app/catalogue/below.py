@@ -199,7 +199,8 @@ def structure_sets_of(study: DICOMStudy) -> list[SetRow]:
     """A study's structure sets, the newest first."""
     rows = RTStructureSetInformation.objects.filter(dicom_instance__dicom_series__dicom_study=study)
     newest = F("structure_set_date").desc(nulls_last=True)
-    found = rows.order_by(newest, "-pk").defer("search_text")[:STRUCTURE_SETS]
+    rows = rows.select_related("dicom_instance__dicom_series").defer("search_text")
+    found = rows.order_by(newest, "-pk")[:STRUCTURE_SETS]
     here = summaries([one.dicom_instance_id for one in found])
     return [SetRow(one, here[one.dicom_instance_id]) for one in found]
 

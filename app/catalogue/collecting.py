@@ -175,10 +175,9 @@ def collect(request: HttpRequest) -> HttpResponse:
 @require_POST
 def take_out(request: HttpRequest, pk: int) -> HttpResponse:
     """Take entries out of a collection; what they name stays in the catalogue."""
-    chosen = [int(one) for one in request.POST.getlist("entry")[:MOST_AT_ONCE] if is_key(one)]
     with transaction.atomic():
         row = _changed(request, str(pk))
-        removed, _ = row.entries.filter(pk__in=chosen).delete()
+        removed, _ = row.entries.filter(pk__in=chosen(request, "entry")).delete()
         row.save(update_fields=["changed_at"])
     messages.success(request, f"{counted(removed, 'entry', 'entries')} taken out.")
     return redirect("collection", pk)
@@ -207,9 +206,14 @@ def collection_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 
 def series_in(row: Collection) -> QuerySet[DICOMSeries]:
     """The series that a collection names, and those below what it names; each once."""
+    return series_of(row.entries.all())
+
+
+def series_of(entries: QuerySet[CollectionEntry]) -> QuerySet[DICOMSeries]:
+    """The series that these entries name, and those below what they name; each once."""
     wanted = Q()
     for kind, above in ABOVE_SERIES.items():
-        named = row.entries.filter(**{f"{kind}__isnull": False}).order_by()
+        named = entries.filter(**{f"{kind}__isnull": False}).order_by()
         wanted |= Q(**{f"{above}__in": named.values(kind)})
     return DICOMSeries.objects.filter(wanted)
 
@@ -244,9 +248,9 @@ def _made(request: HttpRequest, form: CollectionForm) -> Collection:
     return row
 
 
-def chosen(request: HttpRequest) -> set[int]:
+def chosen(request: HttpRequest, of: str = "row") -> set[int]:
     """The posted keys."""
-    return {int(one) for one in request.POST.getlist("row")[:MOST_AT_ONCE] if is_key(one)}
+    return {int(one) for one in request.POST.getlist(of)[:MOST_AT_ONCE] if is_key(one)}
 
 
 def _held(kind: str, pks: set[int]) -> list[int]:

@@ -17,6 +17,7 @@ from app.needing import needing
 
 from . import below, persons
 from .addresses import AFTER, BEFORE
+from .collecting import MOST_AT_ONCE, NEEDED
 from .comparison import comparison_of
 from .completeness import told_of
 from .links import used_by
@@ -74,6 +75,8 @@ def _series_of(request: HttpRequest, study: DICOMStudy) -> dict[str, Any]:
     planned = below.objects_of(here.radiotherapy)
     return {
         "page": page,
+        "may_collect": request.user.has_perms(NEEDED),
+        "most_chosen": MOST_AT_ONCE,
         "here": here,
         "used": any(row.used_by for row in here.images),
         "judged": any(row.told.words for row in here.images),

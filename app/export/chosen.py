@@ -7,11 +7,13 @@ from django.db.models import Model, QuerySet, Sum
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
-from app.catalogue.collecting import ABOVE_SERIES, NAMES, chosen, series_in
-from app.models import COLLECTED, Collection, DICOMSeries, DICOMStudy, Patient
+from app.catalogue.collecting import ABOVE_SERIES, NAMES, chosen, series_in, series_of
+from app.models import COLLECTED, Collection, CollectionEntry, DICOMSeries, DICOMStudy, Patient
 from app.wording import counted
 
 from .names import patient_folder
+
+ENTRY = "entry"  # of a collection: what is posted in place of rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ KINDS: dict[str, Callable[[HttpRequest, int], Chosen]] = {
 
 
 def of_selection(request: HttpRequest) -> Chosen:
-    """The patients, studies or series whose keys are posted.
+    """The patients, studies or series whose keys are posted, or those of entries of a collection.
 
     Raises
     ------
@@ -73,6 +75,8 @@ def of_selection(request: HttpRequest) -> Chosen:
         There are none of these.
     """
     kind = request.POST.get("kind", "")
+    if kind == ENTRY:
+        return _of_entries(request)
     if kind not in COLLECTED:
         raise Http404
     rows = COLLECTED[kind]._default_manager.filter(pk__in=chosen(request)).order_by("pk")
@@ -82,6 +86,18 @@ def of_selection(request: HttpRequest) -> Chosen:
     many = counted(len(pks), *NAMES[kind])
     words = f"{many}, numbers {', '.join(map(str, pks))}"
     return Chosen(None, _series(kind, pks), words, f"{many.replace(' ', '-')}.zip")
+
+
+def _of_entries(request: HttpRequest) -> Chosen:
+    seen = CollectionEntry.objects.filter(
+        collection__in=Collection.objects.seen_by(request.user), pk__in=chosen(request, ENTRY)
+    )
+    number = seen.count()
+    if not number:
+        raise Http404
+    row = Collection.objects.filter(entries__in=seen).first()
+    words = counted(number, "entry", "entries")
+    return Chosen(row, series_of(seen), f"{words} of it", f"{words.replace(' ', '-')}.zip")
 
 
 def _below(row: Model, kind: str, patient: Patient) -> Chosen:

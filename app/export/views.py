@@ -22,7 +22,7 @@ from app.reasons import sentence
 from app.sandbox.dicomdir import MOST
 from app.wording import counted, human_size
 
-from .chosen import KINDS, Chosen, of_selection
+from .chosen import ENTRY, KINDS, Chosen, of_selection
 from .media import Directory
 from .names import patient_folder
 from .places import NoPlace, Place, take
@@ -74,6 +74,8 @@ def download(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
 @_told_where_many
 def download_selection(request: HttpRequest) -> HttpResponseBase:
     """The chosen rows of a list as a ZIP."""
+    if request.POST.get("kind") == ENTRY and ENTRY not in request.POST:
+        return _refused(request, sentence("nothing_ticked"), HTTPStatus.BAD_REQUEST)
     return _zip(request, of_selection(request), request.POST)
 
 

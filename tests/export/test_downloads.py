@@ -146,7 +146,16 @@ def test_folders_are_numbered_unless_names_are_asked_for(staff_client, import_zi
     response = staff_client.post(reverse("download_selection"), chosen)
     assert response["Content-Disposition"] == 'attachment; filename="2-studies.zip"'
     assert len(files_in(b"".join(response))) == 2
-    for nothing in ({}, {"kind": "study", "row": "987654"}, {"kind": "user", "row": "1"}):
+    hers = Collection.objects.create(name="Hers")
+    entry = CollectionEntry.objects.create(collection=hers, patient=patient)
+    ticked = [everyone.entries.filter(study=None).earliest("pk").pk, entry.pk]
+    response = staff_client.post(reverse("download_selection"), {"kind": "entry", "entry": ticked})
+    assert response["Content-Disposition"] == 'attachment; filename="1-entry.zip"'
+    assert len(files_in(b"".join(response))) == 2
+    for nothing in (
+        *({}, {"kind": "study", "row": "987654"}, {"kind": "user", "row": "1"}),
+        {"kind": "entry", "entry": entry.pk},
+    ):
         assert staff_client.post(reverse("download_selection"), nothing).status_code == 404
 
 

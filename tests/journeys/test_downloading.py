@@ -12,10 +12,11 @@ import pytest
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from app.models import AuditEntry, DICOMInstance, Download, Kind, Patient
+from app.models import AuditEntry, DICOMInstance, DICOMStudy, Download, Kind, Patient
+from app.wording import human_size
 from tests.conftest import wait_until
 from tests.export.test_downloads import alter, enlarge, hashes, stored
-from tests.making.objects import ct_image, uid
+from tests.making.objects import ct_image, rt_structure_set, uid
 
 from .test_browser import serious_findings
 
@@ -32,14 +33,14 @@ def hashes_in(path: Path) -> list[str]:
 
 
 def test_a_download_is_chosen_and_saved(import_zip, signed_in, live, console_errors):
-    import_zip(*images(3, PatientName="Doe^Jane"))
+    import_zip(*images(3, PatientName="Doe^Jane"), rt_structure_set(["Heart"]))
     page = signed_in
     patient = Patient.objects.get()
     page.goto(live.url + reverse("patient", args=[patient.pk]))
     page.keyboard.press("d")
     assert serious_findings(page) == []
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download 2.4 kB").click()
+        page.get_by_role("button", name=f"Download {human_size(patient.total_size)}").click()
     assert download.value.suggested_filename == f"patient-{patient.pk}.zip"
     assert hashes_in(download.value.path()) == stored()
     page.goto(live.url + reverse("study_list"))
@@ -58,7 +59,50 @@ def test_a_download_is_chosen_and_saved(import_zip, signed_in, live, console_err
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").click()
     assert download.value.path().read_text("utf-8-sig").count("\n") == 2
+    assert console_errors == []
+    series_are_chosen(page, live.url)
+    console_errors.clear()  # of axe, as above, and of what was refused
     wait_until(lambda: not Download.objects.exists(), "the ends of the downloads")
+
+
+def series_are_chosen(page, url: str) -> None:
+    """Two series of a study, by the keys, on the page of the study; and from a collection."""
+    study = DICOMStudy.objects.get()
+    page.goto(url + reverse("study", args=[study.pk]))
+    page.locator("[data-row] [data-opens]").first.focus()
+    page.keyboard.press("x")
+    page.get_by_label("Choose RTSTRUCT").check()
+    assert (
+        page.get_by_role("status").inner_text()
+        == f"2 series, 3 images, {human_size(study.total_size)}"
+    )
+    assert serious_findings(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.reload()
+    assert page.locator(".col-box input:checked").count() == 2
+    page.keyboard.press("d")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download", exact=True).click()
+    assert download.value.suggested_filename == "2-series.zip"
+    assert hashes_in(download.value.path()) == stored()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    assert download.value.path().read_text("utf-8-sig").count("\n") == 3
+    page.get_by_label("Name of a new collection").fill("Two series")
+    page.get_by_role("button", name="Add to collection").click()
+    page.get_by_text("Download the ticked").press("Enter")
+    page.get_by_role("button", name="Download", exact=True).click()
+    assert "Nothing was ticked." in page.locator("main").inner_text()
+    page.get_by_role("link", name="Back", exact=True).click()
+    page.get_by_text("Download the ticked").press("Enter")
+    page.get_by_role("row", name="CT Thorax").get_by_role("checkbox").check()
+    page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished))")
+    assert serious_findings(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download", exact=True).click()
+    assert download.value.suggested_filename == "1-entry.zip"
+    assert len(hashes_in(download.value.path())) == 3
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import { size, write } from "../shared/words.js";
 
 const form = document.getElementById("chosen");
 const boxes = [...document.querySelectorAll('input[form="chosen"]')];
+const rows = [...new Map(boxes.map((box) => [box.value, box])).values()]; // of several boxes of one, one
 const choice = form.querySelector("select");
 const name = form.querySelector(".chosen-new");
 const over = form.querySelector("[data-over]"); // of what is said of large ZIPs
@@ -49,7 +50,7 @@ function words(all, others) {
 }
 
 function sum(what) {
-  return boxes.reduce((total, box) => total + (box.checked ? Number(box.dataset[what]) : 0), 0);
+  return rows.reduce((total, box) => total + (box.checked ? Number(box.dataset[what]) : 0), 0);
 }
 
 function choose({ target }) {
