@@ -85,12 +85,11 @@ def alter(row: DICOMInstance, root) -> None:
         file.write(bytes([last ^ 1]))
 
 
-def enlarge(row: DICOMInstance, root) -> None:
-    """Let an object be so large that it is hashed while it is sent."""
-    path = root / row.path
-    with path.open("r+b") as file:
-        file.truncate(LARGE)
-    row.size, row.sha256 = LARGE, hashlib.sha256(path.read_bytes()).hexdigest()
+def enlarge(row: DICOMInstance, root, size: int = LARGE) -> None:
+    """Let an object be so large, by default so that it is hashed while it is sent."""
+    with (root / row.path).open("r+b") as file:
+        file.truncate(size)
+        row.size, row.sha256 = size, hashlib.file_digest(file, "sha256").hexdigest()
     row.save()
 
 

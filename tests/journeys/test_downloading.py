@@ -4,6 +4,7 @@ import http.client
 import io
 import os
 import signal
+import time
 import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -152,6 +153,56 @@ def test_what_is_not_whole_is_seen_to_be_broken(import_zip, begun, processed_roo
     wait_until(lambda: len(ends()) == 4, "the end of what is not read")
     assert ends()[-1] == "Broken off"
     assert not Download.objects.exists()
+
+
+def most_memory(live) -> int:
+    """Bytes of memory that the server's processes have had at most, each by itself."""
+    found = 0
+    for child in live.children:
+        status = Path(f"/proc/{child}/status").read_text()
+        found += int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    return found
+
+
+def received(answer: http.client.HTTPResponse, first: bytes, path: Path) -> Path:
+    """A download whose first bytes were read, in a file that is as sparse as what was sent."""
+    with path.open("wb") as file:
+        file.write(first)
+        while piece := answer.read(1_000_000):
+            if piece.count(0) == len(piece):
+                file.seek(len(piece), os.SEEK_CUR)
+            else:
+                file.write(piece)
+        file.truncate()
+    return path
+
+
+@pytest.mark.long
+def test_gigabytes_begin_at_once_and_take_no_memory(
+    import_zip, begun, live, processed_root, tmp_path
+):
+    """Two, of objects that are hashed before they are sent and of one that is not."""
+    import_zip(*images(31))
+    row, *others = DICOMInstance.objects.order_by("instance_number")
+    connection, answer = begun("download_series", row.dicom_series_id)
+    answer.read()
+    connection.close()
+    before = most_memory(live)
+    enlarge(row, processed_root, 1_000_000_000)
+    for other in others:
+        enlarge(other, processed_root, 33_000_000)
+    at = time.monotonic()
+    connection, answer = begun("download_series", row.dicom_series_id)
+    first = answer.read(1)
+    assert time.monotonic() - at < 1
+    path = received(answer, first, tmp_path / "large.zip")
+    connection.close()
+    assert most_memory(live) - before < 20_000_000
+    assert path.stat().st_size == int(answer.headers["Content-Length"])
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert sum(one.file_size for one in archive.infolist()) == 1_000_000_000 + 30 * 33_000_000
+    wait_until(lambda: ends() == ["Whole"] * 2, "the ends of two downloads")
 
 
 @pytest.mark.long
