@@ -102,6 +102,12 @@ class Stream:
         self.offset += pack.size
         return pack.pack(DESCRIPTOR_SIGNATURE, crc, member.size, member.size)
 
+    def room(self, total: int, *names: str) -> int:
+        """How many bytes members of these names may have together in a ZIP of some length."""
+        used = self.offset + self._entries + END.size + END64.size + LOCATOR.size
+        around = sum(LOCAL.size + ENTRY.size + 2 * len(name.encode()) for name in names)
+        return total - used - around
+
     def end(self, total: int | None = None) -> Iterator[bytes]:
         """The list of contents; nulls stand before it where the whole is to be of some length."""
         assert self._open is None

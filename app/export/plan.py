@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from django.db.models import F, QuerySet
 
 from app.models import DICOMInstance, DICOMSeries
+from app.sandbox.dicomdir import LONGEST_RECORDS
 
 from .names import Siblings, file_name, patient_folder, series_folder, study_folder
 
 MEASURED = 100_000  # objects of which a ZIP's length is told before
+# Bytes that a DICOMDIR needs for an image at most, and for a series with all that is above it. Of
+# what is no image, such as a report, a record may repeat much.
+RECORD, RECORDS_ABOVE = 1_000, 4_000
 AT_ONCE = 200  # series whose objects are looked up together
 ORDER = (
     *("dicom_study__patient", F("dicom_study__study_date").asc(nulls_last=True), "dicom_study"),
@@ -33,6 +37,7 @@ class Folder:
     as_on_media: bool  # its files have names as the standard's media have
     pks: "array[int]" = field(default_factory=lambda: array("q"))
     sizes: "array[int]" = field(default_factory=lambda: array("q"))
+    records: int = RECORDS_ABOVE  # bytes that a DICOMDIR needs for them at most
 
     def file(self, number: int) -> str:
         """The name of one of its files, counted from 0."""
@@ -64,9 +69,12 @@ def filled(folders: Sequence[Folder]) -> Iterator[Folder]:
         some = folders[first : first + AT_ONCE]
         by_series = {folder.series: folder for folder in some}
         rows = DICOMInstance.objects.filter(dicom_series__in=by_series).order_by(*OBJECTS)
-        for series, pk, size in rows.values_list("dicom_series", "pk", "size").iterator(2_000):
-            by_series[series].pks.append(pk)
-            by_series[series].sizes.append(size)
+        columns = ("dicom_series", "pk", "size", "rows")
+        for series, pk, size, pixels in rows.values_list(*columns).iterator(2_000):
+            folder = by_series[series]
+            folder.pks.append(pk)
+            folder.sizes.append(size)
+            folder.records += RECORD + (0 if pixels else min(size, LONGEST_RECORDS))
         yield from (folder for folder in some if folder.pks)
 
 

@@ -1,7 +1,7 @@
 """Downloads on their way: the pieces that are sent, and what is written down at the end.
 
 A ZIP keeps to the length that was told, whatever is left out of it: nulls, which unpackers pass
-over, stand for that before the list of contents.
+over, stand for that before the list of contents, and for what a DICOMDIR needs less than it may.
 """
 
 import logging
@@ -167,19 +167,28 @@ class SendingZip(Sending):
     def _dicomdir(self) -> Iterator[bytes]:
         if not (self._media and self._objects):
             return
-        if made := self._media.made():
+        made = self._media.made()
+        if self._media.lines:
+            self._said = ["", sentence("dicomdir_lacks_some"), *self._media.lines]
+        if made and len(made) + len(self._note_text()) <= self._room():
             yield from self._file(DICOMDIR, made)
         else:
-            self._said.append(sentence("dicomdir_failed"))
-        if self._media.lines:
-            self._said += ["", sentence("dicomdir_lacks_some"), *self._media.lines]
+            self._said = [sentence("dicomdir_failed")]
+
+    def _room(self) -> int:
+        """Bytes that are left for a DICOMDIR and a note in the length that was told."""
+        assert self._total is not None  # what can have a DICOMDIR is few enough
+        return self._zip.room(self._total, DICOMDIR, MEDIA_NOTE)
 
     def _note(self) -> Iterator[bytes]:
         """What was left out and why, as a last file; nothing where nothing was."""
+        if text := self._note_text():
+            yield from self._file(MEDIA_NOTE if self._media else NOTE, text)
+
+    def _note_text(self) -> bytes:
         left_out = [sentence("left_out"), *self._lines] if self._missing else []
-        if lines := left_out + self._said:
-            name = MEDIA_NOTE if self._media else NOTE
-            yield from self._file(name, "\r\n".join([*lines, ""]).encode())
+        lines = left_out + self._said
+        return "\r\n".join([*lines, ""]).encode() if lines else b""
 
     def _file(self, name: str, data: bytes) -> Iterator[bytes]:
         crc = isal_zlib.crc32(data)
@@ -189,11 +198,14 @@ class SendingZip(Sending):
 
 
 def length_of(folders: Sequence[Folder]) -> int:
-    """How long the ZIP of these is, with all that is planned."""
+    """How long the ZIP of these is, with all that is planned: with a DICOMDIR, at most."""
     length = Length()
     for folder in folders:
         for number, size in enumerate(folder.sizes):
             length.add(len(folder.file(number).encode()), size, size > HASHED_FIRST)
+    if any(folder.as_on_media for folder in folders):
+        length.add(len(DICOMDIR), sum(folder.records for folder in folders), False)
+        length.add(len(MEDIA_NOTE), 0, False)
     return length.total
 
 

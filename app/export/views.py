@@ -115,7 +115,7 @@ def _zip(request: HttpRequest, chosen: Chosen, asked: Any) -> HttpResponseBase:
         return _refused(request, said, HTTPStatus.BAD_REQUEST)
     folders = folders_of(chosen.series, named, on_media)
     total, found = None, filled(folders)
-    if not on_media and objects <= MEASURED:
+    if objects <= MEASURED:
         folders = list(found)
         total, found = length_of(folders), iter(folders)
     name, at = chosen.file_name(named), timezone.localtime()

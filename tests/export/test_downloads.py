@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.urls import reverse
 from pydicom import dcmread
+from pydicom.fileset import FileSet
 
 from app.accounts import roles
 from app.export import places
@@ -47,7 +48,7 @@ def got(client, name: str, pk: int, **asked) -> bytes:
     response = answer(client, name, pk, **asked)
     assert response.status_code == 200
     body = b"".join(response)
-    assert int(response.get("Content-Length", len(body))) == len(body)
+    assert int(response["Content-Length"]) == len(body)
     return body
 
 
@@ -197,10 +198,11 @@ def test_a_large_object_is_never_sent_whole_where_a_byte_differs(
     body = got(staff_client, "download_series", row.dicom_series_id)
     assert hashes(files_in(body).values()) == stored()
     alter(row, processed_root)
-    for name, pk in (("download_series", row.dicom_series_id), ("download_object", row.pk)):
+    series = ("download_series", row.dicom_series_id)
+    for name, pk, form in ((*series, ""), (*series, "dicomdir"), ("download_object", row.pk, "")):
         received: list[bytes] = []
         with pytest.raises(BrokenOff):
-            received.extend(answer(staff_client, name, pk))
+            received.extend(answer(staff_client, name, pk, form=form))
         assert sum(map(len, received)) < row.size
         assert not any(b"PK\x01\x02" in piece for piece in received)
         assert said()[-1][1].startswith("Broken off: Its file is not what was catalogued.")
@@ -295,9 +297,15 @@ def test_a_reader_sees_no_button_for_what_he_may_not(client, import_zip, django_
             assert ("download" in client.get(page).content.decode()) is sees, (page, role)
 
 
-def test_with_a_dicomdir_files_are_named_as_on_media(staff_client, import_zip, tmp_path):
-    import_zip(image(1), image(2), image(3, StudyID=None), rt_structure_set(["Heart"]))
+def test_with_a_dicomdir_files_are_named_as_on_media(
+    staff_client, import_zip, processed_root, tmp_path
+):
+    several = image(1), image(2), image(3, StudyID=None), image(4)
+    import_zip(*several, rt_structure_set(["Heart"]))
+    flipped = DICOMInstance.objects.get(instance_number=4)
+    alter(flipped, processed_root)
     body = got(staff_client, "download_patient", Patient.objects.get().pk, form="dicomdir")
+    alter(flipped, processed_root)  # as it was
     found = files_in(body)
     objects = [name for name in found if name.startswith("DICOM/")]
     assert objects == [
@@ -306,6 +314,8 @@ def test_with_a_dicomdir_files_are_named_as_on_media(staff_client, import_zip, t
     ]
     assert list(found)[4:] == ["DICOMDIR", "LEFTOUT.TXT"]
     assert found["LEFTOUT.TXT"].decode().splitlines() == [
+        "These objects were left out of this ZIP.",
+        "DICOM/PAT00001/STU00001/SER00001/IMG00004: Its file is not what was catalogued.",
         "",
         "The DICOMDIR does not name these objects, which are in this ZIP all the same.",
         f"{objects[2]}: It has no Study ID, without which none can be named there.",
@@ -317,7 +327,21 @@ def test_with_a_dicomdir_files_are_named_as_on_media(staff_client, import_zip, t
     ]
     named = ["/".join(one.ReferencedFileID) for one in records if "ReferencedFileID" in one]
     assert named == [objects[0], objects[1], objects[3]]
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        archive.extractall(tmp_path)
+    file_set = FileSet(tmp_path / "DICOMDIR")
+    file_set._stage["t"].cleanup()  # a folder for what is changed in it, which nobody does
+    given = [one.load().SOPInstanceUID for one in file_set]
+    assert given == [dcmread(tmp_path / name).SOPInstanceUID for name in named]
     assert outcomes(import_zip, body, tmp_path) == [Outcome.DUPLICATE] * 4 + [Outcome.SKIPPED] * 2
+
+
+def test_a_dicomdir_that_is_longer_than_was_told_is_left_out(staff_client, import_zip):
+    import_zip(image(1, StudyDescription="long " * 2_000))
+    body = got(staff_client, "download_series", DICOMSeries.objects.get().pk, form="dicomdir")
+    (name, _), (last, note) = files_in(body).items()
+    assert (name[-8:], last) == ("IMG00001", "LEFTOUT.TXT")
+    assert note.decode() == "The DICOMDIR could not be made.\r\n"
 
 
 def test_what_is_downloaded_is_already_here_when_it_is_imported(
@@ -346,6 +370,7 @@ def test_real_objects_go_out_and_in_again(either_database, client, import_zip, t
     for form in ("", "dicomdir"):
         body = got(client, "download_collection", everyone.pk, form=form)
         assert set(outcomes(import_zip, body, tmp_path)) <= {Outcome.DUPLICATE, Outcome.SKIPPED}
+        assert ("DICOMDIR" in files_in(body)) is (form == "dicomdir")
         objects = [one for name, one in files_in(body).items() if name[-4:] != ".TXT"]
         assert hashes(objects[: len(before)]) == before
         assert stored() == before
