@@ -163,8 +163,12 @@ RUNNING_FIRST = Case(When(processing_status=Status.IN_PROGRESS, then=0), default
 
 @admin.register(DICOMFile)
 class DICOMFileAdmin(
-    AsksBeforeDeleting, ExportedList, PostedSearch, OfferedLookups, admin.ModelAdmin
-):  # type: ignore[type-arg]
+    AsksBeforeDeleting,
+    ExportedList,
+    PostedSearch,
+    OfferedLookups,
+    admin.ModelAdmin,  # type: ignore[type-arg]
+):
     form = DICOMFileForm
     add_form_template = "admin/app/dicomfile/add_form.html"
     list_display = ("original", "status", "patients", "files", "size_in_words", "uploaded")

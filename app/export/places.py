@@ -84,8 +84,13 @@ def take_back() -> None:
     for row in list(over.order_by("pk")):
         with transaction.atomic():
             taken, _ = over.filter(pk=row.pk).delete()  # unless somebody else has meanwhile
-            if taken and (begun := AuditEntry.objects.filter(pk=row.begun).first()):
-                insert_after(Kind.DOWNLOAD_ENDED, begun, CUT_OFF)
+            if taken and row.begun is not None:
+                _write_end(row.begun)
+
+
+def _write_end(begun: int) -> None:
+    if entry := AuditEntry.objects.filter(pk=begun).first():
+        insert_after(Kind.DOWNLOAD_ENDED, entry, CUT_OFF)
 
 
 def _row(user: User, place: int) -> Download | None:

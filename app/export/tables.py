@@ -7,8 +7,10 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST, require_safe
 
 from app.audit.recording import record_export
+from app.catalogue import incomplete
 from app.catalogue.cells import OBJECT, PATIENT, SERIES, SERIES_ABOVE, STUDY, Cells, of, same
 from app.catalogue.collecting import NAMES, chosen
+from app.catalogue.completeness import told_of_row
 from app.catalogue.exporting import csv_answer, dated, rows_of
 from app.models import DICOMSeries, DICOMStudy
 from app.needing import needing
@@ -39,6 +41,26 @@ def chosen_series_csv(request: HttpRequest) -> StreamingHttpResponse:
     pks = chosen(request)
     record_export(request.user, f"{counted(len(pks), *NAMES['series'])} of their list")
     return _series(request, DICOMSeries.objects.filter(pk__in=pks), dated("series"))
+
+
+LACKS: Cells = {
+    "slices": lambda row: told_of_row(row).words,
+    "gaps": lambda row: row.found.get("gap_count", 0),
+    "missing slices": lambda row: row.found.get("missing", 0),
+    "doubles": lambda row: row.found.get("double_count", 0),
+    "missing numbers": lambda row: row.found.get("hole_count", 0),
+}
+
+
+@staff_member_required
+@needing(*incomplete.NEEDED)
+@require_safe
+def incomplete_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """The incomplete series, those first that came here last."""
+    record_export(request.user, "the list of incomplete series")
+    cells = {**of("series", _above(request)), **LACKS, **of("series", SERIES)}
+    rows = incomplete.listed().order_by("-pk").iterator(AT_ONCE)
+    return csv_answer(dated("incomplete-series"), cells, rows_of(cells, rows))
 
 
 def _series(request: HttpRequest, rows: QuerySet[DICOMSeries], name: str) -> StreamingHttpResponse:
