@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("app", "0035_trash"),
+        ("app", "0036_derived_counts"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
