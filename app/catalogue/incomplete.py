@@ -12,6 +12,7 @@ from app.models import DICOMSeries, SeriesCompleteness
 from app.needing import needing
 from app.reasons import sentence
 
+from . import collecting
 from .completeness import Told, incomplete, told_of_row
 from .paging import ROWS, Order, page_of, total_of
 
@@ -40,6 +41,8 @@ def incomplete_list(request: HttpRequest) -> HttpResponse:
         "title": "Incomplete series",
         "total_words": total_of(rows).words("series", "series"),
         "page": page,
+        "may_collect": request.user.has_perms(collecting.NEEDED),
+        "most_chosen": collecting.MOST_AT_ONCE,
         "none": sentence("no_incomplete_series"),
         "lines": [Line(row.series, told_of_row(row)) for row in page.rows],
     }

@@ -207,12 +207,15 @@ def test_incomplete_series_are_listed_with_what_they_lack(
             add(other, [0, 0, at * 3], at, plane=AXIAL)
     make_all()
     place = DICOMInstance.objects.get(dicom_series=other, instance_number=3).pk
-    with django_assert_num_queries(6):  # three of them for who asks, and the header
+    with django_assert_num_queries(7):  # three of them for who asks, and the header
         shown = staff_client.get(page)
     html = shown.content.decode()
     assert [line.series.pk for line in shown.context["lines"]] == [other.pk, series.pk]
     link = f'<a class="flag" href="{address(other)}?at={place}#object-{place}">1 gap, 1 double</a>'
     assert link in html
+    assert html.count('name="row" form="chosen"') == 2
+    above = reverse("study", args=[series.dicom_study_id])
+    assert f'<a class="row-name" href="{above}"><bdi>' in html
     monkeypatch.setattr(incomplete, "ROWS", 1)
     first = staff_client.get(page)
     assert "2 series" in words(first.content.decode())
