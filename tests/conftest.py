@@ -92,7 +92,13 @@ def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
                 connection.connection.backup(copy)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: pristine.bring_back())
+        patch.setattr(TransactionTestCase, "_should_reload_connections", lambda _: met_an_error())
         yield
+
+
+def met_an_error() -> bool:
+    """Whether a connection is to be made anew; one that works spares the next test 40 ms."""
+    return any(one.errors_occurred for one in connections.all(initialized_only=True))
 
 
 @pytest.fixture(scope="session", autouse=True)
