@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from app.catalogue import filing, removal, restoring, trash, unfinished
@@ -29,6 +29,7 @@ from app.health.verify import verify
 from app.models import Deletion, DICOMInstance, FileToDelete, Patient, TrashedObject
 from app.storage.staging import superseded_path
 from tests.conftest import lacking, wait_until
+from tests.making.faults import in_a_copy
 from tests.making.objects import ct_image, rt_structure_set, uid
 
 pytestmark = pytest.mark.database
@@ -72,26 +73,14 @@ def fault(at: int, happens: Callable[[], None]) -> Iterator[None]:
 
 def killed(act: Act, at: int) -> bool:
     """Do something in a process that dies at its so many-th step; False where it has fewer."""
-    connection.close()
-    child = os.fork()
-    if not child:
-        _die_at(act, at)
-    _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    assert code in (0, KILLED)
-    return code == KILLED
 
-
-def _die_at(act: Act, at: int) -> None:
-    """Never to be returned from: the test goes on in the other process."""
-    code = 1
-    try:
+    def die() -> None:
         with fault(at, lambda: os._exit(KILLED)), connection.execute_wrapper(_counting):
             act()
-        connections.close_all()
-        code = 0
-    finally:
-        os._exit(code)
+
+    code = in_a_copy(die)
+    assert code in (0, KILLED)
+    return code == KILLED
 
 
 def _counting(execute, sql, parameters, many, context):

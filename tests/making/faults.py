@@ -1,11 +1,14 @@
 """What the tests of crashes, outages and races share: an upload of some seconds, and its proof."""
 
 import hashlib
+import os
 import shutil
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
+from django.db import connection, connections
 from django.db.models.functions import Now
 
 from app.health.verify import verify
@@ -64,6 +67,26 @@ def wait_for(upload: DICOMFile, *statuses: Status, seconds: float = 60) -> None:
         return False
 
     wait_until(reached, f"upload {upload.pk} to be {statuses}", seconds)
+
+
+def in_a_copy(act: Callable[[], object]) -> int:
+    """Do something in a copy of this process, which may die of it; the status it ends with."""
+    connection.close()  # neither may speak on what the other has open
+    child = os.fork()
+    if not child:
+        _do_and_end(act)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _do_and_end(act: Callable[[], object]) -> None:
+    """Never to be returned from: the test goes on in the other process."""
+    code = 1
+    try:
+        act()
+        connections.close_all()
+        code = 0
+    finally:
+        os._exit(code)
 
 
 def expire_leases() -> None:
