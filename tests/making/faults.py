@@ -71,11 +71,21 @@ def wait_for(upload: DICOMFile, *statuses: Status, seconds: float = 60) -> None:
 
 def in_a_copy(act: Callable[[], object]) -> int:
     """Do something in a copy of this process, which may die of it; the status it ends with."""
+    return end_of(begin_copy(act))
+
+
+def begin_copy(act: Callable[[], object]) -> int:
+    """Begin to do something in a copy of this process; its id."""
     connection.close()  # neither may speak on what the other has open
     child = os.fork()
     if not child:
         _do_and_end(act)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return child
+
+
+def end_of(copy: int) -> int:
+    """The status that a copy of this process ends with."""
+    return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
 
 
 def _do_and_end(act: Callable[[], object]) -> None:
