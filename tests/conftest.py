@@ -5,6 +5,7 @@ ICON_NO_SKIPS=1, as in continuous integration, it fails the test.
 """
 
 import contextlib
+import gc
 import os
 import pwd
 import secrets
@@ -62,6 +63,12 @@ def wait_until(true: Callable[[], object], what: str, seconds: float = START_SEC
     while not true():
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
         time.sleep(0.05)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage all that stays to the end: the modules and the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 # Storage
