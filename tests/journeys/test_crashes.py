@@ -6,7 +6,6 @@ or so, and says with `-rP` how many points each call had.
 """
 
 import contextlib
-import ctypes
 import hashlib
 import itertools
 import os
@@ -17,7 +16,6 @@ import subprocess
 import sys
 import uuid
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.conf import settings as project
@@ -30,12 +28,11 @@ from app.models import DICOMFile, DICOMInstance, Patient, Status
 from app.sandbox.wire import staged_name
 from app.storage.staging import superseded_path
 from app.uploads import batches, claims, ingest, progress
-from tests.conftest import lacking, process, wait_until
-from tests.making.faults import begin_copy, end_of
+from tests.conftest import lacking, process
+from tests.making.faults import trace
 from tests.making.objects import ct_image, rt_structure_set, uid, zip_of
 
 RUN_ID = f"{7:032x}"
-PR_SET_PTRACER = 0x59616D61
 IMAGES = [ct_image(SOPInstanceUID=uid(2, 1, number)) for number in range(40)]
 LARGE = ct_image(SOPInstanceUID=uid(2, 1, 40), after=bytes(9_000_000))  # it streams, in chunks
 OTHERS = (IMAGES[0], ("README.txt", b"hello"))
@@ -81,41 +78,25 @@ SOME_ERRORS = [
 @pytest.fixture
 def run_with(processed_root, tmp_path):
     """Run an upload in a process of its own, with a fault injected; whether it was met."""
-    strace = shutil.which("strace") or lacking("strace", "strace")
 
     def run(upload: DICOMFile, fault: str) -> bool:
         call = fault.partition(":")[0]
         log = tmp_path / "strace.log"
-        traced = [strace, "-q", "-f", "-e", f"trace={call}", "-e", f"inject={fault}"]
+        options = ["-e", f"trace={call}", "-e", f"inject={fault}"]
         if call in STAGED_ONLY:
-            traced += staged_only(str(processed_root), upload.pk)
-        is_traced, go = os.pipe()
-        copy = begin_copy(lambda: run_when_traced(upload.pk, is_traced, go))
-        tracer = subprocess.Popen([*traced, "-o", log, "-p", str(copy)], stderr=subprocess.PIPE)
-        wait_until(lambda: tracer_of(copy) or tracer.poll(), "strace")
-        os.close(go)
-        assert tracer.communicate(timeout=600) == (None, b"")
-        end_of(copy)
-        os.close(is_traced)
+            options += staged_only(str(processed_root), upload.pk)
+        trace(lambda: run_upload(upload.pk), log, *options)
         # A call that is not returned from was killed; extractors are also killed at the end.
         return bool(re.search(r"INJECTED|= \?$", log.read_text(), re.MULTILINE))
 
     return run
 
 
-def run_when_traced(upload: int, is_traced: int, go: int) -> None:
+def run_upload(pk: int) -> None:
     """Its one extractor makes all its calls: a second would count its own."""
-    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(-1))  # not only a parent may trace it
-    os.close(go)
-    os.read(is_traced, 1)
     batches.MOST_MEMBERS = 15
     uuid.uuid4 = lambda: uuid.UUID(int=7)
-    ingest.run_upload(upload)
-
-
-def tracer_of(process: int) -> int:
-    """The process that traces another, or 0."""
-    return int(re.search(r"TracerPid:\t(\d+)", Path(f"/proc/{process}/status").read_text())[1])
+    ingest.run_upload(pk)
 
 
 def staged_only(root: str, upload: int) -> list[str]:

@@ -9,18 +9,15 @@ import errno
 import hashlib
 import os
 import re
-import shutil
 import signal
-import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, connections
 from django.utils import timezone
 
 from app.catalogue import filing, removal, restoring, trash, unfinished
@@ -28,8 +25,8 @@ from app.errors import StorageFailed
 from app.health.verify import verify
 from app.models import Deletion, DICOMInstance, FileToDelete, Patient, TrashedObject
 from app.storage.staging import superseded_path
-from tests.conftest import lacking, wait_until
-from tests.making.faults import in_a_copy
+from tests.conftest import wait_until
+from tests.making.faults import in_a_copy, trace
 from tests.making.objects import ct_image, rt_structure_set, uid
 
 pytestmark = pytest.mark.database
@@ -314,30 +311,23 @@ TOLD = (StorageFailed, DatabaseError)
 @pytest.fixture
 def strace(tmp_path) -> Callable[..., str]:
     """Do something in a process of its own; what strace says of its calls."""
-    strace = shutil.which("strace") or lacking("strace", "strace")
 
     def run(act: Act, call: str, what: str = "", at: int = 0) -> str:
         log = tmp_path / "strace.log"
-        inject = ["-e", f"trace={call}"]
+        options = ["-e", f"trace={call}"]
         if what:
-            inject += ["-e", f"inject={call}:{what}:when={at}"]
-        connection.close()
-        begins, begin = os.pipe()
-        child = os.fork()
-        if not child:
-            os.close(begin)
-            _do_once_traced(act, begins)
-        os.close(begins)
-        with subprocess.Popen(
-            [strace, "-f", "-o", log, *inject, "-p", str(child)], stderr=subprocess.PIPE, text=True
-        ) as tracer:
-            assert "attached" in tracer.stderr.readline()
-            os.close(begin)
-            _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL)
+            options += ["-e", f"inject={call}:{what}:when={at}"]
+        assert trace(lambda: do_or_be_told(act), log, *options) in (0, -signal.SIGKILL)
         return log.read_text()
 
     return run
+
+
+def do_or_be_told(act: Act) -> None:
+    with suppress(*TOLD):
+        act()
+    with suppress(*TOLD):
+        connections.close_all()
 
 
 @pytest.fixture
@@ -350,22 +340,6 @@ def traced(strace) -> Callable[[Act, str, str, int], bool]:
         return bool(re.search(r"INJECTED|= \?$", said, re.MULTILINE))
 
     return run
-
-
-def _do_once_traced(act: Act, begins: int) -> None:
-    """Never to be returned from; it begins as soon as the other process closes its pipe."""
-    code = 1
-    try:
-        os.read(begins, 1)
-        with suppress(*TOLD):
-            act()
-        with suppress(*TOLD):
-            connections.close_all()
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(code)
 
 
 def at_every_point(step: Callable[[int], bool], *name: str) -> None:

@@ -1,8 +1,11 @@
 """What the tests of crashes, outages and races share: an upload of some seconds, and its proof."""
 
+import ctypes
 import hashlib
 import os
 import shutil
+import subprocess
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
@@ -22,10 +25,11 @@ from app.models import (
     RTStructureROI,
     Status,
 )
-from tests.conftest import wait_until
+from tests.conftest import lacking, wait_until
 
 from .objects import ct_image, rt_structure_set, uid
 
+PR_SET_PTRACER = 0x59616D61
 IMAGES = 2_500  # five batches or more
 OUTCOMES = {"imported": IMAGES + 1, "duplicate": 1, "conflict": 1, "skipped": 1, "failed": 1}
 
@@ -71,21 +75,40 @@ def wait_for(upload: DICOMFile, *statuses: Status, seconds: float = 60) -> None:
 
 def in_a_copy(act: Callable[[], object]) -> int:
     """Do something in a copy of this process, which may die of it; the status it ends with."""
-    return end_of(begin_copy(act))
+    return _end_of(_begin_copy(act))
 
 
-def begin_copy(act: Callable[[], object]) -> int:
-    """Begin to do something in a copy of this process; its id."""
+def trace(act: Callable[[], object], log: Path, *options: str) -> int:
+    """The same under strace, with these options; what it says of the copy's calls is in `log`.
+
+    A program that sets itself up under strace takes three times as long.
+    """
+    strace = shutil.which("strace") or lacking("strace", "strace")
+    begins, begin = os.pipe()
+    copy = _begin_copy(lambda: _act_when_told(act, begins, begin))
+    os.close(begins)
+    command = [strace, "-f", "-o", log, *options, "-p", str(copy)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
+        said = tracer.stderr.readline()
+        os.close(begin)
+        status = _end_of(copy)
+    assert "attached" in said, said
+    return status
+
+
+def _act_when_told(act: Callable[[], object], begins: int, begin: int) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(-1))  # not only a parent may trace it
+    os.close(begin)
+    os.read(begins, 1)
+    act()
+
+
+def _begin_copy(act: Callable[[], object]) -> int:
     connection.close()  # neither may speak on what the other has open
     child = os.fork()
     if not child:
         _do_and_end(act)
     return child
-
-
-def end_of(copy: int) -> int:
-    """The status that a copy of this process ends with."""
-    return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
 
 
 def _do_and_end(act: Callable[[], object]) -> None:
@@ -95,8 +118,14 @@ def _do_and_end(act: Callable[[], object]) -> None:
         act()
         connections.close_all()
         code = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _end_of(copy: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
 
 
 def expire_leases() -> None:
