@@ -487,6 +487,7 @@ TRASH = {
         "{objects} stayed in the trash: the catalogue has other content in the same place. "
         "Delete that first, then restore again."
     ),
+    "nothing_was_moved": "Nothing of it had gone to the trash yet: all of it stays.",
     "trash_gone": "It is not in the trash any more: it was restored or erased before.",
     "trash_busy": "Something else is just being done with it. Look again in a moment.",
     "being_deleted": "It is being moved to the trash, part by part. Look there in a while.",

@@ -287,7 +287,9 @@ def restore(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def say_what_became_of(request: HttpRequest, done: Restored) -> None:
-    if done.restored or not done.conflicts:
+    if not (done.restored or done.already_here or done.conflicts):
+        messages.success(request, sentence("nothing_was_moved"))
+    elif done.restored or not done.conflicts:
         messages.success(request, f"Restored: {counted(done.restored, 'object')}.")
     if done.already_here:
         words = counted(done.already_here, "object")
@@ -396,15 +398,20 @@ def deleted_words(request: HttpRequest, rows: int, name: str, done: Deletion | N
     what = format_html("“{}”", name) if rows == 1 else format_html("{}", counted(rows, "row"))
     if done is None:
         return format_html("Deleted: {}.", what)
+    may_undo = request.user.has_perms(NEEDED)
+    undo = _undo(done) if may_undo else ""
     if done.state == Deletion.State.DELETING:
-        return format_html("{}: {}", what, sentence("being_deleted"))
-    if not request.user.has_perms(NEEDED):
+        return format_html("{}: {} {}", what, sentence("being_deleted"), undo)
+    if not may_undo:
         return format_html("In the trash: {}.", what)
-    # The form stands beside every message, in `shared/_act_of_message.html`.
+    address = reverse("deletion", args=[done.pk])
+    return format_html('<a href="{}">In the trash</a>: {}. {}', address, what, undo)
+
+
+def _undo(deletion: Deletion) -> SafeString:
+    """A button for a message; its form stands beside every one, `shared/_act_of_message.html`."""
     return format_html(
-        '<a href="{}">In the trash</a>: {}. <button type="submit" class="message-act" '
-        'form="act-of-message" formaction="{}">Undo</button>',
-        reverse("deletion", args=[done.pk]),
-        what,
-        reverse("restore_deletion", args=[done.pk]),
+        '<button type="submit" class="message-act" form="act-of-message" formaction="{}">'
+        "Undo</button>",
+        reverse("restore_deletion", args=[deletion.pk]),
     )

@@ -494,6 +494,11 @@ def test_a_worker_does_what_nobody_waits_for(import_zip, staff_client, processed
         answer = page_of(staff_client.post(address, sent, follow=True))
         assert "It is being moved to the trash" in answer
         assert DICOMInstance.objects.count() == 2
+        if again:  # taken back before anybody was at it
+            (undo,) = re.findall(r'formaction="([^"]+)"', answer)
+            assert "all of it stays" in page_of(staff_client.post(undo, follow=True))
+            assert unfinished.go_on() == 0
+            staff_client.post(address, sent)
         assert unfinished.go_on() == 1
         deletion = Deletion.objects.get()
         assert (deletion.state, deletion.object_count) == ("there", 2)
