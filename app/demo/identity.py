@@ -7,10 +7,9 @@ from io import BytesIO
 from typing import Any
 
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 Attributes = Mapping[str, Any]
@@ -164,15 +163,14 @@ def written(
 
 
 def _dataset(attributes: Attributes) -> Dataset:
-    """Of attributes by keyword; decimals that are bytes stand so in the file, and cost no time."""
+    """Of attributes by keyword; decimals in one text are written as it is, which costs no time."""
     dataset = Dataset()
     for keyword, value in attributes.items():
         vr = dictionary_VR(keyword)
         if vr == "SQ":
             value = [_dataset(item) for item in value]
-        if vr == "DS" and isinstance(value, bytes):
-            tag = Tag(keyword)
-            dataset[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
+        if vr == "DS" and isinstance(value, str) and "\\" in value:
+            dataset.add(DataElement(keyword, vr, value, already_converted=True))
         else:
             setattr(dataset, keyword, value)
     return dataset

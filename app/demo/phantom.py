@@ -166,7 +166,7 @@ LUNG_SIZES = {
 
 # --- the tumour, and what is treated ---------------------------------------------------------
 
-ISOCENTRE: Point = (-80.0, 12.0, 4.0)
+ISOCENTRE: Point = (-80.0, 12.0, 4.5)
 
 
 def beside_it(dx: float, dy: float, dz: float) -> Point:
@@ -189,9 +189,10 @@ NODE = Ellipsoid((-22, 22, 24), (8, 7, 9))
 
 
 def lung(side: int) -> Shape:
-    dome = DIAPHRAGM_RIGHT if side < 0 else DIAPHRAGM_LEFT
+    right, left = (DIAPHRAGM_RIGHT, ATRIA[0], VENA_CAVA), (DIAPHRAGM_LEFT, ATRIA[1], AORTA[1])
+    beside = right if side < 0 else left
     inside = Common((LUNG_SIZES[side], CAVITY))
-    return Without(inside, (*MEDIASTINUM, dome, Grown(SPINE_BODIES, 3)))
+    return Without(inside, (*MEDIASTINUM, *beside, Grown(SPINE_BODIES, 3)))
 
 
 LUNGS = {side: lung(side) for side in (-1, 1)}

@@ -117,7 +117,7 @@ def _contour(stack: Stack, at: int, kind: str, outline: list[list[float]], z: fl
         "ContourImageSequence": [reference(stack.sop_class, stack.series.uid_of(at))],
         "ContourGeometricType": kind,
         "NumberOfContourPoints": str(len(outline)),
-        "ContourData": (text + " " * (len(text) % 2)).encode("ascii"),
+        "ContourData": text,
     }
 
 
