@@ -63,28 +63,32 @@ def _outlines(level: Array, x: Array, y: Array) -> Iterator[Array]:
 def _ways(inside: Array) -> Iterator[tuple[int, int]]:
     """From which side of a square the outline goes on to which, as numbers of sides."""
     kinds = inside[:-1, :-1] + 2 * inside[:-1, 1:] + 4 * inside[1:, 1:] + 8 * inside[1:, :-1]
-    columns = inside.shape[1]
+    rows, columns = np.nonzero(kinds % 15)
+    at = rows * inside.shape[1] + columns
     upright = inside.size  # the numbers of sides to the left begin there
-    for row, column in np.argwhere((kinds > 0) & (kinds < 15)).tolist():
-        at = row * columns + column
-        sides = (at, upright + at + 1, at + columns, upright + at)
-        for start, end in PASSAGES[int(kinds[row, column])]:
-            yield sides[start], sides[end]
+    sides = np.array((at, upright + at + 1, at + inside.shape[1], upright + at)).T.tolist()
+    for kind, beside in zip(kinds[rows, columns].tolist(), sides, strict=True):
+        for start, end in PASSAGES[kind]:
+            yield beside[start], beside[end]
 
 
 def _crossings(level: Array, x: Array, y: Array) -> dict[int, tuple[float, float]]:
     """Where the surface crosses the sides between neighbours, by the numbers of these."""
     inside, columns = level < 0, level.shape[1]
-    points = {}
-    for row, column in np.argwhere(inside[:, :-1] != inside[:, 1:]).tolist():
-        share = _share(level[row, column], level[row, column + 1])
-        points[row * columns + column] = (x[column] + share * (x[column + 1] - x[column]), y[row])
-    for row, column in np.argwhere(inside[:-1] != inside[1:]).tolist():
-        share = _share(level[row, column], level[row + 1, column])
-        number = level.size + row * columns + column
-        points[number] = (x[column], y[row] + share * (y[row + 1] - y[row]))
-    return points
+    row, column = np.nonzero(inside[:, :-1] != inside[:, 1:])
+    share = _share(level[row, column], level[row, column + 1])
+    across = x[column] + share * (x[column + 1] - x[column])
+    points = _numbered(row * columns + column, across, y[row])
+    row, column = np.nonzero(inside[:-1] != inside[1:])
+    share = _share(level[row, column], level[row + 1, column])
+    down = y[row] + share * (y[row + 1] - y[row])
+    return points | _numbered(level.size + row * columns + column, x[column], down)
 
 
-def _share(one: float, other: float) -> float:
+def _share(one: Array, other: Array) -> Array:
     return one / (one - other)
+
+
+def _numbered(numbers: Array, x: Array, y: Array) -> dict[int, tuple[float, float]]:
+    points = zip(x.tolist(), y.tolist(), strict=True)
+    return dict(zip(numbers.tolist(), points, strict=True))

@@ -1,6 +1,7 @@
 """`manage.py make_demo_archive [PATH]`: the ZIP of invented patients that the demo imports."""
 
 from argparse import ArgumentParser
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         path: Path = options["path"]
         try:
-            with path.open("xb") as file:
-                count = write_archive(file, options["coarser"])
+            with ExitStack() as failed:
+                with path.open("xb") as file:
+                    failed.callback(path.unlink)
+                    count = write_archive(file, options["coarser"])
+                failed.pop_all()
         except FileExistsError:
             raise CommandError(f"{path} is there already.") from None
         except OSError:
