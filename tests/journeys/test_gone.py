@@ -82,6 +82,7 @@ def world(staff_user, import_zip) -> dict[str, Any]:
         "structure_list": {"q": "Heart"},
         "study_csv": {"row": study.pk},
         "patient_csv": {"row": other.pk},
+        "chosen_series_csv": {"row": study.series.first().pk},
         "download_selection": {"kind": "study", "row": study.pk},
     }  # fmt: skip
 
