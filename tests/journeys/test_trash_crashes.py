@@ -21,7 +21,7 @@ from django.db import DatabaseError, connection, connections
 from django.utils import timezone
 
 from app.catalogue import filing, removal, restoring, trash, unfinished
-from app.errors import StorageFailed
+from app.errors import NotRecorded, StorageFailed
 from app.health.verify import verify
 from app.models import Deletion, DICOMInstance, FileToDelete, Patient, TrashedObject
 from app.storage.staging import superseded_path
@@ -304,8 +304,8 @@ COPIED = [
     *((call, what) for call in ("renameat", "fsync") for what in (KILL, FULL)),
     ("openat", FULL),
 ]
-# What the disk's refusal is told as; SQLite has errors of its own.
-TOLD = (StorageFailed, DatabaseError)
+# What the disk's refusal is told as; SQLite has errors of its own, and the audit trail has one.
+TOLD = (StorageFailed, DatabaseError, NotRecorded)
 
 
 @pytest.fixture
