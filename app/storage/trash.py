@@ -180,12 +180,19 @@ def bytes_of(root: Path, path: str) -> str:
 def staged_files(root: Path, upload: int) -> dict[tuple[int, int], list[str]]:
     """What an upload has staged, by member: paths below the root."""
     found: dict[tuple[int, int], list[str]] = {}
-    for folder, _, names in os.walk(root / STAGING / str(upload)):
-        below = Path(folder).relative_to(root)
-        for name in names:
-            if staged := staged_of(name):
-                found.setdefault(staged.member, []).append(f"{below}/{name}")
+    with _told():
+        for folder, _, names in os.walk(root / STAGING / str(upload), onerror=_refuse):
+            below = Path(folder).relative_to(root)
+            for name in names:
+                if staged := staged_of(name):
+                    found.setdefault(staged.member, []).append(f"{below}/{name}")
     return found
+
+
+def _refuse(error: OSError) -> None:
+    """Of a folder that cannot be read nobody knows what is in it; one may go meanwhile."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def trash_folders(root: Path) -> list[str]:
