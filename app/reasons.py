@@ -574,6 +574,7 @@ PICTURES = {
         "The object itself is stored as it came."
     ),
     "picture_cut": "The file ends before this picture does.",
+    "picture_unread": "The storage could not be read just now, so there is no picture.",
     "no_such_frame": "The object holds no picture of this number.",
     "picture_took_long": (
         "Decoding this picture takes longer than is allowed. "

@@ -37,6 +37,7 @@ from .pixels import MOST_BYTES, Image, NoPicture, items, numbers, text, texts, w
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE: Literal["PALETTE COLOR"] = "PALETTE COLOR"
 CENTIMETRES = 3  # PS3.3 C.8.5.5.1.15
+SLOWEST, FASTEST = 0.1, 1000.0  # frames a second
 MACROS = (
     *("PixelValueTransformationSequence", "FrameVOILUTSequence", "PixelMeasuresSequence"),
     *("PlanePositionSequence", "PlaneOrientationSequence"),
@@ -108,6 +109,7 @@ class Described:
             spacing_kind=kind,
             aspect=_aspect(dataset) if spacing is None else None,
             regions=_regions(dataset),
+            frame_rate=_frame_rate(dataset),
             is_lossy=text(dataset, "LossyImageCompression") == "01",
             image_type=text(dataset, "ImageType")[:1024],
             modality=text(dataset, "Modality")[:16],
@@ -282,6 +284,17 @@ def _regions(dataset: Dataset) -> list[Region]:
 def _fit(*numbers: int) -> bool:
     """Whether these are numbers that may be sent; a file may write any in another VR."""
     return all(SMALLEST <= number <= LARGEST for number in numbers)
+
+
+def _frame_rate(dataset: Dataset) -> float | None:
+    """Frames a second: PS3.3 C.7.6.5."""
+    for keyword in ("RecommendedDisplayFrameRate", "CineRate"):
+        found = numbers(dataset, keyword)[:1]
+        if found and SLOWEST <= found[0] <= FASTEST:
+            return found[0]
+    times = numbers(dataset, "FrameTime")[:1] or numbers(dataset, "FrameTimeVector")[1:]
+    each = sum(times) / len(times) if times else 0.0  # ms
+    return 1000 / each if each > 0 and SLOWEST <= 1000 / each <= FASTEST else None
 
 
 def _aspect(dataset: Dataset) -> list[float] | None:

@@ -100,6 +100,7 @@ class Rendering(Named, frozen=True):
     spacing_kind: SpacingKind = ""  # in the patient, or at the detector
     aspect: Pair | None = None  # of a pixel's height and width, where there is no spacing
     regions: Annotated[list[Region], Meta(max_length=MOST_REGIONS)] = []
+    frame_rate: float | None = None  # frames a second, at which they are to be played
     is_lossy: bool = False
     image_type: Text1024 = ""
     modality: Text16 = ""

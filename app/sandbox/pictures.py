@@ -5,6 +5,10 @@ answers one question at a time. A question is some frames of some files; with it
 these files, and no paths. A child is replaced when it has answered for long, has grown, took too
 long over one frame, or ended over it: that frame alone is then named unreadable.
 
+A question has its turn, of so many seconds and bytes: what it has not got by then is put off, and
+others are asked before. So frames that are made to be slow, or large, hold up others for one frame,
+and no answer grows beyond memory.
+
 What a picture is as it is sent: its stored values, exactly, of `type` and row after row; of a
 picture in colour first all its red values, then green, then blue. Before they are deflated
 
@@ -54,7 +58,12 @@ MOST_FILES = 32  # of one question
 LONGEST_QUESTION = 1 << 16  # bytes
 LONGEST_ANSWER = 80 << 20
 READ_BYTES = 1 << 20
-REASONS = {"", *reasons.PICTURES, *reasons.LOOKING}
+TURN_SECONDS = 2.0  # after which a question gets no more pictures in its turn,
+TURN_BYTES = 4 << 20  # or after so many bytes of them
+PUT_OFF = "put_off"  # instead of a reason: not in this turn
+REASONS = {"", PUT_OFF, *reasons.PICTURES, *reasons.LOOKING}
+# Reasons that may not hold a moment later: all others lie in the object.
+PASSING = {"object_gone", "picture_unread", "picture_took_long", "picture_not_made"}
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -76,6 +85,8 @@ class Picture(Named, frozen=True):
     rows: Count = 0  # as sent: of the object's, every `step`
     columns: Count = 0
     step: Count = 1
+    whole_rows: Count = 0  # of the object
+    whole_columns: Count = 0
     lowest: float = 0.0  # of the stored values; of those that are finite
     highest: float = 0.0
     scale: float = 1.0  # by which values of "f4" are multiplied
@@ -84,6 +95,33 @@ class Picture(Named, frozen=True):
     overlays: Annotated[list[Overlay], Meta(max_length=MOST_OVERLAYS)] = []
     why_not: Text64 = ""
     values: bytes = b""  # filtered and deflated
+
+    @property
+    def weight(self) -> int:
+        """Bytes, nearly."""
+        return len(self.values) + sum(len(one.bits) for one in self.overlays)
+
+
+class Turn:
+    """How much of its turn a question has used."""
+
+    def __init__(self) -> None:
+        self.begun, self.bytes, self.count = time.monotonic(), 0, 0
+
+    def add(self, picture: Picture) -> None:
+        self.bytes += picture.weight
+        self.count += 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has had so many bytes."""
+        return self.bytes > TURN_BYTES
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the next picture is put off; the first never is."""
+        is_late = time.monotonic() - self.begun > TURN_SECONDS
+        return self.count > 0 and (self.is_full or is_late)
 
 
 class Busy(Exception):
@@ -150,7 +188,7 @@ class Readers:
         patience: float = PATIENCE,
         ahead: bool = False,
     ) -> list[Picture]:
-        """A picture for each frame that is wished for, in order.
+        """A picture for each frame that is wished for, in order, as many as its turn has room for.
 
         Parameters
         ----------
@@ -168,12 +206,16 @@ class Readers:
         wanted = [(file, frame) for file, wish in enumerate(wishes) for frame in wish.frames]
         found: list[Picture] = []
         with self._one(patience, ahead) as place:
-            while len(found) < len(wanted):
+            end = time.monotonic() + TURN_SECONDS
+            while len(found) < len(wanted) and not (found and time.monotonic() > end):
                 file, frame = wanted[len(found)]
                 rest, descriptors = _rest(wishes, files, file, frame)
                 is_fresh = not place.is_warm
-                more, was_late = place.reader().answers(rest, descriptors, file, self.seconds)
+                reader = place.reader()
+                more, was_late = reader.answers(rest, descriptors, file, self.seconds)
                 found += more
+                if reader.is_there:
+                    break  # all are made, or the others are put off
                 if len(found) < len(wanted) and (was_late or (is_fresh and not more)):
                     code = "picture_took_long" if was_late else "picture_not_made"
                     file, frame = wanted[len(found)]
@@ -256,7 +298,9 @@ class Reader:
     def answers(
         self, wishes: Sequence[Wish], files: Sequence[int], first: int, seconds: float
     ) -> tuple[list[Picture], bool]:
-        """What it answers, and whether it took too long; where that is not all, it has ended.
+        """What it answers, and whether it took too long.
+
+        Where that is not all, the rest is put off, or it has ended.
 
         Parameters
         ----------
@@ -265,14 +309,23 @@ class Reader:
         """
         wanted = [(file, frame) for file, wish in enumerate(wishes) for frame in wish.frames]
         found: list[Picture] = []
+        turn, put_off = Turn(), 0
         try:
             socket.send_fds(self.channel, [msgpack.encode(list(wishes))], [*files])
             for picture in self._pictures(seconds):
-                if (picture.file, picture.frame) != wanted[len(found)]:
+                if (picture.file, picture.frame) != wanted[len(found) + put_off]:
                     raise Unbelievable
-                found.append(_of_file(picture, picture.file + first))
-                self.answered += 1
-                if len(found) == len(wanted):
+                if picture.why_not == PUT_OFF:
+                    put_off += 1
+                elif put_off or turn.is_full:
+                    raise Unbelievable
+                else:
+                    turn.add(picture)
+                    found.append(_of_file(picture, picture.file + first))
+                    self.answered += 1
+                if put_off and not found:
+                    raise Unbelievable
+                if len(found) + put_off == len(wanted):
                     return found, False
         except TimeoutError:
             self.end()
@@ -307,6 +360,7 @@ class Reader:
         poll = select.poll()  # `select.select` takes no descriptor over 1023
         poll.register(pipe, select.POLLIN)
         until = time.monotonic() + seconds + (0 if self.answered else STARTING_SECONDS)
+        end = until + TURN_SECONDS  # by which the last that is not put off is to be there
         while True:
             if not poll.poll(1000 * max(until - time.monotonic(), 0)):
                 raise TimeoutError
@@ -319,7 +373,7 @@ class Reader:
                 if picture.why_not not in REASONS:
                     raise Unbelievable
                 yield picture
-                until = time.monotonic() + seconds
+                until = min(time.monotonic() + seconds, end)
 
     def _memory(self) -> int:
         """Bytes that it has now."""

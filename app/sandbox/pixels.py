@@ -24,7 +24,16 @@ from app.dicom.pixels import Array, Pixels
 from app.errors import Expected
 
 from .confine import confine, lock, take_stdout
-from .pictures import IDLE, LONGEST_QUESTION, MOST_FILES, PROCESSOR_SECONDS, Picture, Wish
+from .pictures import (
+    IDLE,
+    LONGEST_QUESTION,
+    MOST_FILES,
+    PROCESSOR_SECONDS,
+    PUT_OFF,
+    Picture,
+    Turn,
+    Wish,
+)
 from .wire import frame as framed
 
 LARGEST_FLOAT = 3.0e38  # of "f4"
@@ -49,12 +58,14 @@ class Object:
             values.shape[0],
             values.shape[1],
             step,
+            self.pixels.image.rows,
+            self.pixels.image.columns,
             lowest,
             highest,
             scale,
             self.described.rendering(frame),
             self.described.place(frame),
-            self.described.overlays(frame),
+            self.described.overlays(frame) if step == 1 else [],
             values=packed(values),
         )
 
@@ -67,13 +78,17 @@ class Objects:
         self.one: Object | None = None
         self.lacked_memory = False
 
-    def pictures(self, number: int, file: int, wish: Wish) -> Iterator[Picture]:
+    def pictures(self, number: int, file: int, wish: Wish, turn: Turn) -> Iterator[Picture]:
         for frame in wish.frames:
+            if turn.is_over:
+                yield Picture(number, frame, why_not=PUT_OFF)
+                continue
             try:
                 yield self._open(file, wish.transfer_syntax).picture(number, frame, wish.step)
             except Expected as why:
                 frames = self.one.pixels.frames if self.one else 0
-                yield Picture(number, frame, frames, why_not=why.code)
+                code = "picture_unread" if _is_of_the_disk(why) else why.code
+                yield Picture(number, frame, frames, why_not=code)
             except MemoryError:
                 self.lacked_memory = True
                 yield Picture(number, frame, why_not="picture_too_large")
@@ -87,6 +102,13 @@ class Objects:
             self.key = key
         self.one.pixels.file.descriptor = file
         return self.one
+
+
+def _is_of_the_disk(error: BaseException | None) -> bool:
+    """Whether an error comes from reading, not from what was read; pydicom's have no number."""
+    while error and not (isinstance(error, OSError) and error.errno):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def packed(values: Array) -> bytes:
@@ -133,15 +155,16 @@ def serve(channel: socket.socket, answers: IO[bytes]) -> None:
         if not question:
             return
         wishes = msgpack.decode(question, type=list[Wish])
-        last = None
+        last, turn = None, Turn()
         for number, (wish, file) in enumerate(zip(wishes, files, strict=True)):
-            for picture in objects.pictures(number, file, wish):
+            for picture in objects.pictures(number, file, wish, turn):
                 if objects.lacked_memory and answered:
                     return  # what others left may be to blame: a fresh child is asked
                 as_before = picture.rendering == last
                 last = picture.rendering or last
                 answers.write(framed(replace(picture, rendering=None) if as_before else picture))
                 answers.flush()
+                turn.add(picture)
                 answered += 1
                 if objects.lacked_memory:
                     return

@@ -17,7 +17,12 @@ The answer is made while it is sent. It is a row of records, each of which is
 
 Where `rendering` is null it is that of the record before. A slice without a picture says why; where
 its object has no further frames, or none at all, the rest of these has no records. An answer that
-ends before its last slice, since others use all children, may be asked for again.
+ends before its last slice, since others use all children or it took long, may be asked for again.
+
+Most reasons lie in the object, and are final. Where a record `is_passing`, the file was not there
+or could not be read, or the decoder took too long or ended: a moment later there may be a picture.
+The browser keeps such an answer as it keeps others: such a slice is asked for again with
+`cache: "reload"`. Where the first record is one of these, the answer is not kept.
 
 To have the stored values of a record, in JavaScript:
 
@@ -40,11 +45,12 @@ SHA-256, the frames, the form and this version of it. Who may not look is told s
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from http import HTTPStatus
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 from struct import Struct
 
 from django.contrib.admin.views.decorators import staff_member_required
@@ -63,16 +69,16 @@ from app.limits import processed_root
 from app.models import DICOMSeries
 from app.needing import needing
 from app.reasons import sentence
-from app.sandbox.pictures import Busy, Picture, Readers, Wish
+from app.sandbox.pictures import PASSING, Busy, Picture, Readers, Wish
 from app.storage.tree import open_object
 
 from .slices import Slice, slices_of
 
-VERSION = 2  # of the records and of what is in them: raise it with any change of either
+VERSION = 3  # of the records and of what is in them: raise it with any change of either
 SEES_ALL = ("app.view_dicominstance", "app.view_patient")  # pixels may name who they are of
 STEPS = (1, 2, 4)
 MOST_AT_ONCE = 8  # slices that one question asks for
-BYTES_AT_ONCE = 4 << 20  # of its answer, as far as can be told
+RUN_SECONDS = 60.0  # that one answer may wait for its pictures, in all
 PATIENCE = 3.0  # seconds that a run waits for a child,
 PATIENCE_LATER = 30.0  # once it has begun
 CONTENT_TYPE = "application/octet-stream"
@@ -94,6 +100,8 @@ class Told(Named, frozen=True):
     rows: int  # of the values; of the object's, every `step`
     columns: int
     step: int
+    whole_rows: int  # of the object
+    whole_columns: int
     lowest: float  # of the values that are numbers
     highest: float
     scale: float  # by which values of "f4" are multiplied
@@ -102,6 +110,7 @@ class Told(Named, frozen=True):
     overlays: list[Overlay]
     why_not: str  # a reason's code, with its sentence
     why: str
+    is_passing: bool  # the reason may not hold a moment later
 
 
 @staff_member_required
@@ -117,6 +126,9 @@ def pictures(request: HttpRequest, pk: int) -> HttpResponseBase:
         response = get_conditional_response(request, etag=run.etag) or _answer(request, run)
     except Busy:
         return _busy()
+    if run.begins_in_passing:
+        response["Cache-Control"] = "no-store"
+        return response
     response["Cache-Control"] = "private, no-cache"
     response["ETag"] = run.etag
     return response
@@ -164,9 +176,11 @@ class Run:
 
     def __init__(self, slices: Sequence[tuple[int, Slice]], step: int) -> None:
         self.slices, self.step = slices, step
-        self.left = iter(slices)
+        self.left: Iterator[tuple[int, Slice]] = iter(slices)
         self.ends: dict[int, int] = {}  # of objects, as they were found: how many frames there are
         self.last: Rendering | None = None  # that was sent
+        self.seconds = 0.0  # that it waited for pictures
+        self.begins_in_passing = False
 
     @cached_property
     def etag(self) -> str:
@@ -182,28 +196,27 @@ class Run:
         ------
         Busy
         """
-        return StreamingHttpResponse(
-            self._parts(self._asked(1, PATIENCE)), content_type=CONTENT_TYPE
-        )
+        first = self._asked(1, PATIENCE)
+        self.begins_in_passing = any(told.is_passing for told, _ in first)
+        return StreamingHttpResponse(self._parts(first), content_type=CONTENT_TYPE)
 
-    def _parts(self, first: Iterable[tuple[Told, bytes]]) -> Iterator[bytes]:
+    def _parts(self, records: list[tuple[Told, bytes]]) -> Iterator[bytes]:
         give_back_connection()  # who it is for was asked of the database; now it takes a while
-        records, count = [*first], 1
+        count = 1
         while records:
             for told, values in records:
                 words = json.encode(told)
                 yield b"".join((_lengths.pack(len(words), len(values)), words, values))
-            average = sum(len(values) for _, values in records) // len(records)
-            count = max(min(2 * count, MOST_AT_ONCE, BYTES_AT_ONCE // max(average, 1)), 1)
+            count = min(2 * count, MOST_AT_ONCE)
             try:
                 records = self._asked(count, PATIENCE_LATER)
             except Busy:
                 return
 
     def _asked(self, count: int, patience: float) -> list[tuple[Told, bytes]]:
-        """Records of the next slices; none at the end."""
+        """Records of the next slices; none at the end, or where it took too long."""
         records: list[tuple[Told, bytes]] = []
-        while not records:
+        while not records and self.seconds < RUN_SECONDS:
             batch = [*islice(self.left, count)]
             if not batch:
                 break
@@ -233,14 +246,25 @@ class Run:
                 frames = [one.frame for _, one in slices]
                 wishes.append(Wish(slices[0][1].transfer_syntax, frames, self.step))
                 numbers += slices
-            made = READERS.ask(wishes, files, patience, ahead=self.last is None) if wishes else []
+            made = self._pictures(wishes, files, patience) if wishes else []
+        # What is put off is asked for again, before all others.
+        self.left = chain(numbers[len(made) :], self.left)
         missing = [(one, Picture(0, one[1].frame, why_not="object_gone")) for one in gone]
-        pairs = [*zip(numbers, made, strict=True), *missing]
+        pairs = [*zip(numbers, made, strict=False), *missing]
         return [
             record
             for (number, one), picture in pairs
             for record in self._told(number, one, picture)
         ]
+
+    def _pictures(
+        self, wishes: Sequence[Wish], files: Sequence[int], patience: float
+    ) -> list[Picture]:
+        begun = time.monotonic()
+        try:
+            return READERS.ask(wishes, files, patience, ahead=self.last is None)
+        finally:
+            self.seconds += time.monotonic() - begun
 
     def _told(self, number: int, one: Slice, picture: Picture) -> Iterator[tuple[Told, bytes]]:
         """A picture's record; none where one before it has said that there is no such frame."""
@@ -261,6 +285,8 @@ class Run:
             picture.rows,
             picture.columns,
             picture.step,
+            picture.whole_rows,
+            picture.whole_columns,
             picture.lowest,
             picture.highest,
             picture.scale,
@@ -269,5 +295,6 @@ class Run:
             picture.overlays,
             picture.why_not,
             sentence(picture.why_not),
+            picture.why_not in PASSING,
         )
         yield told, picture.values

@@ -1,5 +1,6 @@
 """Pictures by way of the locked child that makes them: its answers, and what it may not do."""
 
+import errno
 import os
 import random
 import re
@@ -18,7 +19,8 @@ import numpy as np
 import pytest
 
 from app.dicom.pictures import Window
-from app.sandbox import pictures
+from app.errors import Expected
+from app.sandbox import pictures, pixels
 from app.sandbox.pictures import Busy, Picture, Readers, Turns, Wish
 from tests.conftest import wait_until
 from tests.making.objects import Raw, ct_image, element, enhanced_ct, pet_image
@@ -103,6 +105,7 @@ def test_colours_and_every_second_row_arrive(asked):
     assert (values_of(picture) == frame).all()
     (half,) = asked(native(frame), step=2)
     assert (half.step, half.rows, half.columns) == (2, 5, 3)
+    assert (half.whole_rows, half.whole_columns) == (9, 6)
     assert (values_of(half) == frame[::2, ::2]).all()
 
 
@@ -223,9 +226,26 @@ def test_of_an_animal_it_is_said(asked):
     assert (animal.place.is_quadruped, person.place.is_quadruped) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("keywords", "rate"),
+    [
+        ({"CineRate": "25", "FrameTime": "100"}, 25),
+        ({"RecommendedDisplayFrameRate": "12", "CineRate": "25"}, 12),
+        ({"FrameTime": "40"}, 25),
+        ({"FrameTimeVector": ["0", "30", "50"]}, 25),
+        ({"CineRate": "0", "FrameTime": "0"}, None),
+        ({}, None),
+    ],
+)
+def test_how_fast_frames_are_to_be_played_is_told(keywords, rate, asked):
+    (picture,) = asked(native(GREY, **keywords))
+    assert picture.rendering.frame_rate == rate
+
+
 def test_an_overlay_comes_along(asked):
     (overlay,) = asked(WHEEL / "examples_overlay.dcm")[0].overlays
     bits = zlib.decompress(overlay.bits)
+    assert asked(WHEEL / "examples_overlay.dcm", step=2)[0].overlays == []
     assert (overlay.rows, overlay.columns) == (300, 484)
     assert len(bits) == (300 * 484 + 7) // 8
 
@@ -455,6 +475,45 @@ def test_who_waits_too_long_for_a_child_is_told_that_it_is_busy(readers, asked):
         readers.ask([Wish("", [0], 1)], [], patience=0.01)
     os.kill(child.pid, signal.SIGCONT)
     waiting.join()
+
+
+def test_what_has_no_room_in_its_turn_is_put_off_and_its_child_stays(asked, readers):
+    noise = np.random.default_rng(4).integers(0, 1 << 16, (1_600, 1_600), np.uint16)
+    data = native(noise, noise, GREY.repeat(40, 0)[:1_600].repeat(34, 1)[:, :1_600])
+    assert len(asked(data, 2)) == 1
+    child = readers.idle[0].child.pid
+    found = asked(data, 0, 1, 2)
+    assert [one.frame for one in found] == [0]
+    assert len(found[0].values) > pictures.TURN_BYTES
+    assert [one.frame for one in asked(data, 2, 1, 0)] == [2, 1]
+    assert readers.idle[0].child.pid == child
+
+
+def test_frames_that_are_made_to_be_slow_have_a_turn_each(asked, monkeypatch):
+    monkeypatch.setattr(pictures, "STARTING_SECONDS", 0)
+    monkeypatch.setattr(pictures, "TURN_SECONDS", 0)
+    slow = Readers(1, seconds=0.01)  # no child starts as soon
+    found = asked(native(GREY, GREY, GREY), 0, 1, 2, of=slow)
+    assert [one.why_not for one in found] == ["picture_took_long"]
+    assert slow.turns.left == 1
+
+
+def test_a_child_that_puts_off_all_it_is_asked_is_not_believed(asked, monkeypatch):
+    monkeypatch.setattr(pictures, "PROGRAM", "tests.sandbox.lying_reader")
+    lying = Readers(1)
+    found = asked(native(GREY, GREY), 0, 1, of=lying)
+    assert [one.why_not for one in found] == ["picture_not_made"] * 2
+    lying.close()
+
+
+def test_what_the_disk_does_not_give_is_no_damage_of_the_object():
+    said, cause = Expected("picture_damaged"), OSError(errno.EIO, "broken")
+    said.__cause__ = ValueError()
+    assert not pixels._is_of_the_disk(said)
+    said.__cause__.__context__ = cause
+    assert pixels._is_of_the_disk(said)
+    said.__cause__.__context__ = OSError("what pydicom says")
+    assert not pixels._is_of_the_disk(said)
 
 
 def test_turns_go_to_who_has_waited_longest_but_for_who_sees_nothing_yet():
