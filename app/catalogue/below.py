@@ -6,16 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from django.db.models import (
-    BigIntegerField,
-    Case,
-    F,
-    OuterRef,
-    Subquery,
-    Sum,
-    When,
-    Window,
-)
+from django.db.models import Case, F, OuterRef, Subquery, Sum, When, Window
 from django.db.models.functions import RowNumber
 from django.http import QueryDict
 
@@ -45,7 +36,6 @@ SERIES = 300  # of a study, on one page
 STRUCTURE_SETS = 100  # of a study, on its page
 SERIES_NAMED = 3  # of those that are not here
 OBJECTS = 200  # of a series, on one page
-MOST_SLICES = 100_000  # of a series
 LISTED = 50  # plans, doses and the like of a study
 GEOMETRIES = 20  # looked at of a series
 AT = "at"  # in an address: the object that it leads to
@@ -362,19 +352,6 @@ def in_order(series: DICOMSeries, normal: Normal | None) -> dict[int, float | No
     found = [(pk, number, _along(normal, *position)) for pk, number, *position in rows]
     found.sort(key=lambda row: (_last(row[2]), _last(row[1]), row[0]))
     return {pk: along for pk, _, along in found}
-
-
-def slice_count(series: DICOMSeries) -> int:
-    """How many slices a series' pictures have: frames, as far as their objects have bytes."""
-    images = DICOMInstance.objects.filter(dicom_series=series, rows__isnull=False).order_by()
-    frames = Case(
-        When(number_of_frames__gt=F("size"), then=F("size")),
-        When(number_of_frames__gt=1, then=F("number_of_frames")),
-        default=1,
-        output_field=BigIntegerField(),
-    )
-    count: int | None = images.aggregate(count=Sum(frames))["count"]
-    return min(count or 0, MOST_SLICES)
 
 
 def _along(normal: Normal | None, position: Sequence[float] | None = None) -> float | None:

@@ -5,10 +5,10 @@ frame is a slice. What is no CT, MR or PET image has no place here: a projection
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError
 from django.db.models import Count, QuerySet
@@ -29,7 +29,7 @@ SHOWN = 50  # gaps, and as many doubles and holes
 SECONDS = 1.0  # that a page may take for it
 AT_ONCE = 5_000  # images that it looks at, and of each series slices
 LOCALIZER = "LOCALIZER"  # Image Type, value 3: PS3.3 C.8.2.1.1.1
-# Of a plain image; what frames have instead is in `_frames`.
+# Of a plain image; what frames have instead is in `frames_of`.
 TOLD_BY = (
     "echo_time",
     "acquisition_number",
@@ -165,14 +165,14 @@ def look_at(
     numbers: dict[int, list[int | None]] = {pk: [] for pk in pks}
     for pk, *lies in images.filter(frame_planes="").values_list(*LIES).iterator():
         if len(series[pk]) <= most:
-            one = _slice(*lies)
+            one = slice_of(*lies)
             numbers[pk].append(one.number)
             series[pk].append(one)
     # One at a time: each may be megabytes.
     enhanced = images.exclude(frame_planes="").values_list("frame_planes", *LIES)
     for planes, pk, *lies in enhanced.iterator(chunk_size=1):
         if len(series[pk]) <= most:
-            frames = _frames(decode(planes, type=FramePlanes), _slice(*lies))
+            frames = frames_of(decode(planes, type=FramePlanes), slice_of(*lies))
             series[pk] += islice(frames, most + 1)
     for pk, slices in series.items():
         if enough():
@@ -183,7 +183,7 @@ def look_at(
             yield pk, _kept(look(slices), holes(numbers[pk]) or [])
 
 
-def _slice(
+def slice_of(
     pk: int, number: int | None, position: Any, cosines: Any, kind: str, *told_by: Any
 ) -> Slice:
     value = (kind.split("\\")[2:3] or [""])[0].strip().upper()
@@ -191,7 +191,7 @@ def _slice(
     return Slice(key, number, position, cosines, (value, *told_by), value == LOCALIZER)
 
 
-def _frames(planes: FramePlanes, image: Slice) -> Iterator[Slice]:
+def frames_of(planes: FramePlanes, image: Slice) -> Iterator[Slice]:
     count = planes.count
     columns = zip(
         _each(planes.temporal_position_index, count),
@@ -276,6 +276,16 @@ class Line:
 
     words: str
     instance: int | None = None
+    frame: int = 0  # from 1; 0: the whole image
+
+
+class Spot(NamedTuple):
+    """What was found at an image, or at a frame of one."""
+
+    instance: int
+    frame: int  # from 1; 0: the whole image
+    words: str
+    side: int  # 1: behind it, along the normal; -1: before it; 0: in its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +297,16 @@ class Told:
     title: str = ""  # what the words mean, in a sentence
     lines: list[Line] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    marks: Mapping[int, str] = field(default_factory=dict)  # by object
+    spots: list[Spot] = field(default_factory=list)
+
+    @property
+    def marks(self) -> dict[int, str]:
+        """What stands beside whole images in their table."""
+        words: dict[int, list[str]] = {}
+        for spot in self.spots:
+            if not spot.frame:
+                words.setdefault(spot.instance, []).append(spot.words)
+        return {pk: ", ".join(these) for pk, these in words.items()}
 
     @property
     def first(self) -> int | None:
@@ -349,7 +368,7 @@ def _told(found: Found) -> Told:
         return Told("complete", title=title, notes=[whole, *_notes(found)])
     lines = [*_gaps(found), *_doubles(found), *_holes(found)]
     notes = [*filter(None, [title]), *_notes(found)]
-    return Told(_counts(found), True, "", lines, notes, dict(_marks(found)))
+    return Told(_counts(found), True, "", lines, notes, [*_spots(found)])
 
 
 # What a column has instead of a verdict; nothing where nothing was to be expected.
@@ -381,12 +400,13 @@ def _gaps(found: Found) -> Iterator[Line]:
                 verb=_verb(gap.missing),
             ),
             gap.after.instance,
+            gap.after.frame,
         )
     for end in found.ends:
         code = "lacks_behind" if end.is_behind else "lacks_before"
         place, missing = _named(end.last), counted(end.missing, "slice")
         words = sentence(code, place=place, missing=missing, verb=_verb(end.missing))
-        yield Line(words, end.last.instance)
+        yield Line(words, end.last.instance, end.last.frame)
     yield from _more(found.gap_count, len(found.gaps) + len(found.ends), "gap")
 
 
@@ -400,7 +420,8 @@ def _doubles(found: Found) -> Iterator[Line]:
         at = measure(places[0].along)
         names = listed(_called(one) for one in places)
         names = names[:1].upper() + names[1:]
-        yield Line(sentence("double_at", slices=names, position=at), places[0].instance)
+        words = sentence("double_at", slices=names, position=at)
+        yield Line(words, places[0].instance, places[0].frame)
     yield from _more(found.double_count, len(found.doubles), "double")
 
 
@@ -456,19 +477,13 @@ def _notes(found: Found) -> Iterator[str]:
         yield sentence("localizers_apart", localizers=counted(found.localizers, "localizer"))
 
 
-def _marks(found: Found) -> Iterator[tuple[int, str]]:
-    """What stands beside objects in their table."""
-    words: dict[int, list[str]] = {}
+def _spots(found: Found) -> Iterator[Spot]:
     for gap in found.gaps:
-        if not gap.after.frame:
-            behind = f"{counted(gap.missing, 'slice')} missing behind it"
-            words.setdefault(gap.after.instance, []).append(behind)
+        words = f"{counted(gap.missing, 'slice')} missing behind it"
+        yield Spot(gap.after.instance, gap.after.frame, words, 1)
     for end in found.ends:
-        if not end.last.frame:
-            where = "behind" if end.is_behind else "before"
-            missing = f"{counted(end.missing, 'slice')} missing {where} it"
-            words.setdefault(end.last.instance, []).append(missing)
+        where, side = ("behind", 1) if end.is_behind else ("before", -1)
+        words = f"{counted(end.missing, 'slice')} missing {where} it"
+        yield Spot(end.last.instance, end.last.frame, words, side)
     for place in chain.from_iterable(found.doubles):
-        if not place.frame:
-            words.setdefault(place.instance, []).append("double")
-    yield from ((pk, ", ".join(these)) for pk, these in words.items())
+        yield Spot(place.instance, place.frame, "double", 0)

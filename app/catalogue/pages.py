@@ -22,6 +22,7 @@ from .comparison import comparison_of
 from .completeness import told_of
 from .links import used_by
 from .origins import member_names, origins_from, origins_of
+from .pictured import pictured
 
 STRUCTURE_SETS = "app.view_rtstructuresetinformation"
 
@@ -112,7 +113,7 @@ def series(request: HttpRequest, pk: int) -> HttpResponse:
     if request.user.has_perm("app.view_dicominstance"):
         context |= _objects_of(request, row, geometry, told.marks)
         if request.user.has_perm("app.view_patient"):  # pixels may name who they are of
-            context["slices"] = below.slice_count(row)
+            context["pictured"] = pictured(row, told, request.GET)
     if request.user.has_perm("app.view_dicomfile"):
         context["origins"] = origins_from(made.uploads)
     return render(request, "catalogue/series.html", context)

@@ -119,12 +119,61 @@ def _counts(one: Slice, found: Findings) -> bool:
     if one.is_localizer:
         found.localizers += 1
         return False
-    position = one.position
-    is_placed = position is not None and math.hypot(*position) <= FARTHEST  # which NaN is not
-    if not is_placed or _axes(one.cosines) is None:
+    if not _has_place(one):
         found.without_place += 1
         return False
     return True
+
+
+def _has_place(one: Slice) -> bool:
+    position = one.position
+    is_placed = position is not None and math.hypot(*position) <= FARTHEST  # which NaN is not
+    return is_placed and _axes(one.cosines) is not None
+
+
+# --- looked through --------------------------------------------------------------------------
+
+
+class Group(NamedTuple):
+    """Slices that one looks through, one after the other."""
+
+    placed: list[Placed]
+    is_localizer: bool
+    is_alike: bool  # all of one orientation
+    told_by: tuple[int, ...] = ()  # the places in `told_by` of what tells it from others beside it
+
+
+def apart(slices: Iterable[Slice]) -> tuple[list[Group], list[Slice]]:
+    """The stacks of a series, and what has no place; localizers are stacks of their own.
+
+    Orientations of few slices are one group together.
+    """
+    kinds: dict[bool, list[Slice]] = {False: [], True: []}
+    rest: list[Slice] = []
+    for one in slices:
+        (kinds[one.is_localizer] if _has_place(one) else rest).append(one)
+    groups: list[Group] = []
+    for is_localizer, these in kinds.items():
+        orientations = by_orientation(these)
+        if len(orientations) > ORIENTATIONS:
+            rest += these
+            continue
+        few = [same for same in orientations if len(same) < FEWEST]
+        for same in orientations:
+            if len(same) >= FEWEST:
+                groups += _groups(same, is_localizer)
+        if few:
+            groups.append(Group([*chain.from_iterable(few)], is_localizer, len(few) == 1))
+    return groups, rest
+
+
+def _groups(placed: list[Placed], is_localizer: bool) -> Iterator[Group]:
+    told_by = _telling(placed)
+    stacks = _several(placed, _Stack(placed, told_by))
+    if not stacks:
+        yield Group(placed, is_localizer, True)
+    for stack in stacks:
+        yield Group([*chain.from_iterable(stack.places)], is_localizer, True, (*told_by,))
 
 
 # --- orientations ----------------------------------------------------------------------------
@@ -186,19 +235,25 @@ def _judge_orientation(placed: list[Placed], found: Findings) -> None:
     """Judge slices that lie alike: as one stack where that explains all, else as several."""
     told_by = _telling(placed)
     whole = _Stack(placed, told_by)
-    if whole.explains_all or not told_by:
+    stacks = _several(placed, whole)
+    if not stacks:
         whole.report(found)
-        return
-    stacks = [_Stack(slices, ()) for slices in _apart(placed, told_by)]
-    judged = [stack for stack in stacks if stack.is_judged]
-    if sum(map(len, judged)) < MOST_APART * len(placed):
-        whole.report(found)  # what differs only seems to make stacks
         return
     there = _Counts(whole)
     for stack in stacks:
         stack.gaps = [gap for gap in stack.gaps if there.lacks(gap)]
         stack.report(found)
-    found.ends += _short_ends(judged)
+    found.ends += _short_ends([stack for stack in stacks if stack.is_judged])
+
+
+def _several(placed: list[Placed], whole: "_Stack") -> "list[_Stack]":
+    """The stacks of slices that lie alike; none where they are one."""
+    if whole.explains_all or not whole.told_by:
+        return []
+    stacks = [_Stack(slices, ()) for slices in _apart(placed, whole.told_by)]
+    # Else what differs only seems to make stacks.
+    judged = sum(len(stack) for stack in stacks if stack.is_judged)
+    return stacks if judged >= MOST_APART * len(placed) else []
 
 
 class _Counts:

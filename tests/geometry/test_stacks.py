@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from app.geometry.stacks import FEWEST, Findings, Hole, Slice, holes, look
+from app.geometry.stacks import FEWEST, Findings, Hole, Slice, apart, holes, look
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 SAGITTAL = [0, 1, 0, 0, 0, -1]
@@ -279,6 +279,35 @@ def test_a_gap_in_the_part_with_the_wider_spacing_is_a_gap_of_that():
     slices = stack(20) + stack(10, 5, start=22, number=21)
     found = look(slices[:25] + slices[26:])
     assert where(found) == [(42.0, 52.0, 1)]
+
+
+def groups_of(slices: Sequence[Slice]) -> list[tuple[int, bool, bool, tuple[int, ...]]]:
+    found, _ = apart(shuffled(slices))
+    return [
+        (len(one.placed), one.is_localizer, one.is_alike, one.told_by)
+        for one in sorted(
+            found, key=lambda one: (one.is_localizer, str(one.placed[0].slice.told_by))
+        )
+    ]
+
+
+def test_stacks_are_looked_through_apart_as_they_are_judged():
+    echoes = [one for echo in (4.6, 9.2) for one in stack(12, told_by=("M", echo))]
+    assert groups_of(echoes) == [(12, False, True, (1,))] * 2
+    assert groups_of(stack(20, told_by=("M", 4.6))) == [(20, False, True, ())]
+    # What differs with every slice makes no stacks.
+    timed = [one._replace(told_by=(at,)) for at, one in enumerate(stack(20))]
+    assert groups_of(timed) == [(20, False, True, ())]
+
+
+def test_localizers_and_orientations_of_few_slices_are_looked_through_apart():
+    scouts = [one._replace(is_localizer=True) for one in stack(1) + stack(1, cosines=CORONAL)]
+    odd = stack(2, cosines=CORONAL) + stack(1, cosines=tilted(30))
+    without = [stack(1)[0]._replace(position=None)]
+    found, rest = apart([*scouts, *stack(20), *odd, *without])
+    sizes = {(len(one.placed), one.is_localizer, one.is_alike) for one in found}
+    assert sizes == {(20, False, True), (3, False, False), (2, True, False)}
+    assert rest == without
 
 
 def test_what_nothing_tells_apart_is_told_as_that():

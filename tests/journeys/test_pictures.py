@@ -5,6 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
@@ -391,3 +392,128 @@ def fingers_scroll_a_narrow_page(page: Page) -> None:
     expect(place(page)).to_have_text("16 of 24 · z 14.5 mm")
     devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
     page.set_viewport_size({"width": 1280, "height": 800})
+
+
+# --- stacks, and what else is done with them ----------------------------------------------------
+
+NAME = "Doe, Jane"
+
+
+def echo_of(number: int, echo: float, z: float) -> bytes:
+    own = {"EchoTime": str(echo), "PatientName": "Doe^Jane"}
+    return slice_of(number, Modality="MR", ImagePositionPatient=["-32", "-32", str(z)], **own)
+
+
+def clip() -> bytes:
+    """Eight frames of ultrasound, a quarter of which is calibrated."""
+    region = {"PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3}
+    region |= {"PhysicalDeltaX": 0.1, "PhysicalDeltaY": 0.1, "RegionLocationMinX0": 0}
+    region |= {"RegionLocationMinY0": 0, "RegionLocationMaxX1": 31, "RegionLocationMaxY1": 31}
+    own = {"SequenceOfUltrasoundRegions": [region], "Modality": "US", "FrameTime": "40"}
+    own |= {"SeriesInstanceUID": uid(7), "SOPInstanceUID": uid(7, 1), "PatientName": "Doe^Jane"}
+    frames = [np.full((64, 64), 30 * number, np.uint8) for number in range(8)]
+    return native(*frames, PixelSpacing=["1", "1"], **own)
+
+
+def test_somebody_chooses_a_stack_plays_it_and_saves_what_is_seen(
+    signed_in, live, import_zip, processed_root, console_errors
+):
+    places = [(echo, z) for echo in (4.6, 9.2) for z in range(12) if (echo, z) != (4.6, 5)]
+    import_zip(*(echo_of(n, *one) for n, one in enumerate(places)), clip())
+    page, series = signed_in, DICOMSeries.objects.get(modality="MR")
+    last = processed_root / slices_of(series)[-1].path
+    last.rename(last.with_suffix(".away"))
+    page.goto(f"{live.url}/dicom/series/{series.pk}/")
+    a_stack_is_chosen(page)
+    a_gap_is_marked(page)
+    slices_are_played(page)
+    what_is_seen_is_saved(page, series.pk)
+    a_failure_in_passing_is_asked_for_again(page, last)
+    on_a_slow_line_less_comes_first(page)
+    ultrasound = DICOMSeries.objects.get(modality="US")
+    page.goto(f"{live.url}/dicom/series/{ultrasound.pk}/")
+    expect(page.locator("[data-part=scale]")).to_have_text("10 mm")
+    box = page.locator("[data-part=scale]").bounding_box()
+    stage = page.locator("[data-part=canvas]").bounding_box()
+    assert box["x"] + box["width"] < stage["x"] + 320
+    assert box["y"] + box["height"] < stage["y"] + 320
+    expect(page.get_by_label("slices a second")).to_have_value("25")
+
+
+def a_stack_is_chosen(page: Page) -> None:
+    stack = page.locator("[data-part=stack]")
+    names = page.locator("[data-part=stack] option").all_text_contents()
+    assert names == ["Echo 1, 4.6 ms, 11 slices", "Echo 2, 9.2 ms, 12 slices"]
+    expect(place(page)).to_have_text("7 of 12 · z 6 mm")  # of the longest
+    stack.select_option("Echo 1, 4.6 ms, 11 slices")
+    expect(place(page)).to_have_text("6 of 11 · z 6 mm")
+    canvas = page.locator("[data-part=canvas]")
+    canvas.press("End")
+    expect(place(page)).to_have_text("11 of 11 · z 11 mm")
+    canvas.press(".")
+    expect(stack).to_have_value("1")
+    expect(place(page)).to_have_text("12 of 12")  # whose file is not there
+    canvas.press("Home")
+    canvas.press(",")
+    expect(place(page)).to_have_text("1 of 11 · z 0 mm")
+
+
+def a_gap_is_marked(page: Page) -> None:
+    expect(page.locator(".viewer-mark")).to_have_count(1)
+    page.get_by_role("link", name="1 slice of 1 mm is missing").click()
+    expect(place(page)).to_have_text("5 of 11 · z 4 mm")
+    expect(page.locator("[data-part=note]")).to_have_text("1 slice missing behind it")
+    page.locator("[data-part=canvas]").press("ArrowDown")
+    expect(page.locator("[data-part=note]")).to_be_hidden()
+
+
+def slices_are_played(page: Page) -> None:
+    button = page.get_by_role("button", name="Play")
+    expect(button).to_have_attribute("aria-pressed", "false")  # not by itself
+    page.get_by_label("slices a second").fill("40")
+    page.locator("[data-part=canvas]").press("End")
+    page.locator("[data-part=canvas]").press(" ")
+    pause = page.get_by_role("button", name="Pause")
+    expect(place(page)).to_have_text(re.compile("^[1-5] of 11"))  # from the first again
+    pause.click()
+    expect(button).to_have_attribute("aria-pressed", "false")
+
+
+def what_is_seen_is_saved(page: Page, series: int) -> None:
+    page.locator("[data-part=canvas]").press("Home")
+    expect(place(page)).to_have_text("1 of 11 · z 0 mm")
+    for is_named in (False, True):
+        page.get_by_label("with name and ID").set_checked(is_named)
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save PNG").click()
+        assert download.value.suggested_filename == f"picture-{series}-1.png"
+        picture = imagecodecs.png_decode(download.value.path().read_bytes())
+        assert picture.shape[:2] == (CANVAS, CANVAS)
+        assert (picture[590:640, :150] > 250).any()  # what it is not for
+        assert (picture[:40, :150] > 250).any() == is_named
+
+
+def a_failure_in_passing_is_asked_for_again(page: Page, path: Path) -> None:
+    page.locator("[data-part=stack]").select_option("Echo 2, 9.2 ms, 12 slices")
+    page.locator("[data-part=canvas]").press("End")
+    why = page.locator("[data-part=why]")
+    expect(why).to_contain_text("Its file cannot be read")
+    expect(page.get_by_role("link", name="Download the object")).to_have_attribute(
+        "href", re.compile(r"/dicom/objects/\d+/download/")
+    )
+    path.with_suffix(".away").rename(path)
+    page.get_by_role("button", name="Try again").click()
+    expect(why).to_be_hidden()
+    expect(place(page)).to_have_text("12 of 12 · z 11 mm")
+
+
+def on_a_slow_line_less_comes_first(page: Page) -> None:
+    page.evaluate("() => sessionStorage.setItem('icon-line-speed', '8000000')")
+    asked: list[str] = []
+    page.on("request", lambda one: "pictures/?" in one.url and asked.append(one.url))
+    page.reload()
+    expect(place(page)).to_have_text("7 of 12 · z 6 mm")
+    expect(page.locator("[data-part=loaded]")).to_have_text("")
+    expect(page.get_by_role("button", name="Save PNG")).to_be_enabled()  # all of it is there
+    assert asked[0].endswith("from=17&first=15&last=19&step=4")
+    assert not any("step" in one for one in asked[1:])

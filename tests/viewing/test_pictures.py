@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 from django.contrib.auth.models import Permission
+from django.http import QueryDict
 from django.urls import reverse
 from msgspec import json
 
-from app.catalogue.below import slice_count
+from app.catalogue import stacks
+from app.catalogue.completeness import NOTHING, told_of
+from app.catalogue.pictured import pictured
+from app.catalogue.stacks import stacks_of
 from app.models import AuditEntry, DICOMInstance, DICOMSeries, Kind
-from app.viewing import slices
+from app.sandbox.pictures import Readers
 from app.viewing.pictures import READERS, outwards
 from app.viewing.slices import slices_of
 from tests.conftest import wait_until
-from tests.making.objects import ct_image, enhanced_ct, secondary_capture, uid
+from tests.making.objects import ct_image, enhanced_ct, mr_image, secondary_capture, uid
 from tests.making.pictures import SYNTAX, attributes_of, native, of_codestreams
 
 GREY = (np.arange(12 * 8, dtype=np.uint16).reshape(12, 8) * 21) % 4096
@@ -124,8 +128,9 @@ def test_a_picture_that_cannot_be_made_says_why_and_costs_only_itself(
     found = {told["slice"]: told for told, _ in get()}
     whys = {number: told["why_not"] for number, told in found.items()}
     # Of the video's three frames one says it for all.
-    assert whys == {0: "picture_damaged", 1: "picture_video", 4: "object_gone", 5: ""}
-    assert found[1]["why"].startswith("This is a video")
+    assert whys == {0: "picture_damaged", 1: "object_gone", 2: "", 3: "picture_video"}
+    assert found[3]["why"].startswith("This is a video")
+    assert [number for number, told in found.items() if told["is_passing"]] == [1]
 
 
 def test_a_million_frames_that_are_not_there_are_said_once(get, import_zip):
@@ -139,14 +144,113 @@ def test_of_a_very_large_series_only_the_slices_that_may_be_shown_are_looked_up(
     import_zip, monkeypatch, django_assert_num_queries
 ):
     import_zip(*(image(number, z=-number) for number in (4, 2, 3, 1)))
-    monkeypatch.setattr(slices, "LONGEST_SORTED", 3)
-    monkeypatch.setattr(slices, "MOST_SLICES", 2)
+    monkeypatch.setattr(stacks, "LONGEST_SORTED", 3)
+    monkeypatch.setattr(stacks, "MOST_SLICES", 2)
     series = DICOMSeries.objects.get()
-    with django_assert_num_queries(1) as captured:
+    with django_assert_num_queries(2) as captured:
         found = slices_of(series)
     assert "LIMIT 2" in captured[0]["sql"]
     numbers = DICOMInstance.objects.in_bulk([one.object for one in found])
     assert [numbers[one.object].instance_number for one in found] == [1, 2]
+
+
+def echo(number: int, time: str, z: float, **keywords: Any) -> bytes:
+    own = {"EchoTime": time, "InstanceNumber": str(number), "SOPInstanceUID": uid(2, 2, number)}
+    own |= {"ImagePositionPatient": ["0", "0", str(z)]}
+    return mr_image(**attributes_of(GREY), PixelData=GREY.tobytes(), **(own | keywords))
+
+
+def told_stacks() -> list[tuple[str, list[int]]]:
+    """The words of each stack, and the numbers of its images in order."""
+    numbers = dict(DICOMInstance.objects.values_list("pk", "instance_number"))
+    return [
+        (one.words, [numbers[slice_.object] for slice_ in one.slices])
+        for one in stacks_of(DICOMSeries.objects.get())
+    ]
+
+
+def test_echoes_are_stacks_with_words_each_in_its_order(import_zip):
+    times = ("13.8", "4.6")
+    import_zip(
+        *(echo(2 * at + n, time, -5 * at) for at in range(4) for n, time in enumerate(times))
+    )
+    assert told_stacks() == [
+        ("Echo 2, 13.8 ms", [6, 4, 2, 0]),
+        ("Echo 1, 4.6 ms", [7, 5, 3, 1]),
+    ]
+
+
+def test_scouts_and_what_lies_otherwise_are_stacks_of_their_own(import_zip):
+    scout = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
+    scout["ImageOrientationPatient"] = ["0", "1", "0", "0", "0", "-1"]
+    coronal = {"ImageOrientationPatient": ["1", "0", "0", "0", "0", "-1"]}
+    import_zip(
+        image(1, **scout),
+        *(image(number) for number in (2, 3, 4)),
+        *(image(n, **coronal, ImagePositionPatient=["0", str(n), "0"]) for n in (7, 6, 5)),
+        image(8, ImagePositionPatient=None),
+    )
+    assert told_stacks() == [
+        ("Axial", [2, 3, 4]),
+        ("Coronal", [5, 6, 7]),
+        ("Scout, sagittal", [1]),
+        ("Images without a place", [8]),
+    ]
+
+
+def test_each_clip_is_a_stack_and_a_lie_about_its_frames_makes_no_more_than_may_be_shown(
+    import_zip, monkeypatch
+):
+    clips = [
+        native(GREY, GREY, SOPInstanceUID=uid(3, n), InstanceNumber=str(n), NumberOfFrames=frames)
+        for n, frames in ((1, "2"), (3, "2000000000"))
+    ]
+    import_zip(*clips, native(GREY, SOPInstanceUID=uid(3, 2), InstanceNumber="2"))
+    monkeypatch.setattr(stacks, "MOST_SLICES", 20)
+    found = [(one.words, len(one.slices)) for one in stacks_of(DICOMSeries.objects.get())]
+    assert found == [("Single images", 1), ("Frames of no. 1", 2), ("Frames of no. 3", 17)]
+
+
+def test_a_page_opens_at_the_middle_of_its_longest_stack_or_where_its_address_leads(import_zip):
+    import_zip(*(image(number) for number in range(1, 6)), image(9, ImagePositionPatient=None))
+    series, second = DICOMSeries.objects.get(), DICOMInstance.objects.get(instance_number=2)
+    assert pictured(series, NOTHING, QueryDict()).start == 2
+    assert pictured(series, NOTHING, QueryDict(f"at={second.pk}")).start == 1
+    assert pictured(series, NOTHING, QueryDict(f"at={second.pk}&frame=9")).start == 1
+    assert pictured(series, NOTHING, QueryDict("at=0&frame=x")).start == 2
+
+
+def test_what_is_missing_is_told_of_the_slice_that_it_is_missing_behind(import_zip):
+    import_zip(*(image(number) for number in range(1, 12) if number not in (5, 6)))
+    series = DICOMSeries.objects.get()
+    (mark,) = pictured(series, told_of([series])[series.pk], QueryDict()).marks
+    fourth = DICOMInstance.objects.get(instance_number=4)
+    assert (mark.slice, mark.side, mark.object) == (3, 1, fourth.pk)
+    assert mark.words == "2 slices missing behind it"
+
+
+def test_a_failure_in_passing_that_comes_first_is_not_kept(
+    staff_client, import_zip, processed_root
+):
+    import_zip(image(1), image(2))
+    (processed_root / DICOMInstance.objects.get(instance_number=1).path).unlink()
+    response = staff_client.get(url())
+    assert (response["Cache-Control"], "ETag" in response) == ("no-store", False)
+    assert [told["why_not"] for told, _ in records(response.getvalue())] == ["object_gone", ""]
+    assert staff_client.get(url(), {"from": 1})["Cache-Control"] == "private, no-cache"
+
+
+def test_what_is_put_off_comes_in_the_next_turn(get, import_zip, monkeypatch):
+    monkeypatch.setattr("app.sandbox.pictures.STARTING_SECONDS", 0)
+    monkeypatch.setattr("app.sandbox.pictures.TURN_SECONDS", 0)
+    import_zip(*(image(number) for number in range(1, 6)))
+    slow = Readers(1, seconds=0.01)  # no child starts as soon
+    monkeypatch.setattr("app.viewing.pictures.READERS", slow)
+    found = get()
+    assert [told["slice"] for told, _ in found] == [0, 1, 2, 3, 4]
+    assert {told["why_not"] for told, _ in found} == {"picture_took_long"}
+    monkeypatch.setattr("app.viewing.pictures.RUN_SECONDS", 0.015)
+    assert 0 < len(get(first=1)) < 4  # what took long ends
 
 
 def test_objects_without_pictures_are_no_slices(import_zip):
@@ -161,9 +265,10 @@ def test_a_page_counts_the_slices_that_there_are_and_pictures_need_two_rights(
     lying = native(GREY, SOPInstanceUID=uid(2, 1, 3), NumberOfFrames="2000000000")
     import_zip(image(1), ct_image(SOPInstanceUID=uid(9), Rows=None, PixelData=None), two, lying)
     counts = [len(slices_of(one)) for one in DICOMSeries.objects.all()]
-    assert counts == [slice_count(one) for one in DICOMSeries.objects.all()]
+    assert counts == [stacks.slice_count(one) for one in DICOMSeries.objects.all()]
     page = reverse("series", args=[DICOMSeries.objects.first().pk])
-    assert f'data-count="{counts[0]}"' in staff_client.get(page).content.decode()
+    told = staff_client.get(page).context["pictured"]
+    assert told.count == counts[0]
     staff_user.is_superuser = False
     staff_user.save()
     rights = ("view_dicomseries", "view_dicominstance")

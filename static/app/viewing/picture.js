@@ -1,7 +1,10 @@
 // The picture on a series' page: one of its slices, painted as somebody wishes to see it.
+import { Cine, FASTEST, USUAL_RATE } from "./cine.js";
 import { isPadding, lay, meaningOf, paint, percentiles, unsaid } from "./greys.js";
+import { pngOf, save } from "./png.js";
+import { Stacks, drawMarks } from "./stacks.js";
 import { View } from "./view.js";
-import { edges, inPatient, lies, measure, pixelSize, roundLength } from "./words.js";
+import { edges, inPatient, lies, measure, pixelSize, ruler } from "./words.js";
 
 const MOST_BYTES = 192 << 20; // of inflated pictures
 const AHEAD = 3; // slices that are inflated before they are asked for
@@ -22,13 +25,15 @@ const context = canvas.getContext("2d", { alpha: false });
 const source = document.createElement("canvas");
 const sourceContext = source.getContext("2d", { alpha: false });
 const view = new View(canvas);
-const count = Number(box.dataset.count);
+const pictured = JSON.parse(box.dataset.pictured);
+const stacks = new Stacks(pictured);
 
 const renderings = new Map(); // by the worker's numbers
 const held = new Map(); // slices that are inflated, those used last at the end
 const objects = new Map(); // by slice
 const arrived = new Set();
-let shown = Math.floor(count / 2);
+let shown = pictured.start;
+let stack = stacks.all[stacks.at(shown)]; // that is looked through
 let awaited = null; // an object whose slices are not known yet
 let choice = { kind: "said", index: 0 };
 let isInverted = false;
@@ -37,6 +42,9 @@ const unsaids = new Map(); // what stands for a window where files have none, fo
 let painted = ""; // what is in `source`
 let trouble = "";
 let isDue = false;
+const cine = new Cine(playOn);
+let asked = null; // a slice that is to be played next
+let hasOwnRate = false; // somebody has said how fast
 
 const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 worker.onmessage = ({ data }) => {
@@ -44,15 +52,17 @@ worker.onmessage = ({ data }) => {
   else if (data.told) hold(data);
   else if ("arrived" in data) noteArrived(data);
   else if ("gone" in data) arrived.delete(data.gone);
+  else if ("speed" in data) rememberSpeed(data.speed);
   else trouble = data.trouble;
   later();
 };
 
-function noteArrived({ arrived: slice, object }) {
+function noteArrived({ arrived: slice, object, step }) {
   arrived.add(slice);
   objects.set(slice, object);
   trouble = "";
-  if (object === awaited) show(slice);
+  if (slice !== shown && held.get(slice)?.told.step > step) held.delete(slice);
+  if (object === awaited) goTo(slice);
 }
 
 function hold(slice) {
@@ -70,18 +80,45 @@ function hold(slice) {
 
 // --- what is shown ------------------------------------------------------------------------------
 
+// By hand, which ends what is played.
 function show(slice) {
-  const next = Math.min(Math.max(slice, 0), count - 1);
+  stop();
+  open(slice);
+}
+
+function open(slice) {
+  const next = Math.min(Math.max(slice, stack.first), stack.last);
   awaited = null;
   const step = next < shown ? -1 : 1;
   shown = next;
-  if (held.has(shown)) hold(held.get(shown));
-  else worker.postMessage({ want: shown });
+  const there = held.get(shown);
+  if (there) hold(there);
+  if (there?.told.step !== 1) worker.postMessage({ want: shown });
   for (let ahead = 1; ahead <= AHEAD; ahead++) {
     const one = shown + step * ahead;
     if (arrived.has(one) && !held.has(one)) worker.postMessage({ also: one });
   }
   later();
+}
+
+// A slice of whatever stack.
+function goTo(slice) {
+  const next = stacks.all[stacks.at(slice)];
+  if (next !== stack) look(next);
+  show(slice);
+}
+
+function look(next) {
+  stack = next;
+  worker.postMessage({ stack: [stack.first, stack.last] });
+  beginStack();
+}
+
+function beginStack() {
+  part("stack").value = stacks.all.indexOf(stack);
+  part("slider").max = stack.count - 1;
+  part("along").hidden = part("cine").hidden = stack.count === 1;
+  drawMarks(part("marks"), stack, stacks.marks);
 }
 
 function later() {
@@ -130,7 +167,8 @@ function draw() {
   if (!slice) return;
   const isPicture = Boolean(slice.values);
   const why = slice.told.why_not ? slice.told.why : "This picture came damaged.";
-  sentence(isPicture ? "" : why);
+  sentence(isPicture ? "" : why, slice.told);
+  part("png").disabled = !isPicture || slice.told.step > 1;
   if (isPicture) fill(slice);
   else clear();
   drawRound(isPicture ? slice : null);
@@ -146,7 +184,7 @@ function clear() {
 function fill(slice) {
   const { told, rendering } = slice;
   const window = isGrey(rendering) ? windowOf(slice) : null;
-  const now = JSON.stringify([told.slice, window?.lut ? choice : window, isInverted, hasOverlays]);
+  const now = JSON.stringify([told.slice, told.step, window?.lut ? choice : window, isInverted, hasOverlays]);
   if (now !== painted) {
     const pixels = sourceContext.createImageData(told.columns, told.rows);
     paint(pixels, slice, rendering, window, isInverted);
@@ -155,12 +193,14 @@ function fill(slice) {
     sourceContext.putImageData(pixels, 0, 0);
     painted = now;
   }
-  view.show(told.columns, told.rows, pixelSize(rendering));
+  view.show(told.whole_columns, told.whole_rows, pixelSize(rendering));
   context.fillStyle = "#000";
   context.fillRect(0, 0, canvas.width, canvas.height);
-  context.imageSmoothingEnabled = view.scale !== 1 && view.scale < 4;
+  context.imageSmoothingEnabled = told.step > 1 || (view.scale !== 1 && view.scale < 4);
   context.imageSmoothingQuality = view.scale < 1 ? "medium" : "low";
-  context.drawImage(source, ...view.box);
+  const [left, top, width, height] = view.box;
+  const [across, down] = [told.columns / told.whole_columns, told.rows / told.whole_rows];
+  context.drawImage(source, left, top, width * across * told.step, height * down * told.step);
   sayWindow(window);
 }
 
@@ -168,15 +208,20 @@ function fill(slice) {
 
 function tell(slice) {
   const place = slice ? lies(slice.told.place) : "";
-  const where = `${shown + 1} of ${count}`;
+  const where = `${shown - stack.first + 1} of ${stack.count}`;
   const words = slice ? [where, place] : [where, "loading"];
   part("place").textContent = words.filter(Boolean).join(" · ");
   const slider = part("slider");
-  slider.value = shown;
+  slider.value = shown - stack.first;
   slider.setAttribute("aria-valuetext", part("place").textContent);
   part("overlays").disabled = !slice?.overlays?.length;
   part("lossy").hidden = !slice?.rendering?.is_lossy;
   if (!slice) sentence(TROUBLES[trouble] ?? "");
+  if (!slice) part("png").disabled = true;
+  part("note").textContent = stacks.said(shown).join(" · ");
+  part("note").parentElement.hidden = !part("note").textContent;
+  const rate = slice?.rendering?.frame_rate ?? USUAL_RATE;
+  if (!hasOwnRate && slice?.rendering) setRate(rate);
   const object = objects.get(shown);
   for (const row of document.querySelectorAll("#objects [data-object]")) {
     row.classList.toggle("is-shown", Number(row.dataset.object) === object);
@@ -189,39 +234,44 @@ const TROUBLES = {
   cut: "The connection broke off: move to another slice, or reload the page.",
 };
 
-function sentence(text) {
+// Why there is no picture, and what can be done about it.
+function sentence(text, told = null) {
   part("why").textContent = text;
-  part("why").hidden = !text;
+  part("why").hidden = part("failed").hidden = !text;
+  part("again").hidden = !(text && told?.is_passing);
+  const link = part("download");
+  if (!link) return;
+  link.hidden = !(text && told);
+  if (told) link.href = box.dataset.download.replace("/0/", `/${told.object}/`);
 }
 
 function drawRound(slice) {
   const letters = slice && edges(slice.told.place);
-  for (const edge of ["left", "right", "top", "bottom"]) {
-    part(edge).textContent = letters?.[edge] ?? "";
-  }
-  const { spacing, spacing_kind } = slice?.rendering ?? {};
+  for (const edge of EDGES) part(edge).textContent = letters?.[edge] ?? "";
   const dense = canvas.width / canvas.clientWidth;
-  // Of the page's pixels, for a mm.
-  const each = spacing && (view.box[2] / slice.told.columns / spacing[1]) / dense;
-  const length = spacing && roundLength(canvas.clientWidth / 3 / each);
-  part("scale").hidden = !length;
-  if (!length) return;
-  part("scale").style.width = `${length * each}px`;
-  part("scale").textContent = `${length} mm${spacing_kind === "detector" ? " at the detector" : ""}`;
+  const scale = slice && ruler(slice, view.box.map((one) => one / dense), canvas.clientWidth);
+  part("scale").hidden = !scale;
+  if (!scale) return;
+  part("scale").textContent = scale.text;
+  for (const name of ["right", "bottom", "width"]) part("scale").style[name] = `${scale[name]}px`;
 }
+
+const EDGES = ["left", "right", "top", "bottom"];
 
 function drawArrived() {
   const strip = part("arrived");
   const brush = strip.getContext("2d");
-  const [width, step] = [strip.width, strip.width / count];
+  const [width, step] = [strip.width, strip.width / stack.count];
   brush.clearRect(0, 0, width, 1);
   brush.fillStyle = getComputedStyle(strip).color;
+  let here = 0;
   for (const slice of arrived) {
-    const left = Math.floor(slice * step);
-    brush.fillRect(left, 0, Math.max(Math.ceil((slice + 1) * step) - left, 1), 1);
+    if (slice < stack.first || slice > stack.last) continue;
+    const left = Math.floor((slice - stack.first) * step);
+    brush.fillRect(left, 0, Math.max(Math.ceil((slice - stack.first + 1) * step) - left, 1), 1);
+    here++;
   }
-  const all = arrived.size >= count;
-  part("loaded").textContent = all ? "" : `${arrived.size} of ${count} loaded`;
+  part("loaded").textContent = here >= stack.count ? "" : `${here} of ${stack.count} loaded`;
 }
 
 function sayWindow(window) {
@@ -289,7 +339,9 @@ function readOut(event) {
 
 function saidOf(slice, column, row) {
   const { told, rendering, values } = slice;
-  const at = row * told.columns + column;
+  const [across, down] = [column, row].map((one) => Math.floor(one / told.step));
+  [column, row] = [across * told.step, down * told.step]; // whose value is here
+  const at = down * told.columns + across;
   const words = [valueOf(rendering, told, values, at), `column ${column + 1}, row ${row + 1}`];
   const place = inPatient(told.place, rendering, column, row);
   if (place) words.push(`${place.map((one) => one.toFixed(1)).join(", ")} mm`);
@@ -356,6 +408,62 @@ function move(x, y) {
   later();
 }
 
+function playOn() {
+  const next = shown >= stack.last ? stack.first : shown + 1;
+  if (held.has(next)) {
+    asked = null;
+    open(next);
+    return true;
+  }
+  if (asked !== next) worker.postMessage(arrived.has(next) ? { also: next } : { want: next });
+  asked = next;
+  return false;
+}
+
+function play() {
+  if (stack.count === 1) return;
+  if (cine.isOn) return stop();
+  asked = null;
+  cine.start();
+  sayWhetherPlayed();
+}
+
+function stop() {
+  cine.stop();
+  sayWhetherPlayed();
+}
+
+function sayWhetherPlayed() {
+  part("play").setAttribute("aria-pressed", String(cine.isOn));
+  part("play").textContent = cine.isOn ? "Pause" : "Play";
+}
+
+function setRate(rate) {
+  cine.rate = Math.min(rate, FASTEST);
+  if (part("rate") !== document.activeElement) part("rate").value = measure(cine.rate);
+}
+
+function across(steps) {
+  if (stacks.all.length > 1) goTo(stacks.across(shown, steps));
+}
+
+async function savePng() {
+  const { name, id } = part("named").dataset;
+  const scale = part("scale");
+  const text = Object.fromEntries(EDGES.map((edge) => [edge, part(edge).textContent]));
+  const { right, bottom, width: length } = scale.style;
+  const blob = await pngOf(canvas, {
+    edges: text,
+    scale: scale.hidden ? null : {
+      text: scale.textContent,
+      ...Object.fromEntries(Object.entries({ right, bottom, length }).map(([key, value]) => [key, parseFloat(value)])),
+    },
+    lines: part("named").checked ? [name, id].filter(Boolean) : [],
+    notes: part("lossy").hidden ? [] : [part("lossy").textContent],
+  });
+  save(blob, `picture-${box.dataset.series}-${shown + 1}.png`);
+}
+
 const KEYS = {
   ArrowUp: () => show(shown - 1),
   ArrowLeft: () => show(shown - 1),
@@ -363,8 +471,11 @@ const KEYS = {
   ArrowRight: () => show(shown + 1),
   PageUp: () => show(shown - PAGE),
   PageDown: () => show(shown + PAGE),
-  Home: () => show(0),
-  End: () => show(count - 1),
+  Home: () => show(stack.first),
+  End: () => show(stack.last),
+  " ": play,
+  ",": () => across(-1),
+  ".": () => across(1),
   "+": () => zoom(1),
   "-": () => zoom(-1),
   f: () => later(view.fit()),
@@ -390,7 +501,19 @@ function chooseByName(value) {
   if (kind !== "own") choose(kind, Number(index));
 }
 
-part("slider").addEventListener("input", ({ target }) => show(Number(target.value)));
+part("slider").addEventListener("input", ({ target }) => show(stack.first + Number(target.value)));
+part("stack").addEventListener("change", ({ target }) => {
+  goTo(stacks.across(shown, Number(target.value) - stacks.all.indexOf(stack)));
+});
+part("play").addEventListener("click", play);
+part("rate").addEventListener("change", ({ target }) => {
+  const rate = target.valueAsNumber;
+  hasOwnRate = rate > 0;
+  if (hasOwnRate) setRate(rate);
+  later();
+});
+part("png").addEventListener("click", savePng);
+part("again").addEventListener("click", () => worker.postMessage({ again: shown }));
 part("window").addEventListener("change", ({ target }) => chooseByName(target.value));
 for (const name of ["center", "width"]) {
   part(name).addEventListener("change", () => {
@@ -412,7 +535,7 @@ canvas.addEventListener(
   "wheel",
   (event) => {
     const by = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? 1 : LINE);
-    if (!by || (count === 1 && !event.ctrlKey)) return;
+    if (!by || (stack.count === 1 && !event.ctrlKey)) return;
     event.preventDefault();
     if (event.ctrlKey) return zoom(by < 0 ? 1 : -1, ...onCanvas(event));
     turned = Math.sign(by) === Math.sign(turned) ? turned + by : by;
@@ -494,9 +617,22 @@ document.getElementById("objects")?.addEventListener("click", (event) => {
 
 function select(object) {
   const slices = [...objects].filter(([, one]) => one === object).map(([slice]) => slice);
-  if (slices.length) show(Math.min(...slices));
+  if (slices.length) goTo(Math.min(...slices));
   else awaited = object;
 }
+
+// What is said of a series leads to the slice that it is said of.
+document.querySelector(".told")?.addEventListener("click", (event) => {
+  const link = event.target.closest("a");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const address = new URLSearchParams(link.search);
+  const [object, frame] = ["at", "frame"].map((name) => Number(address.get(name)));
+  const mark = stacks.marks.find((one) => one.object === object && one.frame === frame);
+  if (!mark) return;
+  event.preventDefault();
+  goTo(mark.slice);
+  canvas.scrollIntoView({ block: "nearest" });
+});
 
 // --- the beginning ------------------------------------------------------------------------------
 
@@ -511,5 +647,23 @@ function resize() {
 new ResizeObserver(resize).observe(canvas);
 window.addEventListener("resize", resize); // also where only the pixels' size has changed
 
-worker.postMessage({ url: box.dataset.url, count });
-show(shown);
+const LINE_SPEED = "icon-line-speed"; // bits a second, as this tab has measured it
+
+function rememberSpeed(speed) {
+  sessionStorage.setItem(LINE_SPEED, String(Math.round(speed)));
+}
+
+// As it was measured, or as the browser thinks it is, which is never more than 10 Mbit/s.
+function knownSpeed() {
+  const measured = Number(sessionStorage.getItem(LINE_SPEED));
+  const thought = navigator.connection?.downlink;
+  return measured || (thought < 10 ? thought * 1e6 : undefined);
+}
+
+part("stack").replaceChildren(
+  ...stacks.all.map(({ words, count }, at) => new Option(`${words}, ${count} ${count === 1 ? "slice" : "slices"}`, at)),
+);
+worker.postMessage({ url: box.dataset.url, count: stacks.count, speed: knownSpeed() });
+setRate(USUAL_RATE);
+look(stack);
+open(shown);

@@ -52,7 +52,42 @@ export function inPatient({ position, orientation }, { spacing, spacing_kind }, 
 }
 
 // The longest round length that fits into so many mm; null for none.
-export const roundLength = (most) => LENGTHS.findLast((length) => length <= most) ?? null;
+const roundLength = (most) => LENGTHS.findLast((length) => length <= most) ?? null;
+
+// A scale for a picture that lies in a box {left, top, width, height} of a square stage; null where
+// none is right. Of ultrasound only a region that is calibrated in cm has one, and it lies in that.
+export function ruler({ told, rendering }, [left, top, width, height], side) {
+  const [across, down] = [width / told.whole_columns, height / told.whole_rows];
+  const { regions, spacing, spacing_kind, modality } = rendering;
+  if (regions.length || ULTRASOUND.includes(modality)) {
+    const region = largest(regions);
+    if (!region) return null;
+    const within = (place) => Math.min(Math.max(place, 0), side);
+    const [start, end] = [region.left, region.right + 1].map((one) => within(left + one * across));
+    const [high, low] = [region.top, region.bottom + 1].map((one) => within(top + one * down));
+    if (low - high < LEAST_HIGH) return null;
+    return scaled(across / (10 * region.across), end - start, "", side - end, side - low);
+  }
+  if (!spacing) return null;
+  const where = spacing_kind === "detector" ? " at the detector" : "";
+  return scaled(across / spacing[1], side, where, 0, 0);
+}
+
+const ULTRASOUND = ["US", "IVUS"];
+const LEAST_HIGH = 40; // of the page's pixels
+
+function largest(regions) {
+  const sized = regions.filter(({ across, down }) => across > 0 && down > 0);
+  const area = ({ left, top, right, bottom }) => (right - left) * (bottom - top);
+  return sized.sort((a, b) => area(b) - area(a))[0];
+}
+
+// `each`: of the page's pixels, for a mm.
+function scaled(each, room, where, right, bottom) {
+  const length = roundLength(room / 3 / each);
+  if (!length) return null;
+  return { text: `${length} mm${where}`, width: length * each, right: right + 12, bottom: bottom + 10 };
+}
 
 // A pixel's height and width, as they are to each other.
 export function pixelSize({ spacing, aspect }) {

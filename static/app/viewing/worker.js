@@ -1,48 +1,88 @@
 // Fetches the pictures of a series in one stream from the slice that is shown outwards, keeps them
-// as they are sent, and inflates those that are asked for.
+// as they are sent, and inflates those that are asked for. On a slow line every second or fourth row
+// and column of what is shown comes first, and all of it then.
 //
-// It is sent {url, count} once, then {want: slice} for what is shown, {also: slice} for what may be
-// next. It sends {rendering, id} before the first slice that has it, {told, values} of each slice
-// asked for, {arrived: slice, object} of each that is here, {gone: slice} of each that was let go,
-// and {trouble} where nothing comes.
+// It is sent {url, count, speed} once, then {stack: [first, last]} for the slices that are looked
+// through, {want: slice} for what is shown, {also: slice} for what may be next, and {again: slice} for
+// one that failed in passing. It sends {rendering, id} before the first slice that has it, {told, values} of each slice
+// asked for, {arrived: slice, object, step} of each that is here, {gone: slice} of each that was let
+// go, {trouble} where nothing comes, and {speed}, in bits a second, as it measures it.
 import { overlaysOf, valuesOf } from "./values.js";
 
 const MOST_BYTES = 256 << 20; // of pictures as they are sent
 const AGAIN = 2_000; // ms, where others use all that make pictures
 const SOON = 8; // slices
+const BESIDE = 2; // slices on each side of the one that is shown, which come small with it
 const LONGEST_WORDS = 64 << 20;
+const SLOW = [[10e6, 4], [50e6, 2]]; // bits a second, and every how many rows then come first
+const MEASURED = 5; // pictures, of which the middle speed counts
+const LEAST_MEASURED = 1 << 15; // bytes
 
 const kept = new Map(); // by slice: {told, packed, id, samples}
 const ids = new Map(); // of renderings, by their words
 const missing = new Set(); // slices that an object says it has, and has not
+const retried = new Set(); // slices that failed in passing, and were asked for again unasked
+const fresh = new Set(); // slices of which what the browser keeps is not wanted
+const speeds = []; // the last few
+let speed = Infinity; // bits a second
 let url = "";
 let count = 0;
 let bytes = 0;
 let shown = 0;
-let run = null; // {abort, from, first, last, distance, hasBegun, toldMissing}
+let stack = [0, 0]; // its first and its last slice
+let run = null; // {abort, from, first, last, step, distance, hasBegun, toldMissing}
 let isGoing = false; // from run to run
 let wanted = null; // a slice that has not come
 
 onmessage = ({ data }) => {
-  if (data.url) ({ url, count } = data);
+  if (data.url) {
+    ({ url, count } = data);
+    speed = data.speed ?? Infinity;
+  } else if ("stack" in data) stack = data.stack;
   else if ("also" in data) void send(data.also);
+  else if ("again" in data) again(data.again);
   else want(data.want);
 };
 
+const isWhole = (slice) => kept.get(slice)?.told.step === 1;
+const failedInPassing = (slice) => kept.get(slice)?.told.is_passing ?? false;
+
 function want(slice) {
-  shown = slice;
-  wanted = null;
-  if (kept.has(slice)) return void send(slice);
-  wanted = slice;
+  [shown, wanted] = [slice, null];
+  if (failedInPassing(slice) && !retried.has(slice)) return retry(slice);
+  if (kept.has(slice)) void send(slice);
+  if (isWhole(slice)) return;
+  if (!kept.has(slice)) wanted = slice;
+  goTo(slice);
+}
+
+function goTo(slice) {
   if (!isGoing) void go(slice);
   else if (run?.hasBegun && !isNear(slice)) run.abort.abort();
 }
 
+function again(slice) {
+  if (!failedInPassing(slice)) return;
+  bytes -= kept.get(slice).packed.length;
+  kept.delete(slice);
+  fresh.add(slice);
+  [shown, wanted] = [slice, slice];
+  goTo(slice);
+}
+
+function retry(slice) {
+  retried.add(slice);
+  again(slice);
+}
+
 // Whether the run that is on comes to it soon.
 function isNear(slice) {
-  if (slice < run.first || slice > run.last) return false;
-  return Math.abs(slice - run.from) <= run.distance + SOON;
+  if (fresh.has(slice) || slice < run.first || slice > run.last) return false;
+  const soon = stepOf(speed) > 1 ? 1 : SOON;
+  return Math.abs(slice - run.from) <= run.distance + soon;
 }
+
+const stepOf = (speed) => SLOW.find(([most]) => speed < most)?.[1] ?? 1;
 
 async function send(slice) {
   const one = kept.get(slice);
@@ -58,7 +98,7 @@ async function go(from) {
   isGoing = true;
   for (let next = from; next !== null; next = following()) {
     run = { abort: new AbortController(), from: next, distance: 0, hasBegun: false };
-    [run.first, run.last] = around(next);
+    Object.assign(run, extent(next));
     const trouble = await fetched();
     const isOver = run.abort.signal.aborted;
     run = null;
@@ -75,33 +115,48 @@ async function go(from) {
 
 function following() {
   if (wanted !== null) return wanted;
-  if (bytes >= MOST_BYTES) return null;
-  for (let step = 0; step < count; step++) {
+  if (bytes >= MOST_BYTES) return isWhole(shown) || missing.has(shown) ? null : shown;
+  const lacks = (slice) => !isWhole(slice) && !missing.has(slice);
+  return nearest(...stack, lacks) ?? nearest(0, count - 1, lacks);
+}
+
+// Of the slices from the first to the last, the one nearest to what is shown that is as wished.
+function nearest(first, last, isWished) {
+  for (let step = 0; step <= last - first; step++) {
     for (const slice of [shown + step, shown - step]) {
-      if (slice >= 0 && slice < count && !kept.has(slice) && !missing.has(slice)) return slice;
+      if (slice >= first && slice <= last && isWished(slice)) return slice;
     }
   }
   return null;
 }
 
-// The first and the last of the slices around one that are not here.
-function around(slice) {
+// What is asked for around a slice: its first, its last, and every how many rows.
+function extent(slice) {
+  if (fresh.has(slice)) return { first: slice, last: slice, step: 1, isFresh: fresh.delete(slice) };
+  const isIn = slice >= stack[0] && slice <= stack[1];
+  const [least, most] = isIn ? stack : [0, count - 1];
+  const step = slice === wanted ? stepOf(speed) : 1;
+  const lacks = (one) => !missing.has(one) && (step > 1 ? !kept.has(one) : !isWhole(one));
+  const [low, high] = step > 1 ? [slice - BESIDE, slice + BESIDE] : [least, most];
   let [first, last] = [slice, slice];
-  while (first > 0 && !kept.has(first - 1) && !missing.has(first - 1)) first--;
-  while (last < count - 1 && !kept.has(last + 1) && !missing.has(last + 1)) last++;
-  return [first, last];
+  while (first > Math.max(least, low) && lacks(first - 1)) first--;
+  while (last < Math.min(most, high) && lacks(last + 1)) last++;
+  return { first, last, step };
 }
 
 // Why a run came to nothing; "" where it went well, or was ended since another slice is wanted.
 async function fetched() {
   const { signal } = run.abort;
   const asked = new URLSearchParams({ from: run.from, first: run.first, last: run.last });
+  if (run.step > 1) asked.set("step", run.step);
+  const cache = run.isFresh ? "reload" : "default";
   try {
-    const response = await fetch(`${url}?${asked}`, { signal });
+    const response = await fetch(`${url}?${asked}`, { signal, cache });
     if (response.status === 503) return "busy";
     if (!response.ok || response.redirected) return "refused";
-    const isWhole = await records(response.body.getReader());
-    if (!isWhole) return "cut";
+    const isCut = !(await records(response.body.getReader()));
+    if (signal.aborted) return "";
+    if (isCut) return "cut";
     if (!kept.has(run.from)) missing.add(run.from);
     if (wanted === run.from && missing.has(wanted)) wanted = null;
     if (run.toldMissing) {
@@ -134,12 +189,14 @@ async function records(reader) {
   for (;;) {
     const head = await read(8);
     if (!head) return held === 0;
+    const begun = performance.now();
     const lengths = new DataView(head.buffer);
     const [words, values] = [lengths.getUint32(0, true), lengths.getUint32(4, true)];
     if (words > LONGEST_WORDS) return false;
     const text = await read(words);
     const packed = text && (await read(values));
     if (!packed) return false;
+    measure(words + values, performance.now() - begun);
     const told = JSON.parse(new TextDecoder().decode(text));
     rendering = told.rendering ?? rendering;
     keep(told, packed, rendering);
@@ -147,6 +204,15 @@ async function records(reader) {
     if (bytes >= MOST_BYTES && wanted === null) run.abort.abort();
     else if (wanted !== null && !isNear(wanted)) run.abort.abort();
   }
+}
+
+// A record is sent in one piece: from its first bytes on the line alone takes time.
+function measure(length, milliseconds) {
+  if (length < LEAST_MEASURED) return;
+  speeds.push((8_000 * length) / Math.max(milliseconds, 0.1));
+  if (speeds.length > MEASURED) speeds.shift();
+  speed = [...speeds].sort((a, b) => a - b)[speeds.length >> 1];
+  if (speeds.length === MEASURED) postMessage({ speed });
 }
 
 function taken(parts, length) {
@@ -162,19 +228,20 @@ function taken(parts, length) {
 }
 
 function keep(told, packed, rendering) {
-  const { slice, object } = told;
+  const { slice, object, step } = told;
   run.distance = Math.abs(slice - run.from);
   if (told.why_not && told.frame >= told.frames) run.toldMissing = true;
   const id = rendering && idOf(rendering);
   const samples = rendering?.photometric === "RGB" ? 3 : 1;
   delete told.rendering;
-  if (!kept.has(slice)) bytes += packed.length;
+  bytes += packed.length - (kept.get(slice)?.packed.length ?? 0);
   kept.set(slice, { told, packed, id, samples });
   missing.delete(slice);
-  postMessage({ arrived: slice, object });
-  if (slice === wanted) {
-    wanted = null;
-    void send(slice);
+  postMessage({ arrived: slice, object, step });
+  if (slice === wanted) wanted = null;
+  if (slice === shown) {
+    if (told.is_passing && !retried.has(slice)) retry(slice);
+    else void send(slice);
   }
   makeRoom();
 }
