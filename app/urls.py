@@ -21,6 +21,7 @@ from .rt import views as rt
 from .telling import asking
 from .telling import pages as telling
 from .viewing import views as viewing
+from .viewing.key_objects import key_objects
 from .viewing.pictures import pictures
 
 urlpatterns = [
@@ -54,6 +55,7 @@ urlpatterns = [
     path("series/incomplete/list.csv", tables.incomplete_csv, name="incomplete_csv"),
     path("series/<int:pk>/", pages.series, name="series"),
     path("series/<int:pk>/pictures/", pictures, name="series_pictures"),
+    path("series/<int:pk>/key-objects/", key_objects, name="key_objects"),
     path("patients/<int:pk>/same-person/", persons.same_person, name="same_person"),
     path("patients/<int:pk>/same-person/undo/", persons.undo_same_person, name="undo_same_person"),
     path("collections/", collecting.collection_list, name="collection_list"),

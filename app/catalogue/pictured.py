@@ -12,6 +12,7 @@ from .below import AT, LONGEST_SORTED
 from .completeness import Told
 from .stacks import Slice, Stack, slice_count, stacks_of
 
+KEY_OBJECTS = "KO"  # the modality of documents that name images
 FRAME = "frame"  # in an address, from 1: of the object that it leads to
 
 
@@ -36,6 +37,7 @@ class Pictured(Struct):
     start: int  # the slice that is shown first
     stacks: list[Part]  # one after the other
     marks: list[Mark]
+    has_key_objects: bool  # documents in the study, which may name some of these
 
     @property
     def as_json(self) -> str:
@@ -49,7 +51,7 @@ def pictured(series: DICOMSeries, told: Told, address: QueryDict) -> Pictured:
     """
     if series.instance_count > LONGEST_SORTED:
         count = slice_count(series)
-        return Pictured(count, count // 2, [Part("", count)] if count else [], [])
+        return Pictured(count, count // 2, [Part("", count)] if count else [], [], False)
     stacks = stacks_of(series)
     numbers = {one: at for at, one in enumerate(one for stack in stacks for one in stack.slices)}
     marks = [
@@ -63,6 +65,9 @@ def pictured(series: DICOMSeries, told: Told, address: QueryDict) -> Pictured:
         _middle(stacks) if start is None else start,
         [Part(one.words, len(one.slices)) for one in stacks],
         marks,
+        DICOMSeries.objects.filter(
+            dicom_study=series.dicom_study_id, modality=KEY_OBJECTS
+        ).exists(),
     )
 
 

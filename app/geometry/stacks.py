@@ -127,8 +127,9 @@ def _counts(one: Slice, found: Findings) -> bool:
 
 def _has_place(one: Slice) -> bool:
     position = one.position
-    is_placed = position is not None and math.hypot(*position) <= FARTHEST  # which NaN is not
-    return is_placed and _axes(one.cosines) is not None
+    if position is None or len(position) != 3 or _axes(one.cosines) is None:
+        return False
+    return math.hypot(*position) <= FARTHEST  # which NaN is not
 
 
 # --- looked through --------------------------------------------------------------------------

@@ -111,7 +111,7 @@ OURS = {
     **dict.fromkeys(("study_list", "patient_list", "structure_list", "structure"), since("Reader")),
     "structure_csv": since("Reader", 302),  # with nothing searched for it leads to the list
     **dict.fromkeys(("study", "patient", "series", "header", "structure_set"), since("Reader")),
-    "series_pictures": since("Reader"),
+    **dict.fromkeys(("series_pictures", "key_objects"), since("Reader")),
     **dict.fromkeys(("trash_list", "deletion"), since("Manager")),
     "restore_deletion": since("Manager", 405),
     **dict.fromkeys(("erase_deletion", "empty_trash"), since("Administrator")),
@@ -123,7 +123,7 @@ ROWS = {
     "answer_identity": Patient,
     "patient": Patient,
     **dict.fromkeys(("study", "protect_study"), DICOMStudy),
-    **dict.fromkeys(("series", "series_pictures"), DICOMSeries),
+    **dict.fromkeys(("series", "series_pictures", "key_objects"), DICOMSeries),
     "same_person": Patient,
     "undo_same_person": Patient,
     **dict.fromkeys(("collection", "take_out", "delete_collection", "collection_csv"), Collection),

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from app.dicom.pixels import Pixels
 from app.models import DICOMSeries
 from app.viewing.slices import slices_of
-from tests.making.objects import Raw, ct_image, element, uid
+from tests.making.objects import CT_IMAGE, Raw, ct_image, element, structured_report, uid
 from tests.making.pictures import WHEEL, attributes_of, native
 
 from .test_browser import serious_findings
@@ -415,11 +415,34 @@ def clip() -> bytes:
     return native(*frames, PixelSpacing=["1", "1"], **own)
 
 
+def of_an_animal() -> bytes:
+    own = {"AnatomicalOrientationType": "QUADRUPED", "PatientOrientation": ["L", "F"]}
+    own |= {"ImagerPixelSpacing": ["1", "1"], "Modality": "DX", "PatientName": "Doe^Jane"}
+    frame = np.zeros((64, 64), np.uint8)
+    return native(frame, SeriesInstanceUID=uid(9), SOPInstanceUID=uid(9, 1), **own)
+
+
+def key_object(sop_instance_uid: str) -> bytes:
+    one = {"ReferencedSOPClassUID": CT_IMAGE, "ReferencedSOPInstanceUID": sop_instance_uid}
+    item = {"RelationshipType": "CONTAINS", "ValueType": "IMAGE", "ReferencedSOPSequence": [one]}
+    return structured_report(
+        Modality="KO",
+        SeriesInstanceUID=uid(8),
+        SOPInstanceUID=uid(8, 1),
+        PatientName="Doe^Jane",
+        ConceptNameCodeSequence=[{"CodeValue": "113000", "CodeMeaning": "Of Interest"}],
+        ContentSequence=[item],
+    )
+
+
 def test_somebody_chooses_a_stack_plays_it_and_saves_what_is_seen(
     signed_in, live, import_zip, processed_root, console_errors
 ):
     places = [(echo, z) for echo in (4.6, 9.2) for z in range(12) if (echo, z) != (4.6, 5)]
-    import_zip(*(echo_of(n, *one) for n, one in enumerate(places)), clip())
+    import_zip(
+        *(echo_of(n, *one) for n, one in enumerate(places)),
+        *(clip(), of_an_animal(), key_object(uid(2, 1, 10))),
+    )
     page, series = signed_in, DICOMSeries.objects.get(modality="MR")
     last = processed_root / slices_of(series)[-1].path
     last.rename(last.with_suffix(".away"))
@@ -438,6 +461,10 @@ def test_somebody_chooses_a_stack_plays_it_and_saves_what_is_seen(
     assert box["x"] + box["width"] < stage["x"] + 320
     assert box["y"] + box["height"] < stage["y"] + 320
     expect(page.get_by_label("slices a second")).to_have_value("25")
+    page.goto(f"{live.url}/dicom/series/{DICOMSeries.objects.get(modality='DX').pk}/")
+    expect(page.locator("[data-part=scale]")).to_have_text("20 mm at the detector")
+    assert page.locator("[data-part=left]").inner_text() == ""
+    expect(page.get_by_role("button", name="Play")).to_be_hidden()
 
 
 def a_stack_is_chosen(page: Page) -> None:
@@ -459,12 +486,15 @@ def a_stack_is_chosen(page: Page) -> None:
 
 
 def a_gap_is_marked(page: Page) -> None:
-    expect(page.locator(".viewer-mark")).to_have_count(1)
+    expect(page.locator(".viewer-mark-gap")).to_have_count(1)
+    expect(page.locator(".viewer-mark-key")).to_have_count(1)
     page.get_by_role("link", name="1 slice of 1 mm is missing").click()
     expect(place(page)).to_have_text("5 of 11 · z 4 mm")
     expect(page.locator("[data-part=note]")).to_have_text("1 slice missing behind it")
     page.locator("[data-part=canvas]").press("ArrowDown")
     expect(page.locator("[data-part=note]")).to_be_hidden()
+    page.locator("[data-part=canvas]").press("End")
+    expect(page.locator("[data-part=note]")).to_have_text("Key object: Of Interest")
 
 
 def slices_are_played(page: Page) -> None:

@@ -22,7 +22,15 @@ from app.sandbox.pictures import Readers
 from app.viewing.pictures import READERS, outwards
 from app.viewing.slices import slices_of
 from tests.conftest import wait_until
-from tests.making.objects import ct_image, enhanced_ct, mr_image, secondary_capture, uid
+from tests.making.objects import (
+    CT_IMAGE,
+    ct_image,
+    enhanced_ct,
+    mr_image,
+    secondary_capture,
+    structured_report,
+    uid,
+)
 from tests.making.pictures import SYNTAX, attributes_of, native, of_codestreams
 
 GREY = (np.arange(12 * 8, dtype=np.uint16).reshape(12, 8) * 21) % 4096
@@ -251,6 +259,49 @@ def test_what_is_put_off_comes_in_the_next_turn(get, import_zip, monkeypatch):
     assert {told["why_not"] for told, _ in found} == {"picture_took_long"}
     monkeypatch.setattr("app.viewing.pictures.RUN_SECONDS", 0.015)
     assert 0 < len(get(first=1)) < 4  # what took long ends
+
+
+def key_object(number: int, title: str, *references: dict[str, Any]) -> bytes:
+    named = [
+        {"RelationshipType": "CONTAINS", "ValueType": "IMAGE", "ReferencedSOPSequence": [one]}
+        for one in references
+    ]
+    return structured_report(
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.88.59",
+        Modality="KO",
+        SeriesInstanceUID=uid(8),
+        SOPInstanceUID=uid(8, number),
+        ConceptNameCodeSequence=[{"CodeValue": "113000", "CodeMeaning": title}],
+        ContentSequence=named,
+    )
+
+
+def test_key_object_documents_mark_the_slices_that_they_name(
+    staff_client, import_zip, django_assert_num_queries
+):
+    def naming(sop: str, **more: Any) -> dict[str, Any]:
+        return {"ReferencedSOPClassUID": CT_IMAGE, "ReferencedSOPInstanceUID": sop} | more
+
+    frames = native(GREY, GREY, SOPInstanceUID=uid(4, 1), InstanceNumber="9")
+    here, frame = naming(uid(2, 1, 2)), naming(uid(4, 1), ReferencedFrameNumber="2")
+    documents = [
+        key_object(1, "Of Interest", here, naming(uid(99)), frame),
+        key_object(2, "For <b>Surgery</b>", here),
+    ]
+    import_zip(image(1), image(2), frames, *documents)
+    series = DICOMSeries.objects.exclude(modality="KO").get()
+    assert pictured(series, NOTHING, QueryDict()).has_key_objects
+    address = reverse("key_objects", args=[series.pk])
+    response = staff_client.get(address)
+    found = [(one["slice"], one["words"], one["kind"]) for one in response.json()]
+    assert found == [
+        (1, "Key object: For <b>Surgery</b>", "key"),
+        (1, "Key object: Of Interest", "key"),
+        (3, "Key object: Of Interest", "key"),
+    ]
+    with django_assert_num_queries(5):
+        again = staff_client.get(address, headers={"If-None-Match": response["ETag"]})
+    assert again.status_code == 304
 
 
 def test_objects_without_pictures_are_no_slices(import_zip):

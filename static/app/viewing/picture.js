@@ -63,6 +63,9 @@ function noteArrived({ arrived: slice, object, step }) {
   trouble = "";
   if (slice !== shown && held.get(slice)?.told.step > step) held.delete(slice);
   if (object === awaited) goTo(slice);
+  if (hasAskedForKeys) return;
+  hasAskedForKeys = true;
+  void markKeys();
 }
 
 function hold(slice) {
@@ -646,6 +649,22 @@ function resize() {
 
 new ResizeObserver(resize).observe(canvas);
 window.addEventListener("resize", resize); // also where only the pixels' size has changed
+
+// What key object documents say of slices comes when the first picture is there.
+async function markKeys() {
+  try {
+    const response = await fetch(box.dataset.keys);
+    if (!response.ok || response.redirected) return;
+    stacks.marks.push(...(await response.json()));
+  } catch (error) {
+    if (error instanceof TypeError) return; // the network
+    throw error;
+  }
+  drawMarks(part("marks"), stack, stacks.marks);
+  later();
+}
+
+let hasAskedForKeys = !pictured.has_key_objects;
 
 const LINE_SPEED = "icon-line-speed"; // bits a second, as this tab has measured it
 

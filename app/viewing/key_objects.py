@@ -1,0 +1,101 @@
+"""The images of a series that key object documents of its study name: PS3.3 A.35.4.
+
+They are read when somebody looks, the newest few; each takes a child of its own.
+
+    GET /dicom/series/<pk>/key-objects/   a list of `Mark`, as JSON
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from django.contrib.admin.views.decorators import staff_member_required
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.utils.cache import get_conditional_response
+from django.views.decorators.http import require_safe
+from msgspec import json
+
+from app.audit.recording import record_view
+from app.catalogue.pictured import KEY_OBJECTS, Mark
+from app.catalogue.stacks import stacks_of
+from app.limits import looking
+from app.models import DICOMInstance, DICOMSeries
+from app.needing import needing
+from app.sandbox.document import Reference, read_document
+
+from .opening import NotOpened, opened
+from .report import title_of
+
+VERSION = 1  # of the answer: raise it with any change
+MOST = 10  # documents of a study,
+MOST_NAMED = 2_000  # and images that they name
+SEES_ALL = ("app.view_dicominstance", "app.view_patient")
+
+
+@staff_member_required
+@needing(*SEES_ALL)
+@require_safe
+def key_objects(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """What key object documents say of a series' slices."""
+    series = get_object_or_404(DICOMSeries, pk=pk)
+    record_view(request.user, series, "pictures")
+    documents = _documents(series)
+    etag = _etag(series, documents)
+    response = get_conditional_response(request, etag=etag)
+    if response is None:
+        found = [*_marks(series, documents)]
+        response = HttpResponse(json.encode(found), content_type="application/json")
+    response["Cache-Control"] = "private, no-cache"
+    response["ETag"] = etag
+    return response
+
+
+def _documents(series: DICOMSeries) -> list[DICOMInstance]:
+    of_study = DICOMInstance.objects.filter(
+        dicom_series__dicom_study=series.dicom_study_id, dicom_series__modality=KEY_OBJECTS
+    )
+    return list(of_study.order_by("-pk")[:MOST])
+
+
+def _etag(series: DICOMSeries, documents: Sequence[DICOMInstance]) -> str:
+    digest = hashlib.sha256(f"{VERSION} {series.pk} {series.changes}".encode())
+    for one in documents:
+        digest.update(f"\n{one.sha256}".encode())
+    return f'"{digest.hexdigest()[:32]}"'
+
+
+def _marks(series: DICOMSeries, documents: Sequence[DICOMInstance]) -> Iterator[Mark]:
+    named = [*islice(_named(documents), MOST_NAMED)]
+    uids = {one.sop_instance_uid for _, one in named}
+    rows = DICOMInstance.objects.filter(dicom_series=series, sop_instance_uid__in=uids)
+    objects = dict(rows.values_list("sop_instance_uid", "pk"))
+    slices = [one for stack in stacks_of(series) for one in stack.slices] if objects else []
+    numbers = {one: number for number, one in enumerate(slices)}
+    firsts: dict[int, int] = {}
+    for number, one in enumerate(slices):
+        firsts.setdefault(one.object, number)
+    for title, one in named:
+        pk = objects.get(one.sop_instance_uid, 0)
+        for frame in _frames(one) or [0]:
+            number = numbers.get((pk, frame - 1)) if frame else firsts.get(pk)
+            if number is not None:
+                yield Mark(number, pk, frame, title, kind="key")
+
+
+def _named(documents: Sequence[DICOMInstance]) -> Iterator[tuple[str, Reference]]:
+    """What each document names, with its title."""
+    for one in documents:
+        try:
+            with opened([one.path]) as (file,):
+                document = read_document(file, looking())
+        except NotOpened:
+            continue
+        title = f"Key object: {title_of(document)}"
+        for line in document.lines:
+            yield from ((title, named) for named in line.references)
+
+
+def _frames(one: Reference) -> list[int]:
+    return [int(text) for text in one.frames.split("\\") if text.strip().isdecimal()]
