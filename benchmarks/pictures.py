@@ -1,36 +1,35 @@
 #!/usr/bin/env python3
-"""Times pictures: decoded by a child, by transfer syntax, and streamed by the web server.
+"""Times pictures: decoded by a child, by transfer syntax, streamed, and drawn in a browser.
 
 A slice is one of the CT corpus, 512 x 512 of 16 bit; `colour` is made of three of its slices, in 8
 bit. Milliseconds are of the child's processor, from an open file to filtered and deflated values;
 bytes are those that are sent, as a share of the stored values. The server's slices a second are
-those that a reader gets who discards them, over the loopback interface.
+those that a reader gets who discards them, over the loopback interface; what is drawn is counted
+from the request for it, in a browser without a GPU.
 """
 
 import argparse
 import http.client
 import os
-import re
-import secrets
-import signal
 import struct
-import subprocess
 import sys
 import tempfile
+import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
-from urllib.parse import urlencode
 
 import corpora
 import imagecodecs
+import in_browser
 import numpy as np
 import pydicom
-from measure import ROOT, import_archive, machine, migrate, processor_of, python
+from measure import ROOT, import_archive, machine, migrate, processor_of
 from pydicom.encaps import encapsulate
-from served import free_port, wait_for
+from served import running
 
 sys.path.insert(0, str(ROOT))
 
@@ -61,13 +60,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         by_syntax(Path(folder))
         if not options.no_server:
-            by_the_server(Path(folder))
+            by_the_server(Path(folder), options.scale)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="for what is made meanwhile")
     parser.add_argument("--no-server", action="store_true", help="the child alone")
+    parser.add_argument("--scale", type=float, default=0.4, help="of the import beside readers")
     return parser.parse_args()
 
 
@@ -161,37 +161,82 @@ def compressed(
 # The web server
 
 
-def by_the_server(folder: Path) -> None:
-    var = folder / "var"
-    migrate(var)
-    import_archive(corpora.make("ct-series", folder), var, "imported")
-    password, port = secrets.token_urlsafe(), free_port()
-    os.environ |= {"DJANGO_SUPERUSER_PASSWORD": password}
-    named = ["--username", "benchmark", "--email", "benchmark@localhost"]
-    python(var, ROOT / "manage.py", "createsuperuser", "--noinput", *named)
-    command = [sys.executable, str(ROOT / "manage.py"), "up", "--port", str(port)]
-    environment = os.environ | {"ICON_VAR": str(var)}
-    icon = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        wait_for(f"http://127.0.0.1:{port}")
-        cookies = sign_in(port, password)
+def by_the_server(folder: Path, scale: float) -> None:
+    var, series = folder / "var", "/dicom/series/1/"
+    import_archive(corpora.make("ct-series", folder), migrated(var), "imported")
+    import_archive(large_picture(folder), var, "imported")
+    with running(var) as page:
+        cookies = "; ".join(f"{one['name']}={one['value']}" for one in page.context.cookies())
+        server = Server(int(page.url.split(":")[2].split("/")[0]), cookies)
         for _ in range(3):
-            streamed(port, cookies, "?last=3")  # a child in each of the server's processes
-        first = sorted(streamed(port, cookies, "?from=75&first=75&last=75")[0] for _ in range(20))
-        print(f"\nfirst slice: median {first[10] * 1000:.0f} ms, longest {first[-1] * 1000:.0f}")
-        rates = [count / seconds for seconds, count in one_after_the_other(port, cookies)]
-        print(f"one reader: {median(rates):.0f} slices/s")
-        with ThreadPoolExecutor(READERS) as pool:
-            rates = [*pool.map(lambda _: rate(streamed(port, cookies, "")), range(READERS))]
-        print(f"{READERS} readers at once: {min(rates):.0f} to {max(rates):.0f} slices/s each")
-    finally:
-        icon.send_signal(signal.SIGINT)
-        icon.wait()
+            server.streamed("?last=3")  # a child in each of the server's processes
+        said("CT slice, % of raw, at most 40", 100 * server.share())
+        first = [server.streamed("?from=75&first=75&last=75")[0] for _ in range(20)]
+        said("first CT slice sent, ms", 1_000 * median(first))
+        rates = [rate(server.streamed("?from=75")) for _ in range(RUNS)]
+        said("slices/s streamed to one reader, at least 120", median(rates))
+        in_browser.note(page)
+        drawn = in_browser.first_drawn(page, series)
+        said("first CT slice drawn, ms, at most 40", drawn)
+        with in_browser.slow_line(page):
+            drawn = in_browser.first_drawn(page, series)
+        said("on 20 Mbit/s with 20 ms, ms, at most 150", drawn)
+        said("slices/s scrolled, at least 60", in_browser.scrolled(page, series))
+        said("redraws/s dragged, 512 x 512, at least 60", in_browser.dragged(page, series))
+        large = in_browser.dragged(page, "/dicom/series/2/")
+        said("redraws/s dragged, 5 Mpixel, at least 50", large)
+        page.goto("about:blank")
+        beside_an_import(folder, var, server, scale)
 
 
-def one_after_the_other(port: int, cookies: str) -> Iterator[tuple[float, int]]:
-    for _ in range(RUNS):
-        yield streamed(port, cookies, "?from=75")
+def said(what: str, value: float) -> None:
+    print(f"{what}: {value:.1f}", flush=True)
+
+
+def migrated(var: Path) -> Path:
+    migrate(var)
+    return var
+
+
+def large_picture(folder: Path) -> Path:
+    """A ZIP of one picture of 5 Mpixel: slices of CT beside each other."""
+    slices = [one for _, one in zip(range(20), first_slices(folder), strict=False)]
+    rows = [np.hstack([one.pixel_array for one in slices[at : at + 4]]) for at in range(0, 20, 4)]
+    picture, frame = slices[0], np.vstack(rows)
+    picture.Rows, picture.Columns = frame.shape
+    picture.PixelData = frame.tobytes()
+    for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        setattr(picture, name, pydicom.uid.generate_uid())
+    picture.file_meta.MediaStorageSOPInstanceUID = picture.SOPInstanceUID
+    picture.save_as(folder / "large.dcm")
+    with zipfile.ZipFile(folder / "large.zip", "w") as archive:
+        archive.write(folder / "large.dcm", "large.dcm")
+    return folder / "large.zip"
+
+
+def first_slices(folder: Path) -> Iterator[pydicom.FileDataset]:
+    for path in sorted(folder.glob("native-*.dcm")):
+        found = pydicom.dcmread(path)
+        if "PixelData" in found:
+            yield found
+
+
+def beside_an_import(folder: Path, var: Path, server: "Server", scale: float) -> None:
+    """Ten readers, each beside the others, and an import beside all of them."""
+    archive = corpora.make("mr", folder, scale)
+    alone = import_archive(archive, migrated(folder / "alone"), "imported").seconds
+    over = threading.Event()
+    begun = time.monotonic()
+    with ThreadPoolExecutor(READERS) as pool:
+        readers = [pool.submit(server.read_until, over) for _ in range(READERS)]
+        try:
+            beside = import_archive(archive, var, "imported").seconds
+        finally:
+            over.set()
+        seconds = time.monotonic() - begun
+        rates = [one.result() / seconds for one in readers]
+    said(f"slices/s of each of {READERS} readers beside an import, at least 10", min(rates))
+    said("times as long as without readers took the import, at most 1.5", beside / alone)
 
 
 def rate(run: tuple[float, int]) -> float:
@@ -199,40 +244,44 @@ def rate(run: tuple[float, int]) -> float:
     return count / seconds
 
 
-def sign_in(port: int, password: str) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    connection.request("GET", "/admin/login/")
-    answer = connection.getresponse()
-    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', answer.read().decode())
-    assert token
-    form = urlencode(
-        {"username": "benchmark", "password": password, "csrfmiddlewaretoken": token[1]}
-    )
-    cookies = _cookies(answer)
-    headers = {"Cookie": cookies, "Content-Type": "application/x-www-form-urlencoded"}
-    headers["Referer"] = f"http://127.0.0.1:{port}/admin/login/"
-    connection.request("POST", "/admin/login/", form, headers)
-    answer = connection.getresponse()
-    assert answer.status == http.client.FOUND, answer.status
-    return _cookies(answer)
+class Server:
+    """A server, as one who has signed in reads from it."""
 
+    def __init__(self, port: int, cookies: str) -> None:
+        self.port, self.headers = port, {"Cookie": cookies}
 
-def _cookies(answer: http.client.HTTPResponse) -> str:
-    return "; ".join(one.split(";")[0] for one in answer.headers.get_all("Set-Cookie") or ())
+    def streamed(self, query: str) -> tuple[float, int]:
+        """Seconds that an answer took, and how many pictures it had."""
+        begun = time.monotonic()
+        count = sum(1 for _ in self.values(query))
+        return time.monotonic() - begun, count
 
+    def share(self) -> float:
+        """How large the values of a slice are as they are sent, beside what is stored."""
+        sizes = [*self.values("?last=19")]
+        return sum(sizes) / len(sizes) / (512 * 512 * 2)
 
-def streamed(port: int, cookies: str, query: str) -> tuple[float, int]:
-    """Seconds that an answer took, and how many pictures it had."""
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    begun = time.monotonic()
-    connection.request("GET", f"/dicom/series/1/pictures/{query}", headers={"Cookie": cookies})
-    answer = connection.getresponse()
-    assert answer.status == http.client.OK, answer.status
-    count = 0
-    while lengths := answer.read(8):
-        answer.read(sum(struct.unpack("<II", lengths)))
-        count += 1
-    return time.monotonic() - begun, count
+    def read_until(self, over: threading.Event) -> int:
+        """How many pictures came until it was over."""
+        count = 0
+        while not over.is_set():
+            for _ in self.values(""):
+                count += 1
+                if over.is_set():
+                    break
+        return count
+
+    def values(self, query: str) -> Iterator[int]:
+        """How many bytes the values of each picture take, which are discarded."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.request("GET", f"/dicom/series/1/pictures/{query}", headers=self.headers)
+        answer = connection.getresponse()
+        assert answer.status == http.client.OK, answer.status
+        while lengths := answer.read(8):
+            words, values = struct.unpack("<II", lengths)
+            answer.read(words + values)
+            yield values
+        connection.close()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """What the script of a series' page is told before it asks for pictures."""
 
-from collections.abc import Sequence
-
 from django.http import QueryDict
 from msgspec import Struct, json
 
@@ -10,7 +8,7 @@ from app.models import DICOMSeries
 from .addresses import key_in
 from .below import AT, LONGEST_SORTED
 from .completeness import Told
-from .stacks import Slice, Stack, slice_count, stacks_of
+from .stacks import Slice, middle_of, slice_count, stacks_of
 
 KEY_OBJECTS = "KO"  # the modality of documents that name images
 FRAME = "frame"  # in an address, from 1: of the object that it leads to
@@ -62,7 +60,7 @@ def pictured(series: DICOMSeries, told: Told, address: QueryDict) -> Pictured:
     start = _asked(numbers, address)
     return Pictured(
         len(numbers),
-        _middle(stacks) if start is None else start,
+        middle_of(stacks) if start is None else start,
         [Part(one.words, len(one.slices)) for one in stacks],
         marks,
         DICOMSeries.objects.filter(
@@ -79,12 +77,3 @@ def _asked(numbers: dict[Slice, int], address: QueryDict) -> int | None:
     if frame and (found := numbers.get(Slice(wanted, frame - 1))) is not None:
         return found
     return next((at for one, at in numbers.items() if one.object == wanted), None)
-
-
-def _middle(stacks: Sequence[Stack]) -> int:
-    """The middle slice of the stack with the most slices, the first of these."""
-    counts = [len(one.slices) for one in stacks]
-    if not counts:
-        return 0
-    longest = counts.index(max(counts))
-    return sum(counts[:longest]) + counts[longest] // 2

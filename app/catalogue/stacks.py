@@ -64,6 +64,15 @@ def stacks_of(series: DICOMSeries) -> list[Stack]:
     return found
 
 
+def middle_of(stacks: Sequence[Stack]) -> int:
+    """The number of the middle slice of the stack with the most slices, the first of these."""
+    counts = [len(one.slices) for one in stacks]
+    if not counts:
+        return 0
+    longest = counts.index(max(counts))
+    return sum(counts[:longest]) + counts[longest] // 2
+
+
 def slice_count(series: DICOMSeries) -> int:
     """How many slices a series has, without a look at each."""
     frames = Case(

@@ -120,6 +120,17 @@ export function lay(pixels, { rows, columns, top, left, bits }) {
   }
 }
 
+// Every so many rows and columns of a slice of greys, as on a slow line; without overlays.
+export function everyNth({ told, values }, step) {
+  const [rows, columns] = [told.rows, told.columns].map((side) => Math.ceil(side / step));
+  const found = new values.constructor(rows * columns);
+  for (let row = 0, at = 0; row < rows; row++) {
+    const first = row * step * told.columns;
+    for (let column = 0; column < columns; column++, at++) found[at] = values[first + column * step];
+  }
+  return { told: { ...told, rows, columns, step }, values: found, overlays: [] };
+}
+
 // Whether a stored value is one that stands for no tissue, or is no number.
 export function isPadding(value, { padding }) {
   if (!Number.isFinite(value)) return true;

@@ -1,6 +1,6 @@
 // The picture on a series' page: one of its slices, painted as somebody wishes to see it.
 import { Cine, FASTEST, USUAL_RATE } from "./cine.js";
-import { isPadding, lay, meaningOf, paint, percentiles, unsaid } from "./greys.js";
+import { everyNth, isPadding, lay, meaningOf, paint, percentiles, unsaid } from "./greys.js";
 import { pngOf, save } from "./png.js";
 import { Stacks, drawMarks } from "./stacks.js";
 import { View } from "./view.js";
@@ -184,7 +184,8 @@ function clear() {
   context.fillRect(0, 0, canvas.width, canvas.height);
 }
 
-function fill(slice) {
+function fill(whole) {
+  const slice = thinned(whole);
   const { told, rendering } = slice;
   const window = isGrey(rendering) ? windowOf(slice) : null;
   const now = JSON.stringify([told.slice, told.step, window?.lut ? choice : window, isInverted, hasOverlays]);
@@ -206,6 +207,17 @@ function fill(slice) {
   context.drawImage(source, left, top, width * across * told.step, height * down * told.step);
   sayWindow(window);
 }
+
+// While the window is dragged, no more of a picture than the view has room for; else all of it.
+function thinned(slice) {
+  const every = drag?.kind === "window" && down.size && view.columns ? Math.floor(1 / view.scale) : 1;
+  if (every < 2 || slice.told.step > 1) return slice;
+  const key = `${slice.told.slice} ${every}`;
+  if (thin.key !== key) thin = { key, slice: { ...slice, ...everyNth(slice, every) } };
+  return thin.slice;
+}
+
+let thin = {};
 
 // --- what is said beside it ---------------------------------------------------------------------
 
@@ -604,7 +616,11 @@ function pinched(id, before, now) {
 }
 
 for (const name of ["pointerup", "pointercancel"]) {
-  canvas.addEventListener(name, ({ pointerId }) => down.delete(pointerId));
+  canvas.addEventListener(name, ({ pointerId }) => {
+    down.delete(pointerId);
+    thin = {};
+    later();
+  });
 }
 canvas.addEventListener("pointerleave", () => readOut(null));
 

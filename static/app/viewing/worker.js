@@ -20,6 +20,7 @@ const LEAST_MEASURED = 1 << 15; // bytes
 
 const kept = new Map(); // by slice: {told, packed, id, samples}
 const ids = new Map(); // of renderings, by their words
+const sending = new Set(); // those of `kept` that are being inflated
 const missing = new Set(); // slices that an object says it has, and has not
 const retried = new Set(); // slices that failed in passing, and were asked for again unasked
 const fresh = new Set(); // slices of which what the browser keeps is not wanted
@@ -86,10 +87,12 @@ const stepOf = (speed) => SLOW.find(([most]) => speed < most)?.[1] ?? 1;
 
 async function send(slice) {
   const one = kept.get(slice);
-  if (!one) return;
+  if (!one || sending.has(one)) return;
   const { told, id, samples } = one;
+  sending.add(one);
   const values = told.why_not ? null : await valuesOf(one.packed, told, samples);
   const overlays = values ? await overlaysOf(told) : [];
+  sending.delete(one);
   postMessage({ told, id, values, overlays }, values ? [values.buffer] : []);
 }
 
