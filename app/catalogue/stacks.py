@@ -193,7 +193,7 @@ def _words(groups: Sequence[Group]) -> list[str]:
             parts.append(_plane(group))
         first = group.placed[0].slice
         parts += [_told(at, first.told_by[at], ranks[at]) for at in group.told_by]
-        words = ", ".join(filter(None, parts)) or "slices"
+        words = ", ".join(filter(None, parts)) or _plane(group) or "slices"
         found.append(words[:1].upper() + words[1:])
     counts = Counter(found)
     numbers = {word: itertools.count(1) for word in counts}

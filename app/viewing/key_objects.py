@@ -19,7 +19,7 @@ from msgspec import json
 
 from app.audit.recording import record_view
 from app.catalogue.pictured import KEY_OBJECTS, Mark
-from app.catalogue.stacks import stacks_of
+from app.catalogue.stacks import Slice, stacks_of
 from app.limits import looking
 from app.models import DICOMInstance, DICOMSeries
 from app.needing import needing
@@ -68,20 +68,20 @@ def _etag(series: DICOMSeries, documents: Sequence[DICOMInstance]) -> str:
 
 def _marks(series: DICOMSeries, documents: Sequence[DICOMInstance]) -> Iterator[Mark]:
     named = [*islice(_named(documents), MOST_NAMED)]
-    uids = {one.sop_instance_uid for _, one in named}
+    uids = {reference.sop_instance_uid for _, reference in named}
     rows = DICOMInstance.objects.filter(dicom_series=series, sop_instance_uid__in=uids)
     objects = dict(rows.values_list("sop_instance_uid", "pk"))
     slices = [one for stack in stacks_of(series) for one in stack.slices] if objects else []
-    numbers = {one: number for number, one in enumerate(slices)}
+    numbers = {slice_: number for number, slice_ in enumerate(slices)}
     firsts: dict[int, int] = {}
-    for number, one in enumerate(slices):
-        firsts.setdefault(one.object, number)
+    for slice_, number in numbers.items():
+        firsts.setdefault(slice_.object, number)
     for title, one in named:
         pk = objects.get(one.sop_instance_uid, 0)
         for frame in _frames(one) or [0]:
-            number = numbers.get((pk, frame - 1)) if frame else firsts.get(pk)
-            if number is not None:
-                yield Mark(number, pk, frame, title, kind="key")
+            there = numbers.get(Slice(pk, frame - 1)) if frame else firsts.get(pk)
+            if there is not None:
+                yield Mark(there, pk, frame, title, kind="key")
 
 
 def _named(documents: Sequence[DICOMInstance]) -> Iterator[tuple[str, Reference]]:

@@ -168,6 +168,7 @@ def test_greys_are_those_of_the_standard(signed_in, live, import_zip):
 
 def seen(page: Page, wanted: np.ndarray) -> np.ndarray:
     """What is on the canvas in the next frame but one: grey where it is to be grey."""
+    expect(page.get_by_role("button", name="Save PNG")).to_be_enabled()  # all of it is there
     page.evaluate(
         "() => new Promise((on) => requestAnimationFrame(() => requestAnimationFrame(on)))"
     )

@@ -151,6 +151,7 @@ function windowOf(slice) {
   }
   const said = saidBy(rendering);
   if (said.length) return said[Math.min(index, said.length - 1)];
+  if (slice.told.step > 1) return unsaid(slice, rendering); // until all of it is here
   const alike = `${rendering.bits} ${slice.told.type} ${rendering.unit}`;
   if (!unsaids.has(alike)) unsaids.set(alike, unsaid(slice, rendering));
   return unsaids.get(alike);

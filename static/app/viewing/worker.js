@@ -15,6 +15,7 @@ const SOON = 8; // slices
 const BESIDE = 2; // slices on each side of the one that is shown, which come small with it
 const LONGEST_WORDS = 64 << 20;
 const SLOW = [[10e6, 4], [50e6, 2]]; // bits a second, and every how many rows then come first
+const SMALL = 1 << 15; // pixels
 const MEASURED = 5; // pictures, of which the middle speed counts
 const LEAST_MEASURED = 1 << 15; // bytes
 
@@ -26,6 +27,7 @@ const retried = new Set(); // slices that failed in passing, and were asked for 
 const fresh = new Set(); // slices of which what the browser keeps is not wanted
 const speeds = []; // the last few
 let speed = Infinity; // bits a second
+let isSmall = false; // the picture that came last
 let url = "";
 let count = 0;
 let bytes = 0;
@@ -79,11 +81,12 @@ function retry(slice) {
 // Whether the run that is on comes to it soon.
 function isNear(slice) {
   if (fresh.has(slice) || slice < run.first || slice > run.last) return false;
-  const soon = stepOf(speed) > 1 ? 1 : SOON;
+  const soon = firstStep() > 1 ? 1 : SOON;
   return Math.abs(slice - run.from) <= run.distance + soon;
 }
 
-const stepOf = (speed) => SLOW.find(([most]) => speed < most)?.[1] ?? 1;
+// Every how many rows come first: all of a picture that is small anyhow.
+const firstStep = () => (isSmall ? 1 : (SLOW.find(([most]) => speed < most)?.[1] ?? 1));
 
 async function send(slice) {
   const one = kept.get(slice);
@@ -138,7 +141,7 @@ function extent(slice) {
   if (fresh.has(slice)) return { first: slice, last: slice, step: 1, isFresh: fresh.delete(slice) };
   const isIn = slice >= stack[0] && slice <= stack[1];
   const [least, most] = isIn ? stack : [0, count - 1];
-  const step = slice === wanted ? stepOf(speed) : 1;
+  const step = slice === wanted ? firstStep() : 1;
   const lacks = (one) => !missing.has(one) && (step > 1 ? !kept.has(one) : !isWhole(one));
   const [low, high] = step > 1 ? [slice - BESIDE, slice + BESIDE] : [least, most];
   let [first, last] = [slice, slice];
@@ -237,6 +240,7 @@ function keep(told, packed, rendering) {
   const id = rendering && idOf(rendering);
   const samples = rendering?.photometric === "RGB" ? 3 : 1;
   delete told.rendering;
+  if (told.whole_rows) isSmall = told.whole_rows * told.whole_columns <= SMALL;
   bytes += packed.length - (kept.get(slice)?.packed.length ?? 0);
   kept.set(slice, { told, packed, id, samples });
   missing.delete(slice);
