@@ -27,6 +27,7 @@ from .completeness import LIES, frames_of, slice_of
 from .names import plain
 
 MOST_SLICES = 100_000  # of a series
+MOST_TOLD_APART = 20_000  # slices, at 0.03 ms each; of more each image is looked through by itself
 MOST_STACKS = 500  # which are chosen from
 LONGEST_NAME = 40  # characters of what a file calls a stack
 
@@ -104,7 +105,8 @@ def _slices(image: _Image) -> Iterator[Slice]:
 
 def _stacks(series: DICOMSeries, images: Sequence[_Image]) -> list[Stack]:
     order = {image.pk: at for at, image in enumerate(images)}
-    groups, _ = apart(islice(_lying(series, images), MOST_SLICES))
+    lying = [*islice(_lying(series, images), MOST_TOLD_APART + 1)]
+    groups, _ = apart(lying if len(lying) <= MOST_TOLD_APART else [])
     placed = [_Placed(group, _in_order(group, order)) for group in groups]
     # As the scanner numbered them, and localizers last: what one looks for is rarely these.
     placed.sort(key=lambda one: (one.group.is_localizer, min(order[s.object] for s in one.slices)))

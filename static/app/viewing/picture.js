@@ -450,7 +450,6 @@ function stop() {
 }
 
 function sayWhetherPlayed() {
-  part("play").setAttribute("aria-pressed", String(cine.isOn));
   part("play").textContent = cine.isOn ? "Pause" : "Play";
 }
 
