@@ -683,16 +683,18 @@ async function markKeys() {
 let hasAskedForKeys = !pictured.has_key_objects;
 
 const LINE_SPEED = "icon-line-speed"; // bits a second, as this tab has measured it
+const SLOW_SPEED = 1e6;
 
 function rememberSpeed(speed) {
   sessionStorage.setItem(LINE_SPEED, String(Math.round(speed)));
 }
 
-// As it was measured, or as the browser thinks it is, which is never more than 10 Mbit/s.
+// As it was measured; else the browser knows of very slow ones. What it calls their `downlink` is
+// 1.6 Mbit/s where it knows nothing.
 function knownSpeed() {
   const measured = Number(sessionStorage.getItem(LINE_SPEED));
-  const thought = navigator.connection?.downlink;
-  return measured || (thought < 10 ? thought * 1e6 : undefined);
+  const isSlow = ["slow-2g", "2g", "3g"].includes(navigator.connection?.effectiveType);
+  return measured || (isSlow ? SLOW_SPEED : undefined);
 }
 
 part("stack").replaceChildren(
