@@ -721,6 +721,7 @@ VIOLATIONS = {
     "trash_file_missing": "It is in the trash, and its file there is missing.",
     "trash_file_altered": "It is in the trash, and its file there is not what was deleted.",
     "trash_unknown": "It lies in the trash, and is nothing that was deleted.",
+    "thumbnail_unknown": "It lies among the thumbnails, and is none of a series that is here.",
     "trash_counts_wrong": "Its counts or size are not those of what is in the trash.",
     "link_unknown": "A link, which is not followed.",
     "folder_unreadable": "This folder cannot be read.",

@@ -23,6 +23,7 @@ from .telling import pages as telling
 from .viewing import views as viewing
 from .viewing.key_objects import key_objects
 from .viewing.pictures import pictures
+from .viewing.thumbnails import thumbnail
 
 urlpatterns = [
     path("process/<int:pk>/", views.process_dicom_file_view, name="process_dicom_file"),
@@ -56,6 +57,7 @@ urlpatterns = [
     path("series/<int:pk>/", pages.series, name="series"),
     path("series/<int:pk>/pictures/", pictures, name="series_pictures"),
     path("series/<int:pk>/key-objects/", key_objects, name="key_objects"),
+    path("series/<int:pk>/thumbnail/", thumbnail, name="thumbnail"),
     path("patients/<int:pk>/same-person/", persons.same_person, name="same_person"),
     path("patients/<int:pk>/same-person/undo/", persons.undo_same_person, name="undo_same_person"),
     path("collections/", collecting.collection_list, name="collection_list"),

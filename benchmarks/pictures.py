@@ -3,7 +3,8 @@
 
 A slice is one of the CT corpus, 512 x 512 of 16 bit; `colour` is made of three of its slices, in 8
 bit. Milliseconds are of the child's processor, from an open file to filtered and deflated values;
-bytes are those that are sent, as a share of the stored values. The server's slices a second are
+bytes are those that are sent, as a share of the stored values. A thumbnail is decoded, windowed,
+shrunk and encoded by the same child. The server's slices a second are
 those that a reader gets who discards them, over the loopback interface; what is drawn is counted
 from the request for it, in a browser without a GPU.
 """
@@ -38,6 +39,7 @@ from app.sandbox.pictures import Readers, Wish
 
 SYNTAX = "1.2.840.10008.1.2"
 SLICES, RUNS, AT_ONCE = 24, 3, 8
+SIDE = 128  # pixels of a thumbnail
 READERS = 10
 
 Encode = Callable[[np.ndarray], bytes]
@@ -75,8 +77,10 @@ def arguments() -> argparse.Namespace:
 
 
 def by_syntax(folder: Path) -> None:
-    print("| transfer syntax | ms of the processor | pictures/s | % of raw |")
-    print("| --- | ---: | ---: | ---: |")
+    print(
+        "| transfer syntax | ms of the processor | pictures/s | % of raw | thumbnail, ms | bytes |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     readers = Readers(1)
     for name, files in made(folder):
         descriptors = [os.open(path, os.O_RDONLY) for path in files]
@@ -99,10 +103,26 @@ def by_syntax(folder: Path) -> None:
             raw *= 3 if found[0].rendering and found[0].rendering.photometric == "RGB" else 1
             share = sum(len(one.values) for one in found) / raw
         each = (processor_of(child) - used) * 1_000 / RUNS / len(files)
-        print(f"| {name} | {each:.1f} | {median(rates):.0f} | {100 * share:.1f} |")
+        small, size = thumbnails(readers, descriptors)
+        print(
+            f"| {name} | {each:.1f} | {median(rates):.0f} | {100 * share:.1f} "
+            f"| {small:.1f} | {size:,} |"
+        )
         for descriptor in descriptors:
             os.close(descriptor)
     readers.close()
+
+
+def thumbnails(readers: Readers, descriptors: list[int]) -> tuple[float, int]:
+    """Milliseconds of the child's processor for a thumbnail, and how many bytes it has."""
+    child = readers.idle[0].child.pid
+    used, found = processor_of(child), []
+    for _ in range(RUNS):
+        for descriptor in descriptors:
+            found += readers.ask([Wish("", [0], 1, SIDE)], [descriptor])
+    assert not any(picture.why_not for picture in found), found[0].why_not
+    each = (processor_of(child) - used) * 1_000 / len(found)
+    return each, sum(len(one.values) for one in found) // len(found)
 
 
 def made(folder: Path) -> Iterator[tuple[str, list[Path]]]:

@@ -445,6 +445,10 @@ ICON_MEMBER_SECONDS = env_int("ICON_MEMBER_SECONDS", 60, minimum=1)
 ICON_DOWNLOADS = env_int("ICON_DOWNLOADS", 8, minimum=1, maximum=1_000)  # sent at once
 ICON_DOWNLOADS_EACH = env_int("ICON_DOWNLOADS_EACH", 2, minimum=1, maximum=1_000)  # to one user
 
+# Thumbnails
+
+ICON_THUMBNAIL_SPACE = env_size("ICON_THUMBNAIL_SPACE", "1GB")  # 0: there are none
+
 # Limits
 
 ICON_MAX_UPLOAD = env_size("ICON_MAX_UPLOAD", "50GB")

@@ -84,7 +84,8 @@ def _marks(studies: Collection[DICOMStudy]) -> dict[int, list[DICOMSeries]]:
         partition_by="dicom_study",
         order_by=(without_images, F("series_number").asc(nulls_last=True), F("pk").asc()),
     )
-    rows = DICOMSeries.objects.filter(dicom_study__in=studies).defer("described", "search_text")
+    rows = DICOMSeries.objects.filter(dicom_study__in=studies).select_related("thumbnail")
+    rows = rows.defer("described", "search_text")
     found: dict[int, list[DICOMSeries]] = defaultdict(list)
     for one in rows.annotate(place=place).filter(place__lte=MARKS).order_by("place"):
         found[one.dicom_study_id].append(one)
@@ -133,7 +134,7 @@ class SeriesHere:
 
 def series_of(study: DICOMStudy, address: QueryDict) -> Page[DICOMSeries]:
     """A study's series, by their numbers."""
-    shown = DICOMSeries.objects.defer("described", "search_text")
+    shown = DICOMSeries.objects.select_related("thumbnail").defer("described", "search_text")
     return page_of(study.series.all(), Order("series_number"), address, shown, SERIES)
 
 

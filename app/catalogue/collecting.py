@@ -25,6 +25,7 @@ from .addresses import BEFORE, is_key, key_in
 from .cells import Cells, moment
 from .exporting import csv_answer, dated, rows_of
 from .names import person_name, sex_name
+from .thumbnails import note_series, note_studies
 from .transactions import lock_patients
 
 MOST_ENTRIES = 10_000  # in one collection
@@ -36,6 +37,7 @@ PATIENT_OF = {"patient": "pk", "study": "patient", "series": "dicom_study__patie
 # How a series reaches what can be put into a collection.
 ABOVE_SERIES = {"patient": "dicom_study__patient", "study": "dicom_study", "series": "pk"}
 WITH_PATIENT = ("patient", "study__patient", "series__dicom_study__patient")
+WITH_PICTURE = (*WITH_PATIENT, "series__thumbnail")
 
 NEEDED = (
     *("app.view_patient", "app.view_dicomstudy", "app.view_dicomseries", "app.keep_collections"),
@@ -110,6 +112,8 @@ def collection(request: HttpRequest, pk: int) -> HttpResponse:
             messages.success(request, sentence("collection_changed"))
             return redirect("collection", pk)
     entries, older = _page(request, row)
+    note_series(request, [one.series for one in entries if one.series])
+    note_studies(request, [one.study for one in entries if one.study])
     context = {
         "title": "Collection",
         "collection": row,
@@ -268,7 +272,7 @@ def _put_in(row: Collection, kind: str, pks: Sequence[int], who: str) -> None:
 
 def _page(request: HttpRequest, row: Collection) -> tuple[list[CollectionEntry], int | None]:
     """The newest entries, or those before one; and before which the next page begins."""
-    entries = row.entries.select_related(*WITH_PATIENT).order_by("-pk")
+    entries = row.entries.select_related(*WITH_PICTURE).order_by("-pk")
     if before := key_in(request.GET, BEFORE):
         entries = entries.filter(pk__lt=before)
     shown = list(entries[: SHOWN + 1])

@@ -31,6 +31,7 @@ from .addresses import BEFORE, key_in
 from .asking import TO_STUDY, Asked, address_for, asked_of, chips, found_by, understand
 from .hashes import LOOKED_THROUGH, objects_with
 from .search import COUNTED, matching
+from .thumbnails import note_studies
 
 SHOWN = 50  # rows of each kind
 CANDIDATES = 2_000  # for one exact hit, of what has the words somewhere
@@ -143,6 +144,9 @@ def found(request: HttpRequest, kinds: list[Kind]) -> dict[str, Any]:
     """What the page shows."""
     asked = asked_of(request)
     tabs = tabs_of(request, kinds) if asked else []
+    for tab in tabs:
+        if tab.is_open and tab.kind.model is DICOMStudy:
+            note_studies(request, tab.rows)
     without_tab = request.GET.copy()
     without_tab.pop("tab", None)
     return {

@@ -38,6 +38,7 @@ from .filters import (
     values_of_series,
 )
 from .paging import Order, every, page_of, total_of
+from .thumbnails import note_studies
 
 MODALITIES_SHOWN = 6  # beside each other; the others are folded
 SORT = "sort"  # in an address: a key of `sortings`, with "-" turned round
@@ -217,6 +218,8 @@ def _page(
     page = page_of(rows, sorting.order, request.GET, table.shown)
     if note and may_tell(request):
         note(page.rows)
+    if table is STUDIES:
+        note_studies(request, page.rows)
     asked = [*chips(request), *filters.chips(request, table.day_words)]
     context = {
         "title": table.many.capitalize(),

@@ -23,6 +23,7 @@ from .completeness import told_of
 from .links import used_by
 from .origins import member_names, origins_from, origins_of
 from .pictured import pictured
+from .thumbnails import note_series
 
 STRUCTURE_SETS = "app.view_rtstructuresetinformation"
 
@@ -41,7 +42,9 @@ def patient(request: HttpRequest, pk: int) -> HttpResponse:
     if request.user.has_perms(("app.view_dicomstudy", "app.view_dicomseries")):
         context |= {"others": others, "others_studies": persons.studies_of(others)}
         page = below.studies_of(row, request.GET)
-        context |= {"page": page, "cards": below.cards_of(page.rows)}
+        cards = below.cards_of(page.rows)
+        note_series(request, (one for card in cards for one in card.marks))
+        context |= {"page": page, "cards": cards}
         context |= row.studies.aggregate(series_count=Sum("series_count"))
     if request.user.has_perm("app.view_dicomfile"):
         objects = DICOMInstance.objects.filter(dicom_series__dicom_study__patient=row)
@@ -69,6 +72,7 @@ def study(request: HttpRequest, pk: int) -> HttpResponse:
 def _series_of(request: HttpRequest, study: DICOMStudy) -> dict[str, Any]:
     """What hangs below a study: images, what radiotherapy made of them, other series."""
     page = below.series_of(study, request.GET)
+    note_series(request, page.rows)
     may_see = request.user.has_perm(STRUCTURE_SETS)
     uses = used_by([one.pk for one in page.rows]) if may_see else {}
     sets = below.structure_sets_of(study) if may_see else []
@@ -93,9 +97,10 @@ def _series_of(request: HttpRequest, study: DICOMStudy) -> dict[str, Any]:
 @require_safe
 def series(request: HttpRequest, pk: int) -> HttpResponse:
     """One series' objects."""
-    rows = DICOMSeries.objects.select_related("dicom_study__patient")
+    rows = DICOMSeries.objects.select_related("dicom_study__patient", "thumbnail")
     row = get_object_or_404(rows, pk=pk)
     record_view(request.user, row)
+    note_series(request, [row])
     geometry, made = below.geometry_of(row), below.made_of(row)
     told = told_of([row])[row.pk]
     context = {

@@ -21,7 +21,17 @@ from app.models import (
 )
 from app.storage.staging import is_hash, superseded_path
 
-from . import collecting, completeness, counts, filing, identities, links, persons, trash
+from . import (
+    collecting,
+    completeness,
+    counts,
+    filing,
+    identities,
+    links,
+    persons,
+    thumbnails,
+    trash,
+)
 from .packing import label
 from .protection import refuse_protected
 from .transactions import lock_patients, while_heard
@@ -203,6 +213,8 @@ def _delete_chunk(row: models.Model, deletion: Deletion | None = None) -> int:
     )
     _delete_childless(Patient, patients, deletion)
     counts.take_away(chunk, {one.pk for one in studies}, patients)
+    # Behind what holds these series: nobody keeps what was made of them before.
+    thumbnails.forget(DICOMSeries.objects.filter(pk__in={one.pk for one in series}))
     return len(chunk)
 
 
@@ -249,5 +261,6 @@ def _delete_childless(
         persons.links_with(childless).delete()
     entries.delete()
     completeness.forget(childless)
+    thumbnails.forget(childless)
     # One statement: between Django's own two, an import could add a child that would go, too.
     childless._raw_delete(childless.db)

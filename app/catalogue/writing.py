@@ -6,10 +6,10 @@ batch, never one for each member.
 
 from collections.abc import Collection, Sequence
 
-from app.models import ArchiveMember, DICOMInstance
+from app.models import ArchiveMember, DICOMInstance, DICOMSeries
 from app.sandbox.wire import Extracted
 
-from . import counts, links
+from . import counts, links, thumbnails
 from .bulk import Columns
 from .entries import Entry, Source, branches_of, entries_of
 from .instances import references_of, settle_former_ids, write_details, write_instances
@@ -94,6 +94,8 @@ def _catalogue(source: Source, entries: list[Entry]) -> None:
     write_details(imported)
     _link(imported)
     counts.add(imported)
+    if replaced := {entry.branch.series_id for entry in imported if entry.superseded}:
+        thumbnails.forget(DICOMSeries.objects.filter(pk__in=replaced))
 
 
 def _link(imported: Sequence[Entry]) -> None:

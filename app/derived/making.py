@@ -26,6 +26,10 @@ AT_ONCE = 100  # keys that are looked up together
 logger = logging.getLogger(__name__)
 
 
+class NotNow(Exception):
+    """What is needed to make a thing is not to be had just now; it stays to be made."""
+
+
 def is_asked_for() -> bool:
     """Whether a worker should take a turn though no upload has just ended.
 
@@ -72,7 +76,10 @@ def _make_for_a_while(kinds: Sequence[Kind], shutting_down: Callable[[], bool]) 
                 return False  # the end of that import gives the next turn
             if time.monotonic() >= end:
                 return True
-            make(kind, key)
+            try:
+                make(kind, key)
+            except NotNow:
+                break  # the next kind may need something else
     return False
 
 
@@ -95,8 +102,8 @@ def make(kind: Kind, key: Key) -> bool:
     """Make one thing; False where that failed."""
     try:
         kind.make(key)
-    except (OperationalError, InterfaceError):
-        raise  # the database is away, and what was to be made still is
+    except (OperationalError, InterfaceError, NotNow):
+        raise  # the database is away, or the like, and what was to be made still is
     except IntegrityError:
         pass  # what it is made from was deleted meanwhile
     # One that cannot be made must not keep the others from being made; it is counted, and logged.

@@ -3,5 +3,6 @@
 from app.catalogue import completeness
 from app.derived.kinds import Kind
 from app.uploads import volumes
+from app.viewing import thumbnails
 
-KINDS: tuple[Kind, ...] = (completeness.KIND, volumes.KIND)
+KINDS: tuple[Kind, ...] = (completeness.KIND, volumes.KIND, thumbnails.KIND)

@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Model, QuerySet
 
-from app.catalogue import counts, filing, links, trash
+from app.catalogue import counts, filing, links, thumbnails, trash
 from app.catalogue.identities import forget_unused, without_objects
 from app.catalogue.removal import delete_bare, lock_patient
 from app.catalogue.transactions import lock_patients
@@ -55,8 +55,9 @@ from app.storage.staging import (
     staged_uploads,
     superseded_path,
 )
+from app.storage.thumbnails import thumbnail_files
 from app.storage.trash import TRASH, TrashFolder, trash_folders, trashed_name, trashed_path
-from app.storage.tree import folder_of, holds, move, name_of, open_object
+from app.storage.tree import folder_of, holds, move, name_of, open_object, unlink
 from app.uploads import removal
 from app.uploads.restore import restore
 
@@ -124,6 +125,7 @@ def verify(
         "counts": lambda last: _check_counts(repair, wait),
         "archives": lambda last: _check_archives(repair),
         "trash": lambda last: _check_trash(last, repair, step, pace, reached),
+        "thumbnails": lambda last: _check_thumbnails(repair, wait),
     }
     names, (first, last) = list(parts), begin
     for name in names[names.index(first) if first else 0 :]:
@@ -533,6 +535,23 @@ def _strangers_in_trash(root: Path) -> Iterator[str]:
             yield f"{TRASH}/{folder}"
         else:
             yield from (f"{TRASH}/{folder}/{name}" for name in trash.strangers(pk, names))
+
+
+def _check_thumbnails(repair: bool, pace: Pace) -> Iterator[Violation]:
+    """Thumbnails without a row, as a kill may leave them between the two."""
+    root = settings.ICON_PROCESSED_ROOT
+    arrived = (path for path in thumbnail_files(root) if _has_arrived(root / path))
+    while paths := list(islice(arrived, AT_ONCE)):
+        pace(0)
+        for path in thumbnails.strangers(paths):
+            yield _mend("thumbnail_unknown", _one_line(path), repair, partial(_unlink, path))
+
+
+def _unlink(path: str) -> bool:
+    with suppress(OSError):
+        unlink(settings.ICON_PROCESSED_ROOT, path)
+        return True
+    return False
 
 
 def _check_archives(repair: bool) -> Iterator[Violation]:

@@ -20,6 +20,7 @@ from .derived import (
     DerivedOfRow,
     DerivingTurn,
     SeriesCompleteness,
+    SeriesThumbnail,
     Verdict,
     VolumeOfDay,
 )
@@ -103,6 +104,7 @@ __all__ = (
     "SearchTextField",
     "Searched",
     "SeriesCompleteness",
+    "SeriesThumbnail",
     "SignInTries",
     "Stage",
     "Status",

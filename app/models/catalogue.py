@@ -170,6 +170,8 @@ class DICOMStudy(Counted, Searched):
     # later-started upload wins; see `catalogue.parents.mark`.
     described = models.JSONField(default=dict, editable=False)
     incomplete_series: int = 0  # where `completeness.note_incomplete` has looked
+    picture: int = 0  # the series whose thumbnail to show; see `catalogue.thumbnails`
+    no_picture: str = ""  # why there is none, in a sentence
     series_count = models.PositiveIntegerField("series", default=0, db_default=0, editable=False)
     # Of its series, each once, in order: "CT, RTSTRUCT".
     modalities = models.CharField(
@@ -211,6 +213,8 @@ class DICOMSeries(Counted, Searched):
     # Of PET: BQML is Bq/ml. The standard has it in a series, not in an image.
     units = models.CharField(max_length=64, blank=True, default="", db_default="")
     described = models.JSONField(default=dict, editable=False)  # as in DICOMStudy
+    picture: int = 0  # itself, where a thumbnail is to be shown; see `catalogue.thumbnails`
+    no_picture: str = ""  # why there is none, in a sentence
     # How often its objects have changed: what is derived from them says from which state.
     changes = models.BigIntegerField(default=0, db_default=0, editable=False)
     created_at = models.DateTimeField("first seen", auto_now_add=True)

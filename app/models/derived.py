@@ -89,6 +89,26 @@ class SeriesCompleteness(DerivedOfRow):
         return f"Completeness of series {self.series_id}"
 
 
+class SeriesThumbnail(DerivedOfRow):
+    """A small picture of a series' middle slice, in a file; or why there is none."""
+
+    series = models.OneToOneField(
+        DICOMSeries, on_delete=models.CASCADE, primary_key=True, related_name="thumbnail"
+    )
+    size = models.PositiveIntegerField(default=0, editable=False)  # bytes of the disk
+    digest = models.CharField(max_length=64, blank=True, editable=False)  # SHA-256 of the file
+    why_not = models.CharField(max_length=64, blank=True, editable=False)  # a reason's code
+
+    class Meta:
+        default_permissions = ()  # who may see the pictures sees it
+        indexes = (  # which were made first, and how much all take
+            models.Index(fields=("made_at", "size"), name="thumbnails_by_age"),
+        )
+
+    def __str__(self) -> str:
+        return f"Thumbnail of series {self.series_id}"
+
+
 class VolumeOfDay(Derived):
     """What uploads brought that ended on one day."""
 

@@ -20,6 +20,8 @@ picture in colour first all its red values, then green, then blue. Before they a
 
 All of this is done in whole numbers of the type's size that wrap. What is deflated has zlib's
 header: `DecompressionStream("deflate")` inflates it.
+
+Where a small picture is wished for, its values are a JPEG of greys or colours instead.
 """
 
 import os
@@ -73,6 +75,7 @@ class Wish(Record, frozen=True):
     transfer_syntax: str  # as catalogued, for a file that does not say it
     frames: list[int]  # from 0
     step: int  # every so many rows and columns
+    side: int = 0  # a JPEG is wished for, of at most so many rows and columns; 0: stored values
 
 
 class Picture(Named, frozen=True):
@@ -94,7 +97,7 @@ class Picture(Named, frozen=True):
     place: Place = Place()
     overlays: Annotated[list[Overlay], Meta(max_length=MOST_OVERLAYS)] = []
     why_not: Text64 = ""
-    values: bytes = b""  # filtered and deflated
+    values: bytes = b""  # filtered and deflated, or a JPEG
 
     @property
     def weight(self) -> int:
@@ -187,6 +190,7 @@ class Readers:
         files: Sequence[int],
         patience: float = PATIENCE,
         ahead: bool = False,
+        seconds: float | None = None,
     ) -> list[Picture]:
         """A picture for each frame that is wished for, in order, as many as its turn has room for.
 
@@ -198,6 +202,8 @@ class Readers:
             Seconds to wait for a child.
         ahead
             Whether before others that wait: somebody sees nothing yet.
+        seconds
+            That each frame may take, where that is less than others may.
 
         Raises
         ------
@@ -212,7 +218,7 @@ class Readers:
                 rest, descriptors = _rest(wishes, files, file, frame)
                 is_fresh = not place.is_warm
                 reader = place.reader()
-                more, was_late = reader.answers(rest, descriptors, file, self.seconds)
+                more, was_late = reader.answers(rest, descriptors, file, seconds or self.seconds)
                 found += more
                 if reader.is_there:
                     break  # all are made, or the others are put off
@@ -389,7 +395,7 @@ def _rest(
     """What is wished for from a frame on."""
     first = wishes[file]
     left = first.frames[first.frames.index(frame) :]
-    rest = [Wish(first.transfer_syntax, left, first.step), *wishes[file + 1 :]]
+    rest = [replace(first, frames=left), *wishes[file + 1 :]]
     return rest, [*files[file:]]
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO
 
+import imagecodecs
 import numpy as np
 from isal import isal_zlib
 from msgspec import msgpack
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 
 from app.dicom.greys import Described
 from app.dicom.pixels import Array, Pixels
+from app.dicom.shrinking import small_picture
 from app.errors import Expected
 
 from .confine import confine, lock, take_stdout
@@ -37,6 +39,7 @@ from .pictures import (
 from .wire import frame as framed
 
 LARGEST_FLOAT = 3.0e38  # of "f4"
+QUALITY = 80  # of a JPEG
 
 
 class Object:
@@ -69,6 +72,14 @@ class Object:
             values=packed(values),
         )
 
+    def small_picture(self, number: int, frame: int, side: int) -> Picture:
+        values, scale = _as_sent(self.pixels.frame(frame))
+        rendering, overlays = self.described.rendering(frame), self.described.overlays(frame)
+        painted = small_picture(values, rendering, scale, overlays, side)
+        rows, columns = painted.shape[:2]
+        jpeg = bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(painted), level=QUALITY))
+        return Picture(number, frame, self.pixels.frames, rows=rows, columns=columns, values=jpeg)
+
 
 class Objects:
     """The object that was opened last is kept: its next frames need no second look for it."""
@@ -84,7 +95,11 @@ class Objects:
                 yield Picture(number, frame, why_not=PUT_OFF)
                 continue
             try:
-                yield self._open(file, wish.transfer_syntax).picture(number, frame, wish.step)
+                one = self._open(file, wish.transfer_syntax)
+                if wish.side:
+                    yield one.small_picture(number, frame, wish.side)
+                else:
+                    yield one.picture(number, frame, wish.step)
             except Expected as why:
                 frames = self.one.pixels.frames if self.one else 0
                 code = "picture_unread" if _is_of_the_disk(why) else why.code

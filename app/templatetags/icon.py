@@ -22,7 +22,7 @@ from app.catalogue.collecting import own_collections as collections_of
 from app.catalogue.finding import kinds_for
 from app.catalogue.names import age_on, person_name, plain, row_name, sex_name
 from app.catalogue.search import is_indexed
-from app.dicom.kinds import NO_IMAGES
+from app.catalogue.thumbnails import codes, main_modality
 from app.dicom.modalities import modality_name
 from app.export.names import series_folder, study_folder
 from app.export.views import NEEDED as DOWNLOADS
@@ -49,6 +49,8 @@ register.filter(sex_name)
 register.filter(human_size)
 register.filter(measure)
 register.filter(modality_name)
+register.filter(codes)
+register.filter(main_modality)
 
 OUTCOME_ICONS = {
     Outcome.IMPORTED: "check-circle",
@@ -184,19 +186,6 @@ def grouped(number: int) -> str:
 def holds(row: DICOMStudy | DICOMSeries) -> str:
     """What is in a study or series: "80 images and 2 other objects"."""
     return held(row.image_count, row.instance_count)
-
-
-@register.filter
-def codes(modalities: str) -> list[str]:
-    """The modalities of a row, one by one."""
-    return [code for code in modalities.split(", ") if code]
-
-
-@register.filter
-def main_modality(modalities: str) -> str:
-    """The one that a study's picture would be of."""
-    every = codes(modalities)
-    return next((code for code in every if code not in NO_IMAGES), every[0] if every else "")
 
 
 @register.filter

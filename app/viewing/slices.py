@@ -2,8 +2,10 @@
 
 from typing import NamedTuple
 
-from app.catalogue.stacks import stacks_of
+from app.catalogue.stacks import middle_of, stacks_of
 from app.models import DICOMInstance, DICOMSeries
+
+FILE = ("path", "sha256", "transfer_syntax_uid")
 
 
 class Slice(NamedTuple):
@@ -19,6 +21,16 @@ def slices_of(series: DICOMSeries) -> list[Slice]:
     found = [one for stack in stacks_of(series) for one in stack.slices]
     wanted = {one.object for one in found}
     rows = DICOMInstance.objects.filter(dicom_series=series, rows__isnull=False)
-    columns = ("pk", "path", "sha256", "transfer_syntax_uid")
-    files = {pk: file for pk, *file in rows.values_list(*columns).iterator() if pk in wanted}
+    files = {pk: file for pk, *file in rows.values_list("pk", *FILE).iterator() if pk in wanted}
     return [Slice(*one, *files[one.object]) for one in found if one.object in files]
+
+
+def middle_slice(series: DICOMSeries) -> Slice | None:
+    """The slice that a page shows first."""
+    stacks = stacks_of(series)
+    every = [one for stack in stacks for one in stack.slices]
+    if not every:
+        return None
+    one = every[middle_of(stacks)]
+    file = DICOMInstance.objects.filter(pk=one.object).values_list(*FILE).first()
+    return Slice(*one, *file) if file else None

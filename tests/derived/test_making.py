@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from app import tasks
-from app.catalogue import completeness, removal
+from app.catalogue import completeness, filing, removal
 from app.derived import making
 from app.derived.kinds import Kind, Numbers
 from app.models import (
@@ -18,10 +18,13 @@ from app.models import (
     DICOMSeries,
     Patient,
     SeriesCompleteness,
+    SeriesThumbnail,
     Status,
     VolumeOfDay,
 )
+from app.storage.thumbnails import thumbnail_files
 from app.uploads import volumes
+from app.viewing import thumbnails
 from tests.making.objects import ct_image, uid
 
 pytestmark = pytest.mark.django_db
@@ -86,14 +89,17 @@ def test_the_command_makes_what_is_lacking_or_all_anew(import_zip, capsys):
     import_zip(*(ct_image(SOPInstanceUID=uid(7, n), InstanceNumber=n) for n in range(3)))
     call_command("derive")
     said = capsys.readouterr().out.splitlines()
-    assert said == ["Completeness of series: 1 made.", "Volume of each day: 1 made."]
+    assert said == [
+        *("Completeness of series: 1 made.", "Volume of each day: 1 made."),
+        "Thumbnails of series: 1 made.",
+    ]
     SeriesCompleteness.objects.update(verdict="incomplete")
     call_command("derive", "completeness")
     assert SeriesCompleteness.objects.get().verdict == "incomplete"
     call_command("derive", "completeness", "--all")
     assert capsys.readouterr().out.splitlines()[-1] == "Completeness of series: 1 made."
     assert SeriesCompleteness.objects.get().verdict == ""
-    with pytest.raises(CommandError, match="completeness, volumes"):
+    with pytest.raises(CommandError, match="completeness, volumes, thumbnails"):
         call_command("derive", "pictures")
 
 
@@ -135,7 +141,7 @@ def test_the_sweep_asks_for_what_nobody_makes_behind_all_uploads(import_zip, bro
 
 @pytest.mark.long
 @pytest.mark.django_db(transaction=True)
-def test_what_is_derived_races_imports_and_deletes(either_database, import_zip):
+def test_what_is_derived_races_imports_and_deletes(either_database, import_zip, processed_root):
     over, broken = threading.Event(), []
 
     def derive() -> None:
@@ -143,6 +149,7 @@ def test_what_is_derived_races_imports_and_deletes(either_database, import_zip):
             while not over.is_set():
                 for pk in [*DICOMSeries.objects.values_list("pk", flat=True)]:
                     making.make(completeness.KIND, pk)
+                    making.make(thumbnails.KIND, pk)
         except Exception as error:
             broken.append(error)
         finally:
@@ -157,3 +164,6 @@ def test_what_is_derived_races_imports_and_deletes(either_database, import_zip):
     thread.join()
     assert broken == []
     assert not SeriesCompleteness.objects.exists()
+    assert not SeriesThumbnail.objects.exists()
+    filing.unlink_pending()
+    assert [*thumbnail_files(processed_root)] == []

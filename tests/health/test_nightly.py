@@ -62,7 +62,7 @@ def test_a_check_says_where_it_is(three, monkeypatch):
     assert places == [
         ("staging", ""), ("tree", ""), *tree, ("instances", ""), *rows,
         ("ledgers", ""), ("childless", ""), ("identities", ""), ("links", ""), ("counts", ""),
-        ("archives", ""), ("trash", ""),
+        ("archives", ""), ("trash", ""), ("thumbnails", ""),
     ]  # fmt: skip
 
 

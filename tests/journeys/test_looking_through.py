@@ -3,6 +3,7 @@
 import re
 from itertools import product
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -10,6 +11,7 @@ from app.derived import making
 from app.health.derived import KINDS
 from app.models import DICOMSeries, Patient
 from tests.making.objects import ct_image, mr_image, rt_structure_set, structured_report, uid
+from tests.making.pictures import attributes_of
 
 from .test_browser import serious_findings
 
@@ -23,6 +25,7 @@ FOCUSED = """() => {
   const stops = alike ? document.querySelectorAll(alike).length : 1;
   return at.closest("main") && is_seen ? stops : 0;
 }"""
+GREY = np.full((64, 64), 900, np.int16)
 HOSTILE = "<script>alert(1)</script> of a word that is never broken " + 60 * "W"
 LONG = {"PatientName": "Featherstonehaugh^Wilhelmina Charlotte", "StudyDescription": HOSTILE}
 
@@ -39,9 +42,12 @@ def test_a_patient_is_looked_through_down_to_its_objects(
         for n in range(1, 6)
     ]  # fmt: skip
     many = [
-        mr_image(SeriesInstanceUID=uid(3, n), StudyInstanceUID=uid(3), SeriesNumber=str(n), **LONG)
+        mr_image(
+            SeriesInstanceUID=uid(3, n), StudyInstanceUID=uid(3), SeriesNumber=str(n),
+            **LONG, **(attributes_of(GREY) | {"PixelData": GREY.tobytes()} if n == 1 else {}),
+        )
         for n in range(1, 9)
-    ]
+    ]  # fmt: skip
     report = structured_report(SeriesInstanceUID=uid(2, 7), SOPInstanceUID=uid(2, 7, 1), **LONG)
     other = ct_image(SOPInstanceUID=uid(9), PatientName="Someone^Else")
     import_zip(
@@ -56,6 +62,7 @@ def test_a_patient_is_looked_through_down_to_its_objects(
     ):
         page.goto(f"{live.url}/dicom/{path}")
         the_page_is_for_everybody(page)
+    thumbnails_lie_over_their_marks(page, f"{live.url}/dicom/patients/{patient.pk}/")
     making.take_turn(KINDS)
     incomplete_series_lead_to_the_place(page, live.url)
     somebody_says_what_to_be_told_of(page, live.url)
@@ -76,6 +83,23 @@ def the_page_is_for_everybody(page: Page) -> None:
         page.evaluate(STANDS_STILL)
         assert serious_findings(page) == []
     assert page.locator("main script").count() == 0
+
+
+def thumbnails_lie_over_their_marks(page: Page, address: str) -> None:
+    """What has none shows its mark; boxes are as large with as without."""
+    page.goto(address)
+    images = page.locator(".marks img")
+    for number in range(images.count()):
+        images.nth(number).scroll_into_view_if_needed()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.marks img')].every(i => i.complete)"
+    )
+    widths = images.evaluate_all("(all) => all.map((one) => one.naturalWidth)")
+    assert {*widths} == {4, 96}  # of pixels that are 1.5 times as wide as high
+    boxes = page.locator(".marks .picture").evaluate_all(
+        "(all) => all.map((one) => [one.offsetWidth, one.offsetHeight].join())"
+    )
+    assert {*boxes} == {"96,96"}
 
 
 def incomplete_series_lead_to_the_place(page: Page, url: str) -> None:
