@@ -309,9 +309,9 @@ class Told:
         return {pk: ", ".join(these) for pk, these in words.items()}
 
     @property
-    def first(self) -> int | None:
-        """The object where the first thing was found."""
-        return next((line.instance for line in self.lines if line.instance), None)
+    def first(self) -> Line | None:
+        """The first thing that was found in a place."""
+        return next((line for line in self.lines if line.instance), None)
 
 
 NOTHING = Told("")

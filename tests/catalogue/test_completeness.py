@@ -314,7 +314,7 @@ for name, of in TOLD_APART.items():
     WORDS[f"{name} with a gap"] = (whole[:16] + whole[17:], "1 gap")
 
 
-def test_series_of_all_kinds(import_zip, monkeypatch):
+def test_series_of_all_kinds(import_zip, staff_client, monkeypatch):
     import_zip(
         *(
             make(
@@ -342,6 +342,9 @@ def test_series_of_all_kinds(import_zip, monkeypatch):
     assert lines["with a double"] == ["No. 6 and no. 21 lie at the same position (12.5 mm)."]
     place = "Between frame 16 of no. 7 (6 mm) and frame 17 of no. 7 (10 mm),"
     assert lines["frames with a gap"] == [f"{place} 1 slice of 2 mm is missing."]
+    gap = told[series["frames with a gap"].pk].first
+    way = f"?at={gap.instance}&amp;frame=16#object-{gap.instance}"
+    assert way in staff_client.get(reverse("incomplete_list")).content.decode()
     place, missing = "no. 22 (22.5 mm)", "2 slices"
     end = sentence("lacks_behind", place=place, missing=missing, verb="are")
     assert lines["dynamic with a short stack"] == [end, "Instance numbers 23 to 24 are missing."]
