@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 from app.dicom.pixels import Pixels
 from app.models import DICOMSeries
 from app.viewing.slices import slices_of
+from tests.conftest import wait_until
 from tests.making.objects import CT_IMAGE, Raw, ct_image, element, structured_report, uid
 from tests.making.pictures import WHEEL, attributes_of, native
 
@@ -450,6 +451,7 @@ def test_somebody_chooses_a_stack_plays_it_and_saves_what_is_seen(
     page.goto(f"{live.url}/dicom/series/{series.pk}/")
     a_stack_is_chosen(page)
     a_gap_is_marked(page)
+    small_pictures_lead_to_slices(page)
     slices_are_played(page)
     what_is_seen_is_saved(page, series.pk)
     a_failure_in_passing_is_asked_for_again(page, last)
@@ -496,6 +498,22 @@ def a_gap_is_marked(page: Page) -> None:
     expect(page.locator("[data-part=note]")).to_be_hidden()
     page.locator("[data-part=canvas]").press("End")
     expect(page.locator("[data-part=note]")).to_have_text("Key object: Of Interest")
+
+
+ARE_PAINTED = """() => [...document.querySelectorAll(".strip canvas")].every((canvas) => {
+    const [, , , opaque] = canvas.getContext("2d").getImageData(64, 64, 1, 1).data;
+    return opaque === 255;
+})"""
+
+
+def small_pictures_lead_to_slices(page: Page) -> None:
+    small = page.locator(".strip button")
+    expect(small).to_have_count(8)  # of 11
+    wait_until(lambda: page.evaluate(ARE_PAINTED), "the small pictures")
+    small.nth(2).click()
+    expect(place(page)).to_have_text("4 of 11 · z 3 mm")
+    expect(small.nth(2)).to_have_attribute("aria-current", "true")
+    expect(page.locator(".strip [aria-current]")).to_have_count(1)
 
 
 def slices_are_played(page: Page) -> None:

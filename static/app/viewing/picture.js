@@ -3,6 +3,7 @@ import { Cine, FASTEST, USUAL_RATE } from "./cine.js";
 import { everyNth, isPadding, lay, meaningOf, paint, percentiles, unsaid } from "./greys.js";
 import { pngOf, save } from "./png.js";
 import { Stacks, drawMarks } from "./stacks.js";
+import { Strip } from "./strip.js";
 import { View } from "./view.js";
 import { edges, inPatient, lies, measure, pixelSize, ruler } from "./words.js";
 
@@ -27,6 +28,7 @@ const sourceContext = source.getContext("2d", { alpha: false });
 const view = new View(canvas);
 const pictured = JSON.parse(box.dataset.pictured);
 const stacks = new Stacks(pictured);
+const strip = new Strip(document.getElementById("strip"), show);
 
 const renderings = new Map(); // by the worker's numbers
 const held = new Map(); // slices that are inflated, those used last at the end
@@ -49,7 +51,7 @@ let hasOwnRate = false; // somebody has said how fast
 const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 worker.onmessage = ({ data }) => {
   if (data.rendering) renderings.set(data.id, data.rendering);
-  else if (data.told) hold(data);
+  else if (data.told) take(data);
   else if ("arrived" in data) noteArrived(data);
   else if ("gone" in data) arrived.delete(data.gone);
   else if ("speed" in data) rememberSpeed(data.speed);
@@ -57,15 +59,28 @@ worker.onmessage = ({ data }) => {
   later();
 };
 
+function take(slice) {
+  hold(slice);
+  const rendering = renderings.get(slice.id);
+  strip.paint(slice, rendering, rendering && saidBy(rendering)[0]);
+}
+
 function noteArrived({ arrived: slice, object, step }) {
   arrived.add(slice);
   objects.set(slice, object);
   trouble = "";
   if (slice !== shown && held.get(slice)?.told.step > step) held.delete(slice);
   if (object === awaited) goTo(slice);
+  fillStrip(slice);
   if (hasAskedForKeys) return;
   hasAskedForKeys = true;
   void markKeys();
+}
+
+function fillStrip(slice) {
+  if (!strip.lacks.has(slice) || !arrived.has(slice)) return;
+  if (held.has(slice)) take(held.get(slice));
+  else worker.postMessage({ also: slice });
 }
 
 function hold(slice) {
@@ -122,6 +137,8 @@ function beginStack() {
   part("slider").max = stack.count - 1;
   part("along").hidden = part("cine").hidden = stack.count === 1;
   drawMarks(part("marks"), stack, stacks.marks);
+  strip.begin(stack);
+  for (const slice of [...strip.lacks]) fillStrip(slice);
 }
 
 function later() {
@@ -234,6 +251,7 @@ function tell(slice) {
   part("lossy").hidden = !slice?.rendering?.is_lossy;
   if (!slice) sentence(TROUBLES[trouble] ?? "");
   if (!slice) part("png").disabled = true;
+  strip.mark(shown);
   part("note").textContent = stacks.said(shown).join(" · ");
   part("note").parentElement.hidden = !part("note").textContent;
   const rate = slice?.rendering?.frame_rate ?? USUAL_RATE;
