@@ -69,14 +69,22 @@ class Described:
         sources = self._sources(frame)
         position = _first(sources, "ImagePositionPatient", 3)
         orientation = _first(sources, "ImageOrientationPatient", 6)
-        offsets = numbers(self.dataset, "GridFrameOffsetVector") if self.is_dose else []
-        if position and orientation and frame < len(offsets):
-            normal = np.cross(orientation[:3], orientation[3:])
-            position = [*(np.array(position) + normal * (offsets[frame] - offsets[0]))]
-            position = [float(one) for one in position]
+        if self.image.frames > 1:
+            # Of what is said of all of them at once, nobody knows which lies there.
+            in_groups = _first(sources[:-1], "ImagePositionPatient", 3)
+            position = in_groups or self._of_plane(position, orientation, frame)
         letters = text(self.dataset, "PatientOrientation")[:64]
         is_quadruped = text(self.dataset, "AnatomicalOrientationType") == "QUADRUPED"
         return Place(position, orientation, letters, is_quadruped)
+
+    def _of_plane(self, first: list[float], orientation: list[float], frame: int) -> list[float]:
+        """Where a plane of a dose lies: PS3.3 C.8.8.3.2. [] where the dose does not say so."""
+        offsets = numbers(self.dataset, "GridFrameOffsetVector") if self.is_dose else []
+        if not (first and orientation and frame < len(offsets)):
+            return []
+        normal = np.cross(orientation[:3], orientation[3:])
+        position = np.array(first) + normal * (offsets[frame] - offsets[0])
+        return [float(one) for one in position]
 
     def overlays(self, frame: int) -> list[Overlay]:
         groups = [0x6000 + 2 * number for number in range(MOST_OVERLAYS)]
