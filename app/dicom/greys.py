@@ -219,6 +219,8 @@ class Described:
             first = number * size
             data = self.dataset[group, 0x3000].value[first // 8 : (first + size + 7) // 8]
             bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")[first % 8 :]
+            if len(bits) < size:
+                return None
             packed = np.packbits(bits[:size], bitorder="little").tobytes()
             label = self.dataset.get((group, 0x1500))
             name = str(label.value)[:64] if label else ""

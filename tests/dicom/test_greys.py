@@ -8,7 +8,7 @@ import pytest
 
 from app.dicom.greys import Described
 from app.dicom.pixels import Pixels
-from tests.making.objects import enhanced_ct
+from tests.making.objects import BIG_ENDIAN, Writing, element, enhanced_ct
 from tests.making.pictures import attributes_of, native
 
 FRAME = np.zeros((4, 4), np.uint8)
@@ -62,3 +62,23 @@ def test_of_frames_that_all_lie_in_one_plane_it_is_told(described):
     own |= {"PerFrameFunctionalGroupsSequence": [{}, {}]}
     found = described(enhanced_ct(2, **own, **PLACED, SharedFunctionalGroupsSequence=shared))
     assert [found.place(frame).position for frame in range(2)] == [[1, 2, 4]] * 2
+
+
+# Overlays
+
+
+def overlaid(stored: bytes, vr: str = "OW", **keywords: Any) -> bytes:
+    """An object with an overlay of 4 x 8."""
+    big = keywords.get("transfer_syntax") == BIG_ENDIAN
+    own: list[tuple[int, str, Any]] = [(0x10, "US", 4), (0x11, "US", 8), (0x50, "SS", [1, 1])]
+    own.append((0x3000, vr, stored))
+    writing = Writing(big_endian=big)
+    overlay = b"".join(element(0x60000000 | tag, vr, value, writing) for tag, vr, value in own)
+    data = native(FRAME, **keywords)
+    place = data.index((b"\x7f\xe0\0\x10" if big else b"\xe0\x7f\x10\0") + b"OW")
+    return data[:place] + overlay + data[place:]
+
+
+def test_an_overlay_with_too_few_bits_costs_no_picture(described):
+    assert described(overlaid(b"\x0f\xf0")).overlays(0) == []
+    assert len(described(overlaid(b"\x0f\xf0\xff\0")).overlays(0)) == 1
