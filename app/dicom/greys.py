@@ -8,6 +8,7 @@ import math
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +38,8 @@ from .pixels import MOST_BYTES, Image, NoPicture, items, numbers, text, texts, w
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE: Literal["PALETTE COLOR"] = "PALETTE COLOR"
 CENTIMETRES = 3  # PS3.3 C.8.5.5.1.15
+PROJECTIONS = ("CR", "DX", "MG", "IO", "PX", "RG", "XA", "RF")
+SAME = 1e-4  # as two decimals that were rounded differently
 SLOWEST, FASTEST = 0.1, 1000.0  # frames a second
 MACROS = (
     *("PixelValueTransformationSequence", "FrameVOILUTSequence", "PixelMeasuresSequence"),
@@ -165,15 +168,19 @@ class Described:
         return "" if found == "US" else found[:64]  # unspecified
 
     def _spacing(self, sources: list[Dataset]) -> tuple[list[float] | None, SpacingKind]:
-        kinds: tuple[tuple[str, SpacingKind], ...] = (
-            ("PixelSpacing", "patient"),
-            ("ImagerPixelSpacing", "detector"),
+        found = (_first(sources, one, 2) for one in ("PixelSpacing", "ImagerPixelSpacing"))
+        spacing, imager = (one if one and min(one) > 0 else None for one in found)
+        if spacing and not (imager and self._is_uncalibrated(spacing, imager)):
+            return spacing, "patient"
+        return imager, "detector" if imager else ""
+
+    def _is_uncalibrated(self, spacing: list[float], imager: list[float]) -> bool:
+        """Whether a projection's spacing is but the detector's: PS3.3 10.7.1.1, 10.7.1.2."""
+        return (
+            text(self.dataset, "Modality") in PROJECTIONS
+            and not text(self.dataset, "PixelSpacingCalibrationType")
+            and all(map(partial(math.isclose, rel_tol=SAME), spacing, imager))
         )
-        for keyword, kind in kinds:
-            found = _first(sources, keyword, 2)
-            if found and min(found) > 0:
-                return found, kind
-        return None, ""
 
     def _may_be_negative(self, intercept: list[float]) -> bool:
         return self.image.is_signed or bool(intercept and intercept[0] < 0)

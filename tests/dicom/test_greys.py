@@ -82,3 +82,28 @@ def overlaid(stored: bytes, vr: str = "OW", **keywords: Any) -> bytes:
 def test_an_overlay_with_too_few_bits_costs_no_picture(described):
     assert described(overlaid(b"\x0f\xf0")).overlays(0) == []
     assert len(described(overlaid(b"\x0f\xf0\xff\0")).overlays(0)) == 1
+
+
+# Spacing
+
+
+@pytest.mark.parametrize(
+    ("keywords", "kind"),
+    [
+        ({}, "detector"),
+        ({"ImagerPixelSpacing": ["0.2", "0.200001"]}, "detector"),
+        ({"PixelSpacing": None}, "detector"),
+        ({"ImagerPixelSpacing": ["0.25", "0.25"]}, "patient"),
+        ({"PixelSpacingCalibrationType": "FIDUCIAL"}, "patient"),
+        ({"ImagerPixelSpacing": None}, "patient"),
+        ({"Modality": "CT"}, "patient"),
+        ({"PixelSpacing": None, "ImagerPixelSpacing": None}, ""),
+    ],
+)
+def test_a_projection_that_was_not_calibrated_is_measured_at_the_detector(
+    keywords, kind, described
+):
+    own = {"Modality": "DX", "PixelSpacing": ["0.2", "0.2"], "ImagerPixelSpacing": ["0.2", "0.2"]}
+    found = described(native(FRAME, **own | keywords)).rendering(0)
+    assert found.spacing_kind == kind
+    assert bool(found.spacing) == bool(kind)
