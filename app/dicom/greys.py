@@ -33,11 +33,16 @@ from .pictures import (
     SpacingKind,
     Window,
 )
-from .pixels import MOST_BYTES, Image, NoPicture, items, numbers, text, texts, whole
+from .pixels import MOST_BYTES, NoPicture, Pixels, items, numbers, text, texts, whole
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE: Literal["PALETTE COLOR"] = "PALETTE COLOR"
 CENTIMETRES = 3  # PS3.3 C.8.5.5.1.15
+# JPEG's processes with a DCT, and JPEG XL that is made of these: PS3.5 A.4, 8.2.15. JPEG-LS
+# near-lossless, JPEG 2000, HTJ2K and JPEG XL may lose something, and need not.
+ALWAYS_LOSSY = tuple(
+    f"1.2.840.10008.1.2.4.{number}" for number in (*range(50, 57), *range(59, 65), 111)
+)
 PROJECTIONS = ("CR", "DX", "MG", "IO", "PX", "RG", "XA", "RF")
 SAME = 1e-4  # as two decimals that were rounded differently
 SLOWEST, FASTEST = 0.1, 1000.0  # frames a second
@@ -50,8 +55,10 @@ MACROS = (
 class Described:
     """One object, as its frames are to be shown."""
 
-    def __init__(self, dataset: Dataset, image: Image) -> None:
+    def __init__(self, pixels: Pixels) -> None:
+        dataset, image = pixels.dataset, pixels.image
         self.dataset, self.image = dataset, image
+        self.transfer_syntax = pixels.transfer_syntax
         self.shared = next(items(dataset, "SharedFunctionalGroupsSequence"), None)
         self.groups = [*items(dataset, "PerFrameFunctionalGroupsSequence")]
         self.is_dose = text(dataset, "Modality") == "RTDOSE"
@@ -121,10 +128,15 @@ class Described:
             aspect=_aspect(dataset) if spacing is None else None,
             regions=_regions(dataset),
             frame_rate=_frame_rate(dataset),
-            is_lossy=text(dataset, "LossyImageCompression") == "01",
+            is_lossy=self._is_lossy(),
             image_type=text(dataset, "ImageType")[:1024],
             modality=text(dataset, "Modality")[:16],
         )
+
+    def _is_lossy(self) -> bool:
+        """What the file leaves out, its transfer syntax says where that knows no other way."""
+        said = text(self.dataset, "LossyImageCompression") == "01"
+        return said or self.transfer_syntax in ALWAYS_LOSSY
 
     def _photometric(self) -> Any:
         if self.image.samples == 3:

@@ -47,7 +47,7 @@ class Object:
 
     def __init__(self, file: int, transfer_syntax: str) -> None:
         self.pixels = Pixels(file, transfer_syntax)
-        self.described = Described(self.pixels.dataset, self.pixels.image)
+        self.described = Described(self.pixels)
 
     def picture(self, number: int, frame: int, step: int) -> Picture:
         values = self.pixels.frame(frame)[::step, ::step]

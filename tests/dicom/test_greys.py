@@ -8,8 +8,8 @@ import pytest
 
 from app.dicom.greys import Described
 from app.dicom.pixels import Pixels
-from tests.making.objects import BIG_ENDIAN, Writing, element, enhanced_ct
-from tests.making.pictures import attributes_of, native
+from tests.making.objects import BIG_ENDIAN, EXPLICIT, JPEG_BASELINE, Writing, element, enhanced_ct
+from tests.making.pictures import SYNTAX, attributes_of, native, of_codestreams
 
 FRAME = np.zeros((4, 4), np.uint8)
 PLACED = {
@@ -25,7 +25,7 @@ def described(tmp_path) -> Callable[[bytes], Described]:
         path.write_bytes(data)
         with path.open("rb") as file:
             pixels = Pixels(file.fileno(), "")
-            return Described(pixels.dataset, pixels.image)
+            return Described(pixels)
 
     return described
 
@@ -107,3 +107,27 @@ def test_a_projection_that_was_not_calibrated_is_measured_at_the_detector(
     found = described(native(FRAME, **own | keywords)).rendering(0)
     assert found.spacing_kind == kind
     assert bool(found.spacing) == bool(kind)
+
+
+# Loss
+
+
+@pytest.mark.parametrize(
+    ("syntax", "said", "is_lossy"),
+    [
+        (JPEG_BASELINE, None, True),
+        (f"{SYNTAX}.4.51", "00", True),
+        (f"{SYNTAX}.4.70", None, False),
+        (f"{SYNTAX}.4.81", None, False),
+        (f"{SYNTAX}.4.91", None, False),
+        (f"{SYNTAX}.4.203", "01", True),
+        (EXPLICIT, "01", True),
+        (EXPLICIT, None, False),
+    ],
+)
+def test_what_was_compressed_with_loss_is_called_so(syntax, said, is_lossy, described):
+    own = {"LossyImageCompression": said}
+    data = native(FRAME, **own)
+    if syntax != EXPLICIT:
+        data = of_codestreams(syntax, [b"a stream"], FRAME, **own)
+    assert described(data).rendering(0).is_lossy is is_lossy

@@ -24,7 +24,7 @@ def painted(tmp_path):
         path.write_bytes(data)
         with path.open("rb") as file:
             pixels = Pixels(file.fileno(), "")
-            described = Described(pixels.dataset, pixels.image)
+            described = Described(pixels)
             values, rendering = pixels.frame(frame), described.rendering(frame)
         return small_picture(values, rendering, 1.0, described.overlays(frame), side)
 
