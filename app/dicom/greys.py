@@ -8,11 +8,12 @@ import math
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.pixels.processing import apply_color_lut
 
 from .damage import Damage, as_damage
@@ -58,7 +59,7 @@ class Described:
     def __init__(self, pixels: Pixels) -> None:
         dataset, image = pixels.dataset, pixels.image
         self.dataset, self.image = dataset, image
-        self.transfer_syntax = pixels.transfer_syntax
+        self.transfer_syntax, self.big_endian = pixels.transfer_syntax, pixels.big_endian
         self.shared = next(items(dataset, "SharedFunctionalGroupsSequence"), None)
         self.groups = [*items(dataset, "PerFrameFunctionalGroupsSequence")]
         self.is_dose = text(dataset, "Modality") == "RTDOSE"
@@ -201,7 +202,8 @@ class Described:
         for source in sources:
             found = [*items(source, keyword)][:MOST_TABLES]
             if found:
-                yield from filter(None, (_lut(one, is_signed) for one in found))
+                tables = (_lut(one, is_signed, self.big_endian) for one in found)
+                yield from filter(None, tables)
                 return
 
     def _palette(self) -> Palette:
@@ -218,12 +220,24 @@ class Described:
         try:
             with as_damage:
                 values = np.arange(first, first + count, dtype=np.int32)
-                colours = apply_color_lut(values, self.dataset)[:, :3]
+                colours = apply_color_lut(values, self._with_little_endian_palette())[:, :3]
         except Damage as damage:
             raise NoPicture("picture_damaged") from damage
         if colours.dtype.itemsize > 1:
             colours = colours >> 8
         return Palette(first, colours.astype(np.uint8).tobytes())
+
+    def _with_little_endian_palette(self) -> Dataset:
+        """The object as pydicom wants it: in the other order it knows segmented tables only."""
+        if not self.big_endian:
+            return self.dataset
+        found = copy(self.dataset)
+        for colour in ("Red", "Green", "Blue"):
+            keyword = f"{colour}PaletteColorLookupTableData"
+            if keyword in found:
+                data = _little_endian(found[keyword], self.big_endian)
+                found[keyword] = DataElement(keyword, "OW", data)
+        return found
 
     def _overlay(self, group: int, frame: int) -> Overlay | None:
         """An overlay's frame for one of the image's: PS3.3 C.9.2, C.9.3."""
@@ -236,7 +250,8 @@ class Described:
             if number is None or size > MOST_BYTES:
                 return None
             first = number * size
-            data = self.dataset[group, 0x3000].value[first // 8 : (first + size + 7) // 8]
+            data = _little_endian(self.dataset[group, 0x3000], self.big_endian)
+            data = data[first // 8 : (first + size + 7) // 8]
             bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")[first % 8 :]
             if len(bits) < size:
                 return None
@@ -273,7 +288,7 @@ def _windows(sources: list[Dataset]) -> tuple[list[Window], Any]:
     return [], "LINEAR"
 
 
-def _lut(item: Dataset, is_signed: bool) -> Lut | None:
+def _lut(item: Dataset, is_signed: bool, big_endian: bool) -> Lut | None:
     """A table; None where it is none."""
     descriptor = numbers(item, "LUTDescriptor")
     if len(descriptor) != 3:
@@ -285,7 +300,7 @@ def _lut(item: Dataset, is_signed: bool) -> Lut | None:
     if not 1 <= bits <= 16 or not _fit(first):
         return None
     with suppress(Damage), as_damage:
-        data = item["LUTData"].value
+        data = _little_endian(item["LUTData"], big_endian)
         if isinstance(data, bytes):
             entries = np.frombuffer(data, "u1" if len(data) < 2 * count else "<u2")
         else:
@@ -295,6 +310,14 @@ def _lut(item: Dataset, is_signed: bool) -> Lut | None:
             return None
         return Lut(first, bits, entries[:count].astype("<u2").tobytes(), "\\".join(name)[:64])
     return None
+
+
+def _little_endian(element: DataElement, big_endian: bool) -> Any:
+    """An element's value; the bytes of words are turned round, which pydicom leaves as they are."""
+    data = element.value
+    if big_endian and element.VR == "OW":
+        return np.frombuffer(data[: len(data) & ~1], ">u2").astype("<u2").tobytes()
+    return data
 
 
 def _regions(dataset: Dataset) -> list[Region]:

@@ -1,5 +1,6 @@
 """What an object says of its frames is told of those of which it is true."""
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,15 @@ import pytest
 
 from app.dicom.greys import Described
 from app.dicom.pixels import Pixels
-from tests.making.objects import BIG_ENDIAN, EXPLICIT, JPEG_BASELINE, Writing, element, enhanced_ct
+from tests.making.objects import (
+    BIG_ENDIAN,
+    EXPLICIT,
+    JPEG_BASELINE,
+    Raw,
+    Writing,
+    element,
+    enhanced_ct,
+)
 from tests.making.pictures import SYNTAX, attributes_of, native, of_codestreams
 
 FRAME = np.zeros((4, 4), np.uint8)
@@ -131,3 +140,43 @@ def test_what_was_compressed_with_loss_is_called_so(syntax, said, is_lossy, desc
     if syntax != EXPLICIT:
         data = of_codestreams(syntax, [b"a stream"], FRAME, **own)
     assert described(data).rendering(0).is_lossy is is_lossy
+
+
+# The order of bytes
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, BIG_ENDIAN])
+def test_words_of_either_order_are_the_same_tables_and_overlays(syntax, described):
+    order = ">" if syntax == BIG_ENDIAN else "<"
+
+    def words(values: np.ndarray, vr: str = "OW") -> Raw:
+        return Raw(vr, values.view("<u2").astype(f"{order}u2").tobytes())
+
+    wide, narrow = np.array([1, 2, 3, 4095], "<u2"), np.array([1, 2, 3, 250], "u1")
+    luts = [{"LUTDescriptor": [4, 0, 12], "LUTData": words(wide, vr)} for vr in ("OW", "US")]
+    luts.append({"LUTDescriptor": [4, 0, 8], "LUTData": words(narrow)})
+    stored = words(np.array([0x0F, 0xF0, 0xFF, 0x01], "u1")).value
+    own = {"transfer_syntax": syntax, "VOILUTSequence": luts}
+    own |= {"PixelData": Raw("OW", FRAME.tobytes())}
+    for level in (wide * 16, narrow):
+        palette: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+        for number, colour in enumerate(("Red", "Green", "Blue")):
+            name = f"{colour}PaletteColorLookupTable"
+            palette[f"{name}Descriptor"] = Raw("US", [4, 0, 8 * level.itemsize])
+            palette[f"{name}Data"] = words(np.roll(level, number))
+        found = described(native(FRAME, **own | palette)).palette
+        colours = np.frombuffer(found.colours, np.uint8).reshape(4, 3)
+        eight = (level >> 8 * (level.itemsize - 1)).tolist()
+        assert colours.T.tolist() == [np.roll(eight, number).tolist() for number in range(3)]
+    found = described(overlaid(stored, **own))
+    tables = [np.frombuffer(one.entries, "<u2").tolist() for one in found.rendering(0).voi_luts]
+    assert tables == [wide.tolist(), wide.tolist(), narrow.tolist()]
+    (overlay,) = found.overlays(0)
+    assert zlib.decompress(overlay.bits) == b"\x0f\xf0\xff\x01"
+
+
+def test_bytes_of_an_overlay_have_no_order(described):
+    (found,) = described(overlaid(b"\x0f\xf0\xff\x01", "OB", transfer_syntax=BIG_ENDIAN)).overlays(
+        0
+    )
+    assert zlib.decompress(found.bits) == b"\x0f\xf0\xff\x01"
