@@ -58,6 +58,11 @@ class Study:
         return uid(self.of.id, self.key)
 
     @property
+    def _age(self) -> int:
+        """Whole years: of two dates as numbers, the years that lie between the days."""
+        return (int(self.date) - int(self.of.birth_date)) // 10_000
+
+    @property
     def attributes(self) -> dict[str, Any]:
         return {
             **self.of.attributes,
@@ -68,7 +73,7 @@ class Study:
             "AccessionNumber": f"{self.of.id}-{self.key}",
             "StudyDescription": f"{self.description} (demo)",
             "ReferringPhysicianName": "Nobody^Demo",
-            "PatientAge": f"{int(self.date[:4]) - int(self.of.birth_date[:4]):03}Y",
+            "PatientAge": f"{self._age:03}Y",
             "PatientSize": "1.76",
             "PatientWeight": "75",
         }

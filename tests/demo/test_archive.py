@@ -67,6 +67,14 @@ def test_the_archive_is_the_same_each_time(archive, tmp_path):
     assert again.read_bytes() == archive.read_bytes()
 
 
+def test_patients_are_as_old_as_their_birth_dates_say(objects):
+    ages = {(one.PatientID, one.StudyDate): one.PatientAge for one in objects}
+    assert ages == {
+        **{("DEMO-001", day): "062Y" for day in ("20240304", "20240306")},
+        **{("DEMO-002", day): "065Y" for day in ("20240115", "20240716")},
+    }
+
+
 def test_everything_says_that_it_is_invented(objects):
     for one in objects:
         assert str(one.PatientName).startswith("Phantom^")
