@@ -5,6 +5,7 @@ Pages hold the address of each; it is made when it is first looked at, or before
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +25,8 @@ from .filing import delete_later
 VERSION = 1  # of how it is made, `app.dicom.shrinking` included
 GONE = "object_gone"
 TRIED_AGAIN = (GONE, "picture_unread")  # a file may come back, and a disk
+ONCE_MORE = ("picture_took_long", "picture_not_made")  # it may have been busy,
+LATER = timedelta(hours=1)  # after which a worker tries
 SEES_PICTURES = ("app.view_dicominstance", "app.view_patient")  # pixels may name who they are of
 
 KEPT = PerRow(DICOMSeries.objects.filter(image_count__gt=0), SeriesThumbnail, "series", VERSION)

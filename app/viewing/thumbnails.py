@@ -5,7 +5,8 @@
 Workers that have nothing else to do make those that nobody has looked at yet. A browser may keep
 one, and asks each time whether it is still good; who may not look is told so before that. Where
 there is none the answer is a picture of nothing, through which the page's mark is seen: a series
-that has no pixels which can be shown is remembered as such, and not tried again.
+that has no pixels which can be shown is remembered as such, and not tried again; one that took long
+or ended its child, a worker tries once more, an hour later.
 
 The children that make them are those of all pictures. At most one of a process's makes a thumbnail
 at a time, and few requests wait for it: a list full of them holds up nobody who looks at slices.
@@ -21,14 +22,23 @@ from typing import NamedTuple
 from django.conf import settings
 from django.contrib.admin.views.decorators import staff_member_required
 from django.db import OperationalError, transaction
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
-from app.catalogue.thumbnails import GONE, KEPT, SEES_PICTURES, TRIED_AGAIN, current
+from app.catalogue.thumbnails import (
+    GONE,
+    KEPT,
+    LATER,
+    ONCE_MORE,
+    SEES_PICTURES,
+    TRIED_AGAIN,
+    current,
+)
 from app.catalogue.transactions import give_back_connection
 from app.derived.kinds import Key, Kind, Numbers
 from app.derived.making import NotNow
@@ -52,7 +62,7 @@ SIDE = 128  # pixels
 LARGEST = 1 << 16  # bytes of a JPEG of that size, and far more than any has
 SECONDS = 5.0  # that one may take
 # What an object can do nothing for; that there is no picture in it is an answer like another.
-FAILED = (*TRIED_AGAIN, "picture_took_long", "picture_not_made")
+FAILED = (*TRIED_AGAIN, *ONCE_MORE)
 PATIENCE = 3.0  # seconds that somebody waits for a child,
 PATIENCE_OF_WORKER = 30.0
 MOST_WAITING = 8  # requests of this process
@@ -200,10 +210,22 @@ def keep(series: DICOMSeries, made: Made) -> None:
         size=taken_by(made.jpeg),
         digest=made.digest,
         why_not=made.why_not,
-        failed=made.why_not in FAILED,
+        failed=made.why_not in FAILED and not _is_tried_once_more(series, made),
     )
     if next(_made) % LOOKED_AFTER == 0:
         make_room()
+
+
+def _is_tried_once_more(series: DICOMSeries, made: Made) -> bool:
+    return made.why_not in ONCE_MORE and not _due().filter(pk=series.pk).exists()
+
+
+def _failed_once() -> QuerySet[SeriesThumbnail]:
+    return KEPT.current().filter(size=0, why_not__in=ONCE_MORE, failed=False)
+
+
+def _due() -> QuerySet[SeriesThumbnail]:
+    return _failed_once().filter(made_at__lt=Now() - LATER)
 
 
 # --- space -----------------------------------------------------------------------------------
@@ -238,7 +260,11 @@ def _to_be_made(after: Key | None, number: int) -> list[Key]:
     for _ in range(MOST_TIMES):
         if not make_room():
             break
-    return [] if _is_filled() else KEPT.to_be_made(after, number)
+    if _is_filled():
+        return []
+    due = _due() if after is None else _due().filter(pk__gt=after)
+    again = due.order_by("pk").values_list("pk", flat=True)[:number]
+    return sorted({*KEPT.to_be_made(after, number), *again})[:number]
 
 
 def _is_filled() -> bool:
@@ -263,7 +289,8 @@ def _fail(pk: Key) -> None:
 
 def _numbers() -> Numbers:
     """Those that are made only when they are looked at are not to be made."""
-    numbers = KEPT.numbers()
+    numbers, failed = KEPT.numbers(), _failed_once().count()
+    numbers = numbers._replace(made=numbers.made - failed, failed=numbers.failed + failed)
     return numbers._replace(to_be_made=0) if _is_filled() else numbers
 
 

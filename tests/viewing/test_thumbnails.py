@@ -267,13 +267,30 @@ def test_while_others_use_all_children_there_is_none_and_that_is_not_remembered(
     assert level_of(get(three[0])) == 50
 
 
-def test_one_that_takes_too_long_is_remembered(three, get, monkeypatch):
-    monkeypatch.setattr(thumbnails, "SECONDS", -60.0)
-    assert is_nothing(get(three[0]))
-    monkeypatch.undo()
-    assert is_nothing(get(three[0]))
-    made = SeriesThumbnail.objects.get()
-    assert (made.failed, made.why_not) == (True, "picture_took_long")
+def test_one_that_takes_too_long_is_tried_once_more_by_a_worker_an_hour_later(
+    three, get, monkeypatch
+):
+    made = SeriesThumbnail.objects.filter(series__in=three[:2]).order_by("pk")
+
+    def an_hour_goes_by() -> None:
+        made.update(made_at=Now() - timedelta(hours=1, seconds=1))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(thumbnails, "SECONDS", -60.0)
+        assert all(is_nothing(get(series)) for series in three[:2])
+    making.take_turn([thumbnails.KIND])
+    assert all(is_nothing(get(series)) for series in three[:2])
+    assert [one.why_not for one in made] == ["picture_took_long"] * 2
+    assert thumbnails.KIND.numbers() == (1, 0, 2)
+    an_hour_goes_by()
+    with monkeypatch.context() as patch:
+        patch.setattr(thumbnails, "SECONDS", -60.0)
+        thumbnails.KIND.make(made[0].pk)
+    making.take_turn([thumbnails.KIND])
+    assert [(one.failed, one.why_not) for one in made] == [(True, "picture_took_long"), (False, "")]
+    an_hour_goes_by()
+    making.take_turn([thumbnails.KIND])
+    assert thumbnails.KIND.numbers() == (2, 0, 1)
 
 
 def test_a_check_knows_thumbnails_and_removes_those_of_no_series(
