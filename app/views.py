@@ -24,7 +24,7 @@ from .audit.recording import record_export
 from .catalogue.addresses import is_key
 from .catalogue.comparison import comparisons_of, warnings_told
 from .catalogue.exporting import csv_answer
-from .catalogue.searches import address_of, words_of
+from .catalogue.searches import address_of, back_to, is_over, words_of
 from .models import LOG, ArchiveMember, DICOMFile, Outcome, Status
 from .needing import View, needing
 from .reasons import SEE_DIFFERENCES, USE_VERSIONS, sentence
@@ -286,9 +286,11 @@ def _take_versions(request: HttpRequest, upload: DICOMFile) -> HttpResponse:
 @staff_member_required
 @may_view
 @require_safe
-def ledger_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+def ledger_csv(request: HttpRequest, pk: int) -> HttpResponse | StreamingHttpResponse:
     """The list of files as CSV, row by row, as far as the address filters it."""
     upload = get_object_or_404(DICOMFile, pk=pk)
+    if is_over(request):
+        return back_to("upload_result", request, pk)
     filters = _filters(request)
     narrowed = len({*filters.given} - {"order"})
     record_export(request.user, "the list of files", upload, narrowed)

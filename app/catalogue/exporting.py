@@ -17,6 +17,7 @@ from app.audit.recording import record_export
 from app.spreadsheets import Cell, csv_lines
 
 from .cells import Cells
+from .searches import back_to, is_over
 
 AT_ONCE = 500  # rows
 NO_FILTERS = (ALL_VAR, ORDER_VAR, PAGE_VAR)  # in the address of an admin's list
@@ -70,10 +71,13 @@ class ExportedList:
         context = {"csv_address": address, **(extra_context or {})}
         return super().changelist_view(request, context)  # type: ignore[misc,no-any-return]
 
-    def csv_view(self: Any, request: HttpRequest) -> StreamingHttpResponse:
-        """What the list shows, all of it, as CSV."""
+    def csv_view(self: Any, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+        """What the list shows, all of it, as CSV; nothing where its search is over."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        if is_over(request):
+            page = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
+            return back_to(page, request)
         try:
             rows: QuerySet[Any] = self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters:

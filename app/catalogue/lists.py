@@ -38,6 +38,7 @@ from .filters import (
     values_of_series,
 )
 from .paging import Order, every, page_of, total_of
+from .searches import back_to, is_over
 from .thumbnails import note_studies
 
 MODALITIES_SHOWN = 6  # beside each other; the others are folded
@@ -192,7 +193,7 @@ def patient_list(request: HttpRequest) -> HttpResponse:
 @staff_member_required
 @needing("app.view_dicomstudy")
 @require_http_methods(["GET", "HEAD", "POST"])
-def study_csv(request: HttpRequest) -> StreamingHttpResponse:
+def study_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     """All studies that the address asks for, or those whose keys are posted, as CSV."""
     return _csv(request, STUDIES)
 
@@ -200,7 +201,7 @@ def study_csv(request: HttpRequest) -> StreamingHttpResponse:
 @staff_member_required
 @needing("app.view_patient")
 @require_http_methods(["GET", "HEAD", "POST"])
-def patient_csv(request: HttpRequest) -> StreamingHttpResponse:
+def patient_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     """All patients that the address asks for, or those whose keys are posted, as CSV."""
     return _csv(request, PATIENTS)
 
@@ -404,7 +405,9 @@ def _chosen(request: HttpRequest, table: Table) -> QuerySet[Any]:
     return table.rows.filter(pk__in=pks)
 
 
-def _csv(request: HttpRequest, table: Table) -> StreamingHttpResponse:
+def _csv(request: HttpRequest, table: Table) -> HttpResponse | StreamingHttpResponse:
+    if request.method != "POST" and is_over(request):
+        return back_to(f"{table.one}_list", request)
     rows = _chosen(request, table) if request.method == "POST" else _asked_for(request, table)
     knows_patients = request.user.has_perm("app.view_patient")
     cells = {**(table.patient_cells if knows_patients else {}), **table.cells}

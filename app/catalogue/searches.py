@@ -13,6 +13,7 @@ from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 
 from app.reasons import sentence
 
@@ -47,6 +48,17 @@ def words_of(request: HttpRequest, number: str) -> str:
 
 def is_kept(request: HttpRequest, number: str) -> bool:
     return number in request.session.get(KEPT, {})
+
+
+def is_over(request: HttpRequest) -> bool:
+    """Whether an address asks for what is not kept: what answers it is more than was asked for."""
+    number = request.GET.get(SEARCH_VAR, "")
+    return bool(number) and not is_kept(request, number)
+
+
+def back_to(page: str, request: HttpRequest, *args: Any) -> HttpResponse:
+    """To the page of the same address, which says that its search is over."""
+    return HttpResponseRedirect(f"{reverse(page, args=args)}?{request.GET.urlencode()}")
 
 
 def address_of(request: HttpRequest, *pages: str) -> str:

@@ -23,6 +23,7 @@ from app.catalogue.addresses import key_in
 from app.catalogue.cells import PATIENT, SET_UIDS, STRUCTURE, STRUCTURE_SET, STUDY, Cells, of, same
 from app.catalogue.exporting import csv_answer, dated, rows_of
 from app.catalogue.names import approval_name
+from app.catalogue.searches import back_to, is_over
 from app.models import RTStructureROI, RTStructureSetInformation
 from app.needing import needing
 from app.wording import counted
@@ -92,6 +93,8 @@ def _count_words(found: Found) -> str:
 @require_safe
 def structure_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     """All that a search has found as CSV, row by row, and never the contours."""
+    if is_over(request):  # a name that stands beside it would be all that is asked for
+        return back_to("structure_list", request)
     search = search_of(request)
     if not search.is_one:
         return redirect("structure_list")

@@ -110,6 +110,24 @@ def test_uploads_are_listed_as_far_as_the_list_is_narrowed(staff_client, import_
     assert staff_client.get(address, {"created_at__gte": "no day"}).status_code == 400
 
 
+def test_of_a_search_that_is_no_longer_kept_nothing_is_exported(staff_client, import_zip, rf):
+    upload = import_zip(ct_image(), rt_structure_set(["Heart"]))
+    searched_lists = [
+        one.opts for one in admin.site._registry.values() if one.get_search_fields(rf.get("/"))
+    ]
+    names = [f"admin:{one.app_label}_{one.model_name}_csv" for one in searched_lists]
+    addresses = [*map(reverse, names), reverse("study_csv"), reverse("patient_csv")]
+    addresses.append(reverse("ledger_csv", args=[upload.pk]))
+    addresses = [f"{address}?q=7" for address in addresses]
+    name = RTStructureROI.objects.get().pk
+    for address in (*addresses, f"{reverse('structure_csv')}?q=7&name={name}"):
+        response = staff_client.get(address)
+        assert response.status_code == 302, address
+        page = staff_client.get(response["Location"])
+        assert "That search is no longer kept. Search again." in page.content.decode(), address
+    assert not AuditEntry.objects.filter(kind=Kind.EXPORTED).exists()
+
+
 def test_every_list_of_the_admin_is_exported(staff_client, import_zip):
     """All of them lead to their CSV, and ask the database as often for many rows as for few."""
 
