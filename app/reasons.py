@@ -721,7 +721,6 @@ VIOLATIONS = {
     "trash_file_missing": "It is in the trash, and its file there is missing.",
     "trash_file_altered": "It is in the trash, and its file there is not what was deleted.",
     "trash_unknown": "It lies in the trash, and is nothing that was deleted.",
-    "thumbnail_unknown": "It lies among the thumbnails, and is none of a series that is here.",
     "trash_counts_wrong": "Its counts or size are not those of what is in the trash.",
     "link_unknown": "A link, which is not followed.",
     "folder_unreadable": "This folder cannot be read.",
@@ -786,6 +785,10 @@ COMPLETENESS = {
     "no_spacing": "The slices have no even spacing, so that none can be told to be missing.",
     "too_many_slices": "There are too many slices to look at.",
     "nothing_derived_so": "ICON computes nothing of that name. Name one of these: {kinds}.",
+    "not_derived_now": (
+        "{kind}: what is needed to make them is not to be had just now. What was made is kept; "
+        "try again later."
+    ),
     "not_derived": "Could not be made: {count}. The log says why.",
     "not_told": "ICON could not tell. Its log says why.",
     "not_looked_at": (

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, QuerySet, Window
+from django.db.models import Exists, F, OuterRef, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.http import HttpRequest
 
@@ -49,6 +49,12 @@ def forget(rows: QuerySet[Any]) -> None:
         paths = [thumbnail_path(one.pk, one.changes) for one in found if one.size]
         delete_later(FileToDelete(path=path) for path in paths)
         made._raw_delete(made.db)
+
+
+def forget_gone() -> None:
+    """Remove what was made of series that were deleted by who knew of no thumbnails."""
+    there = DICOMSeries.objects.filter(pk=OuterRef("pk"))
+    SeriesThumbnail.objects.filter(~Exists(there)).delete()
 
 
 def strangers(paths: Sequence[str]) -> list[str]:

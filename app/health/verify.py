@@ -125,7 +125,7 @@ def verify(
         "counts": lambda last: _check_counts(repair, wait),
         "archives": lambda last: _check_archives(repair),
         "trash": lambda last: _check_trash(last, repair, step, pace, reached),
-        "thumbnails": lambda last: _check_thumbnails(repair, wait),
+        "thumbnails": lambda last: _clear_thumbnails(wait),
     }
     names, (first, last) = list(parts), begin
     for name in names[names.index(first) if first else 0 :]:
@@ -537,21 +537,17 @@ def _strangers_in_trash(root: Path) -> Iterator[str]:
             yield from (f"{TRASH}/{folder}/{name}" for name in trash.strangers(pk, names))
 
 
-def _check_thumbnails(repair: bool, pace: Pace) -> Iterator[Violation]:
-    """Thumbnails without a row, as a kill may leave them between the two."""
+def _clear_thumbnails(pace: Pace) -> Iterator[Violation]:
+    """Remove thumbnails without a row, as a kill may leave them: they are nobody's data."""
+    thumbnails.forget_gone()
     root = settings.ICON_PROCESSED_ROOT
     arrived = (path for path in thumbnail_files(root) if _has_arrived(root / path))
     while paths := list(islice(arrived, AT_ONCE)):
         pace(0)
         for path in thumbnails.strangers(paths):
-            yield _mend("thumbnail_unknown", _one_line(path), repair, partial(_unlink, path))
-
-
-def _unlink(path: str) -> bool:
-    with suppress(OSError):
-        unlink(settings.ICON_PROCESSED_ROOT, path)
-        return True
-    return False
+            with suppress(OSError):
+                unlink(root, path)
+    return iter(())
 
 
 def _check_archives(repair: bool) -> Iterator[Violation]:

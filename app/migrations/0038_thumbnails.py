@@ -24,6 +24,7 @@ class Migration(migrations.Migration):
                 (
                     "series",
                     models.OneToOneField(
+                        db_constraint=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         primary_key=True,
                         related_name="thumbnail",

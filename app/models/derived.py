@@ -92,8 +92,14 @@ class SeriesCompleteness(DerivedOfRow):
 class SeriesThumbnail(DerivedOfRow):
     """A small picture of a series' middle slice, in a file; or why there is none."""
 
+    # Without a constraint, for code that deletes series and does not know this table: it runs on
+    # while its migration is applied.
     series = models.OneToOneField(
-        DICOMSeries, on_delete=models.CASCADE, primary_key=True, related_name="thumbnail"
+        DICOMSeries,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="thumbnail",
+        db_constraint=False,
     )
     size = models.PositiveIntegerField(default=0, editable=False)  # bytes of the disk
     digest = models.CharField(max_length=64, blank=True, editable=False)  # SHA-256 of the file

@@ -15,6 +15,7 @@ at a time, and few requests wait for it: a list full of them holds up nobody who
 import hashlib
 import logging
 import os
+from contextlib import ExitStack
 from itertools import count
 from threading import BoundedSemaphore
 from typing import NamedTuple
@@ -45,7 +46,7 @@ from app.derived.making import NotNow
 from app.limits import processed_root
 from app.models import DICOMSeries, SeriesThumbnail
 from app.needing import needing
-from app.sandbox.pictures import Busy, Turns, Wish
+from app.sandbox.pictures import Busy, Picture, Turns, Wish
 from app.storage.thumbnails import (
     read_thumbnail,
     remove_thumbnails,
@@ -60,6 +61,7 @@ from .slices import middle_slice
 
 SIDE = 128  # pixels
 LARGEST = 1 << 16  # bytes of a JPEG of that size, and far more than any has
+JPEG = b"\xff\xd8"  # how one begins
 SECONDS = 5.0  # that one may take
 # What an object can do nothing for; that there is no picture in it is an answer like another.
 FAILED = (*TRIED_AGAIN, *ONCE_MORE)
@@ -163,7 +165,7 @@ def made_of(series: DICOMSeries, patience: float) -> Made:
     ------
     Busy
     OSError
-        The file of its middle slice is there and cannot be read.
+        No child can be started.
     """
     middle = middle_slice(series)
     if middle is None:
@@ -172,6 +174,8 @@ def made_of(series: DICOMSeries, patience: float) -> Made:
         file = open_object(processed_root(), middle.path)
     except FileNotFoundError:
         return Made(why_not=GONE)
+    except OSError:  # it must not keep others from being made
+        return Made(why_not="picture_unread")
     try:
         give_back_connection()
         if not TURNS.take(patience, ahead=False):
@@ -185,10 +189,18 @@ def made_of(series: DICOMSeries, patience: float) -> Made:
         os.close(file)
     if not pictures:
         raise Busy
-    return Made(pictures[0].values, pictures[0].why_not)
+    return _made_by(pictures[0])
 
 
-@transaction.atomic
+def _made_by(picture: Picture) -> Made:
+    """What a child says, as far as it can be one."""
+    if picture.why_not:
+        return Made(why_not=picture.why_not)
+    if len(picture.values) > LARGEST or not picture.values.startswith(JPEG):
+        return Made(why_not="picture_not_made")
+    return Made(picture.values)
+
+
 def keep(series: DICOMSeries, made: Made) -> None:
     """Keep what was made of a series, unless it has changed meanwhile.
 
@@ -196,10 +208,22 @@ def keep(series: DICOMSeries, made: Made) -> None:
     ------
     OSError
     """
+    path = thumbnail_path(series.pk, series.changes)
+    with ExitStack() as undo:
+        undo.callback(unlink, processed_root(), path)  # no file without its row
+        with transaction.atomic():
+            is_kept = _keep(series, made, path)
+        undo.pop_all()
+    if is_kept and next(_made) % LOOKED_AFTER == 0:
+        make_room()
+
+
+def _keep(series: DICOMSeries, made: Made, path: str) -> bool:
+    """Whether the series has not changed meanwhile."""
     held = DICOMSeries.objects.select_for_update(no_key=True).only("pk")
     if held.filter(pk=series.pk, changes=series.changes).first() is None:
-        return
-    root, path = processed_root(), thumbnail_path(series.pk, series.changes)
+        return False
+    root = processed_root()
     former = SeriesThumbnail.objects.filter(series=series.pk).first()
     if former and former.changes != series.changes:
         unlink(root, thumbnail_path(series.pk, former.changes))
@@ -212,8 +236,7 @@ def keep(series: DICOMSeries, made: Made) -> None:
         why_not=made.why_not,
         failed=made.why_not in FAILED and not _is_tried_once_more(series, made),
     )
-    if next(_made) % LOOKED_AFTER == 0:
-        make_room()
+    return True
 
 
 def _is_tried_once_more(series: DICOMSeries, made: Made) -> bool:
@@ -241,13 +264,14 @@ def make_room() -> bool:
     over = used() - settings.ICON_THUMBNAIL_SPACE
     if over <= 0:
         return False
-    gone = []
-    for one in SeriesThumbnail.objects.filter(size__gt=0).order_by("made_at")[:GONE_AT_ONCE]:
+    first, rows = [], SeriesThumbnail.objects.all()
+    for one in rows.filter(size__gt=0).order_by("made_at")[:GONE_AT_ONCE]:
         if over <= 0:
             break
-        gone.append(one)
+        first.append(one)
         over -= one.size
-    SeriesThumbnail.objects.filter(pk__in=[one.pk for one in gone]).delete()
+    with transaction.atomic():  # of those that were made anew meanwhile the file stays, too
+        gone = [one for one in first if rows.filter(pk=one.pk, changes=one.changes).delete()[0]]
     for one in gone:
         unlink(processed_root(), thumbnail_path(one.pk, one.changes))
     return True

@@ -10,7 +10,8 @@ import imagecodecs
 import numpy as np
 import pytest
 from django.contrib.auth.models import Permission
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 from django.urls import reverse
 
@@ -24,8 +25,10 @@ from app.models import (
     DICOMInstance,
     DICOMSeries,
     DICOMStudy,
+    SeriesCompleteness,
     SeriesThumbnail,
 )
+from app.sandbox.pictures import Picture
 from app.storage.thumbnails import BLOCK, FOLDER
 from app.viewing import thumbnails
 from app.viewing.pictures import READERS
@@ -293,12 +296,13 @@ def test_one_that_takes_too_long_is_tried_once_more_by_a_worker_an_hour_later(
     assert thumbnails.KIND.numbers() == (2, 0, 1)
 
 
-def test_a_check_knows_thumbnails_and_removes_those_of_no_series(
-    get, files, import_zip, processed_root
-):
+def test_a_check_removes_those_of_no_series_unasked(get, files, import_zip, processed_root):
     import_zip(flat(1, 50))
     get()
     (kept,) = files()
+    # Its series was deleted by code that knows no thumbnails.
+    gone = SeriesThumbnail.objects.create(series_id=998, version=1, changes=1, size=BLOCK)
+    kept.with_name("998-1.jpg").write_bytes(b"left")
     left = kept.with_name("999-1.jpg")
     for path in (left, kept.with_name("notes.txt")):
         path.write_bytes(b"left")
@@ -306,9 +310,69 @@ def test_a_check_knows_thumbnails_and_removes_those_of_no_series(
         os.utime(path, (0, 0))
     just_written = kept.with_name("999-2.jpg")
     just_written.write_bytes(b"its row comes at once")
-    found = [(one.code, one.repaired) for one in verify(repair=True)]
-    assert found == [("thumbnail_unknown", True)] * 2
+    assert [*verify()] == []
     assert {*files()} == {kept, just_written}
+    assert not SeriesThumbnail.objects.filter(pk=gone.pk).exists()
+
+
+def test_code_that_knows_no_thumbnails_deletes_series(get, import_zip):
+    import_zip(flat(1, 50))
+    get()
+    SeriesCompleteness.objects.all().delete()
+    DICOMInstance.objects.all().delete()
+    with transaction.atomic():
+        DICOMSeries.objects.all()._raw_delete("default")
+    assert SeriesThumbnail.objects.exists()
+    assert thumbnails.KIND.numbers() == (0, 0, 0)
+
+
+# --- what goes wrong -------------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_read_keeps_no_other_from_being_made(three, get):
+    objects = DICOMInstance.objects.filter(dicom_series=DICOMSeries.objects.order_by("pk")[:1])
+    objects.update(path="x" * 256)  # more than a name may have: an error, and no missing file
+    making.take_turn([thumbnails.KIND])
+    made = SeriesThumbnail.objects.order_by("pk")
+    assert [one.why_not for one in made] == ["picture_unread", "", ""]
+    assert thumbnails.KIND.numbers() == (2, 0, 1)
+    assert is_nothing(get(made[0].series))
+
+
+def test_the_command_ends_with_a_sentence_where_no_child_is_to_be_had(three, monkeypatch):
+    monkeypatch.setattr(thumbnails, "PATIENCE_OF_WORKER", 0.01)
+    with READERS._one(1), pytest.raises(CommandError, match="not to be had just now"):
+        call_command("derive", "thumbnails")
+
+
+def test_no_file_outlives_its_row(three, files, settings):
+    def refusing(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith('INSERT INTO "app_seriesthumbnail"'):
+            raise OperationalError
+        return execute(sql, *rest)
+
+    def made_anew(execute: Any, sql: str, *rest: Any) -> Any:
+        """Between the look at what there is and the deletion."""
+        if sql.startswith('DELETE FROM "app_seriesthumbnail"'):
+            execute('UPDATE "app_seriesthumbnail" SET changes = changes + 1', (), *rest[1:])
+        return execute(sql, *rest)
+
+    first = three[0]
+    made = thumbnails.made_of(first, 10)
+    with connection.execute_wrapper(refusing), pytest.raises(OperationalError):
+        thumbnails.keep(first, made)
+    assert files() == []
+    thumbnails.keep(first, made)
+    settings.ICON_THUMBNAIL_SPACE = 1
+    with connection.execute_wrapper(made_anew):
+        thumbnails.make_room()
+    assert (len(files()), SeriesThumbnail.objects.count()) == (1, 1)
+
+
+@pytest.mark.parametrize("said", [b"\xff\xd8" + bytes(thumbnails.LARGEST), b"GIF89a", b""])
+def test_what_a_child_says_is_kept_only_where_it_can_be_a_thumbnail(said):
+    made = thumbnails._made_by(Picture(file=0, frame=0, values=said))
+    assert made == thumbnails.Made(why_not="picture_not_made")
 
 
 def test_all_are_thrown_away_and_made_anew(get, files, import_zip):

@@ -52,10 +52,11 @@ class Command(BaseCommand):
 
             for key in making.lacking(kind):
                 give_way(wait)
-                if making.make(kind, key):
-                    made += 1
-                else:
-                    failed += 1
+                try:
+                    is_made = making.make(kind, key)
+                except making.NotNow:
+                    raise CommandError(sentence("not_derived_now", kind=kind.words)) from None
+                made, failed = made + is_made, failed + (not is_made)
                 bar.update()
         rest = f", {failed:,} could not be made" if failed else ""
         self.stdout.write(f"{kind.words}: {made:,} made{rest}.")
