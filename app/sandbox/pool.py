@@ -446,8 +446,7 @@ class Pool:
             raise ExtractorsFail
 
     def _spawn(self) -> Child:
-        begun = ahead.take()
-        process, number = begun.process, next(self.trays)
+        number = next(self.trays)
         with ExitStack() as opened:
             tray = self.staging.open_tray(number)
             opened.callback(os.close, tray)
@@ -455,7 +454,10 @@ class Pool:
             opened.callback(os.close, mark_fd)
             mark = mmap.mmap(mark_fd, MARK.size)
             mark[:] = MARK.pack(NOTHING, 0, 0)
+            # Behind all that may fail: nobody would end it.
+            begun = ahead.take()
             begun.give(self._orders(), (self.archive, tray, mark_fd))
+        process = begun.process
         assert process.stdin
         assert process.stdout
         with suppress(PermissionError):  # a user has only so much memory for pipes

@@ -275,10 +275,12 @@ def test_a_pool_that_is_resized_loses_nothing(extractors, tmp_path):
 
 
 def test_a_pool_of_another_version_than_its_extractors_ends_the_run(read, monkeypatch):
-    """Whether that is seen when they are started, or only by themselves."""
     monkeypatch.setattr(ahead, "VERSION", "another")
     with pytest.raises(OtherVersion):
         read(image(1))
+
+
+def test_extractors_that_find_themselves_of_another_version_end_the_run(read, monkeypatch):
     started, speaks = [], ahead.version
 
     def version() -> str:
@@ -286,6 +288,7 @@ def test_a_pool_of_another_version_than_its_extractors_ends_the_run(read, monkey
         started.append(1)
         return "another" if len(started) <= 2 else speaks()
 
+    monkeypatch.setattr(ahead, "VERSION", "another")
     monkeypatch.setattr(ahead, "version", version)
     with pytest.raises(OtherVersion):
         read(image(1))
@@ -321,6 +324,19 @@ def test_extractors_that_wait_are_taken_and_those_that_ended_are_not(read):
     assert (result.outcome, used[0]) == ("", pids[1])
     assert pids[0] not in used
     assert not ahead._waiting
+
+
+def test_a_disk_that_fails_takes_no_extractor_that_waits(tmp_path):
+    ahead.begin(1)
+    with Staging(tmp_path / "processed", 1, "run") as staging:
+        (staging.folder / "0").touch()  # where the first extractor's files would be
+        with pytest.raises(StorageFailed), Pool(0, staging, SETTINGS):
+            pass
+    [waits] = ahead._waiting
+    assert waits.process.poll() is None
+    ahead._waiting.clear()
+    ahead._close(waits)
+    waits.process.wait(10)
 
 
 def test_an_extractor_that_waits_ends_with_who_started_it():
