@@ -72,7 +72,7 @@ def of_selection(request: HttpRequest) -> Chosen:
     Raises
     ------
     Http404
-        There are none of these.
+        There are none of these, or entries of several collections.
     """
     kind = request.POST.get("kind", "")
     if kind == ENTRY:
@@ -95,9 +95,13 @@ def _of_entries(request: HttpRequest) -> Chosen:
     number = seen.count()
     if not number:
         raise Http404
-    row = Collection.objects.filter(entries__in=seen).first()
+    collections = Collection.objects.filter(entries__in=seen).distinct()
+    if len(collections) != 1:  # what is written down names one
+        raise Http404
     words = counted(number, "entry", "entries")
-    return Chosen(row, series_of(seen), f"{words} of it", f"{words.replace(' ', '-')}.zip")
+    return Chosen(
+        collections[0], series_of(seen), f"{words} of it", f"{words.replace(' ', '-')}.zip"
+    )
 
 
 def _below(row: Model, kind: str, patient: Patient) -> Chosen:

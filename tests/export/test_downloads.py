@@ -152,9 +152,12 @@ def test_folders_are_numbered_unless_names_are_asked_for(staff_client, import_zi
     response = staff_client.post(reverse("download_selection"), {"kind": "entry", "entry": ticked})
     assert response["Content-Disposition"] == 'attachment; filename="1-entry.zip"'
     assert len(files_in(b"".join(response))) == 2
+    other = Collection.objects.create(name="Another", is_shared=True)
+    others = CollectionEntry.objects.create(collection=other, patient=patient)
     for nothing in (
         *({}, {"kind": "study", "row": "987654"}, {"kind": "user", "row": "1"}),
         {"kind": "entry", "entry": entry.pk},
+        {"kind": "entry", "entry": [ticked[0], others.pk]},  # of two collections
     ):
         assert staff_client.post(reverse("download_selection"), nothing).status_code == 404
 
