@@ -186,7 +186,8 @@ ICON_PROCESSED_ROOT = env_folder("ICON_PROCESSED_ROOT", ICON_VAR / "processed_di
 MEDIA_ROOT = env_folder("ICON_MEDIA_ROOT", ICON_VAR / "media")
 
 # What the demo's command leaves in its data folder; pages then say that its patients are invented.
-ICON_DEMO = (ICON_VAR / "demo.password").exists()
+DEMO_MARK = ICON_VAR / "demo.password"
+ICON_DEMO = DEMO_MARK.is_file() and DEMO_MARK.stat().st_size > 0
 
 # Core
 

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from app.demo.archive import write_archive
-from app.management.commands.demo import ELSEWHERE, mark_of, refusal
+from app.management.commands.demo import ELSEWHERE, Command, mark_of, refusal
 from app.models import DICOMInstance, DICOMSeries, DICOMStudy, Outcome
 from tests.conftest import Service, wait_until
 
@@ -70,15 +71,49 @@ def test_nothing_of_the_demo_goes_elsewhere(monkeypatch, tmp_path, name):
 
 
 @pytest.mark.usefixtures("nothing_set")
-def test_other_data_is_not_the_demo_s(tmp_path):
-    (tmp_path / "icon.sqlite3").touch()
+@pytest.mark.parametrize(
+    "name",
+    ["icon.sqlite3", "broker", "log", "media/a.zip", "processed_dicom_files/1/2/3.dcm"],
+)
+def test_other_data_is_not_the_demo_s(tmp_path, name):
+    for folder in ("media/tmp", "processed_dicom_files"):  # as every command makes them
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "up.lock").touch()  # of a start that found no free port
+    assert refusal(tmp_path) == ""
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).touch()
+    mark_of(tmp_path).touch()  # a kill may leave it empty
     assert refusal(tmp_path).startswith(f"The data in {tmp_path} is not the demo's.")
     mark_of(tmp_path).write_text("secret")
     assert refusal(tmp_path) == ""
 
 
+@pytest.mark.usefixtures("nothing_set")
+def test_a_folder_is_the_demo_s_only_once_it_has_a_port(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        service = Service(
+            [sys.executable, "manage.py", "demo", "--port", port],
+            tmp_path / "log of the test",
+            {"ICON_VAR": str(tmp_path)},
+            clean=True,
+        )
+        service.start()
+        assert service.process.wait(60) == 1
+    assert service.output.startswith("ICON cannot listen on")
+    assert not mark_of(tmp_path).exists()
+    assert refusal(tmp_path) == ""
+
+
+def test_an_upload_that_was_deleted_is_not_followed(db):
+    command = Command()
+    command.upload = 7
+    command.look_on("http://localhost/")
+    assert command.upload is None
+
+
 def test_a_refusal_is_a_sentence(tmp_path):
-    (tmp_path / "up.lock").touch()
+    (tmp_path / "broker").mkdir()
     service = Service(
         [sys.executable, "manage.py", "demo"],
         tmp_path / "log",

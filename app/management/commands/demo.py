@@ -26,12 +26,14 @@ USER = "demo"
 PORT = 8010
 # What would keep something of the demo elsewhere, or bring its work to another ICON's worker.
 ELSEWHERE = ("ICON_DATABASE_URL", "ICON_BROKER_URL", "ICON_MEDIA_ROOT", "ICON_PROCESSED_ROOT")
-KEPT_BY_OTHERS = ("icon.sqlite3", "up.lock", "media/archives")
+KEPT_BY_OTHERS = ("icon.sqlite3", "broker", "log")
+FILED_BY_OTHERS = ("media", "processed_dicom_files")  # folders that every ICON makes
 STEP = 25  # percent
 
 
 class Command(up.Command):
     help = "Start ICON with invented patients, in a data folder of its own. Ctrl-C stops it."
+    password = ""
     upload: int | None = None  # whose import is followed
     told = 0  # percent
 
@@ -41,13 +43,14 @@ class Command(up.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         if why := refusal(settings.ICON_VAR):
             raise CommandError(why)
-        self.password = password_kept_in(mark_of(settings.ICON_VAR))
         super().handle(*args, bind="127.0.0.1", **options)
 
     def make_admin(self) -> None:
         get_user_model().objects.create_superuser(USER, password=self.password)
 
     def prepare_database(self) -> None:
+        """Called with the lock and the port: only then is the folder the demo's."""
+        self.password = password_kept_in(mark_of(settings.ICON_VAR))
         super().prepare_database()
         if not DICOMFile.objects.exists():
             self.say("Making a ZIP of two invented patients; this takes some ten seconds.")
@@ -67,8 +70,12 @@ class Command(up.Command):
         """Say how far the import is, and where its pictures are."""
         if self.upload is None:
             return
-        upload = DICOMFile.objects.without_log().get(pk=self.upload)
-        if upload.processing_status in (Status.COMPLETED, Status.FAILED):
+        upload = DICOMFile.objects.without_log().filter(pk=self.upload).first()
+        if upload is None:  # somebody has deleted it
+            self.upload = None
+            self.say_where(at)
+            connection.close()
+        elif upload.processing_status in (Status.COMPLETED, Status.FAILED):
             self.upload = None
             self.say(
                 f"{counted(upload.imported_count, 'object')} imported. {upload.failure_detail}"
@@ -93,7 +100,7 @@ def refusal(folder: Path) -> str:
                 f"{name} is set, and the demo keeps what it has in a folder of its own. "
                 f"Start it without: env -u {name} python3 run.py demo"
             )
-    if not mark_of(folder).exists() and any((folder / name).exists() for name in KEPT_BY_OTHERS):
+    if not is_marked(folder) and is_used(folder):
         return (
             f"The data in {folder} is not the demo's. Leave ICON_VAR out, or name a folder that "
             "is not there yet."
@@ -101,14 +108,28 @@ def refusal(folder: Path) -> str:
     return ""
 
 
+def is_used(folder: Path) -> bool:
+    """Whether there is any data in it."""
+    files = (path for name in FILED_BY_OTHERS for path in (folder / name).rglob("*"))
+    return any((folder / name).exists() for name in KEPT_BY_OTHERS) or any(
+        not path.is_dir() for path in files
+    )
+
+
 def mark_of(folder: Path) -> Path:
     """What says that a data folder is the demo's: its user's password."""
     return folder / "demo.password"
 
 
+def is_marked(folder: Path) -> bool:
+    """Whether its mark was written to its end."""
+    mark = mark_of(folder)
+    return mark.is_file() and mark.stat().st_size > 0
+
+
 def password_kept_in(path: Path) -> str:
     """The same at each start, so that it can be told again."""
-    if not path.exists():
+    if not is_marked(path.parent):
         up.keep_private(path, secrets.token_urlsafe(9))
     return path.read_text()
 
