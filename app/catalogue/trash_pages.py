@@ -360,7 +360,7 @@ def _kept_zips(rows: Sequence[Deletion]) -> list[DICOMFile]:
     texts = objects.values_list("rows", flat=True)[:SOUGHT]
     uploads = {line["upload_id"] for text in texts for line in from_text(text).get(MEMBERS, ())}
     kept = DICOMFile.objects.exclude(file="").filter(pk__in=uploads).without_log()
-    return list(kept.order_by("pk")[:NAMED])
+    return list(kept.order_by("pk")[: NAMED + 1])  # one more says that there are more
 
 
 def _erase(request: HttpRequest, rows: Sequence[Deletion]) -> None:

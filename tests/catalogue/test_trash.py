@@ -31,6 +31,7 @@ from app.models import (
     FileToDelete,
     Kind,
     Link,
+    Outcome,
     Patient,
     SamePerson,
     TrashedObject,
@@ -524,6 +525,20 @@ def test_a_running_worker_goes_on_with_what_is_left(import_zip, start_worker):
     start_worker()
     wait_until(lambda: Deletion.objects.get().state == "there", "the worker to move it")
     assert not DICOMInstance.objects.exists()
+
+
+def test_of_many_kept_zips_the_first_are_named_before_erasing(import_zip, staff_client):
+    import_zip(image(1))
+    instance = DICOMInstance.objects.get()
+    for n in range(10):
+        upload = DICOMFile.objects.create(original_name=f"{n}.zip", file=f"archives/{n}")
+        ArchiveMember.objects.create(
+            upload=upload, index=0, size=1, instance=instance, outcome=Outcome.DUPLICATE
+        )
+    pk = removal.delete([Patient.objects.get()]).pk
+    asked = page_of(staff_client.get(reverse("erase_deletion", args=[pk])))
+    assert asked.count('<a href="/dicom/result/') == 10
+    assert "<li>and more</li>" in asked
 
 
 def test_administrators_erase_through_the_pages_with_a_reason(
