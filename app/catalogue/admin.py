@@ -435,7 +435,6 @@ class DICOMSeriesAdmin(FiledAdmin):
     )  # fmt: skip
     readonly_fields = fields
     csv_cells = {**of("dicom_study.patient", PATIENT), **of("dicom_study", STUDY), **SERIES}
-    csv_without = ("described",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DICOMSeries]:
         return _with_count(super().get_queryset(request), DICOMInstance, "dicom_series")
