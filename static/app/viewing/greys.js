@@ -111,11 +111,12 @@ function paintPalette(target, values, { first, colours }, isInverted) {
 export function lay(pixels, { rows, columns, top, left, bits }) {
   const target = new Uint32Array(pixels.data.buffer);
   const { width, height } = pixels;
-  for (let at = 0; at < rows * columns; at++) {
-    if (!((bits[at >> 3] >> (at & 7)) & 1)) continue;
-    const [row, column] = [Math.floor(at / columns) + top - 1, (at % columns) + left - 1];
-    if (row >= 0 && row < height && column >= 0 && column < width) {
-      target[row * width + column] = 0xffffffff;
+  const [firstRow, firstColumn] = [Math.max(top - 1, 0), Math.max(left - 1, 0)];
+  const [endRow, endColumn] = [Math.min(top - 1 + rows, height), Math.min(left - 1 + columns, width)];
+  for (let row = firstRow; row < endRow; row++) {
+    for (let column = firstColumn; column < endColumn; column++) {
+      const at = (row - top + 1) * columns + column - left + 1;
+      if ((bits[Math.floor(at / 8)] >> (at % 8)) & 1) target[row * width + column] = 0xffffffff;
     }
   }
 }
