@@ -135,7 +135,7 @@ _picture = msgpack.Decoder(Picture).decode
 
 
 class Turns:
-    """So many at once; of those that wait who came first, but for those who go ahead.
+    """So many at once; of those that wait who came first, but that some go ahead of the others.
 
     A semaphore lets whoever gives back take again at once, and a run of slices does.
     """
@@ -143,27 +143,28 @@ class Turns:
     def __init__(self, most: int) -> None:
         self.left = most
         self.waiting: deque[threading.Event] = deque()
+        self.ahead: deque[threading.Event] = deque()
         self.lock = threading.Lock()
 
     def take(self, seconds: float, ahead: bool) -> bool:
         """Whether it is one's turn in time."""
-        mine = threading.Event()
+        mine, queue = threading.Event(), self.ahead if ahead else self.waiting
         with self.lock:
             if self.left:
                 self.left -= 1
                 return True
-            (self.waiting.appendleft if ahead else self.waiting.append)(mine)
+            queue.append(mine)
         if mine.wait(seconds):
             return True
         with self.lock:
             if not mine.is_set():
-                self.waiting.remove(mine)
+                queue.remove(mine)
             return mine.is_set()
 
     def give_back(self) -> None:
         with self.lock:
-            if self.waiting:
-                self.waiting.popleft().set()
+            if queue := self.ahead or self.waiting:
+                queue.popleft().set()
             else:
                 self.left += 1
 

@@ -521,20 +521,20 @@ def test_turns_go_to_who_has_waited_longest_but_for_who_sees_nothing_yet():
     assert turns.take(1, ahead=False)
 
     def wait(name: str) -> None:
-        assert turns.take(SOME_TIME, ahead=name == "ahead")
+        assert turns.take(SOME_TIME, ahead="ahead" in name)
         had.append(name)
         turns.give_back()
 
     threads = []
-    for count, name in enumerate(("first", "second", "ahead"), 1):
+    for count, name in enumerate(("first", "second", "ahead", "ahead, too"), 1):
         threads.append(threading.Thread(target=wait, args=[name]))
         threads[-1].start()
-        wait_until(lambda count=count: len(turns.waiting) == count, "a thread to wait")
+        wait_until(lambda count=count: len(turns.waiting + turns.ahead) == count, "a wait")
     assert not turns.take(0.01, ahead=True)
     turns.give_back()
     for thread in threads:
         thread.join()
-    assert had == ["ahead", "first", "second"]
+    assert had == ["ahead", "ahead, too", "first", "second"]
     assert turns.take(0, ahead=False)
 
 
