@@ -541,6 +541,7 @@ LOOKING = {
         "Its file cannot be read. Ask the administrator to see what the nightly check says."
     ),
     "looking_busy": "Others are looking into objects just now. Load this page again in a moment.",
+    "series_changed": "The series has changed: reload the page.",
     "header_took_long": "Reading it took too long.",
     "header_unread": "It could not be read. The object itself is stored as it came.",
     "header_ends_early": "The file ends here, too early.",

@@ -106,7 +106,8 @@ class Objects:
                 yield Picture(number, frame, frames, why_not=code)
             except MemoryError:
                 self.lacked_memory = True
-                yield Picture(number, frame, why_not="picture_too_large")
+                frames = self.one.pixels.frames if self.one else 0
+                yield Picture(number, frame, frames, why_not="picture_too_large")
 
     def _open(self, file: int, transfer_syntax: str) -> Object:
         stat = os.fstat(file)

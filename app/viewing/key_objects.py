@@ -2,11 +2,11 @@
 
 They are read when somebody looks, the newest few; each takes a child of its own.
 
-    GET /dicom/series/<pk>/key-objects/   a list of `Mark`, as JSON
+    GET /dicom/series/<pk>/key-objects/?changes=3   a list of `Mark`, as JSON
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from django.contrib.admin.views.decorators import staff_member_required
@@ -23,14 +23,16 @@ from app.catalogue.stacks import Slice, stacks_of
 from app.limits import looking
 from app.models import DICOMInstance, DICOMSeries
 from app.needing import needing
-from app.sandbox.document import Reference, read_document
+from app.sandbox.document import Document, Reference, read_document
 
 from .opening import NotOpened, opened
 from .report import title_of
+from .slices import told_if_changed
 
 VERSION = 1  # of the answer: raise it with any change
 MOST = 10  # documents of a study,
 MOST_NAMED = 2_000  # and images that they name
+NOT_READ = ("header_took_long", "header_unread")
 SEES_ALL = ("app.view_dicominstance", "app.view_patient")
 
 
@@ -45,8 +47,14 @@ def key_objects(request: HttpRequest, pk: int) -> HttpResponseBase:
     etag = _etag(series, documents)
     response = get_conditional_response(request, etag=etag)
     if response is None:
-        found = [*_marks(series, documents)]
+        read = [*map(_read, documents)]
+        found = [*_marks(series, [one for one in read if one])]
+        if changed := told_if_changed(request, series):
+            return changed
         response = HttpResponse(json.encode(found), content_type="application/json")
+        if None in read:
+            response["Cache-Control"] = "no-store"
+            return response
     response["Cache-Control"] = "private, no-cache"
     response["ETag"] = etag
     return response
@@ -66,7 +74,7 @@ def _etag(series: DICOMSeries, documents: Sequence[DICOMInstance]) -> str:
     return f'"{digest.hexdigest()[:32]}"'
 
 
-def _marks(series: DICOMSeries, documents: Sequence[DICOMInstance]) -> Iterator[Mark]:
+def _marks(series: DICOMSeries, documents: Iterable[Document]) -> Iterator[Mark]:
     named = [*islice(_named(documents), MOST_NAMED)]
     uids = {reference.sop_instance_uid for _, reference in named}
     rows = DICOMInstance.objects.filter(dicom_series=series, sop_instance_uid__in=uids)
@@ -84,14 +92,19 @@ def _marks(series: DICOMSeries, documents: Sequence[DICOMInstance]) -> Iterator[
                 yield Mark(there, pk, frame, title, kind="key")
 
 
-def _named(documents: Sequence[DICOMInstance]) -> Iterator[tuple[str, Reference]]:
+def _read(one: DICOMInstance) -> Document | None:
+    """A document; None where it was not read just now."""
+    try:
+        with opened([one.path]) as (file,):
+            document = read_document(file, looking())
+    except NotOpened:
+        return None
+    return None if document.why_not in NOT_READ else document
+
+
+def _named(documents: Iterable[Document]) -> Iterator[tuple[str, Reference]]:
     """What each document names, with its title."""
-    for one in documents:
-        try:
-            with opened([one.path]) as (file,):
-                document = read_document(file, looking())
-        except NotOpened:
-            continue
+    for document in documents:
         title = f"Key object: {title_of(document)}"
         for line in document.lines:
             yield from ((title, named) for named in line.references)

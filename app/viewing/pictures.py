@@ -1,11 +1,12 @@
 """The pictures of a series, as the script of its page fetches them: one answer for a run of slices.
 
-    GET /dicom/series/<pk>/pictures/?from=12&first=0&last=240&step=1
+    GET /dicom/series/<pk>/pictures/?changes=3&from=12&first=0&last=240&step=1
 
 Slices are numbered from 0 in the order of `slices`. Asked for are those from `first` to `last`,
 of which `from` comes first, then its neighbours, and so on outwards; `step` 2 or 4 asks for every
 second or fourth row and column alone, which is a quarter or a sixteenth of the bytes. What is left
-out is 0, 0, the last slice, and 1.
+out is 0, 0, the last slice, and 1. `changes` is how often the series had changed when its page was
+loaded: after another change slices may have other numbers, and the answer is 409.
 
 The answer is made while it is sent. It is a row of records, each of which is
 
@@ -16,8 +17,9 @@ The answer is made while it is sent. It is a row of records, each of which is
                there is no picture
 
 Where `rendering` is null it is that of the record before. A slice without a picture says why; where
-its object has no further frames, or none at all, the rest of these has no records. An answer that
-ends before its last slice, since others use all children or it took long, may be asked for again.
+its object has no further frames, or none at all, the rest of these has no records. The last record
+is {"all_sent": true}: what was asked for and has no record is not there. An answer that ends before
+it, since others use all children or it took long, may be asked for again.
 
 Most reasons lie in the object, and are final. Where a record `is_passing`, the file was not there
 or could not be read, or the decoder took too long or ended: a moment later there may be a picture.
@@ -72,9 +74,9 @@ from app.reasons import sentence
 from app.sandbox.pictures import PASSING, Busy, Picture, Readers, Wish
 from app.storage.tree import open_object
 
-from .slices import Slice, slices_of
+from .slices import Slice, slices_of, told_if_changed
 
-VERSION = 3  # of the records and of what is in them: raise it with any change of either
+VERSION = 4  # of the records and of what is in them: raise it with any change of either
 SEES_ALL = ("app.view_dicominstance", "app.view_patient")  # pixels may name who they are of
 STEPS = (1, 2, 4)
 MOST_AT_ONCE = 8  # slices that one question asks for
@@ -85,6 +87,8 @@ CONTENT_TYPE = "application/octet-stream"
 
 # gunicorn.conf.py has two processes, each with its own.
 READERS = Readers(max(1, len(os.sched_getaffinity(0)) // 2))
+
+ALL_SENT = json.encode({"all_sent": True})
 
 _lengths = Struct("<II")
 
@@ -122,6 +126,8 @@ def pictures(request: HttpRequest, pk: int) -> HttpResponseBase:
     record_view(request.user, series, "pictures")
     step = key_in(request.GET, "step") or 1
     run = Run(_asked(request, slices_of(series)), step if step in STEPS else 1)
+    if changed := told_if_changed(request, series):
+        return changed
     try:
         response = get_conditional_response(request, etag=run.etag) or _answer(request, run)
     except Busy:
@@ -167,6 +173,10 @@ def _busy() -> HttpResponse:
     return response
 
 
+def _record(words: bytes, values: bytes = b"") -> bytes:
+    return b"".join((_lengths.pack(len(words), len(values)), words, values))
+
+
 class Run:
     """Slices to be sent, with their numbers, in this order.
 
@@ -181,6 +191,8 @@ class Run:
         self.last: Rendering | None = None  # that was sent
         self.seconds = 0.0  # that it waited for pictures
         self.begins_in_passing = False
+        self.has_begun = False  # it has asked for pictures
+        self.is_all_sent = False
 
     @cached_property
     def etag(self) -> str:
@@ -206,12 +218,14 @@ class Run:
         while records:
             for told, values in records:
                 words = json.encode(told)
-                yield b"".join((_lengths.pack(len(words), len(values)), words, values))
+                yield _record(words, values)
             count = min(2 * count, MOST_AT_ONCE)
             try:
                 records = self._asked(count, PATIENCE_LATER)
             except Busy:
                 return
+        if self.is_all_sent:
+            yield _record(ALL_SENT)
 
     def _asked(self, count: int, patience: float) -> list[tuple[Told, bytes]]:
         """Records of the next slices; none at the end, or where it took too long."""
@@ -219,6 +233,7 @@ class Run:
         while not records and self.seconds < RUN_SECONDS:
             batch = [*islice(self.left, count)]
             if not batch:
+                self.is_all_sent = True
                 break
             wanted = [(number, one) for number, one in batch if self._may_be(one)]
             records = self._made(wanted, patience) if wanted else []
@@ -260,9 +275,10 @@ class Run:
     def _pictures(
         self, wishes: Sequence[Wish], files: Sequence[int], patience: float
     ) -> list[Picture]:
-        begun = time.monotonic()
+        begun, is_first = time.monotonic(), not self.has_begun
+        self.has_begun = True
         try:
-            return READERS.ask(wishes, files, patience, ahead=self.last is None)
+            return READERS.ask(wishes, files, patience, ahead=is_first)
         finally:
             self.seconds += time.monotonic() - begun
 
@@ -270,7 +286,9 @@ class Run:
         """A picture's record; none where one before it has said that there is no such frame."""
         if not self._may_be(one):
             return
-        if picture.why_not and picture.frame >= picture.frames:
+        # A reason that lies in one frame, or passes, says nothing of the others.
+        is_final = picture.why_not and picture.why_not not in PASSING
+        if is_final and picture.frame >= picture.frames:
             self.ends[one.object] = picture.frames
         rendering = picture.rendering
         if rendering == self.last:

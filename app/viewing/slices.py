@@ -1,10 +1,16 @@
 """The slices of a series as their pictures are asked for: stack after stack."""
 
+from http import HTTPStatus
 from typing import NamedTuple
 
+from django.http import HttpRequest, HttpResponse
+
+from app.catalogue.addresses import key_in
 from app.catalogue.stacks import middle_of, stacks_of
 from app.models import DICOMInstance, DICOMSeries
+from app.reasons import sentence
 
+CHANGES = "changes"  # in an address: of the series, when its page was loaded
 FILE = ("path", "sha256", "transfer_syntax_uid")
 
 
@@ -23,6 +29,23 @@ def slices_of(series: DICOMSeries) -> list[Slice]:
     rows = DICOMInstance.objects.filter(dicom_series=series, rows__isnull=False)
     files = {pk: file for pk, *file in rows.values_list("pk", *FILE).iterator() if pk in wanted}
     return [Slice(*one, *files[one.object]) for one in found if one.object in files]
+
+
+def told_if_changed(request: HttpRequest, series: DICOMSeries) -> HttpResponse | None:
+    """What a page is told whose series has changed since: slices may have other numbers.
+
+    It is asked after the slices were looked up: a change in between is seen, too.
+    """
+    known = key_in(request.GET, CHANGES)
+    if known is None or DICOMSeries.objects.filter(pk=series.pk, changes=known).exists():
+        return None
+    response = HttpResponse(
+        sentence("series_changed"),
+        content_type="text/plain; charset=utf-8",
+        status=HTTPStatus.CONFLICT,
+    )
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 def middle_slice(series: DICOMSeries) -> Slice | None:

@@ -8,7 +8,8 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from django.db.models import F
+from playwright.sync_api import Page, Route, expect
 
 from app.dicom.pixels import Pixels
 from app.models import DICOMSeries
@@ -20,6 +21,7 @@ from tests.making.pictures import WHEEL, attributes_of, native
 from .test_browser import serious_findings
 
 SIDE, CANVAS = 32, 640
+ROOM = "90"  # bytes: for two slices as they are sent
 READ = """([columns, rows]) => {
   const canvas = document.querySelector("[data-part=canvas]");
   const [left, top] = [canvas.width - columns, canvas.height - rows].map((n) => Math.round(n / 2));
@@ -357,6 +359,10 @@ def the_value_under_the_pointer_is_said(page: Page) -> None:
     canvas, value = page.locator("[data-part=canvas]"), page.locator("[data-part=value]")
     canvas.hover(position={"x": 25, "y": 15})
     expect(value).to_have_text("40 HU · column 3, row 2 · -30.0, -31.0, 3.5 mm")
+    canvas.press("ArrowDown")  # while the pointer rests
+    expect(value).to_have_text("50 HU · column 3, row 2 · -30.0, -31.0, 4.5 mm")
+    canvas.press("ArrowUp")
+    expect(value).to_have_text("40 HU · column 3, row 2 · -30.0, -31.0, 3.5 mm")
     page.get_by_role("button", name="1:1").click()
     canvas.hover(position={"x": 290.5, "y": 289.9})
     expect(value).to_have_text("40 HU · column 3, row 2 · -30.0, -31.0, 3.5 mm")
@@ -392,6 +398,8 @@ def fingers_scroll_a_narrow_page(page: Page) -> None:
     ):
         devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     expect(place(page)).to_have_text("16 of 24 · z 14.5 mm")
+    said = page.locator("[data-part=value]")
+    expect(said).to_have_text(re.compile("^150 HU · column 18, row 25"))  # also without a finger
     devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
     page.set_viewport_size({"width": 1280, "height": 800})
 
@@ -456,6 +464,8 @@ def test_somebody_chooses_a_stack_plays_it_and_saves_what_is_seen(
     what_is_seen_is_saved(page, series.pk)
     a_failure_in_passing_is_asked_for_again(page, last)
     on_a_slow_line_less_comes_first(page)
+    what_has_no_room_is_not_asked_for_again(page)
+    a_series_that_has_changed_is_to_be_reloaded(page, series, console_errors)
     ultrasound = DICOMSeries.objects.get(modality="US")
     page.goto(f"{live.url}/dicom/series/{ultrasound.pk}/")
     expect(page.locator("[data-part=scale]")).to_have_text("10 mm")
@@ -534,7 +544,7 @@ def what_is_seen_is_saved(page: Page, series: int) -> None:
         page.get_by_label("with name and ID").set_checked(is_named)
         with page.expect_download() as download:
             page.get_by_role("button", name="Save PNG").click()
-        assert download.value.suggested_filename == f"picture-{series}-1.png"
+        assert download.value.suggested_filename == f"picture-{series}-stack-1-1.png"
         picture = imagecodecs.png_decode(download.value.path().read_bytes())
         assert picture.shape[:2] == (CANVAS, CANVAS)
         assert (picture[590:640, :150] > 250).any()  # what it is not for
@@ -565,3 +575,42 @@ def on_a_slow_line_less_comes_first(page: Page) -> None:
     expect(page.get_by_role("button", name="Save PNG")).to_be_enabled()  # all of it is there
     assert asked[0].endswith("from=17&first=15&last=19&step=4")
     assert not any("step" in one for one in asked[1:])
+
+
+def what_has_no_room_is_not_asked_for_again(page: Page) -> None:
+    """Though there is room for two slices alone."""
+
+    def with_less_room(route: Route) -> None:
+        response = route.fetch()
+        script = response.text()
+        assert "256 << 20" in script
+        route.fulfill(response=response, body=script.replace("256 << 20", ROOM))
+
+    page.evaluate("() => sessionStorage.clear()")
+    page.context.route("**/worker*.js", with_less_room)
+    asked: list[str] = []
+    page.on("request", lambda one: "pictures/?" in one.url and asked.append(one.url))
+    page.reload()
+    expect(place(page)).to_have_text("7 of 12 · z 6 mm")
+    expect(page.locator("[data-part=loaded]")).to_have_text(re.compile("^[12] of 12 loaded$"))
+    page.locator("[data-part=canvas]").press("Home")
+    expect(place(page)).to_have_text("1 of 12 · z 0 mm")
+    page.locator("[data-part=canvas]").press("End")
+    expect(place(page)).to_have_text("12 of 12 · z 11 mm")
+    expect(page.locator("[data-part=loaded]")).to_have_text(re.compile("^[12] of 12 loaded$"))
+    assert len(asked) <= 8
+    page.context.unroute("**/worker*.js")
+
+
+def a_series_that_has_changed_is_to_be_reloaded(
+    page: Page, series: DICOMSeries, console_errors: list[str]
+) -> None:
+    DICOMSeries.objects.filter(pk=series.pk).update(changes=F("changes") + 1)
+    page.get_by_label("Slice", exact=True).fill("4")  # which is not there any more
+    why = page.locator("[data-part=why]")
+    expect(why).to_have_text("The series has changed: reload the page.")
+    assert [one for one in console_errors if "409" not in one] == []
+    console_errors.clear()
+    page.reload()
+    expect(place(page)).to_have_text("7 of 12 · z 6 mm")
+    expect(why).to_be_hidden()

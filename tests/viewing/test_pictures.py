@@ -35,6 +35,7 @@ from tests.making.pictures import SYNTAX, attributes_of, native, of_codestreams
 
 GREY = (np.arange(12 * 8, dtype=np.uint16).reshape(12, 8) * 21) % 4096
 LENGTHS = Struct("<II")
+ALL_SENT = ({"all_sent": True}, b"")
 
 
 def image(number: int, *, z: float | None = None, **keywords: Any) -> bytes:
@@ -54,7 +55,8 @@ def get(staff_client):
     def get(**address: Any) -> list[tuple[dict[str, Any], bytes]]:
         response = staff_client.get(url(), address)
         assert response.status_code == 200
-        return [*records(response.getvalue())]
+        found = [*records(response.getvalue())]
+        return found[:-1] if found[-1] == ALL_SENT else found
 
     return get
 
@@ -244,11 +246,13 @@ def test_a_failure_in_passing_that_comes_first_is_not_kept(
     (processed_root / DICOMInstance.objects.get(instance_number=1).path).unlink()
     response = staff_client.get(url())
     assert (response["Cache-Control"], "ETag" in response) == ("no-store", False)
-    assert [told["why_not"] for told, _ in records(response.getvalue())] == ["object_gone", ""]
+    *found, end = records(response.getvalue())
+    assert [told["why_not"] for told, _ in found] == ["object_gone", ""]
+    assert end == ALL_SENT
     assert staff_client.get(url(), {"from": 1})["Cache-Control"] == "private, no-cache"
 
 
-def test_what_is_put_off_comes_in_the_next_turn(get, import_zip, monkeypatch):
+def test_what_is_put_off_comes_in_the_next_turn(get, staff_client, import_zip, monkeypatch):
     monkeypatch.setattr("app.sandbox.pictures.STARTING_SECONDS", 0)
     monkeypatch.setattr("app.sandbox.pictures.TURN_SECONDS", 0)
     import_zip(*(image(number) for number in range(1, 6)))
@@ -258,7 +262,33 @@ def test_what_is_put_off_comes_in_the_next_turn(get, import_zip, monkeypatch):
     assert [told["slice"] for told, _ in found] == [0, 1, 2, 3, 4]
     assert {told["why_not"] for told, _ in found} == {"picture_took_long"}
     monkeypatch.setattr("app.viewing.pictures.RUN_SECONDS", 0.015)
-    assert 0 < len(get(first=1)) < 4  # what took long ends
+    found = [*records(staff_client.get(url(), {"first": 1}).getvalue())]
+    assert 0 < len(found) < 4  # what took long ends
+    assert ALL_SENT not in found  # and is asked for again
+
+
+def test_a_frame_that_fails_in_passing_costs_only_itself(get, import_zip, monkeypatch):
+    import_zip(native(GREY, GREY, GREY, NumberOfFrames="3"))
+    monkeypatch.setattr("app.sandbox.pictures.STARTING_SECONDS", 0)
+    slow = Readers(1, seconds=0.01)  # no child starts as soon
+    monkeypatch.setattr("app.viewing.pictures.READERS", slow)
+    found = get()
+    assert [told["why_not"] for told, _ in found] == ["picture_took_long"] * 3
+
+
+def test_a_page_whose_series_has_changed_is_told_so(staff_client, import_zip):
+    import_zip(image(2))
+    series = DICOMSeries.objects.get()
+    addresses = [url(), reverse("key_objects", args=[series.pk])]
+    page = staff_client.get(reverse("series", args=[series.pk])).content.decode()
+    assert all(f'"{one}?changes={series.changes}"' in page for one in addresses)
+    known = {"changes": series.changes}
+    assert {staff_client.get(one, known).status_code for one in addresses} == {200}
+    import_zip(image(1))  # which comes before it
+    for one in addresses:
+        response = staff_client.get(one, known)
+        assert (response.status_code, response["Cache-Control"]) == (409, "no-store")
+        assert response.content == b"The series has changed: reload the page."
 
 
 def key_object(number: int, title: str, *references: dict[str, Any]) -> bytes:
@@ -277,7 +307,7 @@ def key_object(number: int, title: str, *references: dict[str, Any]) -> bytes:
 
 
 def test_key_object_documents_mark_the_slices_that_they_name(
-    staff_client, import_zip, django_assert_num_queries
+    staff_client, import_zip, processed_root, django_assert_num_queries
 ):
     def naming(sop: str, **more: Any) -> dict[str, Any]:
         return {"ReferencedSOPClassUID": CT_IMAGE, "ReferencedSOPInstanceUID": sop} | more
@@ -302,6 +332,10 @@ def test_key_object_documents_mark_the_slices_that_they_name(
     with django_assert_num_queries(5):
         again = staff_client.get(address, headers={"If-None-Match": response["ETag"]})
     assert again.status_code == 304
+    (processed_root / DICOMInstance.objects.get(sop_instance_uid=uid(8, 2)).path).unlink()
+    less = staff_client.get(address)
+    assert [one["slice"] for one in less.json()] == [1, 3]
+    assert (less["Cache-Control"], "ETag" in less) == ("no-store", False)
 
 
 def test_objects_without_pictures_are_no_slices(import_zip):

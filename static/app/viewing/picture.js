@@ -30,7 +30,7 @@ const pictured = JSON.parse(box.dataset.pictured);
 const stacks = new Stacks(pictured);
 const strip = new Strip(document.getElementById("strip"), show);
 
-const renderings = new Map(); // by the worker's numbers
+const renderings = new Map(); // by the worker's numbers, of what may come
 const held = new Map(); // slices that are inflated, those used last at the end
 const objects = new Map(); // by slice
 const arrived = new Set();
@@ -42,6 +42,7 @@ let isInverted = false;
 let hasOverlays = true;
 const unsaids = new Map(); // what stands for a window where files have none, for all alike
 let painted = ""; // what is in `source`
+let paintedSlice = shown;
 let trouble = "";
 let isDue = false;
 const cine = new Cine(playOn);
@@ -54,14 +55,20 @@ worker.onmessage = ({ data }) => {
   else if (data.told) take(data);
   else if ("arrived" in data) noteArrived(data);
   else if ("gone" in data) arrived.delete(data.gone);
+  else if ("unused" in data) renderings.delete(data.unused);
   else if ("speed" in data) rememberSpeed(data.speed);
   else trouble = data.trouble;
   later();
 };
 
+worker.onerror = () => {
+  trouble = "failed"; // it could not be loaded, or has a fault
+  later();
+};
+
 function take(slice) {
   hold(slice);
-  const rendering = renderings.get(slice.id);
+  const { rendering } = slice;
   strip.paint(slice, rendering, rendering && saidBy(rendering)[0]);
 }
 
@@ -87,14 +94,18 @@ function hold(slice) {
   const { told } = slice;
   held.delete(told.slice);
   held.set(told.slice, slice);
+  slice.rendering ??= renderings.get(slice.id);
   let bytes = 0;
-  for (const one of held.values()) bytes += one.values?.byteLength ?? 0;
+  for (const one of held.values()) bytes += weight(one);
   for (const [number, one] of held) {
     if (bytes <= MOST_BYTES || number === shown) break;
     held.delete(number);
-    bytes -= one.values?.byteLength ?? 0;
+    bytes -= weight(one);
   }
 }
+
+const weight = ({ values, overlays }) =>
+  overlays.reduce((sum, { bits }) => sum + bits.byteLength, values?.byteLength ?? 0);
 
 // --- what is shown ------------------------------------------------------------------------------
 
@@ -150,10 +161,7 @@ function later() {
   });
 }
 
-function current() {
-  const slice = held.get(shown);
-  return slice ? { ...slice, rendering: renderings.get(slice.id) } : null;
-}
+const current = () => held.get(shown) ?? null;
 
 const isGrey = (rendering) => rendering?.photometric.startsWith("MONOCHROME") ?? false;
 
@@ -185,7 +193,11 @@ function draw() {
   const slice = current();
   box.classList.toggle("is-waiting", !slice);
   tell(slice);
-  if (!slice) return;
+  if (slice) drawSlice(slice);
+  readOut();
+}
+
+function drawSlice(slice) {
   const isPicture = Boolean(slice.values);
   const why = slice.told.why_not ? slice.told.why : "This picture came damaged.";
   sentence(isPicture ? "" : why, slice.told);
@@ -206,14 +218,14 @@ function fill(whole) {
   const slice = thinned(whole);
   const { told, rendering } = slice;
   const window = isGrey(rendering) ? windowOf(slice) : null;
-  const now = JSON.stringify([told.slice, told.step, window?.lut ? choice : window, isInverted, hasOverlays]);
+  const now = JSON.stringify([told.slice, told.object, told.step, window?.lut ? choice : window, isInverted, hasOverlays]);
   if (now !== painted) {
     const pixels = sourceContext.createImageData(told.columns, told.rows);
     paint(pixels, slice, rendering, window, isInverted);
     if (hasOverlays) for (const overlay of slice.overlays) lay(pixels, overlay);
     [source.width, source.height] = [told.columns, told.rows];
     sourceContext.putImageData(pixels, 0, 0);
-    painted = now;
+    [painted, paintedSlice] = [now, told.slice];
   }
   view.show(told.whole_columns, told.whole_rows, pixelSize(rendering));
   context.fillStyle = "#000";
@@ -265,6 +277,8 @@ function tell(slice) {
 const TROUBLES = {
   busy: "Pictures are being made for others. This one comes by itself, in a moment.",
   refused: "The pictures are not to be had: reload the page.",
+  changed: "The series has changed: reload the page.",
+  failed: "Something went wrong with the pictures: reload the page.",
   cut: "The connection broke off: move to another slice, or reload the page.",
 };
 
@@ -365,9 +379,18 @@ const onCanvas = (event) => {
   return [(event.clientX - left) * dense, (event.clientY - top) * dense];
 };
 
-function readOut(event) {
+let pointed = null; // where the pointer is, or a finger was last, as parts of the canvas's side
+
+function point(event) {
+  pointed = event && onCanvas(event).map((one) => one / canvas.width);
+  readOut();
+}
+
+// Of what is shown, whenever it has changed.
+function readOut() {
   const slice = current();
-  const pixel = slice?.values && event ? view.pixelAt(...onCanvas(event)) : null;
+  const isPointed = slice?.values && view.columns && pointed;
+  const pixel = isPointed ? view.pixelAt(...pointed.map((one) => one * canvas.width)) : null;
   part("value").textContent = pixel ? saidOf(slice, ...pixel) : "";
 }
 
@@ -482,6 +505,7 @@ function across(steps) {
 
 async function savePng() {
   const { name, id } = part("named").dataset;
+  const file = `picture-${box.dataset.series}-${nameOfPainted()}.png`;
   const scale = part("scale");
   const text = Object.fromEntries(EDGES.map((edge) => [edge, part(edge).textContent]));
   const { right, bottom, width: length } = scale.style;
@@ -494,7 +518,14 @@ async function savePng() {
     lines: part("named").checked ? [name, id].filter(Boolean) : [],
     notes: part("lossy").hidden ? [] : [part("lossy").textContent],
   });
-  save(blob, `picture-${box.dataset.series}-${shown + 1}.png`);
+  save(blob, file);
+}
+
+// The number of what is on the canvas, as the page counts it: within its stack.
+function nameOfPainted() {
+  const at = stacks.at(paintedSlice);
+  const number = paintedSlice - stacks.all[at].first + 1;
+  return stacks.all.length > 1 ? `stack-${at + 1}-${number}` : `${number}`;
 }
 
 const KEYS = {
@@ -593,6 +624,7 @@ canvas.addEventListener("pointerdown", (event) => {
   if (event.button === 1) event.preventDefault();
   canvas.setPointerCapture(event.pointerId);
   down.set(event.pointerId, onCanvas(event));
+  point(event);
   drag = begun(event);
   canvas.focus({ preventScroll: true });
 });
@@ -607,7 +639,7 @@ function begun(event) {
 }
 
 canvas.addEventListener("pointermove", (event) => {
-  readOut(event);
+  point(event);
   if (!down.has(event.pointerId)) return;
   const before = down.get(event.pointerId);
   const now = onCanvas(event);
@@ -640,7 +672,7 @@ for (const name of ["pointerup", "pointercancel"]) {
     later();
   });
 }
-canvas.addEventListener("pointerleave", () => readOut(null));
+canvas.addEventListener("pointerleave", ({ pointerType }) => pointerType === "touch" || point(null));
 
 // A click on a row of the objects selects its slice; with a key that opens a tab, as other rows do.
 document.getElementById("objects")?.addEventListener("click", (event) => {

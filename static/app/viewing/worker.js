@@ -6,10 +6,11 @@
 // through, {want: slice} for what is shown, {also: slice} for what may be next, and {again: slice} for
 // one that failed in passing. It sends {rendering, id} before the first slice that has it, {told, values} of each slice
 // asked for, {arrived: slice, object, step} of each that is here, {gone: slice} of each that was let
-// go, {trouble} where nothing comes, and {speed}, in bits a second, as it measures it.
+// go, {unused: id} of each rendering that no slice has any more, {trouble} where nothing comes, and
+// {speed}, in bits a second, as it measures it.
 import { overlaysOf, valuesOf } from "./values.js";
 
-const MOST_BYTES = 256 << 20; // of pictures as they are sent
+const MOST_BYTES = 256 << 20; // of pictures as they are sent, with their overlays
 const AGAIN = 2_000; // ms, where others use all that make pictures
 const SOON = 8; // slices
 const BESIDE = 2; // slices on each side of the one that is shown, which come small with it
@@ -21,6 +22,7 @@ const LEAST_MEASURED = 1 << 15; // bytes
 
 const kept = new Map(); // by slice: {told, packed, id, samples}
 const ids = new Map(); // of renderings, by their words
+let lastId = 0;
 const sending = new Set(); // those of `kept` that are being inflated
 const missing = new Set(); // slices that an object says it has, and has not
 const retried = new Set(); // slices that failed in passing, and were asked for again unasked
@@ -33,7 +35,8 @@ let count = 0;
 let bytes = 0;
 let shown = 0;
 let stack = [0, 0]; // its first and its last slice
-let run = null; // {abort, from, first, last, step, distance, hasBegun, toldMissing}
+let hasLetGo = false; // there is no room for all
+let run = null; // {abort, from, first, last, step, distance, came, isAllSent}
 let isGoing = false; // from run to run
 let wanted = null; // a slice that has not come
 
@@ -61,13 +64,12 @@ function want(slice) {
 
 function goTo(slice) {
   if (!isGoing) void go(slice);
-  else if (run?.hasBegun && !isNear(slice)) run.abort.abort();
+  else if (run?.came.size && !isNear(slice)) run.abort.abort();
 }
 
 function again(slice) {
   if (!failedInPassing(slice)) return;
-  bytes -= kept.get(slice).packed.length;
-  kept.delete(slice);
+  drop(slice);
   fresh.add(slice);
   [shown, wanted] = [slice, slice];
   goTo(slice);
@@ -93,38 +95,61 @@ async function send(slice) {
   if (!one || sending.has(one)) return;
   const { told, id, samples } = one;
   sending.add(one);
-  const values = told.why_not ? null : await valuesOf(one.packed, told, samples);
-  const overlays = values ? await overlaysOf(told) : [];
-  sending.delete(one);
-  postMessage({ told, id, values, overlays }, values ? [values.buffer] : []);
+  try {
+    const values = told.why_not ? null : await valuesOf(one.packed, told, samples);
+    const overlays = values ? await overlaysOf(told) : [];
+    postMessage({ told, id, values, overlays }, values ? [values.buffer] : []);
+  } catch (error) {
+    postMessage({ trouble: "failed" });
+    throw error;
+  } finally {
+    sending.delete(one);
+    if (kept.get(slice) !== one) forgetUnused();
+  }
 }
 
 // One run after another, until all is here or there is no room.
 async function go(from) {
   isGoing = true;
-  for (let next = from; next !== null; next = following()) {
-    run = { abort: new AbortController(), from: next, distance: 0, hasBegun: false };
-    Object.assign(run, extent(next));
-    const trouble = await fetched();
-    const isOver = run.abort.signal.aborted;
-    run = null;
-    if (trouble === "busy") {
-      postMessage({ trouble });
-      await new Promise((after) => setTimeout(after, AGAIN));
-    } else if (trouble && !isOver) {
-      postMessage({ trouble });
-      break;
+  try {
+    for (let next = from; next !== null; next = following()) {
+      run = { abort: new AbortController(), from: next, distance: 0, came: new Set(), isAllSent: false };
+      Object.assign(run, extent(next));
+      const trouble = await fetched();
+      const isOver = run.abort.signal.aborted;
+      run = null;
+      if (trouble === "busy") {
+        postMessage({ trouble });
+        await new Promise((after) => setTimeout(after, AGAIN));
+      } else if (trouble && !isOver) {
+        postMessage({ trouble });
+        break;
+      }
     }
+  } catch (error) {
+    postMessage({ trouble: "failed" });
+    throw error;
+  } finally {
+    [isGoing, run] = [false, null];
   }
-  isGoing = false;
 }
 
 function following() {
   if (wanted !== null) return wanted;
-  if (bytes >= MOST_BYTES) return isWhole(shown) || missing.has(shown) ? null : shown;
   const lacks = (slice) => !isWhole(slice) && !missing.has(slice);
-  return nearest(...stack, lacks) ?? nearest(0, count - 1, lacks);
+  const next = nearest(...stack, lacks) ?? nearest(0, count - 1, lacks);
+  return next === null || next === shown || hasRoomFor(next) ? next : null;
 }
+
+// Whether it would not be the first that is let go.
+function hasRoomFor(slice) {
+  if (!hasLetGo && bytes < MOST_BYTES) return true;
+  for (const one of kept.keys()) if (distance(one) > distance(slice)) return true;
+  return false;
+}
+
+// How far a slice is from the one that is shown: those of other stacks are further than all of this.
+const distance = (slice) => Math.abs(slice - shown) + (slice < stack[0] || slice > stack[1] ? count : 0);
 
 // Of the slices from the first to the last, the one nearest to what is shown that is as wished.
 function nearest(first, last, isWished) {
@@ -157,19 +182,18 @@ async function fetched() {
   if (run.step > 1) asked.set("step", run.step);
   const cache = run.isFresh ? "reload" : "default";
   try {
-    const response = await fetch(`${url}?${asked}`, { signal, cache });
+    const response = await fetch(`${url}&${asked}`, { signal, cache });
     if (response.status === 503) return "busy";
+    if (response.status === 409) return "changed";
     if (!response.ok || response.redirected) return "refused";
     const isCut = !(await records(response.body.getReader()));
     if (signal.aborted) return "";
-    if (isCut) return "cut";
-    if (!kept.has(run.from)) missing.add(run.from);
-    if (wanted === run.from && missing.has(wanted)) wanted = null;
-    if (run.toldMissing) {
-      for (let slice = run.first; slice <= run.last; slice++) {
-        if (!kept.has(slice)) missing.add(slice);
-      }
+    if (isCut || !(run.came.size || run.isAllSent)) return "cut";
+    if (!run.isAllSent) return ""; // what lacks is asked for again
+    for (let slice = run.first; slice <= run.last; slice++) {
+      if (!run.came.has(slice)) missing.add(slice);
     }
+    if (missing.has(wanted)) wanted = null;
     return "";
   } catch (error) {
     if (signal.aborted) return "";
@@ -204,11 +228,14 @@ async function records(reader) {
     if (!packed) return false;
     measure(words + values, performance.now() - begun);
     const told = JSON.parse(new TextDecoder().decode(text));
+    if (told.all_sent) {
+      run.isAllSent = true;
+      continue;
+    }
     rendering = told.rendering ?? rendering;
     keep(told, packed, rendering);
-    run.hasBegun = true;
-    if (bytes >= MOST_BYTES && wanted === null) run.abort.abort();
-    else if (wanted !== null && !isNear(wanted)) run.abort.abort();
+    const isOver = wanted === null ? !kept.has(told.slice) : !isNear(wanted);
+    if (isOver) run.abort.abort();
   }
 }
 
@@ -236,13 +263,15 @@ function taken(parts, length) {
 function keep(told, packed, rendering) {
   const { slice, object, step } = told;
   run.distance = Math.abs(slice - run.from);
-  if (told.why_not && told.frame >= told.frames) run.toldMissing = true;
+  run.came.add(slice);
   const id = rendering && idOf(rendering);
   const samples = rendering?.photometric === "RGB" ? 3 : 1;
   delete told.rendering;
   if (told.whole_rows) isSmall = told.whole_rows * told.whole_columns <= SMALL;
-  bytes += packed.length - (kept.get(slice)?.packed.length ?? 0);
-  kept.set(slice, { told, packed, id, samples });
+  drop(slice);
+  const one = { told, packed, id, samples };
+  kept.set(slice, one);
+  bytes += weight(one);
   missing.delete(slice);
   postMessage({ arrived: slice, object, step });
   if (slice === wanted) wanted = null;
@@ -256,8 +285,8 @@ function keep(told, packed, rendering) {
 function idOf(rendering) {
   const words = JSON.stringify(rendering);
   if (!ids.has(words)) {
-    ids.set(words, ids.size + 1);
-    postMessage({ rendering, id: ids.size });
+    ids.set(words, ++lastId);
+    postMessage({ rendering, id: lastId });
   }
   return ids.get(words);
 }
@@ -265,11 +294,31 @@ function idOf(rendering) {
 // What lies furthest from the slice that is shown goes first.
 function makeRoom() {
   if (bytes <= MOST_BYTES) return;
-  const furthest = [...kept.keys()].sort((a, b) => Math.abs(b - shown) - Math.abs(a - shown));
+  const furthest = [...kept.keys()].sort((a, b) => distance(b) - distance(a));
   while (bytes > MOST_BYTES && furthest.length > 1) {
     const slice = furthest.shift();
-    bytes -= kept.get(slice).packed.length;
-    kept.delete(slice);
+    drop(slice);
     postMessage({ gone: slice });
+    hasLetGo = true;
+  }
+  forgetUnused();
+}
+
+function drop(slice) {
+  const one = kept.get(slice);
+  if (!one) return;
+  bytes -= weight(one);
+  kept.delete(slice);
+}
+
+const weight = ({ told, packed }) =>
+  told.overlays.reduce((sum, { bits }) => sum + bits.length, packed.length);
+
+function forgetUnused() {
+  const used = new Set([...kept.values(), ...sending].map(({ id }) => id));
+  for (const [words, id] of ids) {
+    if (used.has(id)) continue;
+    ids.delete(words);
+    postMessage({ unused: id });
   }
 }
