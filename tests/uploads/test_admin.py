@@ -623,7 +623,7 @@ TABLES = [
 # How many queries a list takes, however many rows it shows; session, user and what runs are three.
 QUERIES = {
     "dicomfile": 9, "patient": 6, "dicomstudy": 5, "dicomseries": 6, "dicominstance": 6,
-    "imageinformation": 5, "rtstructuresetinformation": 6, "rtstructureroi": 7,
+    "imageinformation": 5, "rtstructuresetinformation": 6, "rtstructureroi": 5,
     "archivemember": 5, "cataloguecheck": 5,
 }  # fmt: skip
 
