@@ -369,7 +369,8 @@ class Reader:
         until = time.monotonic() + seconds + (0 if self.answered else STARTING_SECONDS)
         end = until + TURN_SECONDS  # by which the last that is not put off is to be there
         while True:
-            if not poll.poll(1000 * max(until - time.monotonic(), 0)):
+            left = until - time.monotonic()
+            if left <= 0 or not poll.poll(1000 * left):
                 raise TimeoutError
             data = os.read(pipe, READ_BYTES)
             if not data:

@@ -405,15 +405,16 @@ def test_an_extractor_is_locked_in_and_has_nothing_of_its_parents_environment(re
 
 
 def test_what_a_dead_extractor_left_of_a_member_is_deleted_at_once(read, tmp_path):
-    left = []
+    gone = []
 
     def meddle(pool):
         staging = tmp_path / "processed" / ".staging"
         wait_until(lambda: list(staging.rglob("0-0.dcm")), "the first bytes of the member")
         (file,) = staging.rglob("0-0.dcm")
         strike(pool, 0, signal.SIGKILL)
-        left.append(file.exists())
+        wait_until(lambda: not file.exists(), "its end")
+        gone.append(file)
 
     (result,) = read(large_image(1), meddle=meddle)
     assert result.header
-    assert left == [False]
+    assert len(gone) == 1
