@@ -245,7 +245,8 @@ def _kept(found: Findings, missing: Sequence[tuple[int, int]]) -> Found:
         ],
         ends=[EndHere(_place(one.last), *one[1:]) for one in found.ends[:SHOWN]],
         doubles=[
-            [_place(one) for one in double.slices[:SHOWN]] for double in found.doubles[:SHOWN]
+            _by_number(_place(one) for one in double.slices)[:SHOWN]
+            for double in found.doubles[:SHOWN]
         ],
         holes=[(first, last) for first, last in missing[:SHOWN]],
     )
@@ -254,6 +255,10 @@ def _kept(found: Findings, missing: Sequence[tuple[int, int]]) -> Found:
 def _place(placed: Placed) -> Place:
     place: Place = placed.slice.key
     return replace(place, along=round(placed.along, 3))
+
+
+def _by_number(places: Iterable[Place]) -> list[Place]:
+    return sorted(places, key=lambda one: (one.number or 0, one.instance, one.frame))
 
 
 def _reason(found: Findings) -> str:
@@ -416,7 +421,7 @@ def _verb(number: int) -> str:
 
 def _doubles(found: Found) -> Iterator[Line]:
     for slices in found.doubles:
-        places = sorted(slices, key=lambda one: (one.number or 0, one.frame))
+        places = _by_number(slices)
         at = measure(places[0].along)
         names = listed(_called(one) for one in places)
         names = names[:1].upper() + names[1:]
