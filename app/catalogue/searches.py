@@ -47,7 +47,7 @@ def words_of(request: HttpRequest, number: str) -> str:
 
 
 def is_kept(request: HttpRequest, number: str) -> bool:
-    return number in request.session.get(KEPT, {})
+    return bool(number) and number in request.session.get(KEPT, {})
 
 
 def is_over(request: HttpRequest) -> bool:
