@@ -10,7 +10,9 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
+from django.core.exceptions import EmptyResultSet
 from django.core.paginator import Page, Paginator
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -92,6 +94,17 @@ class WordsChangeList(ChangeList):
         return rows.none() if self.is_over and request.method == "POST" else rows
 
 
+def _keys(rows: QuerySet[Any]) -> list[int]:
+    """Past the ORM, which takes as long over 100,000 keys as the database does to find them."""
+    try:
+        sql, params = rows.values("pk").query.sql_with_params()
+    except EmptyResultSet:  # without a look at the database
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return [key for (key,) in cursor.fetchall()]
+
+
 class FoundPaginator(Paginator):  # type: ignore[type-arg]
     """What was found, a page at a time: its keys are looked for once, to count it and to show it.
 
@@ -102,7 +115,7 @@ class FoundPaginator(Paginator):  # type: ignore[type-arg]
     """
 
     def __init__(self, found: QuerySet[Any], per_page: int, rows: QuerySet[Any]) -> None:
-        super().__init__([*found.values_list("pk", flat=True)], per_page)
+        super().__init__(_keys(found), per_page)
         self.rows = rows
 
     def page(self, number: int | str) -> "Page[Any]":
@@ -146,6 +159,4 @@ class PostedSearch:
             rows = self.model._default_manager.filter(**{path: search_term})
             if exact := [*rows.values_list("pk", flat=True)]:
                 found |= Q(pk__in=exact)
-        # Within, since only what is shown should be read and sorted with all its columns.
-        rows = self.model._default_manager.order_by().filter(found)
-        return queryset.filter(pk__in=rows.values("pk")), False
+        return queryset.filter(found), False
