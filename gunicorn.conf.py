@@ -1,6 +1,6 @@
 """How gunicorn serves ICON. `gunicorn icon.wsgi`, started in this folder, reads it unasked."""
 
-from icon.server import ServerLogger, begin, give_up_the_idle
+from icon.server import ServerLogger, begin, give_up_the_idle, spare_the_collector
 
 worker_class = "gthread"
 workers = 2
@@ -14,3 +14,4 @@ control_socket_disable = True
 logger_class = ServerLogger
 on_starting = begin
 when_ready = give_up_the_idle
+post_fork = spare_the_collector

@@ -1,6 +1,7 @@
 """What ICON adds to gunicorn: see gunicorn.conf.py."""
 
 import ctypes
+import gc
 import re
 import resource
 import socket
@@ -34,6 +35,14 @@ def give_up_the_idle(server: Any) -> None:
     for listener in server.LISTENERS:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", IDLE_SECONDS, 0))
+
+
+def spare_the_collector(server: Any, worker: Any) -> None:
+    """Leave out of the garbage collector's passes what a process has read before it serves.
+
+    To look through all of that takes 0.09 s, now and then, of whoever asks for a page just then.
+    """
+    gc.freeze()
 
 
 def begin(server: Any) -> None:

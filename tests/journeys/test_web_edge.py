@@ -1,5 +1,6 @@
 """What the web server takes from strangers: bytes, connections, words in its logs."""
 
+import gc
 import io
 import os
 import re
@@ -302,3 +303,10 @@ def test_the_logs_say_what_happened_in_words_that_no_request_brought(start_live)
     assert max(map(len, lines)) <= 200
     told = ("InvalidHeaderName", "Origin checking failed", "400 at /admin/login/", "DisallowedHost")
     assert [words for words in told if words not in live.service.output] == []
+
+
+def test_the_garbage_collector_passes_over_what_a_process_has_read():
+    served = runpy.run_path(str(project.BASE_DIR / "gunicorn.conf.py"))
+    gc.unfreeze()
+    served["post_fork"](None, None)
+    assert gc.get_freeze_count() > 100_000
