@@ -18,7 +18,7 @@ from app.spreadsheets import Cell, csv_lines
 
 from .cells import Cells
 from .paging import Order, every
-from .searches import back_to, is_over
+from .searches import back_to, is_over, keys_of
 
 AT_ONCE = 500  # rows
 LONG = ("described", "search_text")
@@ -104,7 +104,7 @@ def _every(changes: ChangeList, shown: QuerySet[Any]) -> Iterator[Any]:
         yield from every(rows, Order("pk", descending=order == {"-pk"}), shown)
         return
     # A search, or a sorting, costs as much for some rows as for all.
-    pks = [*rows.values_list("pk", flat=True)]
+    pks = keys_of(rows)
     for start in range(0, len(pks), AT_ONCE):
         some = pks[start : start + AT_ONCE]
         found = shown.in_bulk(some)

@@ -83,19 +83,17 @@ class WordsChangeList(ChangeList):
     """A list whose address holds the number of what is searched for."""
 
     is_looked_up = False  # Django asks once for the page, and once more for an action
-    is_over = False
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         if not self.is_looked_up:
-            number, self.query = self.query, words_of(request, self.query)
-            self.is_looked_up, self.is_over = True, bool(number and not self.query)
+            self.query, self.is_looked_up = words_of(request, self.query), True
         rows = super().get_queryset(request, *args, **kwargs)
         # An action on all that was found must not reach what was not.
-        return rows.none() if self.is_over and request.method == "POST" else rows
+        return rows.none() if request.method == "POST" and is_over(request) else rows
 
 
-def _keys(rows: QuerySet[Any]) -> list[int]:
-    """Past the ORM, which takes as long over 100,000 keys as the database does to find them."""
+def keys_of(rows: QuerySet[Any]) -> list[int]:
+    """The keys of rows in their order, past the ORM, which takes its time over 100,000 of them."""
     try:
         sql, params = rows.values("pk").query.sql_with_params()
     except EmptyResultSet:  # without a look at the database
@@ -115,7 +113,7 @@ class FoundPaginator(Paginator):  # type: ignore[type-arg]
     """
 
     def __init__(self, found: QuerySet[Any], per_page: int, rows: QuerySet[Any]) -> None:
-        super().__init__(_keys(found), per_page)
+        super().__init__(keys_of(found), per_page)
         self.rows = rows
 
     def page(self, number: int | str) -> "Page[Any]":

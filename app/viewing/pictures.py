@@ -74,7 +74,7 @@ from app.reasons import sentence
 from app.sandbox.pictures import PASSING, Busy, Picture, Readers, Wish
 from app.storage.tree import open_object
 
-from .slices import Slice, slices_of, told_if_changed
+from .slices import Slice, refusal, slices_of, told_if_changed
 
 VERSION = 4  # of the records and of what is in them: raise it with any change of either
 SEES_ALL = ("app.view_dicominstance", "app.view_patient")  # pixels may name who they are of
@@ -164,11 +164,7 @@ def _answer(request: HttpRequest, run: "Run") -> HttpResponseBase:
 
 
 def _busy() -> HttpResponse:
-    response = HttpResponse(
-        sentence("looking_busy"),
-        content_type="text/plain; charset=utf-8",
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
-    )
+    response = refusal("looking_busy", HTTPStatus.SERVICE_UNAVAILABLE)
     response["Retry-After"] = "2"
     return response
 

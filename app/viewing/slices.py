@@ -39,13 +39,14 @@ def told_if_changed(request: HttpRequest, series: DICOMSeries) -> HttpResponse |
     known = key_in(request.GET, CHANGES)
     if known is None or DICOMSeries.objects.filter(pk=series.pk, changes=known).exists():
         return None
-    response = HttpResponse(
-        sentence("series_changed"),
-        content_type="text/plain; charset=utf-8",
-        status=HTTPStatus.CONFLICT,
-    )
+    response = refusal("series_changed", HTTPStatus.CONFLICT)
     response["Cache-Control"] = "no-store"
     return response
+
+
+def refusal(code: str, status: HTTPStatus) -> HttpResponse:
+    """What the page's script is told instead of pictures, as a sentence."""
+    return HttpResponse(sentence(code), content_type="text/plain; charset=utf-8", status=status)
 
 
 def middle_slice(series: DICOMSeries) -> Slice | None:
