@@ -64,6 +64,7 @@ class CollectionForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["name"].error_messages["required"] = sentence("collection_unnamed")
         self.fields["name"].widget.attrs |= {"autocomplete": "off", "class": "form-control"}
         self.fields["note"].widget.attrs["class"] = "form-control"
+        self.fields["is_shared"].widget.attrs["class"] = "form-check-input"
 
 
 @staff_member_required
