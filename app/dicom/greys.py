@@ -86,7 +86,8 @@ class Described:
             position = in_groups or self._of_plane(position, orientation, frame)
         letters = text(self.dataset, "PatientOrientation")[:64]
         is_quadruped = text(self.dataset, "AnatomicalOrientationType") == "QUADRUPED"
-        return Place(position, orientation, letters, is_quadruped)
+        lies_in = text(self.dataset, "FrameOfReferenceUID")[:128]
+        return Place(position, orientation, letters, is_quadruped, lies_in)
 
     def _of_plane(self, first: list[float], orientation: list[float], frame: int) -> list[float]:
         """Where a plane of a dose lies: PS3.3 C.8.8.3.2. [] where the dose does not say so."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from .records import Text16, Text64, Text1024
+from .records import UID, Text16, Text64, Text1024
 
 MOST_WINDOWS = 50
 MOST_TABLES = 20
@@ -113,3 +113,4 @@ class Place(Named, frozen=True):
     orientation: Floats = []  # direction cosines of a row and of a column
     letters: Text64 = ""  # Patient Orientation, where there are no cosines
     is_quadruped: bool = False  # whose sides have other letters
+    frame_of_reference: UID = ""  # its UID, as this object says

@@ -148,6 +148,7 @@ def test_what_turns_values_into_greys_is_told(asked):
             VOILUTFunction="sigmoid",
             PixelPaddingValue=4095,
             LossyImageCompression="01",
+            FrameOfReferenceUID="1.2.3.4",
         )
     )
     found = picture.rendering
@@ -156,6 +157,7 @@ def test_what_turns_values_into_greys_is_told(asked):
     assert (found.function, found.padding, found.is_lossy) == ("SIGMOID", [4095], True)
     assert (found.spacing, found.spacing_kind) == ([0.5, 0.75], "patient")
     assert picture.place.position == [-10.5, 20, -30.25]
+    assert picture.place.frame_of_reference == "1.2.3.4"
 
 
 def test_units_are_told_as_the_file_says(asked):

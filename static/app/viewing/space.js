@@ -1,0 +1,47 @@
+// Where a picture lies in its patient: PS3.3 C.7.6.2. Lengths are in mm.
+//
+// A pixel's number is that of its centre: in a drawing over the picture, whose unit is a pixel and
+// whose origin is the upper left corner of the first one, it lies at column + 0.5, row + 0.5.
+
+const LEAST = 0.99; // of a direction's length, and of the sine between a row and a column
+
+const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+
+const cross = (a, b) => [
+  a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0],
+];
+
+const length = (a) => Math.sqrt(dot(a, a));
+
+// The plane of a slice as it is told: {origin, row, column, normal, spacing, rows, columns, frame}.
+// `row` is the direction in which columns follow each other, `spacing` that between rows and that
+// between columns, `frame` the UID of the frame of reference. null where it does not say where it
+// lies in its patient.
+export function planeOf({ told, rendering }) {
+  const { position, orientation, frame_of_reference: frame } = told.place;
+  const { spacing, spacing_kind } = rendering ?? {};
+  if (position.length < 3 || orientation.length < 6 || spacing_kind !== "patient") return null;
+  const [row, column] = [orientation.slice(0, 3), orientation.slice(3, 6)];
+  const normal = cross(row, column);
+  const isSound = [row, column, normal].every((one) => length(one) > LEAST && length(one) < 2 - LEAST);
+  if (!isSound || !spacing.every((one) => one > 0)) return null;
+  const [rows, columns] = [told.whole_rows, told.whole_columns];
+  return { origin: position, row, column, normal, spacing, rows, columns, frame };
+}
+
+// The column and the row of a point of the patient, and how far it lies from the plane, along its
+// normal.
+export function pixelOf({ origin, row, column, normal, spacing }, point) {
+  const from = [point[0] - origin[0], point[1] - origin[1], point[2] - origin[2]];
+  return [dot(from, row) / spacing[1], dot(from, column) / spacing[0], dot(from, normal)];
+}
+
+// The point of the patient at a column and a row.
+export function pointOf({ origin, row, column, spacing }, [across, down]) {
+  return [0, 1, 2].map(
+    (n) => origin[n] + row[n] * spacing[1] * across + column[n] * spacing[0] * down,
+  );
+}
+
+// How far a point lies along a plane's normal from the patient's origin.
+export const along = ({ normal }, point) => dot(normal, point);
