@@ -32,6 +32,7 @@ from django.db import ConnectionHandler, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.test import TransactionTestCase
 
+from app.catalogue.stacks import RECENT
 from app.health.verify import verify
 from app.management.commands.import_archive import keep_copy
 from app.management.commands.up import broker_command
@@ -113,6 +114,13 @@ def _picture_readers() -> Iterator[None]:
     """The children that pictures were asked of stay, for the next."""
     yield
     READERS.close()
+
+
+@pytest.fixture(autouse=True)
+def _recent_stacks() -> Iterator[None]:
+    """Rows of the next test have the same keys."""
+    yield
+    RECENT.forget()
 
 
 # People

@@ -8,7 +8,7 @@
 // asked for, {arrived: slice, object, step} of each that is here, {gone: slice} of each that was let
 // go, {unused: id} of each rendering that no slice has any more, {trouble} where nothing comes, and
 // {speed}, in bits a second, as it measures it.
-import { overlaysOf, valuesOf } from "./values.js";
+import { overlaysOf, valuesOf, warmUp } from "./values.js";
 
 const MOST_BYTES = 256 << 20; // of pictures as they are sent, with their overlays
 const AGAIN = 2_000; // ms, where others use all that make pictures
@@ -39,6 +39,7 @@ let hasLetGo = false; // there is no room for all
 let run = null; // {abort, from, first, last, step, distance, came, isAllSent}
 let isGoing = false; // from run to run
 let wanted = null; // a slice that has not come
+let warmed = null; // a promise
 
 onmessage = ({ data }) => {
   if (data.url) {
@@ -182,7 +183,9 @@ async function fetched() {
   if (run.step > 1) asked.set("step", run.step);
   const cache = run.isFresh ? "reload" : "default";
   try {
-    const response = await fetch(`${url}&${asked}`, { signal, cache });
+    const coming = fetch(`${url}&${asked}`, { signal, cache });
+    warmed ??= warmUp(); // while nothing has come
+    const response = await coming;
     if (response.status === 503) return "busy";
     if (response.status === 409) return "changed";
     if (!response.ok || response.redirected) return "refused";
