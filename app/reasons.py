@@ -587,6 +587,44 @@ PICTURES = {
     ),
 }
 
+# Why a dose is not drawn over images.
+DOSES = {
+    "dose_without_grid": "This object holds no grid of doses, so nothing of it can be drawn.",
+    "dose_is_flat": "This dose is a plane or a line, not a grid, so it is not drawn.",
+    "dose_not_placed": (
+        "This dose does not say where its grid lies in the patient, so it is not drawn."
+    ),
+    "dose_axes": (
+        "The rows and columns of this dose's grid are not at right angles, or its directions have "
+        "no unit length, so it is not drawn."
+    ),
+    "dose_offsets": (
+        "Where the planes of this dose lie cannot be told for certain from what it says, so it is "
+        "not drawn."
+    ),
+    "dose_not_scaled": "This dose does not say what its numbers stand for, so it is not drawn.",
+    "dose_without_unit": (
+        "This dose does not say whether it is in Gy or relative, so it is not drawn."
+    ),
+    "dose_too_large": (
+        "This dose's grid has more than 64 million values, too many to be drawn over images."
+    ),
+}
+
+# Why masks of a segmentation are not drawn over a series.
+MASKS = {
+    "segments_not_binary": (
+        "This segmentation gives each pixel a fraction or a label; only yes or no can be drawn."
+    ),
+    "segments_not_told": (
+        "What this segmentation says of its segments or frames cannot be read, so it is not drawn."
+    ),
+    "segments_too_many": "This segmentation has more frames or segments than can be drawn here.",
+    "segments_elsewhere": (
+        "{frames} not drawn: no image here has the very same plane, rows and columns."
+    ),
+}
+
 # One Patient ID came with several identities.
 IDENTITIES = {
     "identity_asked": (
@@ -825,7 +863,7 @@ SLOW = {
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
 SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | LOOKING | PICTURES | IDENTITIES
 SENTENCES |= LINKS | DOWNLOADS | GATHERED | TELLING | VIOLATIONS | REREAD | COMPLETENESS
-SENTENCES |= TRASH | UNLOCKED | SLOW
+SENTENCES |= TRASH | UNLOCKED | SLOW | DOSES | MASKS
 PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 
 

@@ -20,9 +20,11 @@ from .health import pages as health
 from .rt import views as rt
 from .telling import asking
 from .telling import pages as telling
+from .viewing import doses
 from .viewing import views as viewing
 from .viewing.key_objects import key_objects
 from .viewing.pictures import pictures
+from .viewing.segments import segments
 from .viewing.thumbnails import thumbnail
 
 urlpatterns = [
@@ -58,6 +60,9 @@ urlpatterns = [
     path("series/<int:pk>/pictures/", pictures, name="series_pictures"),
     path("series/<int:pk>/key-objects/", key_objects, name="key_objects"),
     path("series/<int:pk>/thumbnail/", thumbnail, name="thumbnail"),
+    path("series/<int:pk>/segments/<int:object>/", segments, name="series_segments"),
+    path("doses/<int:pk>/", doses.dose, name="dose"),
+    path("objects/<int:pk>/frames/", doses.frames, name="frames"),
     path("patients/<int:pk>/same-person/", persons.same_person, name="same_person"),
     path("patients/<int:pk>/same-person/undo/", persons.undo_same_person, name="undo_same_person"),
     path("collections/", collecting.collection_list, name="collection_list"),

@@ -25,7 +25,7 @@ GROUPS = (
         "IDENTITIES",
     ),
     *("LINKS", "DOWNLOADS", "GATHERED", "TELLING", "VIOLATIONS", "REREAD", "COMPLETENESS"),
-    *("TRASH", "UNLOCKED", "SLOW"),
+    *("TRASH", "UNLOCKED", "SLOW", "DOSES", "MASKS"),
 )
 BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.STOP, reasons.USE_VERSIONS)
 TAKES_A_CODE = {
@@ -42,6 +42,7 @@ TAKES_A_CODE = {
     "_mend": "VIOLATIONS",
     "LeftOut": "SENTENCES",
     "NoPlace": "DOWNLOADS",
+    "NoGrid": "DOSES",
 }
 
 

@@ -194,14 +194,14 @@ def slice_of(
 def frames_of(planes: FramePlanes, image: Slice) -> Iterator[Slice]:
     count = planes.count
     columns = zip(
-        _each(planes.temporal_position_index, count),
-        _each(planes.diffusion_b_value, count),
-        _each(planes.stack_id, count),
+        each_frame(planes.temporal_position_index, count),
+        each_frame(planes.diffusion_b_value, count),
+        each_frame(planes.stack_id, count),
         strict=True,
     )
     lies = zip(
-        _each(planes.image_position_patient, count),
-        _each(planes.image_orientation_patient, count),
+        each_frame(planes.image_position_patient, count),
+        each_frame(planes.image_orientation_patient, count),
         strict=True,
     )
     for frame, ((position, cosines), (moment, *others)) in enumerate(
@@ -216,7 +216,7 @@ def frames_of(planes: FramePlanes, image: Slice) -> Iterator[Slice]:
         )
 
 
-def _each(column: "InFrames[Any] | None", count: int) -> Iterator[Any]:
+def each_frame(column: "InFrames[Any] | None", count: int) -> Iterator[Any]:
     """An attribute's value in each frame."""
     values = column.values if column else [None]
     frames = column.frames if column else []

@@ -17,6 +17,7 @@ from pydicom import DataElement, Dataset
 from pydicom.pixels.processing import apply_color_lut
 
 from .damage import Damage, as_damage
+from .doses import NoGrid, normal_of, offsets_of
 from .pictures import (
     LARGEST,
     LARGEST_TABLE,
@@ -65,6 +66,7 @@ class Described:
         self.is_dose = text(dataset, "Modality") == "RTDOSE"
         self.palette = self._palette() if image.photometric == PALETTE else None
         self.known: Rendering | None = None
+        self.offsets: list[float] | None = None  # of a dose's planes, once they are asked for
 
     def rendering(self, frame: int) -> Rendering:
         """How a frame is to be shown; the same object where that is as before."""
@@ -90,13 +92,20 @@ class Described:
         return Place(position, orientation, letters, is_quadruped, lies_in)
 
     def _of_plane(self, first: list[float], orientation: list[float], frame: int) -> list[float]:
-        """Where a plane of a dose lies: PS3.3 C.8.8.3.2. [] where the dose does not say so."""
-        offsets = numbers(self.dataset, "GridFrameOffsetVector") if self.is_dose else []
-        if not (first and orientation and frame < len(offsets)):
+        """Where a plane of a dose lies; [] where the dose does not say so."""
+        if self.offsets is None:
+            self.offsets = self._offsets(first, orientation) if self.is_dose else []
+        if frame >= len(self.offsets):
             return []
-        normal = np.cross(orientation[:3], orientation[3:])
-        position = np.array(first) + normal * (offsets[frame] - offsets[0])
-        return [float(one) for one in position]
+        normal = normal_of(first, orientation)
+        pairs = zip(first, normal, strict=True)
+        return [one + along * self.offsets[frame] for one, along in pairs]
+
+    def _offsets(self, first: list[float], orientation: list[float]) -> list[float]:
+        vector = numbers(self.dataset, "GridFrameOffsetVector")
+        with suppress(NoGrid):
+            return offsets_of(first, orientation, vector, self.image.frames)
+        return []
 
     def overlays(self, frame: int) -> list[Overlay]:
         groups = [0x6000 + 2 * number for number in range(MOST_OVERLAYS)]

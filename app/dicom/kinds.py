@@ -7,6 +7,8 @@ MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 STANDARD_ROOT = "1.2.840.10008."
 STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
 RT_STRUCTURE_SET = f"{STORAGE_ROOT}481.3"
+RT_DOSE = f"{STORAGE_ROOT}481.2"
+SEGMENTATION = f"{STORAGE_ROOT}66.4"
 IMAGE_CLASSES = frozenset(
     STORAGE_ROOT + suffix
     for suffix in (
@@ -68,6 +70,21 @@ def is_report(sop_class_uid: str, modality: str) -> bool:
     if sop_class_uid.startswith(STANDARD_ROOT):
         return sop_class_uid.startswith(REPORT_ROOT)
     return modality == "SR"
+
+
+def is_dose(sop_class_uid: str, modality: str) -> bool:
+    return _is(RT_DOSE, "RTDOSE", sop_class_uid, modality)
+
+
+def is_segmentation(sop_class_uid: str, modality: str) -> bool:
+    return _is(SEGMENTATION, "SEG", sop_class_uid, modality)
+
+
+def _is(wanted: str, called: str, sop_class_uid: str, modality: str) -> bool:
+    """Whether an object is of a class; by modality where the standard has no such class."""
+    if sop_class_uid.startswith(STANDARD_ROOT):
+        return sop_class_uid == wanted
+    return modality == called
 
 
 def _is_other_class(sop_class_uid: str) -> bool:

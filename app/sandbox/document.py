@@ -10,11 +10,9 @@ from typing import Annotated
 from msgspec import Meta, msgpack
 
 from app import reasons
-from app.dicom.elements import Elements, Unreadable
 from app.dicom.records import UID, Record, Text16, Text64, Text1024
-from app.dicom.shown import Values
 
-from .looking import Looking, all_of, look, opened
+from .looking import Item, Looking, look, opened, tree_of
 from .once import answer
 from .wire import Unbelievable, believed
 
@@ -126,26 +124,6 @@ def document_of(body: bytes) -> Document:
 # --- the child -------------------------------------------------------------------------------
 
 
-class Item:
-    """A dataset, or an item of a sequence: texts, and the items of sequences, by tag."""
-
-    __slots__ = ("items", "texts")
-
-    def __init__(self) -> None:
-        self.texts: dict[int, str] = {}
-        self.items: dict[int, list[Item]] = {}
-
-    def text(self, tag: int, longest: int = 1_024) -> str:
-        return self.texts.get(tag, "")[:longest]
-
-    def first(self, tag: int) -> "Item":
-        """The first item of a sequence; an empty one, where there is none."""
-        return next(iter(self.items.get(tag, ())), NOTHING)
-
-
-NOTHING = Item()
-
-
 def documents(asked: Asked) -> Iterator[Document]:
     try:
         yield _document_in(asked)
@@ -154,7 +132,7 @@ def documents(asked: Asked) -> Iterator[Document]:
 
 
 def _document_in(asked: Asked) -> Document:
-    top, why_not = _read(*opened(asked.file, asked.looking))
+    top, why_not = tree_of(*opened(asked.file, asked.looking), MOST_ELEMENTS, LONGEST_TEXT)
     lines, is_cut = _lines(top)
     return Document(
         title=_meaning(top.first(CONCEPT_NAME)),
@@ -170,30 +148,6 @@ def _document_in(asked: Asked) -> Document:
         lines=lines,
         why_not=why_not or ("document_too_long" if is_cut else ""),
     )
-
-
-def _read(elements: Elements, values: Values) -> tuple[Item, str]:
-    """All of a dataset that can be read, and why that is not all."""
-    top = Item()
-    stack: list[tuple[int, Item | list[Item]]] = [(-1, top)]
-    try:
-        for count, one in enumerate(all_of(elements)):
-            if count >= MOST_ELEMENTS:
-                return top, "document_too_long"
-            values.follow(one)
-            while stack[-1][0] >= one.level:
-                stack.pop()
-            within = stack[-1][1]
-            if isinstance(within, list):
-                within.append(item := Item())
-                stack.append((one.level, item))
-            elif one.is_sequence:
-                stack.append((one.level, within.items.setdefault(one.tag, [])))
-            else:
-                within.texts[one.tag] = values.shown(one, LONGEST_TEXT, lines=True).text
-    except Unreadable as error:
-        return top, error.code
-    return top, ""
 
 
 def _lines(top: Item) -> tuple[list[Line], bool]:

@@ -51,7 +51,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
-from http import HTTPStatus
 from itertools import chain, islice, zip_longest
 from struct import Struct
 
@@ -74,7 +73,7 @@ from app.reasons import sentence
 from app.sandbox.pictures import PASSING, Busy, Picture, Readers, Wish
 from app.storage.tree import open_object
 
-from .slices import Slice, refusal, slices_of, told_if_changed
+from .slices import Slice, busy, slices_of, told_if_changed
 
 VERSION = 5  # of the records and of what is in them: raise it with any change of either
 SEES_ALL = ("app.view_dicominstance", "app.view_patient")  # pixels may name who they are of
@@ -124,20 +123,33 @@ def pictures(request: HttpRequest, pk: int) -> HttpResponseBase:
     """A run of a series' slices."""
     series = get_object_or_404(DICOMSeries, pk=pk)
     record_view(request.user, series, "pictures")
-    step = key_in(request.GET, "step") or 1
-    run = Run(_asked(request, slices_of(series)), step if step in STEPS else 1)
+    run = Run(wanted(request, slices_of(series)), _step(request))
     if changed := told_if_changed(request, series):
         return changed
+    return _sent(request, run)
+
+
+def sent(request: HttpRequest, slices: Sequence[tuple[int, Slice]]) -> HttpResponseBase:
+    """The answer that has these slices, each with its number."""
+    return _sent(request, Run(slices, _step(request)))
+
+
+def _sent(request: HttpRequest, run: "Run") -> HttpResponseBase:
     try:
         response = get_conditional_response(request, etag=run.etag) or _answer(request, run)
     except Busy:
-        return _busy()
+        return busy()
     if run.begins_in_passing:
         response["Cache-Control"] = "no-store"
         return response
     response["Cache-Control"] = "private, no-cache"
     response["ETag"] = run.etag
     return response
+
+
+def _step(request: HttpRequest) -> int:
+    step = key_in(request.GET, "step") or 1
+    return step if step in STEPS else 1
 
 
 def outwards(middle: int, first: int, last: int) -> Iterator[int]:
@@ -149,7 +161,8 @@ def outwards(middle: int, first: int, last: int) -> Iterator[int]:
         yield from (number for number in pair if number is not None)
 
 
-def _asked(request: HttpRequest, slices: Sequence[Slice]) -> list[tuple[int, Slice]]:
+def wanted(request: HttpRequest, slices: Sequence[Slice]) -> list[tuple[int, Slice]]:
+    """Those that an address asks for, in their order, each with its number."""
     if not slices:
         return []
     first, last = (key_in(request.GET, name) for name in ("first", "last"))
@@ -161,12 +174,6 @@ def _asked(request: HttpRequest, slices: Sequence[Slice]) -> list[tuple[int, Sli
 
 def _answer(request: HttpRequest, run: "Run") -> HttpResponseBase:
     return HttpResponse(content_type=CONTENT_TYPE) if request.method == "HEAD" else run.response()
-
-
-def _busy() -> HttpResponse:
-    response = refusal("looking_busy", HTTPStatus.SERVICE_UNAVAILABLE)
-    response["Retry-After"] = "2"
-    return response
 
 
 def _record(words: bytes, values: bytes = b"") -> bytes:

@@ -58,3 +58,10 @@ def middle_slice(series: DICOMSeries) -> Slice | None:
     one = every[middle_of(stacks)]
     file = DICOMInstance.objects.filter(pk=one.object).values_list(*FILE).first()
     return Slice(*one, *file) if file else None
+
+
+def busy() -> HttpResponse:
+    """Others use all that look into objects: it may be asked again."""
+    response = refusal("looking_busy", HTTPStatus.SERVICE_UNAVAILABLE)
+    response["Retry-After"] = "2"
+    return response

@@ -54,7 +54,9 @@ def test_one_position_for_many_frames_is_that_of_none(described):
     [
         (["0", "5", "15"], [3, 8, 18]),
         (["3", "8", "18"], [3, 8, 18]),  # in coordinates of the patient
-        (["0", "5"], [3, 8, None]),
+        (["0", "-5", "-15"], [3, -2, -12]),
+        (["0", "5"], [None, None, None]),  # of which plane would they be?
+        (["1", "6", "16"], [None, None, None]),
         (None, [None, None, None]),
     ],
 )

@@ -116,6 +116,7 @@ OURS = {
     "restore_deletion": since("Manager", 405),
     **dict.fromkeys(("erase_deletion", "empty_trash"), since("Administrator")),
     **dict.fromkeys(("document", "pdf"), since("Reader", 404)),  # the object is an image
+    **dict.fromkeys(("dose", "frames", "series_segments"), since("Reader", 404)),
 }
 
 # What an address is about, where that is no upload.
@@ -128,6 +129,8 @@ ROWS = {
     "undo_same_person": Patient,
     **dict.fromkeys(("collection", "take_out", "delete_collection", "collection_csv"), Collection),
     **dict.fromkeys(("header", "document", "pdf", "download_object"), DICOMInstance),
+    **dict.fromkeys(("dose", "frames"), DICOMInstance),
+    "series_segments": DICOMSeries,
     **dict.fromkeys(("download_series", "objects_csv"), DICOMSeries),
     **dict.fromkeys(("download_study", "series_csv"), DICOMStudy),
     "download_patient": Patient,
@@ -236,7 +239,7 @@ def a_row(name: str, upload: DICOMFile) -> int:
 def expected(upload: DICOMFile) -> dict[str, tuple[int, ...]]:
     """Every address, and what a GET of it is answered with."""
     ours = {
-        reverse(name, args=[a_row(name, upload)] if "<int:pk>" in path else []): OURS[name]
+        reverse(name, args=[a_row(name, upload)] * path.count("<int:")): OURS[name]
         for path, name in patterns()
         if path.startswith("dicom/")
     }

@@ -1,0 +1,146 @@
+"""The masks of a binary segmentation over a series, as the script of its page draws them.
+
+    GET /dicom/series/<pk>/segments/<object>/?changes=3     JSON: `Drawn`
+
+Drawn are the frames that have the very plane and matrix of an image of the series; how many have
+not is said. Their bits come from `doses.frames`.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from django.contrib.admin.views.decorators import staff_member_required
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_safe
+from msgspec import MsgspecError, json
+
+from app.audit.recording import record_view
+from app.catalogue.completeness import each_frame
+from app.catalogue.names import plain
+from app.dicom.colours import rgb_of
+from app.dicom.kinds import is_segmentation
+from app.dicom.records import FramePlanes
+from app.geometry.masks import Plane, Planes
+from app.limits import looking
+from app.models import DICOMSeries, ImageInformation
+from app.needing import needing
+from app.reasons import sentence
+from app.sandbox.segments import Segment, Segmentation, read_segmentation
+from app.wording import counted
+
+from .doses import drawable
+from .drawn import described, etag_of
+from .pictures import SEES_ALL
+from .slices import told_if_changed
+
+VERSION = 1  # of an answer: raise it with any change
+MOST_IMAGES = 100_000  # of a series, and frames of these
+MOST_DRAWN = 100_000
+BINARY = "BINARY"
+# Of segments that have none: told apart also by who sees few colours.
+COLOURS = (
+    *([230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66]),
+    *([0, 114, 178], [213, 94, 0], [204, 121, 167]),
+)
+LIES = (
+    *("dicom_instance", "dicom_instance__rows", "dicom_instance__columns"),
+    *("image_position_patient", "image_orientation_patient", "pixel_spacing"),
+)
+
+_planes = json.Decoder(FramePlanes).decode
+
+
+class Drawn(NamedTuple):
+    frame_of_reference: str
+    segments: list[dict[str, Any]]  # number, name, type, colour
+    frames: list[tuple[int, int, int, int]]  # of a mask; segment's index; object, and frame of it
+    left_out: list[str]  # sentences
+
+
+class Lying(NamedTuple):
+    object: int
+    frame: int
+
+
+@staff_member_required
+@needing(*SEES_ALL)
+@require_safe
+def segments(request: HttpRequest, pk: int, object: int) -> HttpResponseBase:
+    """What of a segmentation is drawn over a series."""
+    series = get_object_or_404(DICOMSeries.objects.select_related("dicom_study"), pk=pk)
+    instance = drawable(object)
+    is_same = instance.dicom_series.dicom_study.patient_id == series.dicom_study.patient_id
+    if not (is_same and is_segmentation(instance.sop_class_uid, instance.modality)):
+        raise Http404
+    record_view(request.user, series, "pictures")
+    etag = etag_of("segments", VERSION, instance.sha256, series.pk, series.changes)
+    response = described(request, instance, etag, lambda file: _description(file, series))
+    return told_if_changed(request, series) or response
+
+
+def _description(file: int, series: DICOMSeries) -> dict[str, Any]:
+    found = read_segmentation(file, looking())
+    if code := _why_not(found):
+        return {"why_not": code}
+    return _drawn(found, Planes(_images(series)))._asdict()
+
+
+def _why_not(found: Segmentation) -> str:
+    if found.why_not:
+        return found.why_not
+    if found.type and found.type != BINARY:
+        return "segments_not_binary"
+    is_told = found.frame_of_reference and found.segments and found.masks
+    return "" if is_told and found.frames == len(found.masks) else "segments_not_told"
+
+
+def _drawn(found: Segmentation, images: Planes) -> Drawn:
+    indices = {one.number: index for index, one in enumerate(found.segments)}
+    frames: list[tuple[int, int, int, int]] = []
+    elsewhere = 0
+    for frame, mask in enumerate(found.masks):
+        plane = Plane(mask.position, mask.orientation, mask.spacing, found.rows, found.columns)
+        index = indices.get(mask.segment)
+        over = [*images.like(plane)] if index is not None else []
+        elsewhere += not over
+        frames += [(frame, index or 0, *lying) for lying in over]
+        if len(frames) > MOST_DRAWN:
+            break
+    left_out = []
+    if elsewhere:
+        words = counted(elsewhere, "frame") + (" is" if elsewhere == 1 else " are")
+        left_out.append(sentence("segments_elsewhere", frames=words))
+    described = [_segment(one, at) for at, one in enumerate(found.segments)]
+    return Drawn(found.frame_of_reference, described, frames[:MOST_DRAWN], left_out)
+
+
+def _segment(one: Segment, at: int) -> dict[str, Any]:
+    return {
+        "number": one.number,
+        "name": plain(one.name) or f"Segment {one.number}",
+        "type": plain(one.type),
+        "colour": rgb_of(one.lab) if one.lab else COLOURS[at % len(COLOURS)],
+    }
+
+
+def _images(series: DICOMSeries) -> Iterator[tuple[Lying, Plane]]:
+    """Where the series' images lie, and the frames of enhanced ones."""
+    rows = ImageInformation.objects.filter(dicom_instance__dicom_series=series).order_by()
+    alone = rows.filter(frame_planes="").values_list(*LIES)[:MOST_IMAGES]
+    for pk, high, wide, position, cosines, spacing in alone:
+        yield Lying(pk, 0), Plane(position, cosines, spacing, high or 0, wide or 0)
+    enhanced = rows.exclude(frame_planes="").values_list("frame_planes", *LIES)
+    for text, pk, high, wide, *_ in enhanced.iterator(chunk_size=1):  # each may be megabytes
+        with suppress(MsgspecError):
+            planes = _planes(text)
+            columns = (
+                planes.image_position_patient,
+                planes.image_orientation_patient,
+                planes.pixel_spacing,
+            )
+            each = zip(*(each_frame(one, planes.count) for one in columns), strict=True)
+            for frame, (position, cosines, spacing) in enumerate(each):
+                yield Lying(pk, frame), Plane(position, cosines, spacing, high or 0, wide or 0)
