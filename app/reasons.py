@@ -625,6 +625,28 @@ MASKS = {
     ),
 }
 
+# Why a structure set, or some contours of a ROI, are not drawn over images.
+CONTOURS = {
+    "points_too_many": (
+        "This structure set has {count} points, more than the {limit} that ICON draws."
+    ),
+    "contours_too_many": (
+        "This structure set has {count} contours, more than the {limit} that ICON draws."
+    ),
+    "rois_too_many": "This structure set has {count} ROIs, more than the {limit} that ICON draws.",
+    "contours_unread": "Contours that cannot be read and are not drawn: {count}.",
+    "contours_far": "Contours that lie more than 10 km away and are not drawn: {count}.",
+    "contours_of_no_roi": (
+        "Contours of a ROI that the structure set does not define, and that are not drawn: {count}."
+    ),
+    "contours_took_long": "Reading the contours takes longer than is allowed.",
+    "contours_not_made": (
+        "Reading the contours ended the program that does so. "
+        "The structure set may be damaged, or made to do harm."
+    ),
+    "contours_not_read": "The storage could not be read just now, so there are no contours.",
+}
+
 # One Patient ID came with several identities.
 IDENTITIES = {
     "identity_asked": (
@@ -863,7 +885,7 @@ SLOW = {
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
 SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | LOOKING | PICTURES | IDENTITIES
 SENTENCES |= LINKS | DOWNLOADS | GATHERED | TELLING | VIOLATIONS | REREAD | COMPLETENESS
-SENTENCES |= TRASH | UNLOCKED | SLOW | DOSES | MASKS
+SENTENCES |= TRASH | UNLOCKED | SLOW | DOSES | MASKS | CONTOURS
 PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 
 

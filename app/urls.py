@@ -22,7 +22,9 @@ from .telling import asking
 from .telling import pages as telling
 from .viewing import doses
 from .viewing import views as viewing
+from .viewing.contours import contours
 from .viewing.key_objects import key_objects
+from .viewing.over import over
 from .viewing.pictures import pictures
 from .viewing.segments import segments
 from .viewing.thumbnails import thumbnail
@@ -59,6 +61,8 @@ urlpatterns = [
     path("series/<int:pk>/", pages.series, name="series"),
     path("series/<int:pk>/pictures/", pictures, name="series_pictures"),
     path("series/<int:pk>/key-objects/", key_objects, name="key_objects"),
+    path("series/<int:pk>/over/", over, name="series_over"),
+    path("series/<int:pk>/contours/<int:object>/", contours, name="series_contours"),
     path("series/<int:pk>/thumbnail/", thumbnail, name="thumbnail"),
     path("series/<int:pk>/segments/<int:object>/", segments, name="series_segments"),
     path("doses/<int:pk>/", doses.dose, name="dose"),

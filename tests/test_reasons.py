@@ -22,6 +22,7 @@ GROUPS = (
         "COMPARED",
         "LOOKING",
         "PICTURES",
+        "CONTOURS",
         "IDENTITIES",
     ),
     *("LINKS", "DOWNLOADS", "GATHERED", "TELLING", "VIOLATIONS", "REREAD", "COMPLETENESS"),
@@ -43,6 +44,7 @@ TAKES_A_CODE = {
     "LeftOut": "SENTENCES",
     "NoPlace": "DOWNLOADS",
     "NoGrid": "DOSES",
+    "NotDrawn": "SENTENCES",
 }
 
 

@@ -1,7 +1,7 @@
 """One DICOM object's header -> records."""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -90,6 +90,7 @@ EXPLICIT_META = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0"
 BULK = 2**16  # bytes; a larger element is a document or a waveform, and the last of a header
 
 Kept = TypeVar("Kept")
+Made = TypeVar("Made")
 
 _layouts = Layouts()
 
@@ -144,10 +145,26 @@ def read_header(
         uid_missing, uid_invalid, patient_id_too_long, header_damaged, header_too_large,
         too_many_items, nested_too_deeply, too_much_memory.
     """
+    return read_with(
+        buffer, lambda raw: _records(raw, assumed_charset), limits=limits, truncated=truncated
+    )
+
+
+def read_with(
+    buffer: Buffer,
+    make: Callable[[RawHeader], Made],
+    *,
+    limits: HeaderLimits,
+    truncated: bool,
+) -> Made:
+    """What is made of the header of a DICOM object; it is made twice where pydicom has to read it.
+
+    The parameters, and what is raised, are those of `read_header`.
+    """
     # Broad, since pydicom promises no one exception for damage: cutting and altering small files
     # raised seven kinds, OSError among them, though nothing is read from a disk here.
     try:
-        return _read_header(buffer, limits, truncated, assumed_charset)
+        return _read_with(buffer, make, limits, truncated)
     except Expected:
         raise
     except MemoryError:
@@ -156,9 +173,9 @@ def read_header(
         raise damage_by(error) from error
 
 
-def _read_header(
-    buffer: Buffer, limits: HeaderLimits, truncated: bool, assumed_charset: str
-) -> Header:
+def _read_with(
+    buffer: Buffer, make: Callable[[RawHeader], Made], limits: HeaderLimits, truncated: bool
+) -> Made:
     if len(buffer) > limits.header:
         buffer, truncated = buffer[: limits.header], True
     if not buffer:
@@ -166,9 +183,9 @@ def _read_header(
     if not looks_like_dicom(buffer):
         raise MemberSkipped("not_dicom")
     try:
-        return _records(_scan(buffer, limits, truncated), assumed_charset)
+        return make(_scan(buffer, limits, truncated))
     except LEFT_TO_PYDICOM:
-        return _records(_read_with_pydicom(buffer, limits, truncated), assumed_charset)
+        return make(_read_with_pydicom(buffer, limits, truncated))
 
 
 def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> RawHeader:
@@ -270,10 +287,14 @@ def _too_large(limits: HeaderLimits) -> MemberFailed:
     return MemberFailed("header_too_large", limit=f"{limits.header / 2**20:g} MB")
 
 
+def charset_of(elements: Elements, assumed_charset: str) -> text.Charset:
+    element = elements.get(SPECIFIC_CHARACTER_SET.tag)
+    return text.charset(element[1] if element else b"", assumed_charset)
+
+
 def _records(raw: RawHeader, assumed_charset: str) -> Header:
     elements, get = raw.elements, raw.elements.get
-    element = get(SPECIFIC_CHARACTER_SET.tag)
-    charset = text.charset(element[1] if element else b"", assumed_charset)
+    charset = charset_of(elements, assumed_charset)
     values = Values(get, charset, elements.little_endian)
     sop_class_uid = values.uid(SOP_CLASS_UID)
     directory = MEDIA_STORAGE_DIRECTORY in (sop_class_uid, raw.media_storage_class)

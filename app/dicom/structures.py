@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -123,17 +123,38 @@ Plane = tuple[int, float]  # which of x, y and z is the same for all points, and
 
 
 @dataclass(slots=True)
-class Contours:
+class OfROI:
     """What the ROI Contour Sequence has for one ROI."""
 
     color: list[int] | None = None
+    odd: Counter[str] = field(default_factory=Counter)  # contours, by their warning's code
+
+    def add(self, geometric_type: bytes, numbers: bytes, images: "Images") -> None:
+        """A contour, whose numbers are JSON's between commas: whole points, or none at all."""
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class Contours(OfROI):
+    """What is kept of it."""
+
     count: int = 0
     slices: set[Refers | Plane] = field(default_factory=set)
-    odd: Counter[str] = field(default_factory=Counter)  # how many, by their warning's code
     parts: list[bytes] = field(default_factory=list)  # of JSON text
 
+    def add(self, geometric_type: bytes, numbers: bytes, images: "Images") -> None:
+        self.count += 1
+        if numbers:
+            self.slices.update(images.all or [_plane(numbers, self.count)])
+        self.parts += (
+            _before_numbers(geometric_type, b"," if self.parts else b""),
+            numbers,
+            images.json,
+        )
 
-ByROI = dict[int | None, Contours]  # by ROI number
+
+Kept = TypeVar("Kept", bound=OfROI)
+ByROI = dict[int | None, Kept]  # by ROI number
 
 
 @dataclass(slots=True)
@@ -168,14 +189,8 @@ def read_structure_set(
 
     `on_second_reading` is called when contours have to be read again: see `_contours_by_roi`.
     """
-    values = Values(elements.get, charset, elements.little_endian)
-    references = _references(elements, values)
-    rois = [
-        _roi(item, values, references)
-        for item in elements.items(STRUCTURE_SET_ROI_SEQUENCE, ROI_WANTED)
-    ]
-    contours = _contours_by_roi(elements, values, references, on_second_reading)
-    types = _types_by_roi(elements, values)
+    read = read_rois(elements, charset, Contours, on_second_reading)
+    values, references, rois, contours, types = read
     record = StructureSetRecord(  # type: ignore[misc]  # those of attributes are the first alone
         *values.fields(STRUCTURE_SET_FIELDS),
         number_of_roi=len(rois),
@@ -189,6 +204,37 @@ def read_structure_set(
         values.warn("references_left_out", limit=MOST_REFERENCES)
     _warn_of_losses(values, rois, contours, record)
     return record, values.warnings
+
+
+class Read(NamedTuple, Generic[Kept]):
+    """What a structure set says of its ROIs, before it is put together."""
+
+    values: Values  # of the whole set, with its warnings
+    references: References
+    rois: list["Definition"]
+    contours: ByROI[Kept]
+    types: dict[int | None, str]
+
+
+def read_rois(
+    elements: Elements,
+    charset: text.Charset,
+    keep: Callable[[], Kept],
+    on_second_reading: Callable[[], None] = lambda: None,
+) -> Read[Kept]:
+    """The ROIs of an RT Structure Set, of each of which `keep` takes the contours.
+
+    `on_second_reading` is called when contours have to be read again, by others that `keep` makes:
+    see `_contours_by_roi`.
+    """
+    values = Values(elements.get, charset, elements.little_endian)
+    references = _references(elements, values)
+    rois = [
+        _roi(item, values, references)
+        for item in elements.items(STRUCTURE_SET_ROI_SEQUENCE, ROI_WANTED)
+    ]
+    contours = _contours_by_roi(elements, values, references, keep, on_second_reading)
+    return Read(values, references, rois, contours, _types_by_roi(elements, values))
 
 
 def _of_item(item: Elements, parent: Values) -> Values:
@@ -243,16 +289,19 @@ class Definition(NamedTuple):
     number: int | None
     name: str
     algorithm: str
+    frame_of_reference: str
 
 
 def _roi(item: Elements, parent: Values, references: References) -> Definition:
     values = _of_item(item, parent)
-    if frame := values.uid(REFERENCED_FRAME_OF_REFERENCE_UID):
+    frame = values.uid(REFERENCED_FRAME_OF_REFERENCE_UID)
+    if frame:
         references.add(Refers("frame", frame))
     return Definition(
         number=values.integer(ROI_NUMBER),
         name=values.text(ROI_NAME),
         algorithm=values.text(ROI_GENERATION_ALGORITHM),
+        frame_of_reference=frame,
     )
 
 
@@ -271,8 +320,9 @@ def _contours_by_roi(
     elements: Elements,
     parent: Values,
     references: References,
+    keep: Callable[[], Kept],
     on_second_reading: Callable[[], None],
-) -> ByROI:
+) -> ByROI[Kept]:
     """The contours of each ROI, read in batches, which is faster, or else again one by one.
 
     Of several errors in a file, the first counts. But a batch is walked over before the references
@@ -280,24 +330,31 @@ def _contours_by_roi(
     """
     untouched = elements.copy()
     with suppress(*BATCH_ERRORS):
-        return _contours(elements, parent, references, BATCH_CONTOURS)
+        return _contours(elements, parent, references, keep, BATCH_CONTOURS)
     # The error is gone here, and with it the memory of all that was read until then.
     on_second_reading()
-    return _contours(untouched, parent, references, 1)
+    return _contours(untouched, parent, references, keep, 1)
 
 
-def _contours(elements: Elements, parent: Values, references: References, batch_size: int) -> ByROI:
-    by_roi: ByROI = {}
+def _contours(
+    elements: Elements,
+    parent: Values,
+    references: References,
+    keep: Callable[[], Kept],
+    batch_size: int,
+) -> ByROI[Kept]:
+    by_roi: ByROI[Kept] = {}
     known: dict[bytes, Images] = {}
     for item in elements.items(ROI_CONTOUR_SEQUENCE, ROI_CONTOUR_WANTED):
         values = _of_item(item, parent)
-        contours = by_roi.setdefault(values.integer(REFERENCED_ROI_NUMBER), Contours())
+        number = values.integer(REFERENCED_ROI_NUMBER)
+        contours = by_roi[number] if number in by_roi else by_roi.setdefault(number, keep())
         contours.color = contours.color or values.integers(ROI_DISPLAY_COLOR)
         for batch in _batches(item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED), batch_size):
             for contour, numbers in zip(batch, _numbers_of_each(batch, contours.odd), strict=True):
                 images = _images_of(contour, values, references, known)
                 if numbers is not None:
-                    _add(contours, contour, numbers, images)
+                    contours.add(_geometric_type(contour), numbers, images)
     return by_roi
 
 
@@ -363,21 +420,13 @@ def _ends_in_separator(written: bytes) -> bool:
     return written[-8:].rstrip(WHITESPACE).endswith(b"\\")
 
 
-def _add(contours: Contours, contour: Elements, numbers: bytes, images: Images) -> None:
-    geometric_type = (contour.get(GEOMETRIC_TYPE) or NO_VALUE)[1][:LONGEST_TYPE]
-    contours.count += 1
-    if numbers:
-        contours.slices.update(images.all or [_plane(numbers, contours.count)])
-    contours.parts += (
-        _before_numbers(geometric_type, b"," if contours.parts else b""),
-        numbers,
-        images.json,
-    )
+def _geometric_type(contour: Elements) -> bytes:
+    return (contour.get(GEOMETRIC_TYPE) or NO_VALUE)[1][:LONGEST_TYPE]
 
 
 @lru_cache(maxsize=1024)
 def _before_numbers(geometric_type: bytes, comma: bytes) -> bytes:
-    return b'%b{"type":%b,"points":[' % (comma, _json_string(geometric_type))
+    return b'%b{"type":%b,"points":[' % (comma, json.dumps(type_of(geometric_type)).encode())
 
 
 def _images_of(
@@ -471,18 +520,26 @@ def _is_json(written: bytes) -> bool:
     return True
 
 
-def _json_string(value: bytes) -> bytes:
-    return json.dumps(text.clean(value.rstrip(b"\0 ").decode("latin-1"))).encode()
+def type_of(written: bytes) -> str:
+    """A geometric type without padding and control characters."""
+    return text.clean(written.rstrip(b"\0 ").decode("latin-1"))
+
+
+def each_with_its_own(
+    rois: Iterable[Definition], contours: Mapping[int | None, Kept], keep: Callable[[], Kept]
+) -> Iterator[tuple[Definition, Kept]]:
+    """The ROIs with their contours; of two with the same number, the first gets them."""
+    left = {number: found for number, found in contours.items() if number is not None}
+    for roi in rois:
+        found = None if roi.number is None else left.pop(roi.number, None)
+        yield roi, found or keep()
 
 
 def _joined(
-    rois: list[Definition], contours: ByROI, types: Mapping[int | None, str]
+    rois: list[Definition], contours: ByROI[Contours], types: Mapping[int | None, str]
 ) -> list[ROIRecord]:
-    """The ROIs with their contours; of two with the same number, the first gets them."""
-    left = {number: found for number, found in contours.items() if number is not None}
     records = []
-    for roi in rois:
-        found = Contours() if roi.number is None else left.pop(roi.number, Contours())
+    for roi, found in each_with_its_own(rois, contours, Contours):
         records.append(
             ROIRecord(
                 roi_number=roi.number,
@@ -502,7 +559,7 @@ def _joined(
 def _warn_of_losses(
     values: Values,
     rois: list[Definition],
-    contours: ByROI,
+    contours: ByROI[Contours],
     record: StructureSetRecord,
 ) -> None:
     numbers = Counter(roi.number for roi in rois if roi.number is not None)
@@ -522,7 +579,7 @@ def _warn_of_losses(
             values.warn(code, count=count, rois=_numbers_with(code, contours))
 
 
-def _numbers_with(code: str, contours: ByROI) -> str:
+def _numbers_with(code: str, contours: ByROI[Contours]) -> str:
     """The numbers of the ROIs of which contours are odd, as far as they are few."""
     numbers = ["none" if n is None else str(n) for n, found in contours.items() if found.odd[code]]
     return ", ".join([*numbers[:ROIS_NAMED], *["…"] * (len(numbers) > ROIS_NAMED)])

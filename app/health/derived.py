@@ -3,6 +3,11 @@
 from app.catalogue import completeness
 from app.derived.kinds import Kind
 from app.uploads import volumes
-from app.viewing import thumbnails
+from app.viewing import contours, thumbnails
 
-KINDS: tuple[Kind, ...] = (completeness.KIND, volumes.KIND, thumbnails.KIND)
+KINDS: tuple[Kind, ...] = (
+    completeness.KIND,
+    volumes.KIND,
+    thumbnails.KIND,
+    contours.KIND,
+)

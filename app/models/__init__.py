@@ -21,6 +21,7 @@ from .derived import (
     DerivingTurn,
     SeriesCompleteness,
     SeriesThumbnail,
+    StructureSetContours,
     Verdict,
     VolumeOfDay,
 )
@@ -108,6 +109,7 @@ __all__ = (
     "SignInTries",
     "Stage",
     "Status",
+    "StructureSetContours",
     "TellMe",
     "TellWhen",
     "TrashedObject",

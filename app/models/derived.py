@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from .catalogue import DICOMSeries
+from .rt import RTStructureSetInformation
 
 
 class DerivingTurn(models.Model):
@@ -113,6 +114,30 @@ class SeriesThumbnail(DerivedOfRow):
 
     def __str__(self) -> str:
         return f"Thumbnail of series {self.series_id}"
+
+
+class StructureSetContours(Derived):
+    """The contours of a structure set as they are drawn, or why there are none."""
+
+    structure_set = models.OneToOneField(
+        RTStructureSetInformation,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="contours",
+        db_constraint=False,  # as of `SeriesThumbnail`
+    )
+    sha256 = models.CharField("SHA-256", max_length=64, editable=False)  # of the object then
+    why_not = models.CharField(max_length=64, blank=True, editable=False)  # a reason's code
+    facts = models.JSONField(default=dict, editable=False)  # that its sentence names
+    # Last, since they may be megabytes: JSON of `app.dicom.drawn.Drawing`, and its points.
+    words = models.BinaryField(default=bytes)
+    values = models.BinaryField(default=bytes)
+
+    class Meta:
+        default_permissions = ()  # who may see structures sees it
+
+    def __str__(self) -> str:
+        return f"Contours of structure set {self.structure_set_id}"
 
 
 class VolumeOfDay(Derived):

@@ -120,8 +120,8 @@ def lock(
         Whether descriptors come with what it is asked; that is who makes pictures.
     """
     if not receives:
-        # pydicom imports it wherever it is installed: 10 MB and 0.1 s, for pictures alone.
-        sys.modules["numpy"] = None  # type: ignore[assignment]
+        # pydicom imports it wherever it is installed: 10 MB and 0.1 s, for who has no use for it.
+        sys.modules.setdefault("numpy", None)  # type: ignore[arg-type]
     _limit(resource.RLIMIT_NOFILE, files)
     _limit(resource.RLIMIT_FSIZE, largest)
     _limit(resource.RLIMIT_NPROC, 0)

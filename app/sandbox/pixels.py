@@ -16,11 +16,11 @@ from typing import IO
 
 import imagecodecs
 import numpy as np
-from isal import isal_zlib
 from msgspec import msgpack
 from msgspec.structs import replace
 
 from app.dicom.greys import Described
+from app.dicom.packing import packed
 from app.dicom.pixels import Array, Pixels
 from app.dicom.shrinking import small_picture
 from app.errors import Expected
@@ -125,25 +125,6 @@ def _is_of_the_disk(error: BaseException | None) -> bool:
     while error and not (isinstance(error, OSError) and error.errno):
         error = error.__cause__ or error.__context__
     return error is not None
-
-
-def packed(values: Array) -> bytes:
-    """Stored values as they are sent: see `pictures`."""
-    size = values.dtype.itemsize
-    words = values.view(f"u{size}")
-    if values.ndim == 3:
-        words = words.transpose(2, 0, 1).copy()
-        words[0] -= words[1]
-        words[2] -= words[1]
-    words = words.ravel()
-    steps = words.copy()
-    steps[1:] -= words[:-1]
-    if size > 1:
-        signs = (steps.view(f"i{size}") >> (8 * size - 1)).view(f"u{size}")
-        steps <<= 1
-        steps ^= signs
-        steps = np.ascontiguousarray(steps.view(np.uint8).reshape(-1, size).T)
-    return isal_zlib.compress(steps, 1)
 
 
 def _as_sent(values: Array) -> tuple[Array, float]:

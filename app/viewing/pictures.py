@@ -176,7 +176,7 @@ def _answer(request: HttpRequest, run: "Run") -> HttpResponseBase:
     return HttpResponse(content_type=CONTENT_TYPE) if request.method == "HEAD" else run.response()
 
 
-def _record(words: bytes, values: bytes = b"") -> bytes:
+def record_of(words: bytes, values: bytes = b"") -> bytes:
     return b"".join((_lengths.pack(len(words), len(values)), words, values))
 
 
@@ -221,14 +221,14 @@ class Run:
         while records:
             for told, values in records:
                 words = json.encode(told)
-                yield _record(words, values)
+                yield record_of(words, values)
             count = min(2 * count, MOST_AT_ONCE)
             try:
                 records = self._asked(count, PATIENCE_LATER)
             except Busy:
                 return
         if self.is_all_sent:
-            yield _record(ALL_SENT)
+            yield record_of(ALL_SENT)
 
     def _asked(self, count: int, patience: float) -> list[tuple[Told, bytes]]:
         """Records of the next slices; none at the end, or where it took too long."""

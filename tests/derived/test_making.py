@@ -91,7 +91,7 @@ def test_the_command_makes_what_is_lacking_or_all_anew(import_zip, capsys):
     said = capsys.readouterr().out.splitlines()
     assert said == [
         *("Completeness of series: 1 made.", "Volume of each day: 1 made."),
-        "Thumbnails of series: 1 made.",
+        *("Thumbnails of series: 1 made.", "Contours of structure sets: 0 made."),
     ]
     SeriesCompleteness.objects.update(verdict="incomplete")
     call_command("derive", "completeness")
@@ -99,7 +99,7 @@ def test_the_command_makes_what_is_lacking_or_all_anew(import_zip, capsys):
     call_command("derive", "completeness", "--all")
     assert capsys.readouterr().out.splitlines()[-1] == "Completeness of series: 1 made."
     assert SeriesCompleteness.objects.get().verdict == ""
-    with pytest.raises(CommandError, match="completeness, volumes, thumbnails"):
+    with pytest.raises(CommandError, match="completeness, volumes, thumbnails, contours"):
         call_command("derive", "pictures")
 
 

@@ -112,6 +112,7 @@ OURS = {
     "structure_csv": since("Reader", 302),  # with nothing searched for it leads to the list
     **dict.fromkeys(("study", "patient", "series", "header", "structure_set"), since("Reader")),
     **dict.fromkeys(("series_pictures", "key_objects", "thumbnail"), since("Reader")),
+    **dict.fromkeys(("series_over", "series_contours"), since("Reader")),
     **dict.fromkeys(("trash_list", "deletion"), since("Manager")),
     "restore_deletion": since("Manager", 405),
     **dict.fromkeys(("erase_deletion", "empty_trash"), since("Administrator")),
@@ -125,6 +126,7 @@ ROWS = {
     "patient": Patient,
     **dict.fromkeys(("study", "protect_study"), DICOMStudy),
     **dict.fromkeys(("series", "series_pictures", "key_objects", "thumbnail"), DICOMSeries),
+    **dict.fromkeys(("series_over", "series_contours"), DICOMSeries),
     "same_person": Patient,
     "undo_same_person": Patient,
     **dict.fromkeys(("collection", "take_out", "delete_collection", "collection_csv"), Collection),
@@ -139,6 +141,9 @@ ROWS = {
     "structure": RTStructureROI,
     **dict.fromkeys(("deletion", "restore_deletion", "erase_deletion"), Deletion),
 }
+
+# What else an address names: an object.
+OTHERS = {"series_contours": RTStructureSetInformation}
 
 
 def pages(view="superuser", add="", delete="", history=NO_HISTORY) -> dict[str, tuple[int, ...]]:
@@ -236,10 +241,18 @@ def a_row(name: str, upload: DICOMFile) -> int:
     return ROWS[name].objects.order_by("pk")[0].pk if name in ROWS else upload.pk
 
 
+def numbers_of(name: str, path: str, upload: DICOMFile) -> list[int]:
+    """The numbers that an address has."""
+    found = [a_row(name, upload)] * path.count("<int:")
+    if name in OTHERS:
+        found[1] = OTHERS[name].objects.order_by("pk")[0].dicom_instance_id
+    return found
+
+
 def expected(upload: DICOMFile) -> dict[str, tuple[int, ...]]:
     """Every address, and what a GET of it is answered with."""
     ours = {
-        reverse(name, args=[a_row(name, upload)] * path.count("<int:")): OURS[name]
+        reverse(name, args=numbers_of(name, path, upload)): OURS[name]
         for path, name in patterns()
         if path.startswith("dicom/")
     }
@@ -366,8 +379,10 @@ def test_a_get_changes_nothing_anywhere(visit, upload, media_root, processed_roo
         return {*media_root.rglob("*"), *processed_root.rglob("*")}
 
     client = visit("superuser")
-    # The one thing that looking makes, once, and that can be thrown away.
+    # All that looking makes, once, and that can be thrown away.
     client.get(reverse("thumbnail", args=[a_row("thumbnail", upload)]))
+    structure_set = RTStructureSetInformation.objects.get().dicom_instance_id
+    client.get(reverse("series_contours", args=[a_row("series", upload), structure_set]))
     before = snapshot(), files()
     for path in expected(upload):
         status_of(client, path, {"post": "yes", "action": "delete_selected_uploads"})

@@ -1,0 +1,182 @@
+"""The contours of one RT Structure Set, to be drawn: whole hundredths of a millimetre.
+
+They are read as an import reads them (`structures`); what is not finite, or lies further away than
+any patient, is left out and counted. Nothing is made room for before it is known how much it is.
+
+Only a child imports this: it brings numpy.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from msgspec import json
+
+from app.errors import Expected
+
+from .damage import Damage, as_damage_to_a_part
+from .drawn import MOST_CONTOURS, MOST_POINTS, MOST_ROIS, ROI, Drawing, LeftOut, Line
+from .headers import HeaderLimits, RawHeader, charset_of, read_with
+from .packing import packed_once
+from .scanner import Buffer
+from .structures import Definition, Images, OfROI, Read, each_with_its_own, read_rois, type_of
+
+PIECE = 1 << 18  # bytes of written numbers that are converted together
+FARTHEST = 10_000_000.0  # mm, along each axis
+IN_A_MILLIMETRE = 100
+FAR = "contours_far"
+UNREAD = ("contour_unreadable", "contour_decimal_commas")
+
+_numbers = json.Decoder(list[float]).decode
+
+
+class NotDrawn(Expected):
+    """None of it is drawn; the code says why."""
+
+
+def read_drawing(
+    buffer: Buffer, *, limits: HeaderLimits, truncated: bool, assumed_charset: str
+) -> tuple[Drawing, bytes]:
+    """What is drawn of a structure set, and its points: all x, all y, all z, as they are sent.
+
+    Raises
+    ------
+    NotDrawn
+    MemberSkipped, MemberFailed
+        As `read_header`.
+    """
+    return read_with(
+        buffer, lambda raw: _drawing(raw, assumed_charset), limits=limits, truncated=truncated
+    )
+
+
+class Canvas:
+    """What is drawn of all ROIs together, as far as that is not too much."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.points = self.contours = 0
+        self.types: dict[bytes, int] = {}
+        self.images: dict[str, int] = {}
+
+    def keep(self) -> "Drawn":
+        return Drawn(canvas=self)
+
+    @property
+    def is_full(self) -> bool:
+        return self.points > MOST_POINTS or self.contours > MOST_CONTOURS
+
+    def check(self, rois: int) -> None:
+        """
+        Raises
+        ------
+        NotDrawn
+        """
+        if rois > MOST_ROIS:
+            raise NotDrawn("rois_too_many", count=f"{rois:,}", limit=f"{MOST_ROIS:,}")
+        if self.contours > MOST_CONTOURS:
+            count, limit = f"{self.contours:,}", f"{MOST_CONTOURS:,}"
+            raise NotDrawn("contours_too_many", count=count, limit=limit)
+        if self.points > MOST_POINTS:
+            count, limit = f"{self.points:,}", f"{MOST_POINTS:,}"
+            raise NotDrawn("points_too_many", count=count, limit=limit)
+
+
+@dataclass(slots=True)
+class Drawn(OfROI):
+    """The contours of one ROI."""
+
+    canvas: Canvas = field(default_factory=Canvas)
+    lines: list[Line] = field(default_factory=list)
+    parts: list[Any] = field(default_factory=list)  # arrays of points
+    waiting: list[tuple[Line, bytes]] = field(default_factory=list)  # with their numbers
+    size: int = 0  # bytes of these
+
+    def add(self, geometric_type: bytes, numbers: bytes, images: Images) -> None:
+        if not numbers:
+            return  # without points there is nothing to draw
+        canvas = self.canvas
+        points = (numbers.count(b",") + 1) // 3
+        canvas.points += points
+        canvas.contours += 1
+        if canvas.is_full:
+            return  # it is only counted on
+        image = next((one for one in images.all if one.uid), None)
+        kind = canvas.types.setdefault(geometric_type, len(canvas.types))
+        on = canvas.images.setdefault(image.uid, len(canvas.images)) if image else -1
+        line = Line(kind, points, on, image.frame_number if image else 0)
+        self.waiting.append((line, numbers))
+        self.size += len(numbers)
+        if self.size > PIECE:
+            self.convert()
+
+    def convert(self) -> None:
+        """Make numbers of what is written, without what lies too far away."""
+        if not self.waiting:
+            return
+        lines, written = zip(*self.waiting, strict=True)
+        self.waiting, self.size = [], 0
+        numbers = np.array(_numbers(b"[%b]" % b",".join(written)))
+        points = np.array([line.points for line in lines])
+        starts = 3 * (np.cumsum(points) - points)
+        is_near = np.maximum.reduceat(np.abs(numbers), starts) <= FARTHEST
+        if not is_near.all():
+            self.odd[FAR] += int(len(lines) - is_near.sum())
+            numbers = numbers[np.repeat(is_near, 3 * points)]
+        self.lines += (line for line, near in zip(lines, is_near, strict=True) if near)
+        hundredths = np.rint(numbers * IN_A_MILLIMETRE).astype(np.int32)
+        self.parts.append(hundredths.reshape(-1, 3))
+
+
+def _drawing(raw: RawHeader, assumed_charset: str) -> tuple[Drawing, bytes]:
+    if raw.error:
+        raise NotDrawn("structures_unreadable")
+    canvas = Canvas()
+    charset = charset_of(raw.elements, assumed_charset)
+    try:
+        with as_damage_to_a_part:
+            read = read_rois(raw.elements, charset, canvas.keep, canvas.begin)
+    except Damage:
+        raise NotDrawn("structures_unreadable") from None
+    canvas.check(len(read.rois))
+    pairs = [*each_with_its_own(read.rois, read.contours, canvas.keep)]
+    for _, drawn in pairs:
+        drawn.convert()
+    parts = [part for _, drawn in pairs for part in drawn.parts]
+    points = np.concatenate(parts) if parts else np.zeros((0, 3), np.int32)
+    rois = [_roi(roi, drawn, read) for roi, drawn in pairs]
+    drawing = Drawing(
+        len(points),
+        [*dict.fromkeys(filter(None, (roi.frame_of_reference for roi in rois)))],
+        [type_of(one) for one in canvas.types],
+        [*canvas.images],
+        rois,
+        [*_left_out(read)],
+    )
+    return drawing, packed_once(np.ascontiguousarray(points.T))
+
+
+def _roi(roi: Definition, drawn: Drawn, read: Read[Drawn]) -> ROI:
+    frames = read.references.uids("frame")
+    # Where it names none itself it lies where the whole set does, if that is one place.
+    frame = roi.frame_of_reference or (frames[0] if len(frames) == 1 else "")
+    kind = read.types.get(roi.number, "") if roi.number is not None else ""
+    return ROI(roi.number, roi.name, kind, roi.algorithm, drawn.color, frame, drawn.lines)
+
+
+def _left_out(read: Read[Drawn]) -> Iterator[LeftOut]:
+    defined = {roi.number for roi in read.rois} - {None}
+    for number, drawn in read.contours.items():
+        odd: Counter[str] = drawn.odd
+        if unread := sum(odd[code] for code in UNREAD):
+            yield LeftOut(number, "contours_unread", unread)
+        if odd[FAR]:
+            yield LeftOut(number, FAR, odd[FAR])
+        if number not in defined:
+            drawn.convert()
+            if drawn.lines:
+                yield LeftOut(number, "contours_of_no_roi", len(drawn.lines))

@@ -1,0 +1,225 @@
+"""What can be drawn over a series' pictures, or be looked at beside them.
+
+    GET /dicom/series/<pk>/over/?changes=3
+
+It is of the same patient, and refers to the series or lies in its frame of reference. What the
+catalogue knows of that is the series': whether each image lies there, its own header says.
+"""
+
+from typing import Any
+
+from django.contrib.admin.views.decorators import staff_member_required
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When, Window
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.cache import get_conditional_response
+from django.utils.formats import date_format
+from django.views.decorators.http import require_safe
+from msgspec import Struct, json
+
+from app.audit.recording import record_view
+from app.catalogue.names import plain, row_name
+from app.dicom.kinds import RT_DOSE, SEGMENTATION, STANDARD_ROOT
+from app.models import DICOMInstance, DICOMSeries, Link, LinkKind, RTStructureSetInformation
+from app.needing import needing
+
+from .drawn import etag_of
+from .slices import told_if_changed
+
+VERSION = 1  # of the answer: raise it with any change
+MOST = 50  # of each list
+SEES_ALL = ("app.view_dicominstance", "app.view_patient")
+SEES_ROIS = "app.view_rtstructureroi"
+SEES_SETS = "app.view_rtstructuresetinformation"
+DOSE, MASKS = "RTDOSE", "SEG"  # modalities, which have lists of their own
+
+
+class StructureSet(Struct):
+    object: int  # primary key, as of all objects here
+    words: str
+    url: str
+    page: str  # "" for who may not see it
+    refers: bool  # to the series, or to images of it
+
+
+class Dose(Struct):
+    object: int
+    words: str
+    url: str
+    frames: str
+
+
+class Segmentation(Struct):
+    object: int
+    words: str
+    url: str
+    frames: str
+
+
+class Series(Struct):
+    series: int  # primary key
+    words: str
+    url: str
+    is_linked: bool  # it lies in the same frame of reference
+
+
+class More(Struct):
+    """How many there are that are not listed."""
+
+    structure_sets: int
+    doses: int
+    segmentations: int
+    series: int
+
+
+class Over(Struct):
+    structure_sets: list[StructureSet]
+    doses: list[Dose]
+    segmentations: list[Segmentation]
+    series: list[Series]
+    more: More
+
+
+@staff_member_required
+@needing(*SEES_ALL)
+@require_safe
+def over(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """What can be drawn over a series."""
+    series = get_object_or_404(DICOMSeries.objects.select_related("dicom_study"), pk=pk)
+    record_view(request.user, series, "pictures")
+    body = json.encode(_over(request, series))
+    if changed := told_if_changed(request, series):
+        return changed
+    etag = etag_of("over", VERSION, body.decode())
+    response = get_conditional_response(request, etag=etag)
+    response = response or HttpResponse(body, content_type="application/json")
+    response["Cache-Control"] = "private, no-cache"
+    response["ETag"] = etag
+    return response
+
+
+def _over(request: HttpRequest, series: DICOMSeries) -> Over:
+    sees_rois, sees_sets = request.user.has_perm(SEES_ROIS), request.user.has_perm(SEES_SETS)
+    sets = _first(_structure_sets(series)) if sees_rois else []
+    doses, segmentations = _first(_doses(series)), _first(_segmentations(series))
+    others = _first(_others(series))
+    lies_in = series.frame_of_reference_uid
+    return Over(
+        [_structure_set(one, series, sees_sets) for one in sets],
+        [
+            Dose(
+                one.pk,
+                _words(one.dicom_series, "Dose"),
+                reverse("dose", args=[one.pk]),
+                reverse("frames", args=[one.pk]),
+            )
+            for one in doses
+        ],
+        [
+            Segmentation(
+                one.pk,
+                _words(one.dicom_series, "Segmentation"),
+                reverse("series_segments", args=[series.pk, one.pk]),
+                reverse("frames", args=[one.pk]),
+            )
+            for one in segmentations
+        ],
+        [
+            Series(
+                one.pk,
+                f"{one.modality} {_words(one, 'series')}".strip(),
+                f"{reverse('series', args=[series.pk])}beside/{one.pk}/",
+                bool(lies_in) and one.frame_of_reference_uid == lies_in,
+            )
+            for one in others
+        ],
+        More(*map(_more, (sets, doses, segmentations, others))),
+    )
+
+
+def _first(rows: QuerySet[Any]) -> list[Any]:
+    """The first of them, each of which knows how many there are."""
+    return [*rows.annotate(all_of_them=Window(Count("*")))[:MOST]]
+
+
+def _more(listed: list[Any]) -> int:
+    return listed[0].all_of_them - len(listed) if listed else 0
+
+
+def _structure_sets(series: DICOMSeries) -> QuerySet[RTStructureSetInformation]:
+    """Those that refer to it first, then the newest."""
+    links = Link.objects.filter(source=OuterRef("dicom_instance"))
+    images = links.filter(kind=LinkKind.IMAGE, instance__dicom_series=series)
+    named = links.filter(kind=LinkKind.SERIES, series=series)
+    rows = RTStructureSetInformation.objects.filter(
+        dicom_instance__dicom_series__dicom_study__patient=series.dicom_study.patient_id
+    ).annotate(refers=Exists(images) | Exists(named))
+    wanted = Q(refers=True)
+    if frame := series.frame_of_reference_uid:
+        wanted |= Q(Exists(links.filter(kind=LinkKind.FRAME_OF_REFERENCE, target_uid=frame)))
+    newest = F("structure_set_date").desc(nulls_last=True)
+    return rows.filter(wanted).defer("search_text").order_by("-refers", newest, "-pk")
+
+
+def _doses(series: DICOMSeries) -> QuerySet[DICOMInstance]:
+    """Those in its frame of reference, the newest first."""
+    rows = _objects(series, RT_DOSE, DOSE)
+    frame = series.frame_of_reference_uid
+    return rows.filter(dicom_series__frame_of_reference_uid=frame) if frame else rows.none()
+
+
+def _segmentations(series: DICOMSeries) -> QuerySet[DICOMInstance]:
+    """Those in its frame of reference, and those of its study that name none."""
+    frame = series.frame_of_reference_uid
+    wanted = Q(
+        dicom_series__dicom_study=series.dicom_study_id, dicom_series__frame_of_reference_uid=""
+    )
+    if frame:
+        wanted |= Q(dicom_series__frame_of_reference_uid=frame)
+    return _objects(series, SEGMENTATION, MASKS).filter(wanted)
+
+
+def _objects(series: DICOMSeries, sop_class: str, modality: str) -> QuerySet[DICOMInstance]:
+    """The patient's of a class; by modality where the standard has no such class."""
+    is_other = Q(sop_class_uid__startswith=STANDARD_ROOT)
+    rows = DICOMInstance.objects.filter(
+        Q(sop_class_uid=sop_class) | (Q(modality=modality) & ~is_other),
+        rows__isnull=False,
+        dicom_series__dicom_study__patient=series.dicom_study.patient_id,
+    ).exclude(dicom_series=series)
+    newest = F("dicom_series__series_date").desc(nulls_last=True)
+    return rows.select_related("dicom_series").order_by(newest, "-pk")
+
+
+def _others(series: DICOMSeries) -> QuerySet[DICOMSeries]:
+    """The patient's other series with pictures: those in its frame of reference first."""
+    rows = DICOMSeries.objects.filter(
+        dicom_study__patient=series.dicom_study.patient_id, image_count__gt=0
+    )
+    rows = rows.exclude(pk=series.pk).exclude(modality__in=(DOSE, MASKS))
+    frame = series.frame_of_reference_uid or None  # which nothing equals
+    is_linked = Case(When(frame_of_reference_uid=frame, then=Value(0)), default=Value(1))
+    newest = F("series_date").desc(nulls_last=True)
+    return rows.defer("described", "search_text").order_by(is_linked, newest, "-pk")
+
+
+def _structure_set(
+    one: RTStructureSetInformation, series: DICOMSeries, sees_sets: bool
+) -> StructureSet:
+    words = [row_name(one)]
+    if one.structure_set_date:
+        words.append(date_format(one.structure_set_date))
+    return StructureSet(
+        one.dicom_instance_id,
+        ", ".join(words),
+        reverse("series_contours", args=[series.pk, one.dicom_instance_id]),
+        reverse("structure_set", args=[one.pk]) if sees_sets else "",
+        one.refers,
+    )
+
+
+def _words(series: DICOMSeries, otherwise: str) -> str:
+    words = plain(series.series_description) or otherwise
+    return f"{words}, {date_format(series.series_date)}" if series.series_date else words
