@@ -462,6 +462,7 @@ def test_somebody_chooses_a_stack_plays_it_and_saves_what_is_seen(
     small_pictures_lead_to_slices(page)
     slices_are_played(page)
     what_is_seen_is_saved(page, series.pk)
+    what_lies_over_a_picture_moves_with_it(page)
     a_failure_in_passing_is_asked_for_again(page, last)
     on_a_slow_line_less_comes_first(page)
     what_has_no_room_is_not_asked_for_again(page)
@@ -551,6 +552,59 @@ def what_is_seen_is_saved(page: Page, series: int) -> None:
         assert picture.shape[:2] == (CANVAS, CANVAS)
         assert (picture[590:640, :150] > 250).any()  # what it is not for
         assert (picture[:40, :150] > 250).any() == is_named
+
+
+LAID_OVER = """async () => {
+  const { viewer } = await import(document.querySelector("script[src*=picture]").src);
+  window.drawn = 0;
+  viewer.addLayer({
+    draw(stage) {
+      window.drawn++;
+      stage.wash().fillRect(1, 0, 1, 1);
+      const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+      path.setAttribute("d", "M1,2H3V4");
+      stage.group(this).replaceChildren(path);
+    },
+    told: (stage, point) => point.map((one) => one.toFixed(2)).join("/"),
+  });
+}"""
+OVER = """() => {
+  const canvas = document.querySelector(".viewer-over");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, 3, 1);
+  const { width } = canvas.getBoundingClientRect();
+  return [canvas.width, canvas.height, width, data[3], data[7], data[11]];
+}"""
+
+PLACE = """() => {
+  const [path, stage] = [".viewer-lines path", ".viewer-canvas"].map((one) =>
+    document.querySelector(one).getBoundingClientRect());
+  return [path.x - stage.x, path.y - stage.y, path.width];
+}"""
+
+
+def what_lies_over_a_picture_moves_with_it(page: Page) -> None:
+    canvas = page.locator("[data-part=canvas]")
+    page.evaluate(LAID_OVER)
+    path = page.locator(".viewer-lines path")
+    expect(path).to_be_visible()
+    lies_at(page, 10, 20, 20)
+    assert page.evaluate(OVER) == [64, 64, 640, 0, 255, 0]
+    canvas.press("+")
+    canvas.press("Shift+ArrowUp")
+    page.wait_for_function(f"() => ({OVER})()[2] === 800")
+    lies_at(page, 1 * 12.5 - 80, 2 * 12.5 - 80 + 40, 25)
+    canvas.hover(position={"x": 12.5 * 10.4 - 80, "y": 12.5 * 8.4 - 80 + 40})
+    said = page.locator("[data-part=value]")
+    expect(said).to_contain_text(" column 11, row 9 · ")
+    expect(said).to_contain_text(re.compile(" · 9.90/7.90$"))
+    assert page.evaluate("window.drawn") == 1  # though the picture lies elsewhere
+    canvas.press("ArrowDown")
+    page.wait_for_function("() => window.drawn === 2")
+    canvas.press("f")
+
+
+def lies_at(page: Page, *wanted: float) -> None:
+    assert page.evaluate(PLACE) == pytest.approx(wanted, abs=0.5)
 
 
 def a_failure_in_passing_is_asked_for_again(page: Page, path: Path) -> None:

@@ -27,6 +27,8 @@ const SHAPES = {
   },
 };
 
+export const isGrey = (rendering) => rendering?.photometric.startsWith("MONOCHROME") ?? false;
+
 // The entry of a table for a number; the first and the last stand for all beyond.
 function looker(lut) {
   const bytes = decoded(lut.entries);

@@ -1,6 +1,6 @@
 // Small pictures of some slices of a stack, evenly apart, which lead to them. Each is painted once
 // its slice has come for the picture above, as the file wishes to be seen.
-import { everyNth, paint, unsaid } from "./greys.js";
+import { everyNth, isGrey, paint, unsaid } from "./greys.js";
 import { View } from "./view.js";
 import { pixelSize } from "./words.js";
 
@@ -56,13 +56,13 @@ export class Strip {
     button.title = slice.values ? "" : told.why || "This picture came damaged.";
     if (!slice.values) return;
     this.lacks.delete(told.slice);
-    const isGrey = rendering.photometric.startsWith("MONOCHROME");
+    const isOfGreys = isGrey(rendering);
     const every = Math.floor(Math.max(told.rows, told.columns) / ENOUGH);
-    const small = isGrey && every > 1 ? { ...slice, ...everyNth(slice, every) } : slice;
+    const small = isOfGreys && every > 1 ? { ...slice, ...everyNth(slice, every) } : slice;
     const source = new OffscreenCanvas(small.told.columns, small.told.rows);
     const brush = source.getContext("2d", { alpha: false });
     const pixels = brush.createImageData(source.width, source.height);
-    paint(pixels, small, rendering, isGrey ? (window ?? unsaid(slice, rendering)) : null, false);
+    paint(pixels, small, rendering, isOfGreys ? (window ?? unsaid(slice, rendering)) : null, false);
     brush.putImageData(pixels, 0, 0);
     const canvas = button.querySelector("canvas");
     const view = new View(canvas);

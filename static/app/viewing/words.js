@@ -43,14 +43,6 @@ function letter(direction) {
     .join("");
 }
 
-// Where in the patient a pixel is, in mm; null where that is not known.
-export function inPatient({ position, orientation }, { spacing, spacing_kind }, column, row) {
-  if (position.length < 3 || orientation.length < 6 || spacing_kind !== "patient") return null;
-  return [0, 1, 2].map(
-    (n) => position[n] + orientation[n] * spacing[1] * column + orientation[n + 3] * spacing[0] * row,
-  );
-}
-
 // The longest round length that fits into so many mm; null for none.
 const roundLength = (most) => LENGTHS.findLast((length) => length <= most) ?? null;
 

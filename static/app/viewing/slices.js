@@ -1,0 +1,124 @@
+// The pictures of a series that are here: asks the worker for them, and keeps those inflated last.
+//
+// It tells of "arrived" {slice, object} where the worker has one, of "came" (the slice itself) where it is
+// inflated, and of "changed" after everything that the worker says.
+const MOST_BYTES = 192 << 20; // of inflated pictures
+const LINE_SPEED = "icon-line-speed"; // bits a second, as this tab has measured it
+const SLOW_SPEED = 1e6;
+
+export class Slices extends EventTarget {
+  constructor(url, count) {
+    super();
+    this.count = count;
+    this.shown = 0; // the slice that is not let go
+    this.trouble = ""; // why nothing comes
+    this.arrived = new Set();
+    this.objects = new Map(); // by slice
+    this.held = new Map(); // slices that are inflated, those used last at the end
+    this.renderings = new Map(); // by the worker's numbers, of what may come
+    this.worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    this.worker.onmessage = ({ data }) => this.heard(data);
+    this.worker.onerror = () => this.heard({ trouble: "failed" }); // not loaded, or it has a fault
+    this.worker.postMessage({ url, count, speed: knownSpeed() });
+  }
+
+  // A slice as it is here; null where it is not inflated.
+  get(slice) {
+    return this.held.get(slice) ?? null;
+  }
+
+  hasArrived(slice) {
+    return this.arrived.has(slice);
+  }
+
+  // Of an object, those that have arrived.
+  of(object) {
+    return [...this.objects].filter(([, one]) => one === object).map(([slice]) => slice);
+  }
+
+  // What is to be shown: it comes before all others.
+  want(slice) {
+    this.worker.postMessage({ want: slice });
+  }
+
+  // Is to be inflated, where it has arrived.
+  also(slice) {
+    this.worker.postMessage({ also: slice });
+  }
+
+  // One that failed in passing.
+  again(slice) {
+    this.worker.postMessage({ again: slice });
+  }
+
+  // What is looked through comes before other stacks.
+  lookThrough({ first, last }) {
+    this.worker.postMessage({ stack: [first, last] });
+  }
+
+  // Shows a slice, of which all is asked for.
+  show(slice) {
+    this.shown = slice;
+    const there = this.held.get(slice);
+    if (there) this.hold(there);
+    if (there?.told.step !== 1) this.want(slice);
+  }
+
+  heard(data) {
+    if (data.rendering) this.renderings.set(data.id, data.rendering);
+    else if (data.told) this.take(data);
+    else if ("arrived" in data) this.note(data);
+    else if ("gone" in data) this.arrived.delete(data.gone);
+    else if ("unused" in data) this.renderings.delete(data.unused);
+    else if ("speed" in data) rememberSpeed(data.speed);
+    else this.trouble = data.trouble;
+    this.tell("changed");
+  }
+
+  tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  take(slice) {
+    this.hold(slice);
+    this.tell("came", slice);
+  }
+
+  note({ arrived: slice, object, step }) {
+    this.arrived.add(slice);
+    this.objects.set(slice, object);
+    this.trouble = "";
+    if (slice !== this.shown && this.held.get(slice)?.told.step > step) this.held.delete(slice);
+    this.tell("arrived", { slice, object });
+  }
+
+  hold(slice) {
+    const { held, shown } = this;
+    const { told } = slice;
+    held.delete(told.slice);
+    held.set(told.slice, slice);
+    slice.rendering ??= this.renderings.get(slice.id);
+    let bytes = 0;
+    for (const one of held.values()) bytes += weight(one);
+    for (const [number, one] of held) {
+      if (bytes <= MOST_BYTES || number === shown) break;
+      held.delete(number);
+      bytes -= weight(one);
+    }
+  }
+}
+
+const weight = ({ values, overlays }) =>
+  overlays.reduce((sum, { bits }) => sum + bits.byteLength, values?.byteLength ?? 0);
+
+function rememberSpeed(speed) {
+  sessionStorage.setItem(LINE_SPEED, String(Math.round(speed)));
+}
+
+// As it was measured; else the browser knows of very slow ones. What it calls their `downlink` is
+// 1.6 Mbit/s where it knows nothing.
+function knownSpeed() {
+  const measured = Number(sessionStorage.getItem(LINE_SPEED));
+  const isSlow = ["slow-2g", "2g", "3g"].includes(navigator.connection?.effectiveType);
+  return measured || (isSlow ? SLOW_SPEED : undefined);
+}

@@ -1,0 +1,204 @@
+// One picture's place: the canvas that a slice is painted on, what lies over it, its letters and its
+// scale. What it shows is a slice of a series, or a plane that has been cut through some.
+import { everyNth, lay, paint } from "./greys.js";
+import { planeOf } from "./space.js";
+import { View } from "./view.js";
+import { edges, pixelSize, ruler } from "./words.js";
+
+export const EDGES = ["left", "right", "top", "bottom"];
+const SVG = "http://www.w3.org/2000/svg";
+
+export class Stage {
+  // `element` is a .viewer-stage; `changed` is called when its size has changed.
+  constructor(element, changed) {
+    this.element = element;
+    this.changed = changed;
+    this.canvas = this.part("canvas");
+    this.context = this.canvas.getContext("2d", { alpha: false });
+    this.source = document.createElement("canvas"); // the picture itself, a pixel a pixel
+    this.view = new View(this.canvas);
+    this.over = this.part("over"); // for washes: hidden while nobody draws any
+    this.lines = this.part("lines"); // an <svg>, of which a unit is a pixel of the picture
+    this.groups = new Map(); // of `lines`, by layer
+    this.slice = null; // what is painted; null where there is nothing
+    this.plane = null; // where it lies in its patient; null where that is not known
+    this.number = null; // of the series' slice; null of a plane that has been cut
+    this.isNew = false; // layers have not drawn for it yet
+    this.painted = {}; // what is in `source`
+    this.thin = {};
+    this.walk = null; // {at, first, last, to(number)}: what is gone through
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(this.canvas);
+    this.ended = new AbortController();
+    const { signal } = this.ended;
+    window.addEventListener("resize", () => this.resize(), { signal }); // or the pixels' size alone
+  }
+
+  part(name) {
+    return this.element.querySelector(`[data-part=${name}]`);
+  }
+
+  // Nothing more is shown on it.
+  end() {
+    this.observer.disconnect();
+    this.ended.abort();
+  }
+
+  resize() {
+    const side = Math.round(this.canvas.clientWidth * (window.devicePixelRatio || 1));
+    if (this.canvas.width === side) return;
+    [this.canvas.width, this.canvas.height] = [side, side];
+    this.changed();
+  }
+
+  // What is painted from the next frame on; null leaves what is there, without what lay over it.
+  show(slice, number = null) {
+    this.number = number;
+    if (slice === this.slice) return;
+    [this.slice, this.isNew] = [slice, true];
+    this.plane = slice && planeOf(slice);
+  }
+
+  // Of the canvas's pixels, how many are one of the page's.
+  get dense() {
+    return this.canvas.width / this.canvas.clientWidth;
+  }
+
+  // --- painting ---------------------------------------------------------------------------------
+
+  // `key` tells one window from another; a picture that `isHurried` has no more than there is room for.
+  paint({ window, key, isInverted, hasOverlays, isHurried }) {
+    const { context, view, canvas } = this;
+    const slice = this.thinned(isHurried);
+    const { told, rendering } = slice;
+    this.fill(slice, JSON.stringify([key, isInverted, hasOverlays]), (pixels) => {
+      paint(pixels, slice, rendering, window, isInverted);
+      if (hasOverlays) for (const overlay of slice.overlays) lay(pixels, overlay);
+    });
+    view.show(told.whole_columns, told.whole_rows, pixelSize(rendering));
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.imageSmoothingEnabled = told.step > 1 || (view.scale !== 1 && view.scale < 4);
+    context.imageSmoothingQuality = view.scale < 1 ? "medium" : "low";
+    const [left, top, width, height] = view.box;
+    const [across, down] = [told.columns / told.whole_columns, told.rows / told.whole_rows];
+    context.drawImage(this.source, left, top, width * across * told.step, height * down * told.step);
+    this.drawRound(this.slice);
+  }
+
+  fill(slice, key, painted) {
+    if (this.painted.slice === slice && this.painted.key === key) return;
+    const { source } = this;
+    const { columns, rows } = slice.told;
+    [source.width, source.height] = [columns, rows];
+    const brush = source.getContext("2d", { alpha: false });
+    const pixels = brush.createImageData(columns, rows);
+    painted(pixels);
+    brush.putImageData(pixels, 0, 0);
+    this.painted = { slice, key, number: this.number };
+  }
+
+  thinned(isHurried) {
+    const { slice, view } = this;
+    const every = isHurried && view.columns ? Math.floor(1 / view.scale) : 1;
+    if (every < 2 || slice.told.step > 1) {
+      this.thin = {};
+      return slice;
+    }
+    if (this.thin.of !== slice || this.thin.every !== every) {
+      this.thin = { of: slice, every, slice: { ...slice, ...everyNth(slice, every) } };
+    }
+    return this.thin.slice;
+  }
+
+  clear() {
+    this.painted = { number: this.number };
+    this.context.fillStyle = "#000";
+    this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+    this.drawRound(null);
+  }
+
+  drawRound(slice) {
+    const letters = slice && edges(slice.told.place);
+    for (const edge of EDGES) this.part(edge).textContent = letters?.[edge] ?? "";
+    const { dense, canvas } = this;
+    const scale = slice && ruler(slice, this.view.box.map((one) => one / dense), canvas.clientWidth);
+    const drawn = this.part("scale");
+    drawn.hidden = !scale;
+    if (!scale) return;
+    drawn.textContent = scale.text;
+    for (const name of ["right", "bottom", "width"]) drawn.style[name] = `${scale[name]}px`;
+  }
+
+  // --- what lies over it ------------------------------------------------------------------------
+
+  // Lays it where the picture lies; layers draw where the picture is another, or one has changed.
+  cover(layers, haveChanged) {
+    if (!layers.length) return;
+    const { slice, lines, over } = this;
+    lines.toggleAttribute("hidden", !slice);
+    if (!slice) over.hidden = true;
+    else {
+      if (this.isNew || haveChanged) this.drawOver(layers, slice.told);
+      this.place(lines, over);
+    }
+    this.isNew = false;
+  }
+
+  drawOver(layers, { whole_columns: columns, whole_rows: rows }) {
+    this.over.hidden = true;
+    const box = `0 0 ${columns} ${rows}`;
+    if (this.lines.getAttribute("viewBox") !== box) this.lines.setAttribute("viewBox", box);
+    for (const layer of layers) this.group(layer);
+    for (const layer of layers) layer.draw(this);
+  }
+
+  // A layer's own part of `lines`.
+  group(layer) {
+    if (!this.groups.has(layer)) {
+      const made = document.createElementNS(SVG, "g");
+      this.groups.set(layer, made);
+      this.lines.append(made);
+    }
+    return this.groups.get(layer);
+  }
+
+  // What a layer draws washes with: empty when the first asks for it, of the picture's size.
+  wash() {
+    const { over, slice } = this;
+    const { whole_columns: columns, whole_rows: rows } = slice.told;
+    const brush = over.getContext("2d");
+    if (!over.hidden) return brush;
+    over.hidden = false;
+    if (over.width === columns && over.height === rows) brush.clearRect(0, 0, columns, rows);
+    else [over.width, over.height] = [columns, rows];
+    return brush;
+  }
+
+  place(...all) {
+    const [left, top, width, height] = this.view.box.map((one) => `${one / this.dense}px`);
+    const where = { left, top, width, height };
+    for (const one of all) {
+      for (const [name, value] of Object.entries(where)) {
+        if (one.style[name] !== value) one.style[name] = value;
+      }
+    }
+  }
+
+  // --- under the pointer ------------------------------------------------------------------------
+
+  // Where on the canvas, in its pixels.
+  onCanvas({ clientX, clientY }) {
+    const { left, top, width } = this.canvas.getBoundingClientRect();
+    const dense = this.canvas.width / width;
+    return [(clientX - left) * dense, (clientY - top) * dense];
+  }
+
+  // The column and the row there, as `space.js` counts; null where no picture is.
+  pointAt([x, y]) {
+    if (!this.slice || !this.view.pixelAt(x, y)) return null;
+    const [left, top, width, height] = this.view.box;
+    const { whole_columns: columns, whole_rows: rows } = this.slice.told;
+    return [((x - left) / width) * columns - 0.5, ((y - top) / height) * rows - 0.5];
+  }
+}
