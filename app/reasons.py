@@ -861,6 +861,23 @@ COMPLETENESS = {
     ),
 }
 
+# Why a stack is not shown in three planes.
+PLANES = {
+    "planes_few": "Three planes need at least {least} slices; here: {slices}.",
+    "planes_no_place": "The images do not say where in the patient they lie.",
+    "planes_sizes": "The slices have several sizes: {least} and {most} pixels.",
+    "planes_no_spacing": "The images do not say how large their pixels are.",
+    "planes_pixels": "The slices have pixels of several sizes: {least} to {most} mm.",
+    "planes_turned": "The slices are turned against each other, by up to {angle}°.",
+    "planes_doubles": "{slices} lie at {places}: more than one at the same.",
+    "planes_uneven": "The slices are not evenly spaced: {least} to {most} mm.",
+    "planes_tilted": (
+        "The gantry was tilted by {angle}°: the slices do not lie straight behind each other."
+    ),
+    "planes_beside": "Some slices lie beside the line of the others, by {beside} mm.",
+    "planes_large": "Three planes would take {size} of memory; the limit is {limit}.",
+}
+
 # What the programs that read uploaded files go without on this machine.
 UNLOCKED = {
     "no_landlock": (
@@ -885,7 +902,7 @@ SLOW = {
 SENTENCES = ARCHIVE | SKIPPED | FAILED | KNOWN | WARNINGS | STORAGE | ENDS
 SENTENCES |= REFUSED | DELETING | HELD_UP | HANDED_ON | COMPARED | LOOKING | PICTURES | IDENTITIES
 SENTENCES |= LINKS | DOWNLOADS | GATHERED | TELLING | VIOLATIONS | REREAD | COMPLETENESS
-SENTENCES |= TRASH | UNLOCKED | SLOW | DOSES | MASKS | CONTOURS
+SENTENCES |= TRASH | UNLOCKED | SLOW | DOSES | MASKS | CONTOURS | PLANES
 PASSING = frozenset(code for code, words in SENTENCES.items() if isinstance(words, Passing))
 
 

@@ -26,6 +26,7 @@ from .viewing.contours import contours
 from .viewing.key_objects import key_objects
 from .viewing.over import over
 from .viewing.pictures import pictures
+from .viewing.planes import planes
 from .viewing.segments import segments
 from .viewing.thumbnails import thumbnail
 
@@ -61,6 +62,7 @@ urlpatterns = [
     path("series/<int:pk>/", pages.series, name="series"),
     path("series/<int:pk>/pictures/", pictures, name="series_pictures"),
     path("series/<int:pk>/key-objects/", key_objects, name="key_objects"),
+    path("series/<int:pk>/planes/", planes, name="series_planes"),
     path("series/<int:pk>/over/", over, name="series_over"),
     path("series/<int:pk>/contours/<int:object>/", contours, name="series_contours"),
     path("series/<int:pk>/thumbnail/", thumbnail, name="thumbnail"),

@@ -26,7 +26,7 @@ GROUPS = (
         "IDENTITIES",
     ),
     *("LINKS", "DOWNLOADS", "GATHERED", "TELLING", "VIOLATIONS", "REREAD", "COMPLETENESS"),
-    *("TRASH", "UNLOCKED", "SLOW", "DOSES", "MASKS"),
+    *("TRASH", "UNLOCKED", "SLOW", "DOSES", "MASKS", "PLANES"),
 )
 BUTTONS = (reasons.PROCESS_NOW, reasons.PROCESS_AGAIN, reasons.STOP, reasons.USE_VERSIONS)
 TAKES_A_CODE = {
@@ -43,6 +43,7 @@ TAKES_A_CODE = {
     "_mend": "VIOLATIONS",
     "LeftOut": "SENTENCES",
     "NoPlace": "DOWNLOADS",
+    "NoPlanes": "PLANES",
     "NoGrid": "DOSES",
     "NotDrawn": "SENTENCES",
 }

@@ -126,8 +126,12 @@ def _counts(one: Slice, found: Findings) -> bool:
 
 
 def _has_place(one: Slice) -> bool:
-    position = one.position
-    if position is None or len(position) != 3 or _axes(one.cosines) is None:
+    return is_place(one.position, one.cosines)
+
+
+def is_place(position: Vector | None, cosines: Vector | None) -> bool:
+    """Whether it says where an image lies."""
+    if position is None or len(position) != 3 or axes_of(cosines) is None:
         return False
     return math.hypot(*position) <= FARTHEST  # which NaN is not
 
@@ -180,7 +184,7 @@ def _groups(placed: list[Placed], is_localizer: bool) -> Iterator[Group]:
 # --- orientations ----------------------------------------------------------------------------
 
 
-class _Axes(NamedTuple):
+class Axes(NamedTuple):
     row: Vector
     normal: Vector
 
@@ -190,9 +194,9 @@ def by_orientation(slices: Iterable[Slice]) -> list[list[Placed]]:
     by_text: dict[tuple[float, ...], list[Slice]] = defaultdict(list)
     for one in slices:
         by_text[tuple(one.cosines or ())].append(one)
-    groups: list[tuple[_Axes, list[Slice]]] = []
+    groups: list[tuple[Axes, list[Slice]]] = []
     for cosines, same in by_text.items():
-        axes = _axes(cosines)
+        axes = axes_of(cosines)
         assert axes is not None
         alike = next((group for of, group in groups if _are_alike(of, axes)), None)
         if alike is None:
@@ -204,12 +208,12 @@ def by_orientation(slices: Iterable[Slice]) -> list[list[Placed]]:
 
 
 def _in_order(normal: Vector, slices: Iterable[Slice]) -> list[Placed]:
-    placed = [Placed(_dot(normal, one.position or ()), one) for one in slices]
+    placed = [Placed(dot(normal, one.position or ()), one) for one in slices]
     placed.sort(key=itemgetter(0))
     return placed
 
 
-def _axes(cosines: Vector | None) -> _Axes | None:
+def axes_of(cosines: Vector | None) -> Axes | None:
     if not cosines or len(cosines) != 6:
         return None
     (a, b, c), (d, e, f) = row, _ = cosines[:3], cosines[3:]
@@ -217,15 +221,15 @@ def _axes(cosines: Vector | None) -> _Axes | None:
     length, row_length = math.hypot(*normal), math.hypot(*row)
     if not (1e-6 < length < math.inf and 1e-6 < row_length < math.inf):
         return None
-    return _Axes([x / row_length for x in row], [x / length for x in normal])
+    return Axes([x / row_length for x in row], [x / length for x in normal])
 
 
-def _are_alike(one: _Axes, other: _Axes) -> bool:
+def _are_alike(one: Axes, other: Axes) -> bool:
     least = math.cos(math.radians(ALIKE))
-    return _dot(one.normal, other.normal) >= least and _dot(one.row, other.row) >= least
+    return dot(one.normal, other.normal) >= least and dot(one.row, other.row) >= least
 
 
-def _dot(one: Vector, other: Vector) -> float:
+def dot(one: Vector, other: Vector) -> float:
     return sum(x * y for x, y in zip(one, other, strict=True))
 
 
