@@ -49,6 +49,7 @@ class Dose(Struct):
     words: str
     url: str
     frames: str
+    bytes: int  # that a browser needs for its grid
 
 
 class Segmentation(Struct):

@@ -34,7 +34,7 @@ from app.wording import counted
 from .doses import drawable
 from .drawn import described, etag_of
 from .pictures import SEES_ALL
-from .slices import told_if_changed
+from .slices import slices_of, told_if_changed
 
 VERSION = 1  # of an answer: raise it with any change
 MOST_IMAGES = 100_000  # of a series, and frames of these
@@ -56,13 +56,8 @@ _planes = json.Decoder(FramePlanes).decode
 class Drawn(NamedTuple):
     frame_of_reference: str
     segments: list[dict[str, Any]]  # number, name, type, colour
-    frames: list[tuple[int, int, int, int]]  # of a mask; segment's index; object, and frame of it
+    frames: list[tuple[int, int, int]]  # of a mask; the segment's index; the series' slice
     left_out: list[str]  # sentences
-
-
-class Lying(NamedTuple):
-    object: int
-    frame: int
 
 
 @staff_member_required
@@ -85,7 +80,9 @@ def _description(file: int, series: DICOMSeries) -> dict[str, Any]:
     found = read_segmentation(file, looking())
     if code := _why_not(found):
         return {"why_not": code}
-    return _drawn(found, Planes(_images(series)))._asdict()
+    numbers = {(one.object, one.frame): at for at, one in enumerate(slices_of(series))}
+    images = ((numbers[one], plane) for one, plane in _images(series) if one in numbers)
+    return _drawn(found, Planes(images))._asdict()
 
 
 def _why_not(found: Segmentation) -> str:
@@ -99,14 +96,14 @@ def _why_not(found: Segmentation) -> str:
 
 def _drawn(found: Segmentation, images: Planes) -> Drawn:
     indices = {one.number: index for index, one in enumerate(found.segments)}
-    frames: list[tuple[int, int, int, int]] = []
+    frames: list[tuple[int, int, int]] = []
     elsewhere = 0
     for frame, mask in enumerate(found.masks):
         plane = Plane(mask.position, mask.orientation, mask.spacing, found.rows, found.columns)
         index = indices.get(mask.segment)
         over = [*images.like(plane)] if index is not None else []
         elsewhere += not over
-        frames += [(frame, index or 0, *lying) for lying in over]
+        frames += [(frame, index or 0, number) for number in over]
         if len(frames) > MOST_DRAWN:
             break
     left_out = []
@@ -126,12 +123,12 @@ def _segment(one: Segment, at: int) -> dict[str, Any]:
     }
 
 
-def _images(series: DICOMSeries) -> Iterator[tuple[Lying, Plane]]:
-    """Where the series' images lie, and the frames of enhanced ones."""
+def _images(series: DICOMSeries) -> Iterator[tuple[tuple[int, int], Plane]]:
+    """Where the series' images lie, by object and frame, and the frames of enhanced ones."""
     rows = ImageInformation.objects.filter(dicom_instance__dicom_series=series).order_by()
     alone = rows.filter(frame_planes="").values_list(*LIES)[:MOST_IMAGES]
     for pk, high, wide, position, cosines, spacing in alone:
-        yield Lying(pk, 0), Plane(position, cosines, spacing, high or 0, wide or 0)
+        yield (pk, 0), Plane(position, cosines, spacing, high or 0, wide or 0)
     enhanced = rows.exclude(frame_planes="").values_list("frame_planes", *LIES)
     for text, pk, high, wide, *_ in enhanced.iterator(chunk_size=1):  # each may be megabytes
         with suppress(MsgspecError):
@@ -143,4 +140,4 @@ def _images(series: DICOMSeries) -> Iterator[tuple[Lying, Plane]]:
             )
             each = zip(*(each_frame(one, planes.count) for one in columns), strict=True)
             for frame, (position, cosines, spacing) in enumerate(each):
-                yield Lying(pk, frame), Plane(position, cosines, spacing, high or 0, wide or 0)
+                yield (pk, frame), Plane(position, cosines, spacing, high or 0, wide or 0)
