@@ -11,7 +11,8 @@ in which the words have them.
 A contour of a ROI is [type, points, image, frame]: the number of its type in `types`, how many
 points it has, the number of its image in `images`, -1 where it names none, and that image's frame,
 from 1, or 0 for all of it. An image is [object, whether it is of this series]; 0 where it is not
-here.
+here. `slices` are those of the series, in their order: a page knows on which one a contour lies
+before its picture has come.
 
 They are made by a child when they are first asked for, or before by a worker, and are kept.
 """
@@ -64,7 +65,7 @@ from app.sandbox.contours import Drawn, read_contours
 from .drawn import etag_of
 from .opening import NotOpened, opened
 from .pictures import CONTENT_TYPE, record_of
-from .slices import busy, told_if_changed
+from .slices import busy, slices_of, told_if_changed
 
 SEES_ALL = ("app.view_dicominstance", "app.view_patient", "app.view_rtstructureroi")
 UNIT = 0.01  # mm
@@ -107,9 +108,15 @@ class Image(NamedTuple):
     is_of_series: bool
 
 
+class Place(NamedTuple):
+    object: int
+    frame: int  # from 0
+
+
 class Told(Named, frozen=True):
     """The words of the record."""
 
+    slices: list[Place]
     frames_of_reference: list[str]
     unit: float
     points: int
@@ -159,6 +166,7 @@ def _told(
 ) -> Told:
     found = _kept(made.words) if made.words else Kept()
     return Told(
+        [Place(one.object, one.frame) for one in slices_of(series)],
         found.frames_of_reference,
         UNIT,
         found.points,

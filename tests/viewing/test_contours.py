@@ -76,6 +76,8 @@ def test_rois_come_with_their_contours_and_points_come_exactly(get, import_zip):
     told, points = get()
     assert (told["why_not"], told["why"], told["left_out"]) == ("", "", [])
     assert told["frames_of_reference"] == [uid(2, 9)]
+    own = DICOMInstance.objects.filter(dicom_series=ct()).order_by("sop_instance_uid")
+    assert told["slices"] == [[one.pk, 0] for one in own]
     assert told["types"] == ["CLOSED_PLANAR", "POINT"]
     first = DICOMInstance.objects.get(sop_instance_uid=SOPS[0]).pk
     assert told["images"] == [[first, True], [0, False]]

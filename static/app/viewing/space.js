@@ -36,6 +36,14 @@ export function pixelOf({ origin, row, column, normal, spacing }, point) {
   return [dot(from, row) / spacing[1], dot(from, column) / spacing[0], dot(from, normal)];
 }
 
+// The same for many points: [a, b, c, d] of a column, and those of a row, which is
+// a * x + b * y + c * z + d.
+export function mapOf(plane) {
+  const zero = pixelOf(plane, [0, 0, 0]);
+  const axes = [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map((axis) => pixelOf(plane, axis));
+  return [0, 1].map((which) => [...axes.map((axis) => axis[which] - zero[which]), zero[which]]);
+}
+
 // The point of the patient at a column and a row.
 export function pointOf({ origin, row, column, spacing }, [across, down]) {
   return [0, 1, 2].map(

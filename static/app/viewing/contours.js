@@ -1,0 +1,403 @@
+// The contours of a structure set over the slices of a series: `app/viewing/contours.py` makes them.
+//
+// Which slice a contour is drawn on is decided for each slice by what the slice itself says. One
+// that names an image of the series is drawn on that, if all of its points lie within half a spacing
+// of that image's plane; else it is drawn nowhere. One that names none is drawn on the slice within
+// half a spacing of which it lies. A slice's spacing is the distance to its nearest neighbour along
+// their normal. Another frame of reference, or one that is not known, is none that can be compared:
+// what lies in it is drawn at most on the very image that it names, and only where one of the two
+// does not say.
+//
+// A closed contour that is not parallel to a plane is cut by it: `cuts.js`.
+import { Cuts, isParallel, turnOf } from "./cuts.js";
+import { Shape } from "./shapes.js";
+import { along } from "./space.js";
+import { valuesOf } from "./values.js";
+
+const ALONE = 1; // mm: half a spacing of a slice that has no neighbour
+const SAME = 0.01; // mm, of positions
+const ROUNDED = 0.01; // mm, that points are rounded by, and some
+const TINY = 1e-6; // mm
+const ALIKE = 1 - 5e-9; // the cosine between normals that are one: 0.0001 radians
+const MOST_POINTS = 1_000_000; // of which paths are kept
+
+const CLOSED = ["CLOSED_PLANAR", "CLOSEDPLANAR_XOR"];
+const OPEN = ["OPEN_PLANAR", "OPEN_NONPLANAR"];
+
+// The contours of an answer; null where it came damaged.
+export async function contoursOf(buffer) {
+  const head = new DataView(buffer);
+  const [length, size] = [head.getUint32(0, true), head.getUint32(4, true)];
+  const words = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  if (words.why_not || !words.points) return new Contours(words, new Int32Array());
+  const packed = new Uint8Array(buffer, 8 + length, size);
+  const values = await valuesOf(packed, { type: "i4", rows: 3, columns: words.points }, 1);
+  return values && new Contours(words, values);
+}
+
+export class Contours {
+  // `values`: all x, all y, all z, in `words.unit` mm.
+  constructor(words, values) {
+    const { unit, points, types, images, rois, slices } = words;
+    this.words = words;
+    this.count = points ?? 0;
+    this.points = new Float64Array(values.length);
+    for (let at = 0; at < values.length; at++) this.points[at] = values[at] * unit;
+    this.rois = rois.map((roi, at) => ({ ...roi, at, contours: [] }));
+    this.contours = [];
+    let from = 0;
+    rois.forEach(({ contours }, at) => {
+      for (const [type, count, image, frame] of contours) {
+        const [object, isHere] = image < 0 ? [0, false] : images[image];
+        const one = {
+          at: this.contours.length, roi: at, from, to: from + count,
+          kind: kindOf(types[type], count), object: isHere ? object : 0, frame,
+        };
+        this.rois[at].contours.push(one);
+        this.contours.push(one);
+        from += count;
+      }
+    });
+    this.named = groupedBy(this.contours.filter(({ object }) => object), ({ object }) => object);
+    this.numbers = groupedBy(slices.map(([object, frame], number) => ({ object, frame, number })), ({ object }) => object);
+    this.slices = new Map(); // that are known, by number: {object, frame, plane, stack}
+    this.stacks = new Map(); // by number: the positions of a stack's slices that lie alike
+    this.directions = [];
+    this.last = null; // {direction, places}
+    this.kept = new Map(); // by slice: {half, shapes}
+    this.keptPoints = 0;
+    this.sliceCount = slices.length;
+    this.cuts = new Cuts(this);
+  }
+
+  // A slice is known: its object, its frame (from 0), its stack, and its plane, null where it has none.
+  see(number, slice) {
+    if (this.slices.get(number)?.plane) return;
+    this.slices.set(number, slice);
+    this.stacks.clear();
+    this.isJudged = null;
+  }
+
+  x(at) {
+    return this.points[at];
+  }
+
+  y(at) {
+    return this.points[this.count + at];
+  }
+
+  z(at) {
+    return this.points[2 * this.count + at];
+  }
+
+  // --- on a slice ---------------------------------------------------------------------------------
+
+  // What is drawn on a slice, a `Shape` for each ROI that has something there.
+  on(number) {
+    const half = this.halfOf(number);
+    if (half === null) return [];
+    const kept = this.kept.get(number);
+    if (kept?.half === half) return kept.shapes;
+    const { plane } = this.slices.get(number);
+    const shapes = new Map();
+    for (const contour of this.contoursOn(number)) this.shapeIn(shapes, contour).outline(this, contour, plane);
+    this.cuts.add((contour) => this.shapeIn(shapes, contour), plane, (contour) => this.isCut(contour, plane, half));
+    return this.keep(number, half, inOrder(shapes));
+  }
+
+  // What is drawn on any other plane of the patient.
+  across(plane) {
+    const shapes = new Map();
+    const isSeen = (contour) => this.isIn(contour, plane) && this.stateOf(contour) !== "elsewhere";
+    this.cuts.add((contour) => this.shapeIn(shapes, contour), plane, isSeen);
+    const direction = this.directionOf(plane.normal);
+    const at = along(direction, plane.origin);
+    for (const contour of this.contours) {
+      if (!isSeen(contour)) continue;
+      const half = contour.kind === "closed" ? this.cuts.halfOf(contour) : ALONE;
+      const isOn = this.isFlat(contour, direction, half) && isWithin(direction, contour, at, half);
+      if (isOn) this.shapeIn(shapes, contour).outline(this, contour, plane);
+    }
+    return inOrder(shapes);
+  }
+
+  keep(number, half, shapes) {
+    if (this.keptPoints > MOST_POINTS) this.kept.clear();
+    if (!this.kept.size) this.keptPoints = 0;
+    this.keptPoints += shapes.reduce((sum, { points }) => sum + points, 0);
+    this.kept.set(number, { half, shapes });
+    return shapes;
+  }
+
+  shapeIn(shapes, { roi }) {
+    if (!shapes.has(roi)) shapes.set(roi, new Shape(roi));
+    return shapes.get(roi);
+  }
+
+  // The contours that are drawn on a slice as they are, in the order of their ROIs.
+  contoursOn(number) {
+    const half = this.halfOf(number);
+    if (half === null) return [];
+    const slice = this.slices.get(number);
+    const direction = this.directionOf(slice.plane.normal);
+    const at = along(direction, slice.plane.origin);
+    const named = this.named.get(slice.object) ?? [];
+    const found = [...named, ...unnamed(direction, at, half)];
+    return found
+      .filter((contour) => this.isOn(contour, slice, direction, at, half))
+      .sort((one, other) => one.at - other.at);
+  }
+
+  isOn(contour, slice, direction, at, half) {
+    if (contour.object && contour.frame && contour.frame !== slice.frame + 1) return false;
+    if (!this.isIn(contour, slice.plane)) {
+      const isUnsaid = !(slice.plane.frame && this.rois[contour.roi].frame_of_reference);
+      if (!(contour.object && isUnsaid)) return false;
+    }
+    if (!contour.kind || !this.isFlat(contour, direction, half)) return false;
+    if (!isWithin(direction, contour, at, half)) return false;
+    if (this.isBound(contour)) return true;
+    const off = direction.middle(contour.at) - at;
+    return off > TINY - half && off <= half + TINY; // of two that it lies in the middle of, one
+  }
+
+  // Whether it names one slice.
+  isBound({ object, frame }) {
+    return Boolean(object && (frame || this.numbers.get(object)?.length === 1));
+  }
+
+  isIn({ roi }, { frame }) {
+    return Boolean(frame) && this.rois[roi].frame_of_reference === frame;
+  }
+
+  isFlat(contour, direction, half) {
+    const spread = direction.high[contour.at] - direction.low[contour.at];
+    return spread <= 2 * (half + ROUNDED) && this.isParallel(contour, direction, spread);
+  }
+
+  // One that names no image of the series and is not parallel to its slices.
+  isCut(contour, plane, half) {
+    if (contour.kind !== "closed" || contour.object || !this.isIn(contour, plane)) return false;
+    return !this.isFlat(contour, this.directionOf(plane.normal), half);
+  }
+
+  isParallel(contour, { normal }, spread) {
+    return contour.kind !== "closed" || isParallel(this.turnOf(contour), spread, normal);
+  }
+
+  turnOf(contour) {
+    contour.turn ??= turnOf(this, contour);
+    return contour.turn;
+  }
+
+  // --- where slices and contours lie --------------------------------------------------------------
+
+  // Half of a slice's spacing, in mm; null where it has no plane, or as long as none of its
+  // neighbours is known.
+  halfOf(number) {
+    const slice = this.slices.get(number);
+    if (!slice?.plane) return null;
+    const direction = this.directionOf(slice.plane.normal);
+    const at = along(direction, slice.plane.origin);
+    const positions = this.positionsOf(slice.stack, direction);
+    let [low, high] = [lowerBound(positions, at - SAME) - 1, lowerBound(positions, at + SAME)];
+    const distances = [at - positions[low], positions[high] - at].filter((one) => one > 0);
+    if (distances.length) return Math.min(...distances) / 2;
+    return this.isAllKnown ? ALONE : null;
+  }
+
+  get isAllKnown() {
+    return this.slices.size >= this.sliceCount;
+  }
+
+  positionsOf(stack, direction) {
+    if (!this.stacks.has(stack)) this.stacks.set(stack, new Map());
+    const byDirection = this.stacks.get(stack);
+    if (!byDirection.size) {
+      for (const slice of this.slices.values()) {
+        if (slice.stack !== stack || !slice.plane) continue;
+        const own = this.directionOf(slice.plane.normal);
+        if (!byDirection.has(own)) byDirection.set(own, []);
+        byDirection.get(own).push(along(own, slice.plane.origin));
+      }
+      for (const [own, positions] of byDirection) byDirection.set(own, Float64Array.from(positions).sort());
+    }
+    return byDirection.get(direction);
+  }
+
+  directionOf(normal) {
+    const is = ({ normal: own }) => own[0] * normal[0] + own[1] * normal[1] + own[2] * normal[2] > ALIKE * lengthOf(own, normal);
+    let found = this.directions.find(is);
+    if (!found) this.directions.push((found = new Direction(this, normal)));
+    return found;
+  }
+
+  // --- what is said of a ROI ----------------------------------------------------------------------
+
+  // What has become of a contour: "" where it is drawn, or not known yet; else why it is not drawn.
+  stateOf(contour) {
+    return this.judged.states[contour.at];
+  }
+
+  // Of all contours what has become of them, and the slices of each ROI.
+  get judged() {
+    if (this.isJudged) return this.isJudged;
+    const states = this.contours.map((contour) => this.unlessOn(contour));
+    const numbers = this.rois.map(() => new Set());
+    for (const number of this.slices.keys()) {
+      for (const { at, roi } of this.contoursOn(number)) {
+        states[at] = "";
+        numbers[roi].add(number);
+      }
+    }
+    this.isJudged = { states, numbers };
+    return this.isJudged;
+  }
+
+  // Why a contour is not drawn, if it is on none of the slices that are known; "" as long as it may
+  // be on one that is not.
+  unlessOn(contour) {
+    if (!contour.kind) return "unknown";
+    const mine = contour.object ? this.namedBy(contour) : [...this.slices.keys()];
+    const isKnown = contour.object ? mine.every((number) => this.isSettled(number)) : this.isAllKnown;
+    if (!isKnown) return "";
+    const planes = mine.map((number) => this.slices.get(number)?.plane).filter(Boolean);
+    const own = this.rois[contour.roi].frame_of_reference;
+    const isOther = ({ frame }) => (contour.object && !(own && frame) ? false : !own || frame !== own);
+    if (planes.length && planes.every(isOther)) return "frame";
+    if (contour.object) return "elsewhere";
+    const isCut = contour.kind === "closed" && !planes.some((plane) => this.isFlat(contour, this.directionOf(plane.normal), ALONE));
+    return isCut ? "cut" : "nowhere";
+  }
+
+  // The numbers of the slices that a contour names.
+  namedBy({ object, frame }) {
+    const all = this.numbers.get(object) ?? [];
+    return all.filter((one) => !frame || one.frame === frame - 1).map(({ number }) => number);
+  }
+
+  // Whether it is known what lies on a slice.
+  isSettled(number) {
+    return this.slices.has(number) && (!this.slices.get(number).plane || this.halfOf(number) !== null);
+  }
+
+  // The sentences of a ROI's line.
+  saidOf(roi) {
+    if (!roi.contours.length) return ["No contours."];
+    const counts = groupedBy(roi.contours, (contour) => this.stateOf(contour));
+    return Object.entries(SENTENCES).flatMap(([state, words]) => {
+      const count = counts.get(state)?.length;
+      return count ? [words(count, count === roi.contours.length)] : [];
+    });
+  }
+
+  // The numbers of the slices that it is drawn on; also those that its contours name and that are
+  // not known yet.
+  slicesOf(roi) {
+    const numbers = new Set(this.judged.numbers[roi.at]);
+    for (const contour of roi.contours) {
+      if (!this.isBound(contour)) continue;
+      for (const number of this.namedBy(contour)) if (!this.slices.has(number)) numbers.add(number);
+    }
+    return [...numbers].sort((one, other) => one - other);
+  }
+
+  // The middle of them: of those of the stack that begins and ends there, if there are any.
+  middleOf(roi, first, last) {
+    const all = this.slicesOf(roi);
+    const here = all.filter((number) => number >= first && number <= last);
+    const these = here.length ? here : all;
+    return these[these.length >> 1] ?? null;
+  }
+}
+
+const contours = (count) => (count === 1 ? "1 contour" : `${count} contours`);
+const they = (count, one, more) => (count === 1 ? one : more);
+
+const SENTENCES = {
+  frame: (count, isAll) => `${isAll ? "Not drawn: it lies" : `Not drawn: ${contours(count)} ${they(count, "lies", "lie")}`} in another frame of reference than these images.`,
+  elsewhere: (count) => `Not drawn: ${contours(count)} ${they(count, "lies elsewhere than the image that it names", "lie elsewhere than the images that they name")}.`,
+  nowhere: (count) => `Not drawn: ${contours(count)} ${they(count, "lies", "lie")} on no slice of this series.`,
+  cut: (count) => `${contours(count)} ${they(count, "is", "are")} not parallel to the slices: seen where the slices cut ${they(count, "it", "them")}.`,
+  unknown: (count) => `Not drawn: ${contours(count)} of no known type.`,
+};
+
+function kindOf(type, count) {
+  if (!count) return "";
+  if (type === "POINT") return "point";
+  if (CLOSED.includes(type)) return ["point", "open"][count - 1] ?? "closed";
+  if (OPEN.includes(type)) return count === 1 ? "point" : "open";
+  return "";
+}
+
+const inOrder = (shapes) => [...shapes.values()].sort((one, other) => one.roi - other.roi);
+
+// How far contours lie along a normal.
+class Direction {
+  constructor(of, normal) {
+    this.normal = normal;
+    this.of = of;
+    const places = this.places();
+    const count = of.contours.length;
+    const [low, high] = [new Float64Array(count).fill(Infinity), new Float64Array(count).fill(-Infinity)];
+    for (const { at, from, to } of of.contours) {
+      for (let one = from; one < to; one++) {
+        if (places[one] < low[at]) low[at] = places[one];
+        if (places[one] > high[at]) high[at] = places[one];
+      }
+    }
+    [this.low, this.high] = [low, high];
+    this.unnamed = of.contours.filter(({ object, kind }) => kind && !object);
+    this.unnamed.sort((one, other) => this.middle(one.at) - this.middle(other.at));
+    this.middles = Float64Array.from(this.unnamed, ({ at }) => this.middle(at));
+  }
+
+  // Of all points, how far they lie along it: kept for the direction that was asked last.
+  places() {
+    const { points, count, last } = this.of;
+    if (last?.direction === this) return last.places;
+    const places = new Float64Array(count);
+    const [a, b, c] = this.normal;
+    for (let at = 0; at < count; at++) {
+      places[at] = a * points[at] + b * points[count + at] + c * points[2 * count + at];
+    }
+    this.of.last = { direction: this, places };
+    return places;
+  }
+
+  middle(at) {
+    return (this.low[at] + this.high[at]) / 2;
+  }
+}
+
+function isWithin({ low, high }, contour, at, half) {
+  return low[contour.at] - at >= -half - ROUNDED && high[contour.at] - at <= half + ROUNDED;
+}
+
+// Those that name no image and whose middle lies within half a spacing.
+function unnamed({ unnamed: all, middles }, at, half) {
+  return all.slice(lowerBound(middles, at - half - ROUNDED), lowerBound(middles, at + half + ROUNDED));
+}
+
+// The first that is not smaller.
+function lowerBound(sorted, value) {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function groupedBy(all, keyOf) {
+  const found = new Map();
+  for (const one of all) {
+    const key = keyOf(one);
+    if (!found.has(key)) found.set(key, []);
+    found.get(key).push(one);
+  }
+  return found;
+}
+
+const lengthOf = (one, other) => Math.hypot(...one) * Math.hypot(...other);

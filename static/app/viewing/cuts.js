@@ -1,0 +1,205 @@
+// Closed contours cut by a plane that is not parallel to them.
+//
+// A ROI's contours that lie in one plane are a layer of it, as thick as its layers are apart. Where
+// its lines cross the picture's plane, even-odd, the layer is seen from the one crossing to the
+// next; where two layers follow each other, a line is drawn where only one of them is.
+import { along, pixelOf } from "./space.js";
+
+const ONE_DIRECTION = 0.999; // the cosine between normals of contours that are layers of each other
+const PARALLEL = 0.97; // the cosine between a contour's and a plane's normal
+const FLAT = 0.05; // mm: points that lie so alike are in one plane, whatever a small loop's normal is
+const JOINED = 1.5; // usual distances, that layers may be apart and follow each other
+const ALONE = 2; // mm: how thick a layer is where no two are known
+const LEAST = 1e-6; // mm²
+
+const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+const cross = (a, b) => [
+  a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0],
+];
+const scaled = (a, by) => a.map((one) => one * by);
+const unit = (a) => scaled(a, 1 / Math.hypot(...a));
+
+// Twice a contour's area, along its normal (Newell's).
+export function turnOf(set, { from, to }) {
+  const [x, y, z] = [set.x(from), set.y(from), set.z(from)];
+  let [a, b, c] = [0, 0, 0];
+  for (let at = from + 1; at < to - 1; at++) {
+    const [dx, dy, dz] = [set.x(at) - x, set.y(at) - y, set.z(at) - z];
+    const [ex, ey, ez] = [set.x(at + 1) - x, set.y(at + 1) - y, set.z(at + 1) - z];
+    a += dy * ez - dz * ey;
+    b += dz * ex - dx * ez;
+    c += dx * ey - dy * ex;
+  }
+  return [a, b, c];
+}
+
+// Whether a contour that turns so is parallel to a plane with a normal; one without an area may be.
+export function isParallel(turn, spread, normal) {
+  const size = Math.hypot(...turn);
+  if (spread <= FLAT || size < LEAST) return true;
+  return Math.abs(dot(turn, normal)) > PARALLEL * size * Math.hypot(...normal);
+}
+
+export class Cuts {
+  constructor(set) {
+    this.set = set;
+  }
+
+  // Directions of contours: {normal, spacing, rois: Map of layers}.
+  get directions() {
+    this.found ??= directionsOf(this.set);
+    return this.found;
+  }
+
+  // Half as thick as a contour's layer is, in mm.
+  halfOf({ at }) {
+    return this.directions.find(({ contours }) => contours.has(at))?.spacing / 2 || ALONE / 2;
+  }
+
+  // Adds to the shapes of a plane what it cuts of the contours that are wanted.
+  add(shapeOf, plane, isWanted) {
+    const across = this.set.directionOf(plane.normal);
+    const places = across.places();
+    const at = along(across, plane.origin);
+    const isMet = (contour) => across.low[contour.at] <= at && across.high[contour.at] >= at && isWanted(contour);
+    for (const { normal, rois } of this.directions) {
+      const section = sectionOf(normal, plane);
+      if (!section) continue;
+      for (const layers of rois.values()) {
+        const cut = layers.map(({ low, high, contours }) => {
+          const met = contours.filter(isMet);
+          return { low, high, ends: met.length ? crossings(this.set, met, places, at, section.line) : [] };
+        });
+        const first = cut.findIndex(({ ends }) => ends.length);
+        if (first >= 0) draw(shapeOf(layers[0].contours[0]), cut.slice(first), section.pixel);
+      }
+    }
+  }
+}
+
+function directionsOf(set) {
+  const found = [];
+  for (const contour of set.contours) {
+    if (contour.kind !== "closed") continue;
+    const turn = set.turnOf(contour);
+    const size = Math.hypot(...turn);
+    if (size < LEAST) continue;
+    const normal = scaled(turn, 1 / size);
+    let one = found.find((other) => Math.abs(dot(other.seed, normal)) > ONE_DIRECTION);
+    if (!one) found.push((one = { seed: normal, sum: [0, 0, 0], contours: new Set(), rois: new Map() }));
+    const sign = Math.sign(dot(one.seed, normal));
+    one.sum = one.sum.map((value, axis) => value + sign * turn[axis]);
+    one.contours.add(contour.at);
+    if (!one.rois.has(contour.roi)) one.rois.set(contour.roi, []);
+    one.rois.get(contour.roi).push(contour);
+  }
+  return found.map(layered(set));
+}
+
+const layered = (set) => ({ sum, contours, rois }) => {
+  const normal = unit(sum); // large ones tell it best
+  const layers = new Map();
+  for (const [roi, all] of rois) layers.set(roi, layersOf(set, all, normal));
+  const steps = [...layers.values()].flatMap((all) => all.slice(1).map(({ place }, at) => place - all[at].place));
+  const spacing = steps.sort((one, other) => one - other)[steps.length >> 1] ?? ALONE;
+  for (const all of layers.values()) bound(all, spacing);
+  return { normal, spacing, contours, rois: layers };
+};
+
+function layersOf(set, contours, normal) {
+  const placed = contours.map((contour) => ({ contour, place: middleOf(set, contour, normal) }));
+  placed.sort((one, other) => one.place - other.place);
+  const layers = [];
+  for (const { contour, place } of placed) {
+    const last = layers.at(-1);
+    if (last && place - last.place <= FLAT) last.contours.push(contour);
+    else layers.push({ place, contours: [contour] });
+  }
+  return layers;
+}
+
+function middleOf(set, { from, to }, normal) {
+  let sum = 0;
+  for (let at = from; at < to; at++) {
+    sum += normal[0] * set.x(at) + normal[1] * set.y(at) + normal[2] * set.z(at);
+  }
+  return sum / (to - from);
+}
+
+// From where to where each layer lies.
+function bound(layers, spacing) {
+  layers.forEach((layer, at) => {
+    const [before, after] = [layers[at - 1], layers[at + 1]];
+    const isNext = (one) => one && Math.abs(one.place - layer.place) <= JOINED * spacing;
+    layer.low = isNext(before) ? before.high : layer.place - spacing / 2;
+    layer.high = isNext(after) ? (layer.place + after.place) / 2 : layer.place + spacing / 2;
+  });
+}
+
+// How a plane cuts layers: the line along which, and the pixel for a place on it, in mm, and one
+// along the layers' normal. null where they are parallel.
+function sectionOf(normal, plane) {
+  const own = unit(plane.normal);
+  const line = cross(normal, own);
+  const rise = Math.hypot(...line);
+  if (rise < Math.sqrt(1 - PARALLEL ** 2)) return null;
+  const direction = scaled(line, 1 / rise);
+  const up = cross(own, direction); // in the plane, across the line
+  const start = dot(plane.origin, direction);
+  const level = dot(plane.origin, normal);
+  const pixelAt = (place, height) => {
+    const [a, b] = [place - start, (height - level) / rise];
+    const point = plane.origin.map((value, axis) => value + a * direction[axis] + b * up[axis]);
+    return pixelOf(plane, point).slice(0, 2).map((one) => one + 0.5);
+  };
+  const [x, y] = pixelAt(start, level);
+  const [[rightX, rightY], [upX, upY]] = [pixelAt(start + 1, level), pixelAt(start, level + 1)];
+  const pixel = (place, height) => {
+    const [a, b] = [place - start, height - level];
+    return [x + a * (rightX - x) + b * (upX - x), y + a * (rightY - y) + b * (upY - y)];
+  };
+  return { line: direction, pixel };
+}
+
+// Where lines of contours cross a plane, along the line in which it cuts them, in order.
+function crossings(set, contours, places, level, line) {
+  const found = [];
+  const along = (at) => line[0] * set.x(at) + line[1] * set.y(at) + line[2] * set.z(at);
+  for (const { from, to } of contours) {
+    let before = to - 1;
+    for (let at = from; at < to; before = at++) {
+      if (places[before] >= level === places[at] >= level) continue;
+      const part = (level - places[before]) / (places[at] - places[before]);
+      found.push(along(before) + part * (along(at) - along(before)));
+    }
+  }
+  return found.sort((one, other) => one - other);
+}
+
+function draw(shape, layers, pixel) {
+  layers.forEach(({ low, high, ends }, at) => {
+    for (const [from, to] of pairs(ends)) {
+      shape.fill(pixel(from, low), pixel(to, low), pixel(to, high), pixel(from, high));
+    }
+    for (const end of ends) shape.line(pixel(end, low), pixel(end, high));
+    const before = layers[at - 1];
+    const isJoined = before?.high === low;
+    if (before && !isJoined) level(shape, before.ends, before.high, pixel);
+    level(shape, isJoined ? [...before.ends, ...ends].sort((one, other) => one - other) : ends, low, pixel);
+  });
+  const last = layers.at(-1);
+  level(shape, last.ends, last.high, pixel);
+}
+
+// Lines at a height: where only one of the layers below and above is.
+function level(shape, ends, height, pixel) {
+  for (const [from, to] of pairs(ends)) {
+    if (to > from) shape.line(pixel(from, height), pixel(to, height));
+  }
+}
+
+function pairs(ends) {
+  const found = [];
+  for (let at = 0; at + 1 < ends.length; at += 2) found.push([ends[at], ends[at + 1]]);
+  return found;
+}

@@ -1,0 +1,422 @@
+"""Where contours are drawn: on phantoms whose outlines are known, in pixels of the picture.
+
+The modules that decide it know no page: they are imported in one page without a server, and told of
+slices and contours as a series' page is.
+"""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+STATIC = Path(__file__).parents[2] / "static"
+NOWHERE = "https://icon.test/"
+FRAME = "2.25.9"
+HALF_PIXEL = 0.02  # far less than that, and more than what points are rounded by
+
+# Told of all slices at once, it gives what is drawn on each, and what is said of each ROI.
+DRAWN = """async ({ words, values, slices, cuts, places }) => {
+  const { Contours } = await import("/static/app/viewing/contours.js");
+  const { pick } = await import("/static/app/viewing/shapes.js");
+  const { planeOf } = await import("/static/app/viewing/space.js");
+  const set = new Contours(words, Int32Array.from(values));
+  slices.forEach(({ told, rendering, stack, object, frame }, number) => {
+    set.see(number, { object, frame, stack, plane: planeOf({ told, rendering }) });
+  });
+  const plain = (shapes) => shapes.map((one) => (
+    Object.fromEntries(["roi", "closed", "lines", "solid", "crosses"].map((key) => [key, one[key]]))
+  ));
+  const there = (number) => (number < 0 ? set.across(planeOf(cuts[-1 - number])) : set.on(number));
+  return {
+    slices: slices.map((one, number) => plain(set.on(number))),
+    cuts: cuts.map((cut) => plain(set.across(planeOf(cut)))),
+    said: set.rois.map((roi) => set.saidOf(roi)),
+    middles: set.rois.map((roi) => set.middleOf(roi, 0, slices.length)),
+    picked: places.map(([number, x, y]) => pick(there(number), [x, y], [2, 2])),
+  };
+}"""
+
+
+class Slice:
+    """A slice of `size` rows and columns, by its Image Plane Module."""
+
+    def __init__(
+        self,
+        position: Sequence[float],
+        orientation: Sequence[float] = (1, 0, 0, 0, 1, 0),
+        spacing: Sequence[float] = (1, 1),
+        *,
+        frame: str = FRAME,
+        object: int = 1,
+        size: int = 64,
+        stack: int = 0,
+    ) -> None:
+        self.position, self.orientation = [*map(float, position)], [*map(float, orientation)]
+        self.spacing, self.frame, self.object = [*map(float, spacing)], frame, object
+        self.size, self.stack = size, stack
+
+    def pixel(self, point: Sequence[float]) -> tuple[float, float]:
+        """The place of a point on a drawing, whose origin is the first pixel's corner."""
+        row, column = np.array(self.orientation[:3]), np.array(self.orientation[3:])
+        away = np.subtract(point, self.position)
+        return (
+            float(away @ row / self.spacing[1]) + 0.5,
+            float(away @ column / self.spacing[0]) + 0.5,
+        )
+
+    @property
+    def told(self) -> dict[str, Any]:
+        place = {
+            "position": self.position,
+            "orientation": self.orientation,
+            "frame_of_reference": self.frame,
+        }
+        told = {"place": place, "whole_rows": self.size, "whole_columns": self.size}
+        rendering = {"spacing": self.spacing, "spacing_kind": "patient"}
+        own = {"object": self.object, "frame": 0, "stack": self.stack}
+        return {"told": told, "rendering": rendering, **own}
+
+
+def contour(
+    points: Any, of: int | None = None, kind: str = "CLOSED_PLANAR", *, is_here: bool = True
+) -> dict[str, Any]:
+    """A contour that names an object, or none."""
+    return {"points": np.asarray(points, float), "of": of, "kind": kind, "is_here": is_here}
+
+
+def drawn(
+    page: Any,
+    slices: Sequence[Slice],
+    *rois: Sequence[dict[str, Any]],
+    frame: str = FRAME,
+    cuts: Sequence[Slice] = (),
+    places: Sequence[Any] = (),
+) -> dict[str, Any]:
+    """What the page's modules make of ROIs, each of these contours."""
+    every = [one for contours in rois for one in contours]
+    images = [[one["of"] or 0, one["is_here"]] for one in every]
+    types = sorted({one["kind"] for one in every})
+    numbers = iter(range(len(every)))
+
+    def told(one: dict[str, Any]) -> list[int]:
+        number = next(numbers)
+        image = -1 if one["of"] is None else number
+        return [types.index(one["kind"]), len(one["points"]), image, 0]
+
+    words = {
+        "unit": 0.01,
+        "points": sum(len(one["points"]) for one in every),
+        "types": types,
+        "images": images,
+        "rois": [
+            {"name": f"ROI {at}", "frame_of_reference": frame, "contours": [*map(told, contours)]}
+            for at, contours in enumerate(rois)
+        ],
+        "slices": [[one.object, 0] for one in slices],
+    }
+    points = np.concatenate([one["points"] for one in every] or [np.zeros((0, 3))])
+    asked = {
+        "words": words,
+        "values": np.round(points.T.ravel() * 100).astype(int).tolist(),
+        "slices": [one.told for one in slices],
+        "cuts": [one.told for one in cuts],
+        "places": [*places],
+    }
+    return page.evaluate(DRAWN, json.loads(json.dumps(asked)))
+
+
+def loops(path: str) -> list[np.ndarray]:
+    """The points of each part of a path."""
+    parts = [part for part in re.split("[MZ]", path) if part]
+    return [np.array([[*map(float, pair.split())] for pair in part.split("L")]) for part in parts]
+
+
+def shape(found: Sequence[dict[str, Any]], roi: int = 0) -> dict[str, Any]:
+    return next(one for one in found if one["roi"] == roi)
+
+
+def square(
+    centre: Sequence[float], side: float, along: Any = (1, 0, 0), down: Any = (0, 1, 0)
+) -> Any:
+    """The corners of a square."""
+    half = [np.multiply(one, side / 2) for one in (along, down)]
+    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+    return np.array([centre + a * half[0] + b * half[1] for a, b in signs])
+
+
+def circle(centre: Sequence[float], radius: float, count: int = 360) -> np.ndarray:
+    angles = np.arange(count) * 2 * np.pi / count
+    flat = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
+    return flat * radius + centre
+
+
+def stack(count: int = 9, spacing: float = 3, **more: Any) -> list[Slice]:
+    """Axial slices whose first pixel's centre is at -31.5, as planning systems have it."""
+    return [Slice((-31.5, -31.5, spacing * n), object=n + 1, **more) for n in range(count)]
+
+
+@pytest.fixture(scope="module")
+def bare(browser):
+    """A page that has nothing but the modules."""
+    context = browser.new_context()
+    page = context.new_page()
+
+    def answer(route: Any) -> None:
+        path = route.request.url.removeprefix(NOWHERE).removeprefix("static/")
+        if path.endswith(".js"):
+            route.fulfill(path=STATIC / path, content_type="text/javascript")
+        else:
+            route.fulfill(body="<!doctype html><title>Nothing</title>", content_type="text/html")
+
+    page.route(f"{NOWHERE}**", answer)
+    page.goto(NOWHERE)
+    yield page
+    context.close()
+
+
+# --- on slices ----------------------------------------------------------------------------------
+
+# Orientation, and column, row and distance of the first pixel's centre + (7, -3, 2) mm, where
+# pixels are 0.8 mm high and 0.5 mm wide: PS3.3 C.7.6.2.1.1 by hand.
+POSITIONS = {
+    "head first, supine": ((1, 0, 0, 0, 1, 0), (14, -3.75, 2)),
+    "head first, prone": ((-1, 0, 0, 0, -1, 0), (-14, 3.75, 2)),
+    "feet first, supine": ((-1, 0, 0, 0, 1, 0), (-14, -3.75, -2)),
+    "feet first, prone": ((1, 0, 0, 0, -1, 0), (14, 3.75, -2)),
+    "head first, on the left": ((0, -1, 0, 1, 0, 0), (6, 8.75, 2)),
+    "head first, on the right": ((0, 1, 0, -1, 0, 0), (-6, -8.75, 2)),
+    "feet first, on the left": ((0, 1, 0, 1, 0, 0), (-6, 8.75, -2)),
+    "feet first, on the right": ((0, -1, 0, -1, 0, 0), (6, -8.75, -2)),
+    "sagittal": ((0, 1, 0, 0, 0, -1), (-6, -2.5, -7)),
+    "coronal": ((1, 0, 0, 0, 0, -1), (14, -2.5, -3)),
+}
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_points_lie_where_the_standard_has_them(bare, position):
+    orientation, (column, row, off) = POSITIONS[position]
+    origin = np.array((-120.5, 33.25, -455))
+    across, down = np.array(orientation[:3]), np.array(orientation[3:])
+    normal = np.cross(across, down)
+    slices = [
+        Slice(origin + 16 * n * normal, orientation, (0.8, 0.5), object=n + 1) for n in range(2)
+    ]
+    point = origin + np.array((7, -3, 2))
+    corners = [point, point + 10 * 0.5 * across, point + 20 * 0.8 * down]
+    found = drawn(bare, slices, [contour(corners, 1)], [contour([point], 1, "POINT")])
+    wanted = np.array([(column, row), (column + 10, row), (column, row + 20)]) + 0.5
+    assert np.allclose(loops(shape(found["slices"][0])["closed"])[0], wanted, atol=HALF_PIXEL)
+    assert np.allclose(shape(found["slices"][0], 1)["crosses"], [wanted[0]], atol=HALF_PIXEL)
+    assert abs(off) < 8  # half the spacing
+    assert found["slices"][1] == []
+
+
+def test_corners_on_the_edges_of_pixels_are_whole_numbers(bare):
+    found = drawn(bare, stack(), [contour(square((0, 0, 6), 20), 3)])
+    assert shape(found["slices"][2])["closed"] == "M22 22L42 22L42 42L22 42Z"
+    assert [bool(one) for one in found["slices"]] == [at == 2 for at in range(9)]
+
+
+def test_a_contour_lies_on_the_image_that_it_names_or_nowhere(bare):
+    slices = stack()
+    near = contour(square((0, 0, 7.5), 8), 3)  # at half a spacing, as far as it may be
+    wrong = contour(square((0, 0, 9), 8), 3)
+    found = drawn(bare, slices, [near, wrong], [wrong, wrong, wrong])
+    assert len(loops(shape(found["slices"][2])["closed"])) == 1
+    assert [len(one) for one in found["slices"]] == [0, 0, 1, 0, 0, 0, 0, 0, 0]
+    assert found["said"] == [
+        ["Not drawn: 1 contour lies elsewhere than the image that it names."],
+        ["Not drawn: 3 contours lie elsewhere than the images that they name."],
+    ]
+
+
+def test_a_contour_that_names_no_image_lies_on_the_nearest_slice(bare):
+    slices = stack()
+    free = [contour(square((0, 0, z), 8)) for z in (0.4, 4.5, 26)]
+    of_others = [contour(square((0, 0, 12), 8), 99, is_here=False)]
+    found = drawn(bare, slices, free, of_others)
+    assert [[one["roi"] for one in here] for here in found["slices"]] == [
+        [0], [0], [], [], [1], [], [], [], [],
+    ]  # fmt: skip
+    assert found["said"] == [["Not drawn: 1 contour lies on no slice of this series."], []]
+    assert found["middles"] == [1, 4]
+
+
+def test_another_frame_of_reference_is_not_drawn(bare):
+    mixed = [
+        Slice((0, 0, 3 * n), object=n + 1, frame="2.25.8" if n == 1 else FRAME) for n in range(3)
+    ]
+    named = [contour(square((20, 20, 3 * n), 8), n + 1) for n in range(3)]
+    free = [contour(square((20, 20, 3 * n), 8)) for n in range(3)]
+    found = drawn(bare, mixed, named, free)
+    assert [len(one) for one in found["slices"]] == [2, 0, 2]
+    assert found["said"][0] == [
+        "Not drawn: 1 contour lies in another frame of reference than these images."
+    ]
+    nothing = drawn(bare, mixed, named, frame="2.25.7")
+    assert nothing["slices"] == [[], [], []]
+    assert nothing["said"] == [
+        ["Not drawn: it lies in another frame of reference than these images."]
+    ]
+
+
+def test_a_frame_of_reference_that_is_not_known_is_that_of_named_images_alone(bare):
+    named, free = [contour(square((0, 0, 3), 8), 2)], [contour(square((0, 0, 3), 8))]
+    for slices, frame in ((stack(), ""), (stack(frame=""), FRAME), (stack(frame=""), "")):
+        found = drawn(bare, slices, named, free, frame=frame)
+        assert [[one["roi"] for one in here] for here in found["slices"][:3]] == [[], [0], []]
+
+
+def test_slices_may_lie_anyhow(bare):
+    """Oblique, and of pixels that are not square: by the plane, not by z."""
+    across, down = np.array((0.8, 0.6, 0)), np.array((-0.36, 0.48, 0.8))
+    normal = np.cross(across, down)
+    origin = np.array((10.0, -20, 30))
+    slices = [
+        Slice(origin + 2.5 * n * normal, (*across, *down), (2, 0.5), object=n + 1) for n in range(5)
+    ]
+    centre = origin + 5 * normal + 12 * across + 24 * down
+    corners = square(centre, 8, across, down)
+    found = drawn(bare, slices, [contour(corners)], [contour(corners, 3)])
+    wanted = [(16.5, 10.5), (32.5, 10.5), (32.5, 14.5), (16.5, 14.5)]
+    for roi in range(2):
+        assert np.allclose(
+            loops(shape(found["slices"][2], roi)["closed"])[0], wanted, atol=HALF_PIXEL
+        )
+    assert [len(one) for one in found["slices"]] == [0, 0, 2, 0, 0]
+
+
+def test_a_gap_is_no_spacing_and_a_slice_alone_has_a_narrow_one(bare):
+    gap = [Slice((0, 0, z), object=z + 1) for z in (0, 3, 9, 12)]
+    found = drawn(bare, gap, [contour(square((0, 0, 5.5), 8))])
+    assert found["slices"] == [[], [], [], []]
+    alone = drawn(bare, stack(1), [contour(square((0, 0, z), 8)) for z in (0.5, 1.5)])
+    assert len(loops(shape(alone["slices"][0])["closed"])) == 1
+
+
+def test_kinds_are_drawn_as_what_they_are(bare):
+    points = square((0, 0, 6), 10)
+    kinds = ("OPEN_PLANAR", "OPEN_NONPLANAR", "POINT", "CLOSEDPLANAR_XOR", "")
+    found = drawn(
+        bare,
+        stack(),
+        *([contour(points[:1] if kind == "POINT" else points, 3, kind)] for kind in kinds),
+        [],
+    )
+    here = found["slices"][2]
+    for roi in (0, 1):
+        assert shape(here, roi) == {
+            "roi": roi, "closed": "", "lines": "M27 27L37 27L37 37L27 37", "solid": "",
+            "crosses": [],
+        }  # fmt: skip
+    assert shape(here, 2)["crosses"] == [[27, 27]]
+    assert shape(here, 3)["closed"].endswith("Z")
+    assert found["said"][4:] == [["Not drawn: 1 contour of no known type."], ["No contours."]]
+
+
+# --- under the pointer, and cut ----------------------------------------------------------------
+
+
+def coronal(y: float) -> Slice:
+    """A plane at a y, as it is cut through `stack`: 1 mm, from the highest z downwards."""
+    return Slice((-31.5, y, 40.5), (1, 0, 0, 0, 0, -1))
+
+
+def sagittal(x: float) -> Slice:
+    return Slice((x, -31.5, 40.5), (0, 1, 0, 0, 0, -1))
+
+
+def corners_of(solid: str) -> np.ndarray:
+    """Left, top, right and bottom of each part, from the top."""
+    found = np.array([[*one.min(axis=0), *one.max(axis=0)] for one in loops(solid)])
+    return found[np.lexsort((found[:, 0], found[:, 1]))]
+
+
+def test_a_cylinder_is_cut_into_a_rectangle(bare):
+    rings = [contour(circle((0, 0, 3 * n), 20), n + 1) for n in range(2, 7)]
+    found = drawn(
+        bare, stack(), rings, cuts=[coronal(0.5), coronal(12), sagittal(-16), coronal(20.5)]
+    )
+    for cut, wide in zip(found["cuts"], (math.sqrt(20**2 - 0.5**2), 16, 12), strict=False):
+        # Five layers of 3 mm, from z = 19.5 down to 4.5; a row's middle is at z = 40.5 - row.
+        wanted = [(32 - wide, 21.5 + 3 * n, 32 + wide, 24.5 + 3 * n) for n in range(5)]
+        assert np.allclose(corners_of(shape(cut)["solid"]), wanted, atol=HALF_PIXEL)
+        # Lines around the whole of it, and none between layers that lie over each other.
+        level = [one for one in loops(shape(cut)["lines"]) if one[0, 1] == one[1, 1]]
+        lengths = {}
+        for one in level:
+            lengths[one[0, 1]] = lengths.get(one[0, 1], 0) + abs(one[1, 0] - one[0, 0])
+        assert sorted(at for at, length in lengths.items() if length > 0.1) == [21.5, 36.5]
+    assert found["cuts"][3] == []
+
+
+def test_a_sphere_is_cut_into_layers_that_grow_and_shrink(bare):
+    radius, middle = 11, 12
+    heights = [3 * n for n in range(1, 8)]
+    radii = [math.sqrt(radius**2 - (z - middle) ** 2) for z in heights]
+    rings = [contour(circle((0, 0, z), r)) for z, r in zip(heights, radii, strict=True)]
+    found = drawn(bare, stack(), rings, cuts=[sagittal(3)])
+    wanted = [
+        (32 - math.sqrt(r**2 - 9), 39.5 - z, 32 + math.sqrt(r**2 - 9), 42.5 - z)
+        for z, r in zip(reversed(heights), reversed(radii), strict=True)
+    ]
+    assert np.allclose(corners_of(shape(found["cuts"][0])["solid"]), wanted, atol=HALF_PIXEL)
+    for at, r in zip(range(1, 8), radii, strict=True):
+        ring = loops(shape(found["slices"][at])["closed"])[0] - 32
+        assert np.allclose(np.hypot(*ring.T), r, atol=HALF_PIXEL)
+
+
+def test_holes_are_holes_nested_or_by_a_keyhole(bare):
+    outer, inner = square((0, 0, 6), 30), square((0, 0, 6), 10)
+    keyhole = np.concatenate([outer, outer[:1], inner[:1], inner[::-1], outer[:1]])
+    nested = [contour(outer, 3), contour(inner, 3)]
+    both = [contour(outer, 3, "CLOSEDPLANAR_XOR"), contour(inner, 3, "CLOSEDPLANAR_XOR")]
+    places = [(2, 32, 32), (2, 22, 32), (2, 32, 42), (2, 50, 32), (-1, 32, 35), (-1, 22, 35)]
+    for roi in (nested, both, [contour(keyhole, 3)]):
+        found = drawn(bare, stack(), roi, cuts=[coronal(0.25)], places=places)
+        assert found["picked"] == [None, 0, 0, None, None, 0]
+        wanted = [(17, 34, 27, 36), (37, 34, 47, 36)]  # of one layer alone: 2 mm
+        assert np.allclose(corners_of(shape(found["cuts"][0])["solid"]), wanted, atol=HALF_PIXEL)
+
+
+def test_the_smallest_roi_at_a_place_is_picked(bare):
+    large, small = [contour(square((0, 0, 6), 30), 3)], [contour(square((0, 0, 6), 10), 3)]
+    point = [contour([(20, 20, 6)], 3, "POINT")]
+    line = [contour([(-31, 25, 6), (31, 25, 6)], 3, "OPEN_PLANAR")]
+    places = [
+        (2, 32, 32), (2, 20, 32), (2, 38.5, 32), (2, 39.5, 32),  # 4 of the screen are 2 pixels
+        (2, 50, 52), (2, 10, 58), (2, 10, 5), (-1, 32, 35), (-1, 20, 35), (-1, 20, 30),
+    ]  # fmt: skip
+    found = drawn(bare, stack(), large, small, point, line, cuts=[coronal(0)], places=places)
+    assert found["picked"] == [1, 0, 1, 0, 2, 3, None, 1, 0, None]
+
+
+def test_contours_of_other_planes_are_cut_by_the_slices_themselves(bare):
+    """Sagittal slices, and axial contours that another series was drawn on."""
+    slices = [Slice((2 * n, -31.5, 40.5), (0, 1, 0, 0, 0, -1), object=n + 1) for n in range(-4, 5)]
+    rings = [contour(square((0, 0, 3 * n), 8)) for n in range(4)]
+    flat = [contour(square((2, 0, 10), 8, (0, 1, 0), (0, 0, 1)))]
+    found = drawn(bare, slices, rings, flat)
+    assert [[one["roi"] for one in here] for here in found["slices"]] == [
+        [], [], [0], [0], [0], [0, 1], [], [], [],
+    ]  # fmt: skip
+    wanted = [(28, 30.5 + 3 * n, 36, 33.5 + 3 * n) for n in range(4)]
+    assert np.allclose(corners_of(shape(found["slices"][4])["solid"]), wanted, atol=HALF_PIXEL)
+    assert loops(shape(found["slices"][5], 1)["closed"])
+    assert found["said"] == [
+        ["4 contours are not parallel to the slices: seen where the slices cut them."], [],
+    ]  # fmt: skip
+
+
+def test_what_names_the_wrong_image_is_not_cut_either(bare):
+    wrong = [contour(square((0, 0, 9), 8), 3)]
+    other = [contour(square((0, 0, 9), 8), 4)]
+    found = drawn(bare, stack(), wrong, other, cuts=[coronal(0)])
+    assert [one["roi"] for one in found["cuts"][0]] == [1]
+    away = drawn(bare, stack(), other, frame="2.25.7", cuts=[coronal(0)])
+    assert away["cuts"] == [[]]
