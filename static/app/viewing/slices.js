@@ -5,6 +5,7 @@
 const MOST_BYTES = 192 << 20; // of inflated pictures
 const LINE_SPEED = "icon-line-speed"; // bits a second, as this tab has measured it
 const SLOW_SPEED = 1e6;
+const LEAST_TOOK = 20; // ms of a page
 
 export class Slices extends EventTarget {
   constructor(url, count) {
@@ -115,10 +116,18 @@ function rememberSpeed(speed) {
   sessionStorage.setItem(LINE_SPEED, String(Math.round(speed)));
 }
 
-// As it was measured; else the browser knows of very slow ones. What it calls their `downlink` is
-// 1.6 Mbit/s where it knows nothing.
+// As it was measured, or as this page came, whichever is slower: a line may have become another. Else
+// the browser knows of very slow ones; what it calls their `downlink` is 1.6 Mbit/s where it knows
+// nothing.
 function knownSpeed() {
-  const measured = Number(sessionStorage.getItem(LINE_SPEED));
+  const measured = [Number(sessionStorage.getItem(LINE_SPEED)), speedOfThisPage()].filter(Boolean);
   const isSlow = ["slow-2g", "2g", "3g"].includes(navigator.connection?.effectiveType);
-  return measured || (isSlow ? SLOW_SPEED : undefined);
+  return measured.length ? Math.min(...measured) : isSlow ? SLOW_SPEED : undefined;
+}
+
+// 0 where it came at once: that may have been a fast line, or little to send.
+function speedOfThisPage() {
+  const [page] = performance.getEntriesByType("navigation");
+  const { transferSize: bytes, responseStart, responseEnd } = page ?? {};
+  return responseEnd - responseStart > LEAST_TOOK ? (8_000 * bytes) / (responseEnd - responseStart) : 0;
 }

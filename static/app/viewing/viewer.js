@@ -5,7 +5,7 @@
 // of "arrived" {slice, object} and "came" (an inflated slice) as `slices.js` does, and of "pointed"
 // {stage, point}, with null for what is not there.
 import { Cine } from "./cine.js";
-import { isGrey, percentiles } from "./greys.js";
+import { isGrey, percentiles, warmUp } from "./greys.js";
 import { DRAGS, Hands } from "./hands.js";
 import { saidOf } from "./reading.js";
 import { Slices } from "./slices.js";
@@ -48,6 +48,7 @@ export class Viewer extends EventTarget {
     this.listen();
     this.look(this.stacks.all[this.stacks.at(this.shown)]);
     this.open(this.shown);
+    warmUp();
   }
 
   part(name) {
@@ -82,6 +83,7 @@ export class Viewer extends EventTarget {
   listen() {
     const { slices } = this;
     slices.addEventListener("came", ({ detail }) => {
+      if (!this.stages[0].slice && detail.told.slice === this.shown) this.draw(); // not in a frame of its own
       this.fillStrip(detail);
       this.tell("came", detail);
     });
