@@ -639,6 +639,7 @@ CONTOURS = {
     "contours_of_no_roi": (
         "Contours of a ROI that the structure set does not define, and that are not drawn: {count}."
     ),
+    "contours_cut": "The file ends within its structures: what comes after that is not drawn.",
     "contours_took_long": "Reading the contours takes longer than is allowed.",
     "contours_not_made": (
         "Reading the contours ended the program that does so. "

@@ -36,7 +36,7 @@ class ROI(Named, frozen=True):
     contours: Annotated[list[Line], Meta(max_length=MOST_CONTOURS)]
 
 
-class LeftOut(Named, frozen=True):
+class Omitted(Named, frozen=True):
     """How many of a ROI's contours are not drawn, and why."""
 
     roi: Number | None
@@ -52,4 +52,4 @@ class Drawing(Named, frozen=True):
     types: Annotated[list[Text16], Meta(max_length=MOST_CONTOURS)]
     images: Annotated[list[UID], Meta(max_length=MOST_CONTOURS)]  # that contours name
     rois: Annotated[list[ROI], Meta(max_length=MOST_ROIS)]
-    left_out: Annotated[list[LeftOut], Meta(max_length=4 * MOST_ROIS)]
+    left_out: Annotated[list[Omitted], Meta(max_length=4 * MOST_ROIS)]

@@ -19,7 +19,7 @@ def packed(values: Array) -> bytes:
 
 def packed_once(values: Array) -> bytes:
     """In fewer bytes and more time, to be kept."""
-    return zlib.compress(_filtered(values), 9)
+    return zlib.compress(_filtered(values).data, 9)
 
 
 def _filtered(values: Array) -> Array:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from struct import calcsize
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -128,6 +129,10 @@ class OfROI:
 
     color: list[int] | None = None
     odd: Counter[str] = field(default_factory=Counter)  # contours, by their warning's code
+
+    def takes(self, batch: Sequence[Elements]) -> bool:
+        """Whether these contours are read at all: it is asked before their numbers are."""
+        return True
 
     def add(self, geometric_type: bytes, numbers: bytes, images: "Images") -> None:
         """A contour, whose numbers are JSON's between commas: whole points, or none at all."""
@@ -351,6 +356,8 @@ def _contours(
         contours = by_roi[number] if number in by_roi else by_roi.setdefault(number, keep())
         contours.color = contours.color or values.integers(ROI_DISPLAY_COLOR)
         for batch in _batches(item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED), batch_size):
+            if not contours.takes(batch):
+                continue
             for contour, numbers in zip(batch, _numbers_of_each(batch, contours.odd), strict=True):
                 images = _images_of(contour, values, references, known)
                 if numbers is not None:
@@ -390,6 +397,14 @@ def _are_as_many_as_said(numbers: Sequence[bytes], batch: Sequence[Elements]) ->
     except msgspec.DecodeError:
         return False
     return commas == [written.count(b",") for written in numbers]
+
+
+def points_in(contour: Elements) -> int:
+    """How many points a contour seems to have, without a look at its numbers."""
+    vr, written = contour.get(DATA) or NO_VALUE
+    if vr in BINARY:
+        return len(written) // (3 * calcsize("=" + BINARY[vr]))
+    return (written.count(b"\\") + 1) // 3
 
 
 def _whole_points(

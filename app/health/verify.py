@@ -45,6 +45,7 @@ from app.models import (
     TrashedObject,
 )
 from app.reasons import sentence
+from app.rt import contours
 from app.sandbox.wire import staged_name
 from app.storage.paths import instance_path
 from app.storage.staging import (
@@ -538,8 +539,12 @@ def _strangers_in_trash(root: Path) -> Iterator[str]:
 
 
 def _clear_thumbnails(pace: Pace) -> Iterator[Violation]:
-    """Remove thumbnails without a row, as a kill may leave them: they are nobody's data."""
+    """Remove thumbnails without a row, as a kill may leave them: they are nobody's data.
+
+    And what was made of rows that code from before its table deleted.
+    """
     thumbnails.forget_gone()
+    contours.forget_gone()
     root = settings.ICON_PROCESSED_ROOT
     arrived = (path for path in thumbnail_files(root) if _has_arrived(root / path))
     while paths := list(islice(arrived, AT_ONCE)):

@@ -34,7 +34,7 @@ from app.catalogue.names import plain
 from app.catalogue.transactions import give_back_connection
 from app.derived.kinds import Key, Kind
 from app.derived.making import NotNow
-from app.dicom.drawn import LeftOut
+from app.dicom.drawn import Omitted
 from app.dicom.pictures import Named
 from app.limits import pool_settings
 from app.models import (
@@ -91,7 +91,7 @@ class Kept(Named, frozen=True):
     types: list[str] = []
     images: list[str] = []
     rois: list[KeptROI] = []
-    left_out: list[LeftOut] = []
+    left_out: list[Omitted] = []
 
 
 class ROI(KeptROI, frozen=True, kw_only=True):

@@ -206,9 +206,8 @@ def _others(series: DICOMSeries) -> QuerySet[DICOMSeries]:
     return rows.defer("described", "search_text").order_by(is_linked, newest, "-pk")
 
 
-def _structure_set(
-    one: RTStructureSetInformation, series: DICOMSeries, sees_sets: bool
-) -> StructureSet:
+def _structure_set(one: Any, series: DICOMSeries, sees_sets: bool) -> StructureSet:
+    """One of `_structure_sets`."""
     words = [row_name(one)]
     if one.structure_set_date:
         words.append(date_format(one.structure_set_date))
