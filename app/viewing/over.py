@@ -154,8 +154,11 @@ def _structure_sets(series: DICOMSeries) -> QuerySet[RTStructureSetInformation]:
     links = Link.objects.filter(source=OuterRef("dicom_instance"))
     images = links.filter(kind=LinkKind.IMAGE, instance__dicom_series=series)
     named = links.filter(kind=LinkKind.SERIES, series=series)
+    above = "dicom_instance__dicom_series"
     rows = RTStructureSetInformation.objects.filter(
-        dicom_instance__dicom_series__dicom_study__patient=series.dicom_study.patient_id
+        # Where not all are images: only there may a structure set be.
+        **{f"{above}__instance_count__gt": F(f"{above}__image_count")},
+        **{f"{above}__dicom_study__patient": series.dicom_study.patient_id},
     ).annotate(refers=Exists(images) | Exists(named))
     wanted = Q(refers=True)
     if frame := series.frame_of_reference_uid:
@@ -183,11 +186,11 @@ def _segmentations(series: DICOMSeries) -> QuerySet[DICOMInstance]:
 
 
 def _objects(series: DICOMSeries, sop_class: str, modality: str) -> QuerySet[DICOMInstance]:
-    """The patient's of a class; by modality where the standard has no such class."""
-    is_other = Q(sop_class_uid__startswith=STANDARD_ROOT)
+    """The patient's of a class, in series of a modality: a patient's other objects are many."""
     rows = DICOMInstance.objects.filter(
-        Q(sop_class_uid=sop_class) | (Q(modality=modality) & ~is_other),
+        Q(sop_class_uid=sop_class) | ~Q(sop_class_uid__startswith=STANDARD_ROOT),
         rows__isnull=False,
+        dicom_series__modality=modality,
         dicom_series__dicom_study__patient=series.dicom_study.patient_id,
     ).exclude(dicom_series=series)
     newest = F("dicom_series__series_date").desc(nulls_last=True)
