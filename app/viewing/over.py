@@ -115,6 +115,7 @@ def _over(request: HttpRequest, series: DICOMSeries) -> Over:
                 _words(one.dicom_series, "Dose"),
                 reverse("dose", args=[one.pk]),
                 reverse("frames", args=[one.pk]),
+                4 * (one.rows or 0) * (one.columns or 0) * (one.number_of_frames or 1),
             )
             for one in doses
         ],

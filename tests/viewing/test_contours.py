@@ -188,14 +188,14 @@ def test_they_are_kept_and_sent_without_a_look_at_the_file(
     told, points = get()
     path.rename(path.with_suffix(".away"))
     address = url()
-    # Session, user, series, set, whether it is recorded, contours, images, ROIs, values.
-    with django_assert_num_queries(9):
+    # Session, user, series, set, whether it is recorded, contours, slices, images, ROIs, values.
+    with django_assert_num_queries(10):
         response = staff_client.get(address)
     assert response["Cache-Control"] == "private, no-cache"
     again, same = get()
     assert again == told
     np.testing.assert_array_equal(same, points)
-    with django_assert_num_queries(8):  # without the values
+    with django_assert_num_queries(9):  # without the values
         asked = staff_client.get(address, headers={"If-None-Match": response["ETag"]})
     assert (asked.status_code, asked.content) == (304, b"")
     series = ct()
