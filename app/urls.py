@@ -22,6 +22,7 @@ from .telling import asking
 from .telling import pages as telling
 from .viewing import doses
 from .viewing import views as viewing
+from .viewing.beside import beside
 from .viewing.contours import contours
 from .viewing.key_objects import key_objects
 from .viewing.over import over
@@ -65,6 +66,7 @@ urlpatterns = [
     path("series/<int:pk>/planes/", planes, name="series_planes"),
     path("series/<int:pk>/over/", over, name="series_over"),
     path("series/<int:pk>/contours/<int:object>/", contours, name="series_contours"),
+    path("series/<int:pk>/beside/<int:other>/", beside, name="beside"),
     path("series/<int:pk>/thumbnail/", thumbnail, name="thumbnail"),
     path("series/<int:pk>/segments/<int:object>/", segments, name="series_segments"),
     path("doses/<int:pk>/", doses.dose, name="dose"),

@@ -89,7 +89,8 @@ class Described:
         letters = text(self.dataset, "PatientOrientation")[:64]
         is_quadruped = text(self.dataset, "AnatomicalOrientationType") == "QUADRUPED"
         lies_in = text(self.dataset, "FrameOfReferenceUID")[:128]
-        return Place(position, orientation, letters, is_quadruped, lies_in)
+        thickness = max([0.0, *_first(sources, "SliceThickness", 1)])
+        return Place(position, orientation, letters, is_quadruped, lies_in, thickness)
 
     def _of_plane(self, first: list[float], orientation: list[float], frame: int) -> list[float]:
         """Where a plane of a dose lies; [] where the dose does not say so."""

@@ -114,3 +114,4 @@ class Place(Named, frozen=True):
     letters: Text64 = ""  # Patient Orientation, where there are no cosines
     is_quadruped: bool = False  # whose sides have other letters
     frame_of_reference: UID = ""  # its UID, as this object says
+    thickness: float = 0.0  # mm; 0 where it is not said

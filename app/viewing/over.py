@@ -132,7 +132,7 @@ def _over(request: HttpRequest, series: DICOMSeries) -> Over:
             Series(
                 one.pk,
                 f"{one.modality} {_words(one, 'series')}".strip(),
-                f"{reverse('series', args=[series.pk])}beside/{one.pk}/",
+                reverse("beside", args=[series.pk, one.pk]),
                 bool(lies_in) and one.frame_of_reference_uid == lies_in,
             )
             for one in others

@@ -46,7 +46,9 @@ def test_one_position_for_many_frames_is_that_of_none(described):
     found = described(native(FRAME, FRAME, **PLACED))
     assert [found.place(frame).position for frame in range(2)] == [[], []]
     assert found.place(1).orientation == [1, 0, 0, 0, 1, 0]
-    assert described(native(FRAME, **PLACED)).place(0).position == [1, 2, 3]
+    place = described(native(FRAME, **PLACED, SliceThickness="2.5")).place(0)
+    assert (place.position, place.thickness) == ([1, 2, 3], 2.5)
+    assert described(native(FRAME, SliceThickness="-1")).place(0).thickness == 0
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ OURS = {
     "structure_csv": since("Reader", 302),  # with nothing searched for it leads to the list
     **dict.fromkeys(("study", "patient", "series", "header", "structure_set"), since("Reader")),
     **dict.fromkeys(("series_pictures", "key_objects", "thumbnail"), since("Reader")),
-    **dict.fromkeys(("series_over", "series_contours", "series_planes"), since("Reader")),
+    **dict.fromkeys(("series_over", "series_contours", "series_planes", "beside"), since("Reader")),
     **dict.fromkeys(("trash_list", "deletion"), since("Manager")),
     "restore_deletion": since("Manager", 405),
     **dict.fromkeys(("erase_deletion", "empty_trash"), since("Administrator")),
@@ -126,7 +126,7 @@ ROWS = {
     "patient": Patient,
     **dict.fromkeys(("study", "protect_study"), DICOMStudy),
     **dict.fromkeys(("series", "series_pictures", "key_objects", "thumbnail"), DICOMSeries),
-    **dict.fromkeys(("series_over", "series_contours", "series_planes"), DICOMSeries),
+    **dict.fromkeys(("series_over", "series_contours", "series_planes", "beside"), DICOMSeries),
     "same_person": Patient,
     "undo_same_person": Patient,
     **dict.fromkeys(("collection", "take_out", "delete_collection", "collection_csv"), Collection),

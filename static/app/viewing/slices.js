@@ -15,6 +15,7 @@ export class Slices extends EventTarget {
     this.trouble = ""; // why nothing comes
     this.arrived = new Set();
     this.objects = new Map(); // by slice
+    this.places = new Map(); // by slice: where in the patient those lie that have arrived once
     this.held = new Map(); // slices that are inflated, those used last at the end
     this.renderings = new Map(); // by the worker's numbers, of what may come
     this.worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
@@ -85,9 +86,10 @@ export class Slices extends EventTarget {
     this.tell("came", slice);
   }
 
-  note({ arrived: slice, object, step }) {
+  note({ arrived: slice, object, step, place }) {
     this.arrived.add(slice);
     this.objects.set(slice, object);
+    this.places.set(slice, place);
     this.trouble = "";
     if (slice !== this.shown && this.held.get(slice)?.told.step > step) this.held.delete(slice);
     this.tell("arrived", { slice, object });

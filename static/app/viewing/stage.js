@@ -142,7 +142,6 @@ export class Stage {
       if (this.isNew || haveChanged) this.drawOver(layers, slice.told);
       this.place(lines, over);
     }
-    this.isNew = false;
   }
 
   drawOver(layers, { whole_columns: columns, whole_rows: rows }) {

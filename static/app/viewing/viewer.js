@@ -1,9 +1,9 @@
 // All of one series' picture: the slices that are looked through, the stages that show them or what
 // is cut through them, and what lies over these. A page may have several.
 //
-// It tells of "shown" where another slice is shown, of "stack" where another stack is looked through,
-// of "arrived" {slice, object} and "came" (an inflated slice) as `slices.js` does, and of "pointed"
-// {stage, point}, with null for what is not there.
+// It tells of "shown" where another slice is shown, of "painted" (a stage) where what a stage has is
+// another, of "stack" where another stack is looked through, of "arrived" {slice, object} and "came"
+// (an inflated slice) as `slices.js` does, and of "pointed" {stage, point}, or null beside a picture.
 import { Cine } from "./cine.js";
 import { isGrey, percentiles, warmUp } from "./greys.js";
 import { DRAGS, Hands } from "./hands.js";
@@ -249,7 +249,10 @@ export class Viewer extends EventTarget {
       const window = windows.of(slice);
       stage.paint({ window, key: windows.keyOf(window), isInverted, hasOverlays, isHurried });
     }
+    const { isNew } = stage;
     stage.cover(this.layers, this.haveLayersChanged);
+    stage.isNew = false;
+    if (isNew) this.tell("painted", stage);
   }
 
   // --- under the pointer ------------------------------------------------------------------------
