@@ -463,6 +463,8 @@ def test_somebody_chooses_a_stack_plays_it_and_saves_what_is_seen(
     slices_are_played(page)
     what_is_seen_is_saved(page, series.pk)
     what_lies_over_a_picture_moves_with_it(page)
+    a_distance_is_measured(page)
+    what_lies_over_a_picture_is_saved(page)
     a_failure_in_passing_is_asked_for_again(page, last)
     on_a_slow_line_less_comes_first(page)
     what_has_no_room_is_not_asked_for_again(page)
@@ -475,9 +477,12 @@ def test_somebody_chooses_a_stack_plays_it_and_saves_what_is_seen(
     assert box["x"] + box["width"] < stage["x"] + 320
     assert box["y"] + box["height"] < stage["y"] + 320
     expect(page.get_by_label("slices a second")).to_have_value("25")
+    a_region_has_its_own_scale(page)
     page.goto(f"{live.url}/dicom/series/{DICOMSeries.objects.get(modality='DX').pk}/")
     expect(page.locator("[data-part=scale]")).to_have_text("20 mm at the detector")
     assert page.locator("[data-part=left]").inner_text() == ""
+    drag_a_distance(page, (100, 100), (130, 140))
+    expect(length(page)).to_have_text("5.0 mm at the detector")
     expect(page.get_by_role("button", name="Play")).to_be_hidden()
     assert [one for one in console_errors if "409 (Conflict)" not in one] == []
     console_errors.clear()  # the browser says of a series that has changed, or does not
@@ -605,6 +610,88 @@ def what_lies_over_a_picture_moves_with_it(page: Page) -> None:
 
 def lies_at(page: Page, *wanted: float) -> None:
     assert page.evaluate(PLACE) == pytest.approx(wanted, abs=0.5)
+
+
+def drag_a_distance(page: Page, start: tuple[int, int], end: tuple[int, int]) -> None:
+    """With a pointer, from and to places of the canvas."""
+    page.get_by_label("Dragging changes").select_option("a distance")
+    page.locator("[data-part=canvas]").hover(position={"x": start[0], "y": start[1]})
+    page.mouse.down()
+    page.locator("[data-part=canvas]").hover(position={"x": end[0], "y": end[1]}, force=True)
+    page.mouse.up()
+
+
+def length(page: Page):
+    return page.locator(".viewer-length")
+
+
+def a_distance_is_measured(page: Page) -> None:
+    canvas = page.locator("[data-part=canvas]")
+    expect(place(page)).to_have_text("2 of 11 · z 1 mm")
+    drag_a_distance(page, (105, 105), (405, 505))
+    expect(length(page)).to_have_text("50.0 mm")
+    line = page.locator(".viewer-measured")
+    ends = [float(one) for one in re.findall(r"[\d.]+", line.get_attribute("d"))]
+    assert ends == pytest.approx([10.5, 10.5, 40.5, 50.5], abs=0.1)
+    canvas.press("ArrowDown")
+    expect(length(page)).to_be_hidden()
+    canvas.press("d")
+    canvas.press("d")  # it is chosen: a line by keyboard
+    expect(length(page)).to_be_focused()
+    expect(line).to_have_attribute("d", "M24.5,32.5L40.5,32.5")
+    for key in ("ArrowRight", "Shift+ArrowLeft", "ArrowDown"):
+        page.keyboard.press(key)
+    expect(length(page)).to_have_text("18.0 mm")
+    assert length(page).get_attribute("aria-valuetext") == "18.0 mm"
+    page.keyboard.press("Escape")
+    expect(length(page)).to_be_hidden()
+    expect(canvas).to_be_focused()
+    expect(place(page)).to_have_text("3 of 11 · z 2 mm")
+
+
+def a_region_has_its_own_scale(page: Page) -> None:
+    drag_a_distance(page, (105, 105), (205, 105))
+    expect(length(page)).to_have_text("10.0 mm")
+    drag_a_distance(page, (105, 105), (405, 105))
+    expect(length(page)).to_have_text("no length here")
+
+
+CLINICAL = """async () => {
+  const { viewer } = await import(document.querySelector("script[src*=picture]").src);
+  const layer = viewer.layers.at(-1);
+  layer.isClinical = true;
+  layer.named = () => "Of one beam";
+  layer.draw = (stage) => {
+    stage.wash().fillStyle = "#0f0";
+    stage.wash().fillRect(32, 0, 1, 64);
+    const group = stage.group(layer);
+    group.style.opacity = 0.5;
+    const [path] = group.children;
+    path.setAttribute("d", "M0,32.5H64");
+    path.style.stroke = "#f00";
+    path.style.strokeWidth = "4px";
+  };
+  viewer.redraw();
+}"""
+
+
+def what_lies_over_a_picture_is_saved(page: Page) -> None:
+    clinical = page.get_by_text("Not for clinical use")
+    expect(clinical.filter(visible=True)).to_have_count(0)
+    page.evaluate(CLINICAL)
+    expect(clinical.filter(visible=True)).to_have_count(2)  # in the title's line, at the picture
+    page.get_by_label("with name and ID").uncheck()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save PNG").click()
+    picture = imagecodecs.png_decode(download.value.path().read_bytes()).astype(int)
+    grey = picture[200, 200, 0]
+    assert picture[200, [310, 325, 340]].tolist() == [[grey] * 3, [0, 255, 0], [grey] * 3]
+    half = (grey + 255) // 2, grey // 2
+    rows = picture[[322, 323, 325, 326, 327], 200]
+    assert np.abs(rows[[0, 4]] - grey).max() == 0
+    assert np.abs(rows[1:4] - [half[0], half[1], half[1]]).max() <= 2
+    assert (picture[575:640, :150] > 250).any()
+    assert (picture[600:618, 8:90] > 250).any()  # what is named
 
 
 def a_failure_in_passing_is_asked_for_again(page: Page, path: Path) -> None:

@@ -79,7 +79,8 @@ export class Hands {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { viewer, stage } = this;
     const { key, shiftKey } = event;
-    if (shiftKey && MOVES[key]) viewer.move(stage, ...MOVES[key]);
+    if (viewer.layers.some((layer) => layer.pressed?.(stage, key))) event.stopPropagation();
+    else if (shiftKey && MOVES[key]) viewer.move(stage, ...MOVES[key]);
     else if (KEYS[key]) KEYS[key](viewer, stage);
     else if (!(/^[1-9]$/.test(key) && viewer.chooseNth(key - 1))) return;
     event.preventDefault();

@@ -20,6 +20,10 @@ function markRows() {
 viewer.addEventListener("shown", markRows);
 viewer.addEventListener("arrived", ({ detail }) => detail.slice === viewer.shown && markRows());
 
+viewer.addEventListener("clinical", ({ detail }) => {
+  document.getElementById("clinical").hidden = !detail;
+});
+
 // A click on a row of the objects selects its slice; with a key that opens a tab, as other rows do.
 document.getElementById("objects")?.addEventListener("click", (event) => {
   const row = event.target.closest("[data-object]");

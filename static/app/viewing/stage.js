@@ -5,7 +5,8 @@ import { planeOf } from "./space.js";
 import { View } from "./view.js";
 import { edges, pixelSize, ruler } from "./words.js";
 
-export const EDGES = ["left", "right", "top", "bottom"];
+const EDGES = ["left", "right", "top", "bottom"];
+const BESIDE = 6; // of the page's pixels, from a place to words at it
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Stage {
@@ -20,6 +21,7 @@ export class Stage {
     this.over = this.part("over"); // for washes: hidden while nobody draws any
     this.lines = this.part("lines"); // an <svg>, of which a unit is a pixel of the picture
     this.groups = new Map(); // of `lines`, by layer
+    this.labels = new Map(); // words that lie over the picture, by layer, and where
     this.slice = null; // what is painted; null where there is nothing
     this.plane = null; // where it lies in its patient; null where that is not known
     this.number = null; // of the series' slice; null of a plane that has been cut
@@ -118,11 +120,22 @@ export class Stage {
     this.drawRound(null);
   }
 
+  // What is written at the edges, and the scale {text, right, bottom, length}; null for none.
+  get round() {
+    const scale = this.part("scale");
+    const { right, bottom, width } = scale.style;
+    const [end, low, length] = [right, bottom, width].map(parseFloat);
+    return {
+      edges: Object.fromEntries(EDGES.map((edge) => [edge, this.part(edge).textContent])),
+      scale: scale.hidden ? null : { text: scale.textContent, right: end, bottom: low, length },
+    };
+  }
+
   drawRound(slice) {
     const letters = slice && edges(slice.told.place);
     for (const edge of EDGES) this.part(edge).textContent = letters?.[edge] ?? "";
-    const { dense, canvas } = this;
-    const scale = slice && ruler(slice, this.view.box.map((one) => one / dense), canvas.clientWidth);
+    const { canvas } = this;
+    const scale = slice && ruler(slice, this.box, canvas.clientWidth);
     const drawn = this.part("scale");
     drawn.hidden = !scale;
     if (!scale) return;
@@ -137,6 +150,7 @@ export class Stage {
     if (!layers.length) return;
     const { slice, lines, over } = this;
     lines.toggleAttribute("hidden", !slice);
+    for (const { element } of this.labels.values()) element.hidden = !slice || !element.textContent;
     if (!slice) over.hidden = true;
     else {
       if (this.isNew || haveChanged) this.drawOver(layers, slice.told);
@@ -162,6 +176,22 @@ export class Stage {
     return this.groups.get(layer);
   }
 
+  // A layer's words at a place, in units of `lines`; "" for none.
+  label(layer, words, at) {
+    if (!this.labels.has(layer)) {
+      const element = document.createElement("span");
+      element.className = "viewer-label";
+      element.hidden = true;
+      this.element.append(element);
+      this.labels.set(layer, { element, at: [0, 0] });
+    }
+    const label = this.labels.get(layer);
+    if (words !== undefined) label.element.textContent = words;
+    if (at) label.at = at;
+    label.element.hidden = !label.element.textContent;
+    return label.element;
+  }
+
   // What a layer draws washes with: empty when the first asks for it, of the picture's size.
   wash() {
     const { over, slice } = this;
@@ -174,13 +204,20 @@ export class Stage {
     return brush;
   }
 
+  // Where the picture lies, in the page's pixels.
+  get box() {
+    return this.view.box.map((one) => one / this.dense);
+  }
+
   place(...all) {
-    const [left, top, width, height] = this.view.box.map((one) => `${one / this.dense}px`);
-    const where = { left, top, width, height };
-    for (const one of all) {
-      for (const [name, value] of Object.entries(where)) {
-        if (one.style[name] !== value) one.style[name] = value;
-      }
+    const [left, top, width, height] = this.box;
+    for (const one of all) move(one, { left, top, width, height });
+    const { whole_columns: columns, whole_rows: rows } = this.slice.told;
+    for (const { element, at: [x, y] } of this.labels.values()) {
+      if (element.hidden) continue;
+      const most = this.element.clientWidth - element.offsetWidth - BESIDE;
+      const [across, down] = [left + (x / columns) * width + BESIDE, top + (y / rows) * height];
+      move(element, { left: Math.min(across, most), top: down });
     }
   }
 
@@ -194,10 +231,21 @@ export class Stage {
   }
 
   // The column and the row there, as `space.js` counts; null where no picture is.
-  pointAt([x, y]) {
-    if (!this.slice || !this.view.pixelAt(x, y)) return null;
+  pointAt(at) {
+    return this.slice && this.view.pixelAt(...at) ? this.pointOn(at) : null;
+  }
+
+  // Also beside the picture.
+  pointOn([x, y]) {
     const [left, top, width, height] = this.view.box;
     const { whole_columns: columns, whole_rows: rows } = this.slice.told;
     return [((x - left) / width) * columns - 0.5, ((y - top) / height) * rows - 0.5];
+  }
+}
+
+function move(element, places) {
+  for (const [name, value] of Object.entries(places)) {
+    const length = `${value}px`;
+    if (element.style[name] !== length) element.style[name] = length;
   }
 }

@@ -2,9 +2,11 @@
 import { FASTEST, USUAL_RATE } from "./cine.js";
 import { isGrey } from "./greys.js";
 import { pngOf, save } from "./png.js";
-import { EDGES } from "./stage.js";
 import { drawMarks } from "./stacks.js";
 import { lies, measure } from "./words.js";
+
+const NOT_DIAGNOSIS = "Not for diagnosis";
+const NOT_CLINICAL = "Not for clinical use";
 
 const TROUBLES = {
   busy: "Pictures are being made for others. This one comes by itself, in a moment.",
@@ -17,6 +19,7 @@ const TROUBLES = {
 export class Tools {
   constructor(viewer) {
     this.viewer = viewer;
+    this.isClinical = false; // what is said of it
     this.hasOwnRate = false; // somebody has said how fast
     this.part("stack").replaceChildren(...viewer.stacks.all.map(stackOption));
     if (matchMedia("(pointer: coarse)").matches) this.part("drags").value = "slices";
@@ -92,6 +95,15 @@ export class Tools {
 
   // --- what is said -----------------------------------------------------------------------------
 
+  // What the picture is not for, also in the line of the page's title.
+  warn() {
+    const { isClinical } = this.viewer;
+    if (isClinical === this.isClinical) return;
+    this.isClinical = isClinical;
+    this.part("warning").textContent = isClinical ? NOT_CLINICAL : NOT_DIAGNOSIS;
+    this.viewer.tell("clinical", isClinical);
+  }
+
   // `slice`: what is shown; null where it has not come.
   tell(slice) {
     const { stack, stacks, shown, strip } = this.viewer;
@@ -161,19 +173,16 @@ export class Tools {
 
   async savePng() {
     const { viewer } = this;
-    const [{ canvas }] = viewer.stages;
+    const [stage] = viewer.stages;
     const { name, id } = this.part("named").dataset;
-    const scale = this.part("scale");
-    const { right, bottom, width: length } = scale.style;
-    const lengths = Object.entries({ right, bottom, length });
-    const blob = await pngOf(canvas, {
-      edges: Object.fromEntries(EDGES.map((edge) => [edge, this.part(edge).textContent])),
-      scale: scale.hidden ? null : {
-        text: scale.textContent,
-        ...Object.fromEntries(lengths.map(([key, value]) => [key, parseFloat(value)])),
-      },
+    const lossy = this.part("lossy");
+    const blob = await pngOf(stage, {
       lines: this.part("named").checked ? [name, id].filter(Boolean) : [],
-      notes: this.part("lossy").hidden ? [] : [this.part("lossy").textContent],
+      notes: [
+        ...viewer.layers.map((layer) => layer.named?.(stage)),
+        lossy.hidden ? "" : lossy.textContent,
+        this.part("warning").textContent,
+      ].filter(Boolean),
     });
     save(blob, `picture-${viewer.box.dataset.series}-${this.nameOfPainted()}.png`);
   }

@@ -6,6 +6,7 @@
 // (an inflated slice) as `slices.js` does, and of "pointed" {stage, point}, or null beside a picture.
 import { Cine } from "./cine.js";
 import { isGrey, percentiles, warmUp } from "./greys.js";
+import { Distance } from "./distance.js";
 import { DRAGS, Hands } from "./hands.js";
 import { saidOf } from "./reading.js";
 import { Slices } from "./slices.js";
@@ -32,7 +33,9 @@ export class Viewer extends EventTarget {
     this.hasOverlays = true;
     this.isHurried = false; // a window is dragged
     this.drags = new Map(Object.entries(DRAGS));
-    this.layers = []; // what lies over pictures: {draw(stage), told(stage, point)}, those below first
+    // What lies over pictures, those below first: {draw(stage)}, and where there is anything to it
+    // told(stage, point) and named(stage), which give words, pressed(stage, key), isClinical.
+    this.layers = [new Distance(this)];
     this.haveLayersChanged = false;
     this.isDue = false;
     this.awaited = null; // an object whose slices are not known yet
@@ -225,6 +228,11 @@ export class Viewer extends EventTarget {
     this.later();
   }
 
+  // Whether contours, masks or doses are drawn.
+  get isClinical() {
+    return this.layers.some((layer) => layer.isClinical);
+  }
+
   get current() {
     return this.slices.get(this.shown);
   }
@@ -238,6 +246,7 @@ export class Viewer extends EventTarget {
     if (slice && !slice.values) stage.clear();
     for (const one of this.stages) this.paint(one);
     if (slice) this.tools.sayWindows(slice);
+    this.tools.warn();
     this.haveLayersChanged = false;
     this.readOut();
   }

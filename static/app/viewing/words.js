@@ -50,8 +50,8 @@ const roundLength = (most) => LENGTHS.findLast((length) => length <= most) ?? nu
 // none is right. Of ultrasound only a region that is calibrated in cm has one, and it lies in that.
 export function ruler({ told, rendering }, [left, top, width, height], side) {
   const [across, down] = [width / told.whole_columns, height / told.whole_rows];
-  const { regions, spacing, spacing_kind, modality } = rendering;
-  if (regions.length || ULTRASOUND.includes(modality)) {
+  const { regions, spacing, spacing_kind } = rendering;
+  if (isUltrasound(rendering)) {
     const region = largest(regions);
     if (!region) return null;
     const within = (place) => Math.min(Math.max(place, 0), side);
@@ -61,11 +61,12 @@ export function ruler({ told, rendering }, [left, top, width, height], side) {
     return scaled(across / (10 * region.across), end - start, "", side - end, side - low);
   }
   if (!spacing) return null;
-  const where = spacing_kind === "detector" ? " at the detector" : "";
+  const where = spacing_kind === "detector" ? AT_DETECTOR : "";
   return scaled(across / spacing[1], side, where, 0, 0);
 }
 
 const ULTRASOUND = ["US", "IVUS"];
+const AT_DETECTOR = " at the detector";
 const LEAST_HIGH = 40; // of the page's pixels
 
 function largest(regions) {
@@ -80,6 +81,29 @@ function scaled(each, room, where, right, bottom) {
   if (!length) return null;
   return { text: `${length} mm${where}`, width: length * each, right: right + 12, bottom: bottom + 10 };
 }
+
+const isUltrasound = ({ regions, modality }) => regions.length > 0 || ULTRASOUND.includes(modality);
+
+// Whether distances can be measured on a picture.
+export const hasLengths = (rendering) =>
+  isUltrasound(rendering) ? Boolean(largest(rendering.regions)) : Boolean(rendering.spacing);
+
+// The distance between two pixels, in words: "12.3 mm"; "" where a pixel's size is not known. Of
+// ultrasound it is known where both lie in one region that is calibrated in cm.
+export function lengthOf(rendering, from, to) {
+  const { regions, spacing, spacing_kind } = rendering;
+  const [across, down] = [to[0] - from[0], to[1] - from[1]];
+  const isIn = ({ left, top, right, bottom }, [column, row]) =>
+    column >= left - 0.5 && column <= right + 0.5 && row >= top - 0.5 && row <= bottom + 0.5;
+  if (isUltrasound(rendering)) {
+    const region = largest(regions.filter((one) => isIn(one, from) && isIn(one, to)));
+    return region ? inMm(10 * region.across * across, 10 * region.down * down, "") : "";
+  }
+  const where = spacing_kind === "detector" ? AT_DETECTOR : "";
+  return spacing ? inMm(spacing[1] * across, spacing[0] * down, where) : "";
+}
+
+const inMm = (across, down, where) => `${Math.hypot(across, down).toFixed(1)} mm${where}`;
 
 // A pixel's height and width, as they are to each other.
 export function pixelSize({ spacing, aspect }) {
