@@ -83,9 +83,10 @@ def test_rois_come_with_their_contours_and_points_come_exactly(get, import_zip):
         roi(7, "Heart", outer, free, ROIDisplayColor=[1, 2, 3]),
         roi(2, "Void"),
         roi(3, "Isocentre", point, ROIDisplayColor=None, RTROIInterpretedType="ISOCENTER"),
-        roi(7, "Twice"),
+        roi(7, "Twice \N{RIGHT-TO-LEFT OVERRIDE}"),
     ]
-    import_zip(*images(1, 2), rt_structure_set(rois))
+    written = {"charset": "utf-8", "SpecificCharacterSet": "ISO_IR 192"}
+    import_zip(*images(1, 2), rt_structure_set(rois, **written))
     told, points = get()
     assert (told["why_not"], told["why"], told["left_out"]) == ("", "", [])
     assert told["frames_of_reference"] == [uid(2, 9)]
@@ -100,7 +101,7 @@ def test_rois_come_with_their_contours_and_points_come_exactly(get, import_zip):
         [7, "Heart", "ORGAN", "MANUAL", [1, 2, 3], pages[0], [[0, 3, 0, 0], [0, 3, -1, 0]]],
         [2, "Void", "ORGAN", "MANUAL", [255, 0, 10], pages[1], []],
         [3, "Isocentre", "ISOCENTER", "MANUAL", None, pages[2], [[1, 1, 1, 0]]],
-        [7, "Twice", "ORGAN", "MANUAL", None, pages[3], []],
+        [7, "Twice \N{REPLACEMENT CHARACTER}", "ORGAN", "MANUAL", None, pages[3], []],
     ]
     assert {one["frame_of_reference"] for one in told["rois"]} == {uid(2, 9)}
     expected = [(-0.0, 10.12, 5), (1.5, 0.5, 5), (1.25, -300, 5)]
