@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta
 
 from .pictures import Named
-from .records import UID, Color, Count, Number, Text16, Text64, Text1024
+from .records import UID, Color, Count, Number, Text64, Text1024
 
 MOST_POINTS = 1_000_000
 MOST_CONTOURS = 100_000
@@ -49,7 +49,7 @@ class Drawing(Named, frozen=True):
 
     points: Annotated[int, Meta(ge=0, le=MOST_POINTS)]
     frames_of_reference: Annotated[list[UID], Meta(max_length=MOST_ROIS)]
-    types: Annotated[list[Text16], Meta(max_length=MOST_CONTOURS)]
+    types: Annotated[list[Text64], Meta(max_length=MOST_CONTOURS)]
     images: Annotated[list[UID], Meta(max_length=MOST_CONTOURS)]  # that contours name
     rois: Annotated[list[ROI], Meta(max_length=MOST_ROIS)]
     left_out: Annotated[list[Omitted], Meta(max_length=4 * MOST_ROIS)]

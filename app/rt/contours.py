@@ -41,10 +41,11 @@ def kept(structure_set: RTStructureSetInformation) -> StructureSetContours | Non
     return None if made and made.why_not in TRIED_AGAIN else made
 
 
-def values_of(made: StructureSetContours) -> bytes:
-    """The points, which may be megabytes; none where they went since."""
+def values_of(made: StructureSetContours) -> bytes | None:
+    """The points, which may be megabytes; None where they went since, or are others."""
     rows = StructureSetContours.objects.filter(pk=made.pk, sha256=made.sha256, version=made.version)
-    return bytes(rows.values_list("values", flat=True).first() or b"")
+    values = rows.values_list("values", flat=True).first()
+    return None if values is None else bytes(values)
 
 
 def keep(structure_set: RTStructureSetInformation, drawn: Drawn) -> StructureSetContours:

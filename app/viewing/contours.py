@@ -155,6 +155,8 @@ def contours(request: HttpRequest, pk: int, object: int) -> HttpResponseBase:
     response = get_conditional_response(request, etag=etag)
     if response is None:
         values = bytes(made.values) if is_fresh else values_of(made)
+        if values is None:  # replaced or deleted in between: the next answer is of what is there
+            return busy()
         response = HttpResponse(record_of(words, values), content_type=CONTENT_TYPE)
     response["Cache-Control"] = "private, no-cache"
     response["ETag"] = etag

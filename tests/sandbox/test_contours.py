@@ -100,8 +100,10 @@ def left_out(found: Drawn) -> list[tuple[str, int]]:
 
 def test_rubbish_costs_itself(read):
     lying = contour(1, 2, 3, 4, 5, 6) | {"NumberOfContourPoints": "4000000"}
+    lying["ContourGeometricType"] = "X" * 70
     found = read(of(written(b"NaN\\1\\2\\", 300_000), contour(1, 2), lying, contour(b"\xff", 1, 2)))
     assert found.drawing
+    assert found.drawing.types == ["X" * 64]
     assert found.drawing.rois[0].contours == [Line(0, 2, -1, 0)]
     assert left_out(found) == [("contours_unread", 3)]
 

@@ -25,7 +25,7 @@ from app.models import (
     RTStructureSetInformation,
     StructureSetContours,
 )
-from app.rt.contours import SETS, forget_gone, keep
+from app.rt.contours import SETS, forget_gone, keep, values_of
 from app.sandbox.contours import Drawn
 from app.viewing import contours, opening
 from tests.making.objects import contour, ct_image, roi, rt_structure_set, uid
@@ -241,6 +241,10 @@ def test_workers_make_them_and_those_of_another_version_anew(get, import_zip):
     assert contours.KIND.numbers() == (0, 2, 0)
     making.take_turn([contours.KIND])
     assert contours.KIND.numbers() == (2, 0, 0)
+    of_another_object = StructureSetContours.objects.all()[0]
+    assert values_of(of_another_object)
+    of_another_object.sha256 = "0"
+    assert values_of(of_another_object) is None
     StructureSetContours.objects.update(version=0, words=b"", why_not="contours_took_long")
     assert contours.KIND.numbers() == (0, 2, 0)
     assert get()[0]["points"] == 3
