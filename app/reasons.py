@@ -865,6 +865,7 @@ COMPLETENESS = {
 # Why a stack is not shown in three planes.
 PLANES = {
     "planes_few": "Three planes need at least {least} slices; here: {slices}.",
+    "planes_many": "Three planes are made of at most {most} slices; here: {slices}.",
     "planes_no_place": "The images do not say where in the patient they lie.",
     "planes_sizes": "The slices have several sizes: {least} and {most} pixels.",
     "planes_no_spacing": "The images do not say how large their pixels are.",

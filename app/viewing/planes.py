@@ -6,7 +6,7 @@ Stacks are numbered from 0, as the page was told them. The answer is JSON: `Told
 are made of are the slices' pictures, which the page has anyhow.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from django.contrib.admin.views.decorators import staff_member_required
@@ -25,6 +25,7 @@ from app.dicom.records import FramePlanes
 from app.geometry.planes import Block, Lying, NoPlanes, block_of
 from app.models import DICOMSeries, ImageInformation
 from app.needing import needing
+from app.wording import counted
 
 from .drawn import etag_of
 from .slices import told_if_changed
@@ -34,6 +35,7 @@ SEES_ALL = ("app.view_dicominstance", "app.view_patient")
 
 SIZE = ("dicom_instance__rows", "dicom_instance__columns", "pixel_spacing")
 LIES = ("image_position_patient", "image_orientation_patient")
+MOST = 5_000  # slices, which are all looked at
 NOWHERE = Lying(None, None, None, None, None)
 
 _planes = json.Decoder(FramePlanes).decode
@@ -70,12 +72,18 @@ def planes(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 
 def _told(series: DICOMSeries, stack: Stack) -> Told:
-    lying = dict(_lying(series, {one.object for one in stack.slices}))
     try:
-        block: Block = block_of([lying.get(one, NOWHERE) for one in stack.slices])
+        block = _block(series, stack.slices)
     except NoPlanes as refusal:
         return Told(why_not=refusal.code, why=refusal.sentence)
     return Told(block.slices, block.spacing, block.bytes)
+
+
+def _block(series: DICOMSeries, slices: Sequence[Slice]) -> Block:
+    if len(slices) > MOST:
+        raise NoPlanes("planes_many", slices=counted(len(slices), "slice"), most=f"{MOST:,}")
+    lying = dict(_lying(series, {one.object for one in slices}))
+    return block_of([lying.get(one, NOWHERE) for one in slices])
 
 
 def _lying(series: DICOMSeries, objects: set[int]) -> Iterator[tuple[Slice, Lying]]:

@@ -54,6 +54,13 @@ def test_frames_are_slices(ask, import_zip):
     assert ask() == {"slices": 3, "spacing": 10, "bytes": 144, "why_not": "", "why": ""}
 
 
+def test_of_very_many_slices_none_is_looked_at(ask, import_zip, monkeypatch):
+    monkeypatch.setattr("app.viewing.planes.MOST", 3)
+    monkeypatch.setattr("app.viewing.planes._lying", None)
+    import_zip(*(image(number) for number in range(1, 5)))
+    assert ask()["why"] == "Three planes are made of at most 3 slices; here: 4 slices."
+
+
 def test_images_that_are_no_slices_have_no_place(ask, import_zip):
     import_zip(*(secondary_capture(SOPInstanceUID=uid(2, 1, n), **SIZE) for n in range(3)))
     assert ask()["why"] == "The images do not say where in the patient they lie."
