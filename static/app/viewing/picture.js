@@ -1,7 +1,10 @@
 // The picture on a series' page, and what else of the page leads to its slices.
+import { Planes } from "./planes.js";
 import { Viewer } from "./viewer.js";
 
 export const viewer = new Viewer(document.getElementById("viewer"), { strip: document.getElementById("strip") });
+export const planes = new Planes(viewer);
+
 const isToOpenATab = (event) => event.ctrlKey || event.metaKey || event.shiftKey;
 
 function goBy(event, go) {

@@ -17,6 +17,7 @@ export class Slices extends EventTarget {
     this.objects = new Map(); // by slice
     this.places = new Map(); // by slice: where in the patient those lie that have arrived once
     this.held = new Map(); // slices that are inflated, those used last at the end
+    this.block = new Map(); // that somebody else keeps
     this.renderings = new Map(); // by the worker's numbers, of what may come
     this.worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     this.worker.onmessage = ({ data }) => this.heard(data);
@@ -26,7 +27,7 @@ export class Slices extends EventTarget {
 
   // A slice as it is here; null where it is not inflated.
   get(slice) {
-    return this.held.get(slice) ?? null;
+    return this.held.get(slice) ?? this.block.get(slice) ?? null;
   }
 
   hasArrived(slice) {
@@ -61,7 +62,7 @@ export class Slices extends EventTarget {
   // Shows a slice, of which all is asked for.
   show(slice) {
     this.shown = slice;
-    const there = this.held.get(slice);
+    const there = this.get(slice);
     if (there) this.hold(there);
     if (there?.told.step !== 1) this.want(slice);
   }

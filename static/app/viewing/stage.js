@@ -176,6 +176,13 @@ export class Stage {
     return this.groups.get(layer);
   }
 
+  leave(layer) {
+    this.groups.get(layer)?.remove();
+    this.groups.delete(layer);
+    this.labels.get(layer)?.element.remove();
+    this.labels.delete(layer);
+  }
+
   // A layer's words at a place, in units of `lines`; "" for none.
   label(layer, words, at) {
     if (!this.labels.has(layer)) {

@@ -8,7 +8,7 @@ import { lies, measure } from "./words.js";
 const NOT_DIAGNOSIS = "Not for diagnosis";
 const NOT_CLINICAL = "Not for clinical use";
 
-const TROUBLES = {
+export const TROUBLES = {
   busy: "Pictures are being made for others. This one comes by itself, in a moment.",
   refused: "The pictures are not to be had: reload the page.",
   changed: "The series has changed: reload the page.",
@@ -46,11 +46,11 @@ export class Tools {
     on("invert", "click", () => viewer.invert());
     on("overlays", "click", () => viewer.toggleOverlays());
     on("reset", "click", () => viewer.reset());
-    const [stage] = viewer.stages;
-    on("closer", "click", () => viewer.zoom(stage, 1));
-    on("further", "click", () => viewer.zoom(stage, -1));
-    on("fit", "click", () => viewer.fit(stage));
-    on("whole", "click", () => viewer.oneToOne(stage));
+    const onAll = (name, done) => on(name, "click", () => viewer.stages.forEach(done));
+    onAll("closer", (stage) => viewer.zoom(stage, 1));
+    onAll("further", (stage) => viewer.zoom(stage, -1));
+    onAll("fit", (stage) => viewer.fit(stage));
+    onAll("whole", (stage) => viewer.oneToOne(stage));
   }
 
   press(name, isPressed) {

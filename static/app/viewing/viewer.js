@@ -3,7 +3,8 @@
 //
 // It tells of "shown" where another slice is shown, of "painted" (a stage) where what a stage has is
 // another, of "stack" where another stack is looked through, of "arrived" {slice, object} and "came"
-// (an inflated slice) as `slices.js` does, and of "pointed" {stage, point}, or null beside a picture.
+// (an inflated slice) as `slices.js` does, of "pointed" {stage, point}, or null beside a picture; and of
+// "drawing" in each frame in which it paints: now a stage may be given something else to show.
 import { Cine } from "./cine.js";
 import { isGrey, percentiles, warmUp } from "./greys.js";
 import { Distance } from "./distance.js";
@@ -79,6 +80,11 @@ export class Viewer extends EventTarget {
   addLayer(layer) {
     this.layers.push(layer);
     this.redraw();
+  }
+
+  removeLayer(layer) {
+    this.layers = this.layers.filter((one) => one !== layer);
+    for (const stage of this.stages) stage.leave(layer);
   }
 
   // --- what has come ----------------------------------------------------------------------------
@@ -244,6 +250,7 @@ export class Viewer extends EventTarget {
     this.tools.tell(slice);
     stage.show(slice?.values ? slice : null, this.shown);
     if (slice && !slice.values) stage.clear();
+    this.tell("drawing");
     for (const one of this.stages) this.paint(one);
     if (slice) this.tools.sayWindows(slice);
     this.tools.warn();

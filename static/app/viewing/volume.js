@@ -16,6 +16,7 @@ import { isPadding, meaningOf } from "./greys.js";
 import { pixelOf, planeOf, pointOf } from "./space.js";
 
 const MOST = 4096; // pixels of a plane, across the slices
+const ROWS = 32; // of a picture, that are filled together
 const TURN = 1e-3; // by which directions may differ; that they move no pixel the server has seen to
 
 // By the patient's axis that a plane is across: its name, and the axes of its rows and columns, with
@@ -68,6 +69,7 @@ export class Volume {
     this.directions = [this.plane.row, this.plane.column, this.normal];
     this.patient = nearestAxes(this.directions); // the patient's axis that each of ours is nearest to
     this.values = new Meanings(this.slices);
+    this.lines = [0, 1].map((axis) => this.slices.map(() => this.values.line(this.counts[1 - axis])));
   }
 
   get bytes() {
@@ -114,12 +116,13 @@ export class Volume {
     return [column, row, nearest].map((one, axis) => within(Math.round(one), this.counts[axis]));
   }
 
-  // A slice or a plane, as a stage shows it. It is painted as `like` is, a slice of these.
-  cut(axis, index, like = this.slices[this.middle]) {
-    return axis === 2 ? this.slices[index] : this.across(axis, index, like);
+  // A slice or a plane, as a stage shows it. A plane is painted as the middle slice is.
+  cut(axis, index) {
+    return axis === 2 ? this.slices[index] : this.across(axis, index);
   }
 
-  across(axis, index, like) {
+  across(axis, index) {
+    const like = this.slices[this.middle];
     const other = 1 - axis; // of the columns and rows, what is seen of each slice
     const lie = this.lieOf(axis);
     const [isOtherFlipped, areSlicesFlipped] = [lie.isFlipped[other], lie.isFlipped[2]];
@@ -183,17 +186,16 @@ export class Volume {
     const count = axis === 0 ? rows : columns;
     const [first, step] = axis === 0 ? [index, columns] : [index * columns, 1];
     const [begin, each] = isFlipped ? [first + (count - 1) * step, -step] : [first, step];
-    const found = [];
+    const found = this.lines[axis]; // the same for each plane: they are many, and short
     let [lowest, highest] = [Infinity, -Infinity];
     this.slices.forEach(({ values }, slice) => {
-      const line = new Float64Array(count);
+      const line = found[slice];
       for (let at = 0, from = begin; at < count; at++, from += each) line[at] = values[from];
       this.values.translate(line, slice);
       for (let at = 0; at < count; at++) {
         if (line[at] < lowest) lowest = line[at];
         if (line[at] > highest) highest = line[at];
       }
-      found.push(line);
     });
     const ends = [lowest, highest, this.values.nothing].filter((one) => !Number.isNaN(one));
     [found.lowest, found.highest] = [Math.min(...ends), Math.max(...ends)];
@@ -213,10 +215,16 @@ class Meanings {
         rendering.padding.join() === first.padding.join(),
     );
     this.padding = first.padding;
+    this.isLong = /[ui]4/.test(told.type); // more than a Float32 holds
     this.Type = this.areAlike ? values.constructor : Float32Array;
     this.told = this.areAlike ? { type: told.type, scale: told.scale } : { type: "f4", scale: 1 };
     // What stands where there is no value.
     this.nothing = this.areAlike && this.padding.length ? this.padding[0] : NaN;
+  }
+
+  // For stored values, or what they stand for.
+  line(count) {
+    return new (this.isLong ? Float64Array : Float32Array)(count);
   }
 
   make(count) {
@@ -249,22 +257,30 @@ class Meanings {
 // Interpolates between lines, which lie at `places`. Where one of two has no value the nearer stands.
 function fill(target, lines, places, steps, isFlipped, isUpright, nothing) {
   const count = lines[0].length;
-  const isWhole = !(target instanceof Float32Array);
-  const [across, down] = isUpright ? [1, count] : [steps.count, 1];
-  let before = 0;
-  for (let step = 0; step < steps.count; step++) {
-    const place = steps.start + step * steps.each;
-    while (before < lines.length - 2 && places[before + 1] < place) before++;
-    const [one, other] = [lines[before], lines[before + 1]];
-    const exact = (place - places[before]) / (places[before + 1] - places[before]);
-    const part = Math.min(Math.max(exact, 0), 1);
-    const nearer = part < 0.5 ? one : other;
-    let to = (isFlipped ? steps.count - 1 - step : step) * down;
-    for (let at = 0; at < count; at++, to += across) {
-      let value = one[at] + part * (other[at] - one[at]);
-      if (value !== value) value = nearer[at] === nearer[at] ? nearer[at] : nothing;
-      target[to] = isWhole ? Math.floor(value + 0.5) : value;
+  // Sideways some rows at a time, so that what is written lies together.
+  const most = isUpright ? count : ROWS;
+  for (let first = 0; first < count; first += most) {
+    const end = Math.min(first + most, count);
+    let before = 0;
+    for (let step = 0; step < steps.count; step++) {
+      const place = steps.start + step * steps.each;
+      while (before < lines.length - 2 && places[before + 1] < place) before++;
+      const exact = (place - places[before]) / (places[before + 1] - places[before]);
+      const part = Math.min(Math.max(exact, 0), 1);
+      const to = isFlipped ? steps.count - 1 - step : step;
+      const [start, each] = isUpright ? [to * count, 1] : [to + first * steps.count, steps.count];
+      mix(target, start, each, lines[before], lines[before + 1], part, first, end, nothing);
     }
+  }
+}
+
+function mix(target, start, each, one, other, part, first, end, nothing) {
+  const isWhole = !(target instanceof Float32Array);
+  const nearer = part < 0.5 ? one : other;
+  for (let at = first, to = start; at < end; at++, to += each) {
+    let value = one[at] + part * (other[at] - one[at]);
+    if (value !== value) value = nearer[at] === nearer[at] ? nearer[at] : nothing;
+    target[to] = isWhole ? Math.floor(value + 0.5) : value;
   }
 }
 
