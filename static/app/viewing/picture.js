@@ -1,4 +1,5 @@
 // The picture on a series' page, and what else of the page leads to its slices.
+import { offerOver } from "./over.js";
 import { Planes } from "./planes.js";
 import { Viewer } from "./viewer.js";
 
@@ -43,3 +44,5 @@ document.querySelector(".told")?.addEventListener("click", (event) => {
   const mark = viewer.stacks.marks.find((one) => one.object === object && one.frame === frame);
   if (mark) goBy(event, () => viewer.goTo(mark.slice));
 });
+
+void offerOver(viewer, document.getElementById("over"));

@@ -1,0 +1,19 @@
+// What can be drawn over a series' pictures: asked for once, and offered in the box beside them.
+import { Doses } from "./doses.js";
+import { Refused, answerOf } from "./records.js";
+
+// `box` is the page's #over; null where the page has none.
+export async function offerOver(viewer, box) {
+  if (!box) return;
+  const state = box.querySelector("[data-over=state]");
+  try {
+    const over = await (await answerOf(box.dataset.url)).json();
+    if (over.doses.length) new Doses(viewer, box.querySelector(".over-dose"), over.doses);
+    box.hidden = !over.doses.length;
+  } catch (error) {
+    if (!(error instanceof Refused || error instanceof TypeError)) throw error;
+    const isRefused = error instanceof Refused;
+    state.textContent = isRefused ? error.message : "The connection broke off: reload the page.";
+    box.hidden = state.hidden = false;
+  }
+}

@@ -1,0 +1,168 @@
+"""A dose over a series' pictures, as somebody chooses it beside them; read back from the page."""
+
+import re
+
+import numpy as np
+from playwright.sync_api import Page, expect
+
+from app.models import DICOMSeries
+from tests.making.drawn import rt_dose
+from tests.making.objects import ct_image, uid
+from tests.making.pictures import attributes_of
+
+from .test_browser import serious_findings
+
+SIDE, EACH = 32, 2.0  # pixels, mm
+FIRST = (-31.0, -29.0)  # x and y of the first pixel
+HEIGHTS = (0.0, 3.0, 6.0, 40.0, 9.0)  # of slices: the last but one is above the dose,
+STRANGE = 9.0  # and that one lies in another frame of reference
+READ = """() => {
+  const over = document.querySelector("[data-part=over]");
+  const { width, height } = over;
+  const { data } = over.getContext("2d").getImageData(0, 0, width, height);
+  return {
+    isHidden: over.hidden,
+    alphas: over.hidden ? [] : [...data].filter((_, at) => at % 4 === 3),
+    paths: [...document.querySelectorAll("[data-part=lines] path")].map(
+      (one) => one.getAttribute("d") ?? ""),
+    label: document.querySelector(".viewer-dose")?.textContent,
+  };
+}"""
+
+
+def slices() -> list[bytes]:
+    frame = np.full((SIDE, SIDE), 900, np.int16)
+    return [
+        ct_image(
+            SOPInstanceUID=uid(2, 1, n), InstanceNumber=str(n), PixelData=frame.tobytes(),
+            PixelSpacing=[str(EACH)] * 2, ImagePositionPatient=[*map(str, (*FIRST, z))],
+            **({"FrameOfReferenceUID": uid(5)} if z == STRANGE else {}),
+            **attributes_of(frame),
+        )
+        for n, z in enumerate(HEIGHTS, 1)
+    ]  # fmt: skip
+
+
+def dose_at(x, y, z):
+    return 30 + 0.5 * x + 0.25 * y + z
+
+
+def doses() -> list[bytes]:
+    """A plan's, which is linear; a beam's, relative and effective; one that cannot be placed."""
+    z, y, x = np.meshgrid(np.arange(-3, 13, 3), np.arange(-20, 21, 4), np.arange(-20, 21, 5),
+                          indexing="ij")  # fmt: skip
+    stored = np.rint(dose_at(x, y, z) * 1000).astype(np.uint32)
+    lies = {"ImagePositionPatient": ["-20", "-20", "-3"], "PixelSpacing": ["4", "5"]}
+    lies |= {"GridFrameOffsetVector": [str(3 * n) for n in range(len(stored))]}
+    lies |= {"DoseGridScaling": "0.001"}
+    beam = {"DoseUnits": "RELATIVE", "DoseType": "EFFECTIVE", "DoseSummationType": "BEAM"}
+    lost = {"GridFrameOffsetVector": ["0", "NaN", *"23456"]}
+    return [
+        rt_dose(stored, **lies | {"SeriesDate": "20240304"}),
+        rt_dose(stored, **lies | beam, SOPInstanceUID=uid(2, 6, 2)),
+        rt_dose(stored, **lies | lost, SOPInstanceUID=uid(2, 6, 3)),
+    ]
+
+
+def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, console_errors):
+    import_zip(*slices(), *doses())
+    page = signed_in
+    page.goto(f"{live.url}/dicom/series/{DICOMSeries.objects.get(modality='CT').pk}/")
+    choice, state = page.get_by_label("Shown"), page.locator("[data-dose=state]")
+    expect(choice.locator("option")).to_have_count(4)
+    page.locator("canvas[data-part=canvas]").press("Home")
+    choice.select_option(index=3)
+    expect(page.get_by_label("Isodoses, in % of the grid's maximum")).to_be_visible()
+    highest = dose_at(20, 20, 12)
+    expect(page.locator("[data-dose=highest]")).to_have_text(
+        f"{highest:.2f} Gy, the grid's maximum"
+    )
+    the_wash_lies_where_the_dose_is(page, 0.0, highest / 10)
+    page.locator("[data-dose=threshold]").fill("40")
+    page.get_by_label("Unit of the least dose").select_option("gray")
+    expect(page.locator("[data-dose=threshold]")).to_have_value(f"{0.4 * highest:g}")
+    page.locator("[data-dose=threshold]").fill("28.1")
+    page.locator("canvas[data-part=canvas]").press("ArrowDown")
+    the_wash_lies_where_the_dose_is(page, 3.0, 28.1)
+    the_lines_lie_where_the_dose_is(page, 3.0, highest)
+    the_pointer_tells_the_dose(page, 3.0, highest)
+    page.get_by_role("checkbox", name=re.compile("^50 %: ")).uncheck()
+    page.wait_for_function(
+        "() => !document.querySelectorAll('[data-part=lines] path')[4].getAttribute('d')"
+    )
+    page.get_by_label("Isodoses, in % of the grid's maximum").uncheck()
+    page.get_by_label("Colours", exact=True).uncheck()
+    page.wait_for_function("() => document.querySelector('[data-part=over]').hidden")
+    assert not any(page.evaluate(READ)["paths"])
+    page.get_by_label("Colours", exact=True).check()
+    assert serious_findings(page) == []
+    console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
+    where_it_does_not_belong_nothing_is_drawn(page, state)
+    others_are_named_and_refused(page, choice, state)
+
+
+def the_wash_lies_where_the_dose_is(page: Page, z: float, threshold: float) -> None:
+    row, column = np.mgrid[:SIDE, :SIDE]
+    x, y = FIRST[0] + EACH * column, FIRST[1] + EACH * row
+    dose = dose_at(x, y, z)
+    inside = (abs(x) <= 20) & (abs(y) <= 20)
+    assert 0 < (inside & (dose < threshold)).sum() < inside.sum() or threshold < 10
+    wanted = (inside & (dose >= threshold)).astype(int)
+    page.wait_for_function(f"(wanted) => {{ const now = ({READ})(); return !now.isHidden && "
+                           "now.alphas.map((one) => (one > 0 ? 1 : 0)).join('') === wanted; }",
+                           arg="".join(map(str, wanted.ravel())))  # fmt: skip
+
+
+def the_lines_lie_where_the_dose_is(page: Page, z: float, highest: float) -> None:
+    paths = page.evaluate(READ)["paths"]
+    assert [*map(bool, paths)] == [True, False, False, True, True, False, False]
+    for percent, path in ((80, paths[3]), (50, paths[4])):
+        points = np.array([[*map(float, one.split())] for one in re.split("[ML]", path)[1:]])
+        column, row = points.T - 0.5
+        dose = dose_at(FIRST[0] + EACH * column, FIRST[1] + EACH * row, z)
+        a_pixel = EACH * np.hypot(0.5, 0.25)
+        assert np.abs(dose - percent / 100 * highest).max() < 0.05 * a_pixel, percent
+        assert np.ptp(points, axis=0).max() > 3
+
+
+def the_pointer_tells_the_dose(page: Page, z: float, highest: float) -> None:
+    at = 640 // SIDE
+    column, row = 20, 12
+    stage = page.locator("canvas[data-part=canvas]")
+    stage.hover(position={"x": at * column + at / 2, "y": at * row + at / 2})
+    dose = dose_at(FIRST[0] + EACH * column, FIRST[1] + EACH * row, z)
+    words = f"{dose:.2f} Gy ({100 * dose / highest:.1f} % of the grid's maximum)"
+    expect(page.locator("[data-part=value]")).to_contain_text(words)
+    stage.hover(position={"x": at * 2, "y": at * 2})
+    expect(page.locator("[data-part=value]")).to_contain_text("no dose here")
+
+
+def where_it_does_not_belong_nothing_is_drawn(page: Page, state) -> None:
+    stage = page.locator("canvas[data-part=canvas]")
+    stage.press("End")
+    expect(state).to_have_text("The dose's grid does not reach this picture.")
+    assert page.evaluate(READ) | {"label": ""} == {
+        "isHidden": True, "alphas": [], "paths": [""] * 7, "label": "",
+    }  # fmt: skip
+    stage.press("ArrowUp")
+    expect(state).to_contain_text("in another frame of reference")
+    assert page.evaluate(READ)["isHidden"]
+    expect(page.locator("[data-part=value]")).not_to_contain_text("dose")
+    expect(page.locator(".viewer-dose")).to_be_hidden()
+    stage.press("Home")
+    expect(state).to_be_hidden()
+
+
+def others_are_named_and_refused(page: Page, choice, state) -> None:
+    choice.select_option(index=2)
+    named = "Relative dose, not in Gy, effective dose, of one or more beams"
+    expect(page.locator("[data-dose=words]")).to_have_text(named)
+    expect(page.locator(".viewer-dose")).to_have_text(f"{named} · 100 % = 57.00 relative")
+    page.locator("canvas[data-part=canvas]").hover(position={"x": 320, "y": 320})
+    expect(page.locator("[data-part=value]")).to_contain_text(re.compile(r"· \d+\.\d\d relative$"))
+    choice.select_option(index=1)
+    expect(state).to_contain_text("cannot be told for certain")
+    expect(page.locator("[data-dose=how]")).to_be_hidden()
+    assert page.evaluate(READ)["isHidden"]
+    choice.select_option(index=0)
+    expect(state).to_be_hidden()
