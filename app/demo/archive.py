@@ -7,6 +7,7 @@ from typing import IO
 from . import documents, images, radiotherapy
 from .identity import Person, Series, Study
 from .phantom import ISOCENTRE
+from .segmentation import segmentation
 
 FIRST = Person("DEMO-001", "Phantom^Demo", "19610412", "M")
 SECOND = Person("DEMO-002", "Phantom^Second^Demo", "19580923", "F")
@@ -52,6 +53,7 @@ def _planned(coarser: int) -> Iterator[Named]:
     plans = Series(PLANNING, 5, "RTPLAN", "Plan", "130000", "Phantom planning")
     doses = Series(PLANNING, 6, "RTDOSE", "Dose of the plan", "131000", "Phantom planning")
     keys = Series(PLANNING, 7, "KO", "Key images", "114000", "Phantom reading")
+    masks = Series(PLANNING, 8, "SEG", "Tumour", "113000", "Phantom reading")
     chosen = images.numbers_near(ct, [ISOCENTRE[2] + 3 * coarser * n for n in (-2, 0, 2)])
     yield from _in_folder(ct.series, images.ct_images(ct))
     yield from _in_folder(pet.series, images.pet_images(pet))
@@ -59,6 +61,7 @@ def _planned(coarser: int) -> Iterator[Named]:
     yield _named(plans, radiotherapy.plan(plans, structures))
     yield _named(doses, radiotherapy.dose(doses, plans, structures, coarser))
     yield _named(keys, documents.key_images(keys, ct.series, ct.sop_class, chosen))
+    yield _named(masks, segmentation(masks, ct))
 
 
 def _radiographs(coarser: int) -> Iterator[Named]:

@@ -86,7 +86,7 @@ def test_everything_says_that_it_is_invented(objects):
     assert len({one.SOPInstanceUID for one in objects}) == len(objects)
     assert Counter(one.Modality for one in objects) == {
         **{"CT": 15, "PT": 9, "MR": 10, "CR": 2},
-        **dict.fromkeys(("RTSTRUCT", "RTPLAN", "RTDOSE", "KO", "SR", "DOC"), 1),
+        **dict.fromkeys(("RTSTRUCT", "RTPLAN", "RTDOSE", "KO", "SR", "DOC", "SEG"), 1),
     }
 
 
@@ -155,6 +155,25 @@ def test_each_contour_lies_on_the_image_that_it_names(objects):
             assert (points[:, 2] == image.ImagePositionPatient[2]).all()
     names = [roi.ROIName for roi in structures.StructureSetROISequence]
     assert {"BODY", "Heart", "SpinalCord", "GTV", "PTV", "Isocentre"} <= set(names)
+
+
+def test_each_mask_lies_on_the_image_that_it_was_made_from(objects):
+    [masks] = of(objects, "SEG")
+    images = {one.SOPInstanceUID: one for one in of(objects, "CT")}
+    [shared] = masks.SharedFunctionalGroupsSequence
+    seen = masks.pixel_array.reshape(-1, masks.Rows, masks.Columns)
+    for groups, bits in zip(masks.PerFrameFunctionalGroupsSequence, seen, strict=True):
+        source = groups.DerivationImageSequence[0].SourceImageSequence[0]
+        image = images[source.ReferencedSOPInstanceUID]
+        position = groups.PlanePositionSequence[0].ImagePositionPatient
+        assert position == image.ImagePositionPatient
+        assert shared.PixelMeasuresSequence[0].PixelSpacing == image.PixelSpacing
+        assert bits.shape == (image.Rows, image.Columns)
+        x, y, _ = ISOCENTRE
+        row = round((y - position[1]) / image.PixelSpacing[0])
+        assert bits[row, round((x - position[0]) / image.PixelSpacing[1])] == 1
+        assert 0 < bits.mean() < 0.02
+    assert [one.SegmentLabel for one in masks.SegmentSequence] == ["Tumour", "Necrosis"]
 
 
 def test_plan_dose_and_structures_refer_to_each_other_and_the_dose_lies_on_its_grid(objects):

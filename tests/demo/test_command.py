@@ -170,7 +170,7 @@ def said(service: Service, start: str) -> str:
 def test_a_fresh_clone_shows_pictures_and_goes_on_with_them(clone, page, tmp_path):
     first = begun(clone, tmp_path / "first.log")
     try:
-        assert "280 objects imported." in first.output
+        assert "281 objects imported." in first.output
         [archive] = (clone / "var-demo" / "media" / "archives").iterdir()
         assert archive.stat().st_size < 20_000_000
         see_a_picture(page, first)

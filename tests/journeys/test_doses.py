@@ -1,4 +1,4 @@
-"""A dose over a series' pictures, as somebody chooses it beside them; read back from the page."""
+"""Doses and masks over a series' pictures, as somebody chooses them; read back from the page."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 from playwright.sync_api import Page, expect
 
 from app.models import DICOMSeries
-from tests.making.drawn import rt_dose
+from tests.making.drawn import HFS, rt_dose, segment, segmentation
 from tests.making.objects import ct_image, uid
 from tests.making.pictures import attributes_of
 
@@ -64,8 +64,29 @@ def doses() -> list[bytes]:
     ]
 
 
+def masks() -> bytes:
+    """Two segments: of the one two slices have a part, of the other one has none of it."""
+    bits = np.zeros((SIDE, SIDE), np.uint8)
+    small = bits.copy()
+    bits[5:9, 7:20], small[7:12, 18:22] = 1, 1
+    shared = {
+        "PixelMeasuresSequence": [{"PixelSpacing": [str(EACH)] * 2}],
+        "PlaneOrientationSequence": [{"ImageOrientationPatient": [*map(str, HFS)]}],
+    }
+    found = [
+        {"segment": number, "position": (*FIRST, z), "bits": one}
+        for number, z, one in ((1, 3.0, bits), (1, 6.0, bits), (2, 3.0, small), (2, 77.0, small))
+    ]
+    named = [
+        segment(1, "Tumour", RecommendedDisplayCIELabValue=[35_579, 53_664, 50_858]),
+        segment(2, "<i>Edge</i>", RecommendedDisplayCIELabValue=[65_535, 32_896, 32_896]),
+        segment(3, "Nowhere"),
+    ]
+    return segmentation(found, SegmentSequence=named, SharedFunctionalGroupsSequence=[shared])
+
+
 def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, console_errors):
-    import_zip(*slices(), *doses())
+    import_zip(*slices(), *doses(), masks())
     page = signed_in
     page.goto(f"{live.url}/dicom/series/{DICOMSeries.objects.get(modality='CT').pk}/")
     choice, state = page.get_by_label("Shown"), page.locator("[data-dose=state]")
@@ -99,6 +120,7 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
     console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
     where_it_does_not_belong_nothing_is_drawn(page, state)
     others_are_named_and_refused(page, choice, state)
+    masks_lie_over_their_slices(page)
 
 
 def the_wash_lies_where_the_dose_is(page: Page, z: float, threshold: float) -> None:
@@ -166,3 +188,50 @@ def others_are_named_and_refused(page: Page, choice, state) -> None:
     assert page.evaluate(READ)["isHidden"]
     choice.select_option(index=0)
     expect(state).to_be_hidden()
+
+
+COLOURS = """() => {
+  const over = document.querySelector("[data-part=over]");
+  if (over.hidden) return "hidden";
+  const { data } = over.getContext("2d").getImageData(0, 0, over.width, over.height);
+  return [[6, 8], [8, 19], [10, 20], [9, 8], [5, 6]].map(([row, column]) => {
+    const at = 4 * (row * over.width + column);
+    return [...data.slice(at, at + 4)].join();
+  }).join(" ");
+}"""
+
+
+def masks_lie_over_their_slices(page: Page) -> None:
+    """Of five pixels one is of the first alone, one of both, one of the second alone."""
+    stage = page.locator("canvas[data-part=canvas]")
+    page.get_by_label("Segmentation").select_option(index=1)
+    page.get_by_label("Opacity").first.fill("100")
+    expect(page.locator(".over-masks .over-notes")).to_have_text(
+        "1 frame is not drawn: no image here has the very same plane, rows and columns."
+    )
+    page.get_by_role("button", name="Tumour").click()
+    expect(page.locator("[data-part=place]")).to_contain_text("z 6 mm")
+    red, white, clear = "255,0,0,255", "255,255,255,255", "0,0,0,0"
+    see(page, f"{red} {red} {clear} {clear} {clear}")
+    page.get_by_role("button", name="<i>Edge</i>").click()
+    expect(page.locator("[data-part=place]")).to_contain_text("z 3 mm")
+    see(page, f"{red} {white} {white} {clear} {clear}")
+    at = 640 // SIDE
+    stage.hover(position={"x": at * 19.5, "y": at * 8.5})
+    expect(page.locator("[data-part=value]")).to_contain_text("Tumour, <i>Edge</i>")
+    expect(page.get_by_role("button", name="Nowhere")).to_be_disabled()
+    page.get_by_role("checkbox", name="Show <i>Edge</i>").uncheck()
+    see(page, f"{red} {red} {clear} {clear} {clear}")
+    page.get_by_label("Opacity").first.fill("40")
+    page.wait_for_function(f"() => ({COLOURS})().includes(',102 ')")
+    stage.press("Home")
+    see(page, "hidden")
+    page.get_by_label("Segmentation").select_option(index=0)
+    expect(page.locator("[data-masks=how]")).to_be_hidden()
+
+
+def see(page: Page, colours: str) -> None:
+    wanted = colours.replace("255,0,0", "25[0-5],[0-4],[0-9]")
+    page.wait_for_function(
+        f"(wanted) => new RegExp(`^${{wanted}}$`).test(({COLOURS})())", arg=wanted
+    )

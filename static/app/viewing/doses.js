@@ -1,7 +1,7 @@
 // A dose over a series' pictures, as somebody chooses it beside them: a layer of the viewer, and its
 // box. What is drawn is in `dose.js`.
 import { Grid, colourOf, inWords, isodoses, sampled, wash } from "./dose.js";
-import { Refused, answerOf, everyFrame } from "./records.js";
+import { Refused, answerOf, everyFrame, whyNot } from "./records.js";
 import { pointOf } from "./space.js";
 import { valuesOf } from "./values.js";
 
@@ -137,7 +137,7 @@ export class Doses {
     if (told.why_not) throw new Refused(told.why);
     const grid = roomFor(told, bytes);
     let count = 0;
-    await everyFrame(frames, grid.frames, signal, async (one, packed) => {
+    await everyFrame(frames, [0, grid.frames - 1], signal, async (one, packed) => {
       const isPlane = !one.why_not && one.rows === grid.rows && one.columns === grid.columns;
       const values = isPlane ? await valuesOf(packed, one, 1) : null;
       if (!values) throw new Refused(LACKING);
@@ -249,12 +249,6 @@ export class Doses {
 }
 
 const megabytes = (bytes) => `${bytes < 1e7 ? (bytes / 1e6).toFixed(1) : Math.round(bytes / 1e6)} MB`;
-
-function whyNot(error) {
-  if (error instanceof Refused) return error.message;
-  if (error instanceof TypeError) return "The connection broke off: choose the dose again.";
-  return "Something went wrong with the dose: reload the page.";
-}
 
 function roomFor(told, bytes) {
   try {

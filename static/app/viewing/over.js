@@ -1,5 +1,6 @@
 // What can be drawn over a series' pictures: asked for once, and offered in the box beside them.
 import { Doses } from "./doses.js";
+import { Masks } from "./masks.js";
 import { Refused, answerOf } from "./records.js";
 
 // `box` is the page's #over; null where the page has none.
@@ -8,8 +9,12 @@ export async function offerOver(viewer, box) {
   const state = box.querySelector("[data-over=state]");
   try {
     const over = await (await answerOf(box.dataset.url)).json();
-    if (over.doses.length) new Doses(viewer, box.querySelector(".over-dose"), over.doses);
-    box.hidden = !over.doses.length;
+    const { doses, segmentations } = over;
+    if (segmentations.length) {
+      new Masks(viewer, box.querySelector(".over-masks"), segmentations, box.dataset.changes);
+    }
+    if (doses.length) new Doses(viewer, box.querySelector(".over-dose"), doses);
+    box.hidden = !(doses.length || segmentations.length);
   } catch (error) {
     if (!(error instanceof Refused || error instanceof TypeError)) throw error;
     const isRefused = error instanceof Refused;

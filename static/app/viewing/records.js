@@ -6,6 +6,13 @@ const LONGEST = 128 << 20; // bytes of a record's words, or of its values
 // What is not to be had; its message is a sentence for who asked for it.
 export class Refused extends Error {}
 
+// What is said of an error that ended a loading.
+export function whyNot(error) {
+  if (error instanceof Refused) return error.message;
+  if (error instanceof TypeError) return "The connection broke off: choose it again.";
+  return "Something went wrong: reload the page.";
+}
+
 // An answer; where the server is busy it is asked again, until `signal` is aborted.
 export async function answerOf(url, signal = null) {
   for (;;) {
@@ -42,12 +49,12 @@ export async function* recordsOf(response) {
   }
 }
 
-// Gives each of an object's frames to `take`, from the first to the last; an answer that was cut off
-// is asked for again from there on.
-export async function everyFrame(url, count, signal, take) {
-  for (let next = 0; next < count; ) {
+// Gives each of an object's frames, from a first to a last, to `take`; an answer that was cut off is
+// asked for again from there on.
+export async function everyFrame(url, [from, last], signal, take) {
+  for (let next = from; next <= last; ) {
     const first = next;
-    const response = await answerOf(`${url}?from=${first}&first=${first}&last=${count - 1}`, signal);
+    const response = await answerOf(`${url}?from=${first}&first=${first}&last=${last}`, signal);
     for await (const { told, packed } of recordsOf(response)) {
       if (told.all_sent) return;
       await take(told, packed);
