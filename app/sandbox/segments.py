@@ -17,7 +17,7 @@ from .once import answer
 from .wire import Unbelievable, believed
 
 PROGRAM = "app.sandbox.segments"
-MOST_ELEMENTS = 500_000
+MOST_ELEMENTS = 400_000
 MOST_FRAMES = 20_000
 MOST_SEGMENTS = 1_000
 LONGEST = 1_024  # characters of a text

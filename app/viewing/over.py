@@ -6,6 +6,8 @@ It is of the same patient, and refers to the series or lies in its frame of refe
 catalogue knows of that is the series': whether each image lies there, its own header says.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.admin.views.decorators import staff_member_required
@@ -112,21 +114,23 @@ def _over(request: HttpRequest, series: DICOMSeries) -> Over:
         [
             Dose(
                 one.pk,
-                _words(one.dicom_series, "Dose"),
+                words,
                 reverse("dose", args=[one.pk]),
                 reverse("frames", args=[one.pk]),
                 4 * (one.rows or 0) * (one.columns or 0) * (one.number_of_frames or 1),
             )
-            for one in doses
+            for one, words in zip(doses, _told_apart(doses, "Dose"), strict=True)
         ],
         [
             Segmentation(
                 one.pk,
-                _words(one.dicom_series, "Segmentation"),
+                words,
                 reverse("series_segments", args=[series.pk, one.pk]),
                 reverse("frames", args=[one.pk]),
             )
-            for one in segmentations
+            for one, words in zip(
+                segmentations, _told_apart(segmentations, "Segmentation"), strict=True
+            )
         ],
         [
             Series(
@@ -222,6 +226,18 @@ def _structure_set(one: Any, series: DICOMSeries, sees_sets: bool) -> StructureS
         reverse("structure_set", args=[one.pk]) if sees_sets else "",
         one.refers,
     )
+
+
+def _told_apart(rows: Sequence[DICOMInstance], otherwise: str) -> list[str]:
+    """What each is called: as its series is, with its number where others are called so, too."""
+    words = [_words(one.dicom_series, otherwise) for one in rows]
+    times = Counter(words)
+    return [
+        f"{word}, no. {one.instance_number}"
+        if times[word] > 1 and one.instance_number is not None
+        else word
+        for one, word in zip(rows, words, strict=True)
+    ]
 
 
 def _words(series: DICOMSeries, otherwise: str) -> str:

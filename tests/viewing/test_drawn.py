@@ -120,6 +120,13 @@ def test_a_dose_that_is_made_to_harm_costs_a_sentence(get, import_zip):
     assert get("frames", of(2, 1, 1)).status_code == 404
 
 
+def test_doses_of_one_series_are_told_apart(get, import_zip):
+    beams = [rt_dose(STORED, SOPInstanceUID=uid(2, 6, n), InstanceNumber=str(n)) for n in (1, 2)]
+    import_zip(ct_image(), *beams)
+    over = get("series_over", DICOMSeries.objects.get(modality="CT").pk).json()
+    assert {one["words"] for one in over["doses"]} == {f"Dose of the plan, no. {n}" for n in (1, 2)}
+
+
 def test_a_dose_whose_file_is_gone_says_so_and_is_asked_for_again(get, import_zip, processed_root):
     import_zip(rt_dose(STORED))
     (processed_root / DICOMInstance.objects.get().path).unlink()

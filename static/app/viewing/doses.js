@@ -26,6 +26,7 @@ export class Doses {
     this.grid = null; // once all of it is here
     this.abort = null; // what is loading
     this.drawn = new WeakMap(); // by stage
+    this.pixels = null; // that are coloured
     this.levels = LEVELS.map(([percent, colour, dashes]) => ({ percent, colour, dashes, isOn: true }));
     this.offer();
     viewer.addLayer(this);
@@ -184,10 +185,9 @@ export class Doses {
     if (kept.threshold !== threshold) {
       const { columns, rows } = kept.found;
       kept.washed ??= new OffscreenCanvas(columns, rows);
-      const brush = kept.washed.getContext("2d");
-      const pixels = brush.createImageData(columns, rows);
-      wash(pixels, kept.found, this.grid.highest, threshold);
-      brush.putImageData(pixels, 0, 0);
+      if (this.pixels?.width !== columns || this.pixels.height !== rows) this.pixels = new ImageData(columns, rows);
+      wash(this.pixels, kept.found, this.grid.highest, threshold);
+      kept.washed.getContext("2d").putImageData(this.pixels, 0, 0);
       kept.threshold = threshold;
     }
     const { columns, rows, every } = kept.found;
