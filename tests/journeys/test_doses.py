@@ -99,6 +99,8 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
         f"{highest:.2f} Gy, the grid's maximum"
     )
     the_wash_lies_where_the_dose_is(page, 0.0, highest / 10)
+    expect(page.locator(".viewer-warning")).to_have_text("Not for clinical use")
+    expect(page.locator("#clinical")).to_be_visible()
     page.locator("[data-dose=threshold]").fill("40")
     page.get_by_label("Unit of the least dose").select_option("gray")
     expect(page.locator("[data-dose=threshold]")).to_have_value(f"{0.4 * highest:g}")
