@@ -16,6 +16,7 @@ SIDE, EACH = 32, 2.0  # pixels, mm
 FIRST = (-31.0, -29.0)  # x and y of the first pixel
 HEIGHTS = (0.0, 3.0, 6.0, 40.0, 9.0)  # of slices: the last but one is above the dose,
 STRANGE = 9.0  # and that one lies in another frame of reference
+BLOCK = (0.0, 3.0, 6.0, 9.0, 12.0)  # of slices that planes are cut across
 READ = """() => {
   const over = document.querySelector("[data-part=over]");
   const { width, height } = over;
@@ -30,16 +31,17 @@ READ = """() => {
 }"""
 
 
-def slices() -> list[bytes]:
+def slices(series: int = 1, heights: tuple[float, ...] = HEIGHTS) -> list[bytes]:
     frame = np.full((SIDE, SIDE), 900, np.int16)
     return [
         ct_image(
-            SOPInstanceUID=uid(2, 1, n), InstanceNumber=str(n), PixelData=frame.tobytes(),
+            SOPInstanceUID=uid(2, series, n), SeriesInstanceUID=uid(2, series),
+            InstanceNumber=str(n), PixelData=frame.tobytes(),
             PixelSpacing=[str(EACH)] * 2, ImagePositionPatient=[*map(str, (*FIRST, z))],
-            **({"FrameOfReferenceUID": uid(5)} if z == STRANGE else {}),
+            **({"FrameOfReferenceUID": uid(5)} if z == STRANGE and heights == HEIGHTS else {}),
             **attributes_of(frame),
         )
-        for n, z in enumerate(HEIGHTS, 1)
+        for n, z in enumerate(heights, 1)
     ]  # fmt: skip
 
 
@@ -86,9 +88,10 @@ def masks() -> bytes:
 
 
 def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, console_errors):
-    import_zip(*slices(), *doses(), masks())
+    import_zip(*slices(), *slices(3, BLOCK), *doses(), masks())
     page = signed_in
-    page.goto(f"{live.url}/dicom/series/{DICOMSeries.objects.get(modality='CT').pk}/")
+    series = {one.series_instance_uid: one.pk for one in DICOMSeries.objects.all()}
+    page.goto(f"{live.url}/dicom/series/{series[uid(2, 1)]}/")
     choice, state = page.get_by_label("Shown"), page.locator("[data-dose=state]")
     expect(choice.locator("option")).to_have_count(4)
     page.locator("canvas[data-part=canvas]").press("Home")
@@ -123,6 +126,8 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
     where_it_does_not_belong_nothing_is_drawn(page, state)
     others_are_named_and_refused(page, choice, state)
     masks_lie_over_their_slices(page)
+    page.goto(f"{live.url}/dicom/series/{series[uid(2, 3)]}/")
+    it_lies_over_three_planes(page, highest)
 
 
 def the_wash_lies_where_the_dose_is(page: Page, z: float, threshold: float) -> None:
@@ -237,3 +242,44 @@ def see(page: Page, colours: str) -> None:
     page.wait_for_function(
         f"(wanted) => new RegExp(`^${{wanted}}$`).test(({COLOURS})())", arg=wanted
     )
+
+
+PLANES = """async () => {
+  const { viewer } = await import(document.querySelector("script[src*=picture]").src);
+  return viewer.stages.map(({ plane, over, element, lines }) => ({
+    ...plane,
+    alphas: [...over.getContext("2d").getImageData(0, 0, over.width, over.height).data]
+      .filter((_, at) => at % 4 === 3),
+    label: element.querySelector(".viewer-dose").textContent,
+    isHidden: over.hidden,
+    line: lines.querySelectorAll("path")[4].getAttribute("d"),
+  }));
+}"""
+
+
+def it_lies_over_three_planes(page: Page, highest: float) -> None:
+    page.get_by_role("button", name=re.compile("^Three planes")).click()
+    expect(page.get_by_role("img", name="Sagittal plane")).to_be_visible()
+    page.get_by_label("Shown").select_option(index=3)
+    page.locator("[data-dose=threshold]").fill("50")
+    expect(page.locator(".viewer-dose")).to_have_count(3)
+    page.wait_for_function(f"async () => (await ({PLANES})()).every(({{ line }}) => line)")
+    planes = page.evaluate(PLANES)
+    assert len({tuple(np.abs(np.cross(one["row"], one["column"]))) for one in planes}) == 3
+    for one in planes:
+        rows, columns = np.mgrid[: one["rows"], : one["columns"]]
+        origin, row, column = (np.array(one[name]) for name in ("origin", "row", "column"))
+        down, across = one["spacing"]
+
+        def point_of(x, y, origin=origin, row=row, column=column, down=down, across=across):
+            return origin + x[..., None] * across * row + y[..., None] * down * column
+
+        x, y, z = np.moveaxis(point_of(columns, rows), -1, 0)
+        inside = (abs(x) <= 20) & (abs(y) <= 20) & (z >= -3) & (z <= 12)
+        wanted = inside & (dose_at(x, y, z) >= highest / 2)
+        assert wanted.any()
+        assert (np.array(one["alphas"]) > 0).tolist() == wanted.ravel().tolist()
+        points = np.array([[*map(float, p.split())] for p in re.split("[ML]", one["line"])[1:]])
+        dose = dose_at(*point_of(*(points.T - 0.5)).T)
+        assert np.abs(dose - highest / 2).max() < 0.05 * max(down, across)
+        assert one["label"] == "100 % = 57.00 Gy"

@@ -55,6 +55,7 @@ export class Doses {
 
   offerLevel(level) {
     const label = document.createElement("label");
+    label.className = "over-check";
     const box = document.createElement("input");
     Object.assign(box, { type: "checkbox", checked: true, className: "form-check-input", autocomplete: "off" });
     box.addEventListener("input", () => {
