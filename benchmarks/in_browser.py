@@ -1,6 +1,6 @@
 """What pictures take in a browser: from what is asked to what is drawn, scrolled and dragged."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 
@@ -47,6 +47,32 @@ DRAGGED = """async (frames) => {
     await frame();
   }
   return (1000 * (window.draws - before)) / (performance.now() - begun);
+}"""
+
+# From choosing what the first option is in a box beside the picture until it is on the screen.
+CHOSEN = """async ([box, drawn]) => {
+  const frame = () => new Promise((on) => requestAnimationFrame(on));
+  const choice = document.querySelector(box);
+  while (choice.options.length < 2) await frame();
+  const begun = performance.now();
+  choice.value = choice.options[1].value;
+  choice.dispatchEvent(new Event("change", { bubbles: true }));
+  while (!document.querySelector(drawn)) await frame();
+  await frame();
+  return performance.now() - begun;
+}"""
+# Notes how long one of a module's functions takes, each time: `of` is its object.
+TIMED = """(of, name) => {
+  const own = of[name];
+  const times = (window.times = []);
+  of[name] = function (...all) {
+    const begun = performance.now();
+    try {
+      return own.apply(this, all);
+    } finally {
+      times.push(performance.now() - begun);
+    }
+  };
 }"""
 
 
@@ -118,3 +144,93 @@ def dragged(page: Page, series: str) -> float:
     found = float(page.evaluate(DRAGGED, FRAMES))
     page.mouse.up()
     return found
+
+
+# --- what is drawn over pictures ------------------------------------------------------------------
+
+STRUCTURES, OUTLINES = "[data-over=set]", ".viewer-lines path[d]:not([d=''])"
+DOSE, WASH = "[data-dose=choice]", "canvas.viewer-over:not([hidden])"
+ISODOSES = "[data-dose=lines]"
+PLANES = "[data-part=three]"
+
+
+def opened(page: Page, series: str) -> None:
+    """A series' page with all of its pictures."""
+    page.goto(series)
+    page.wait_for_function(ALL_HERE, timeout=60_000)
+
+
+def first_outlines(page: Page, series: str) -> float:
+    """The median of ms from choosing a structure set to its first contours."""
+    found = []
+    for _ in range(LOOKS + 1):
+        page.context.new_cdp_session(page).send("Network.clearBrowserCache")
+        opened(page, series)
+        found.append(page.evaluate(CHOSEN, [STRUCTURES, OUTLINES]))
+    return median(found[1:])
+
+
+def choose_dose(page: Page) -> None:
+    page.evaluate(CHOSEN, [DOSE, WASH])
+
+
+def slices_a_second(page: Page, slices: int) -> float:
+    return float(page.evaluate(SCROLLED, slices))
+
+
+def main_thread(page: Page, slices: int) -> float:
+    """Ms of the main thread for each slice that is shown, all told."""
+    devtools = page.context.new_cdp_session(page)
+    # By the processor: beside other programs a task takes longer.
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def busy() -> float:
+        found = devtools.send("Performance.getMetrics")["metrics"]
+        return float(next(one["value"] for one in found if one["name"] == "TaskDuration"))
+
+    before = busy()
+    page.evaluate(SCROLLED, slices)
+    spent = busy() - before
+    devtools.detach()
+    return 1_000 * spent / slices
+
+
+def washed(page: Page, slices: int) -> float:
+    """The median of ms that the colours of a dose take on a slice."""
+    page.uncheck(ISODOSES)
+    layer = "viewer.layers.find((one) => one.grid)"
+    found = timed(page, f"const of = {layer};", "draw", lambda: page.evaluate(SCROLLED, slices))
+    page.check(ISODOSES)
+    return found
+
+
+def cut(page: Page, steps: int) -> float:
+    """The median of ms that a plane across the slices takes."""
+    page.click(PLANES)
+    page.wait_for_selector(".viewer-stage:nth-of-type(3)")
+    volume = """
+      const url = performance.getEntriesByType("resource").find(({ name }) => /volume/.test(name));
+      const { prototype: of } = (await import(url.name)).Volume;"""
+
+    def step() -> None:
+        for stage in (2, 3):
+            page.locator(f".viewer-stage:nth-of-type({stage}) [data-part=canvas]").focus()
+            for _ in range(steps):
+                page.keyboard.press("ArrowDown")
+                page.evaluate("() => new Promise((on) => requestAnimationFrame(on))")
+
+    return timed(page, volume, "cut", step)
+
+
+def timed(page: Page, find: str, name: str, do: Callable[[], object]) -> float:
+    """The median of ms that a function of `of` takes while something is done."""
+    script = "document.querySelector('script[src*=picture]').src"
+    page.evaluate(
+        f"""async () => {{
+          const {{ viewer }} = await import({script});
+          {find}
+          ({TIMED})(of, {name!r});
+        }}"""
+    )
+    do()
+    return median(page.evaluate("() => window.times"))
