@@ -109,7 +109,7 @@ def _save(entry: AuditEntry) -> None:
 def _record_soon(entry: AuditEntry, save: Callable[[AuditEntry], None]) -> None:
     """Save an entry now, or, where SQLite's writer is not free in time, in a thread."""
     try:
-        with _patience(), transaction.atomic():
+        with patience(), transaction.atomic():
             save(entry)
     except (DatabaseError, InterfaceError) as error:
         if getattr(error.__cause__, "sqlite_errorname", "") != "SQLITE_BUSY":
@@ -156,7 +156,7 @@ def _entry(kind: Kind, who: Person, on: Model | None, words: str) -> AuditEntry:
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
+def patience() -> Iterator[None]:
     """Wait for SQLite's writer no longer than PATIENCE, unless this connection is the writer."""
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         yield

@@ -29,7 +29,7 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 from msgspec import Raw, json
 
-from app.audit.recording import record_view
+from app.audit.recording import patience, record_view
 from app.catalogue.names import plain
 from app.catalogue.transactions import give_back_connection
 from app.derived.kinds import Key, Kind
@@ -225,7 +225,7 @@ def _rois(rois: list[KeptROI], structure_set: RTStructureSetInformation) -> list
 
 
 def _made_now(structure_set: RTStructureSetInformation) -> StructureSetContours:
-    """What is made for who looks at it; where it cannot be kept it is made again for the next.
+    """What is made for who looks at it; what cannot be kept in time is made again for the next.
 
     Raises
     ------
@@ -233,7 +233,8 @@ def _made_now(structure_set: RTStructureSetInformation) -> StructureSetContours:
     """
     drawn = _read(structure_set)
     try:
-        return keep(structure_set, drawn)
+        with patience():
+            return keep(structure_set, drawn)
     except OperationalError:
         return as_row(structure_set, drawn)
 

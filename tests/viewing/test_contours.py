@@ -1,14 +1,17 @@
 """The contours of a structure set as a page's script gets them, kept and gone with their object."""
 
+import sqlite3
+import threading
+import time
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from struct import Struct
 from typing import Any
 
 import numpy as np
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.urls import reverse
 from msgspec import json
@@ -234,6 +237,26 @@ def test_they_go_with_an_object_that_is_replaced_or_deleted_and_come_back_restor
     assert StructureSetContours.objects.exists()
     forget_gone()
     assert not StructureSetContours.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_waits_long_for_who_writes(get, import_zip):
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL has as many writers as it is asked for")
+    import_zip(*images(1), rt_structure_set())
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        told, points = get()
+        assert time.monotonic() - begun < 10  # where it would wait for 30 s
+        writer.execute("ROLLBACK")
+    for thread in threading.enumerate():
+        if thread.name == "audit entry":
+            thread.join()
+    assert not StructureSetContours.objects.exists()
+    again, same = get()
+    assert (again, same.tolist()) == (told, points.tolist())
+    assert StructureSetContours.objects.exists()
 
 
 def test_workers_make_them_and_those_of_another_version_anew(get, import_zip):
