@@ -37,6 +37,7 @@ FREQUENT = 24  # names that are offered before a search
 ROIS = 500  # of a structure set, on one page
 IMAGES = 100  # of a structure, on one page
 MAY_SEE = "app.view_rtstructureroi"
+SEES_PICTURES = ("app.view_dicominstance", "app.view_patient")  # pixels may name who they are of
 MAY_SEE_SET = "app.view_rtstructuresetinformation"
 
 
@@ -142,8 +143,23 @@ def structure_set(request: HttpRequest, pk: int) -> HttpResponse:
         page = _page_with(sets.rois_of(row), marked, request.GET.get("page"))
         lines = sets.lines_of(row, page.object_list)
         context |= {"page": page, "lines": lines, "marked": marked}
+        if request.user.has_perms(SEES_PICTURES):
+            context["picture"] = _picture(row, context["drawn_on"])
         context["empty_count"] = sets.rois_of(row).filter(contour_count=0).count()
     return render(request, "rt/structure_set.html", context)
+
+
+def _picture(row: RTStructureSetInformation, on: sets.DrawnOn) -> dict[str, Any]:
+    """What the page's script is told: the series that has most of the images, if any is here."""
+    series = next((one.series for one in on.series if one.series.image_count), None)
+    if series is None:
+        return {"series": None}
+    changes = f"?changes={series.changes}"
+    return {
+        "series": series,
+        "contours": reverse("series_contours", args=[series.pk, row.dicom_instance_id]) + changes,
+        "pictures": reverse("series_pictures", args=[series.pk]) + changes,
+    }
 
 
 @staff_member_required

@@ -195,3 +195,4 @@ def delete_it(page: Page, address: str) -> None:
     page.get_by_role("link", name="Delete…").click()
     page.get_by_label(re.compile("^Why")).fill("By mistake")
     page.get_by_role("button", name="Yes, delete it").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()

@@ -13,6 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import Page, expect
+
+from app.models import DICOMInstance, DICOMSeries, RTStructureROI, RTStructureSetInformation
+from tests.making.objects import contour as item_of_contour
+from tests.making.objects import ct_image, rt_structure_set, uid
+from tests.making.objects import roi as item_of_roi
+from tests.making.pictures import attributes_of
+
+from .test_browser import serious_findings
 
 STATIC = Path(__file__).parents[2] / "static"
 NOWHERE = "https://icon.test/"
@@ -25,8 +34,8 @@ DRAWN = """async ({ words, values, slices, cuts, places }) => {
   const { pick } = await import("/static/app/viewing/shapes.js");
   const { planeOf } = await import("/static/app/viewing/space.js");
   const set = new Contours(words, Int32Array.from(values));
-  slices.forEach(({ told, rendering, stack, object, frame }, number) => {
-    set.see(number, { object, frame, stack, plane: planeOf({ told, rendering }) });
+  slices.forEach(({ told, rendering, ...own }, number) => {
+    set.see(number, { ...own, plane: planeOf({ told, rendering }) });
   });
   const plain = (shapes) => shapes.map((one) => (
     Object.fromEntries(["roi", "closed", "lines", "solid", "crosses"].map((key) => [key, one[key]]))
@@ -55,10 +64,12 @@ class Slice:
         object: int = 1,
         size: int = 64,
         stack: int = 0,
+        thickness: float | None = None,
     ) -> None:
         self.position, self.orientation = [*map(float, position)], [*map(float, orientation)]
         self.spacing, self.frame, self.object = [*map(float, spacing)], frame, object
-        self.size, self.stack = size, stack
+        self.size, self.own = size, {"object": object, "frame": 0, "stack": stack}
+        self.own |= {"thickness": thickness}
 
     def pixel(self, point: Sequence[float]) -> tuple[float, float]:
         """The place of a point on a drawing, whose origin is the first pixel's corner."""
@@ -78,8 +89,7 @@ class Slice:
         }
         told = {"place": place, "whole_rows": self.size, "whole_columns": self.size}
         rendering = {"spacing": self.spacing, "spacing_kind": "patient"}
-        own = {"object": self.object, "frame": 0, "stack": self.stack}
-        return {"told": told, "rendering": rendering, **own}
+        return {"told": told, "rendering": rendering, **self.own}
 
 
 def contour(
@@ -297,6 +307,8 @@ def test_a_gap_is_no_spacing_and_a_slice_alone_has_a_narrow_one(bare):
     assert found["slices"] == [[], [], [], []]
     alone = drawn(bare, stack(1), [contour(square((0, 0, z), 8)) for z in (0.5, 1.5)])
     assert len(loops(shape(alone["slices"][0])["closed"])) == 1
+    thick = drawn(bare, stack(1, thickness=4), [contour(square((0, 0, z), 8)) for z in (1.5, 2.5)])
+    assert len(loops(shape(thick["slices"][0])["closed"])) == 1
 
 
 def test_kinds_are_drawn_as_what_they_are(bare):
@@ -420,3 +432,280 @@ def test_what_names_the_wrong_image_is_not_cut_either(bare):
     assert [one["roi"] for one in found["cuts"][0]] == [1]
     away = drawn(bare, stack(), other, frame="2.25.7", cuts=[coronal(0)])
     assert away["cuts"] == [[]]
+
+
+# --- through the server --------------------------------------------------------------------------
+
+# What is drawn of a structure set on the slice that is an object, as a page has it.
+DRAWN_ON = """async ([series, set, object]) => {
+  const { contoursOf } = await import("/static/app/viewing/contours.js");
+  const { planeOf } = await import("/static/app/viewing/space.js");
+  const answer = async (path) => (await fetch(`/dicom/series/${series}/${path}/`)).arrayBuffer();
+  const contours = await contoursOf(await answer(`contours/${set}`));
+  const buffer = await answer("pictures");
+  const lengths = new DataView(buffer);
+  let rendering = null;
+  for (let at = 0; at < buffer.byteLength; ) {
+    const [words, values] = [lengths.getUint32(at, true), lengths.getUint32(at + 4, true)];
+    const told = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, at + 8, words)));
+    at += 8 + words + values;
+    if (told.all_sent) break;
+    rendering = told.rendering ?? rendering;
+    const plane = planeOf({ told, rendering });
+    contours.see(told.slice, { object: told.object, frame: told.frame, stack: 0, plane });
+  }
+  const number = contours.words.slices.findIndex(([one]) => one === object);
+  return contours.on(number).map(({ roi, closed }) => ({ roi, closed }));
+}"""
+
+
+def test_contours_of_objects_lie_where_the_standard_has_them(signed_in, import_zip):
+    """In all positions of a patient, from the bytes of two objects each to the path."""
+    images, rois, wanted = [], [], []
+    origin = np.array((-120.5, 33.25, -455))
+    for at, (orientation, (column, row, _)) in enumerate(POSITIONS.values()):
+        across, down = np.array(orientation[:3]), np.array(orientation[3:])
+        for number in range(2):
+            position = origin + 16 * number * np.cross(across, down)
+            images.append(
+                image(
+                    number,
+                    SeriesInstanceUID=uid(2, 20 + at),
+                    SOPInstanceUID=uid(2, 20 + at, number + 1),
+                    ImagePositionPatient=[f"{one:g}" for one in position],
+                    ImageOrientationPatient=[*map(str, orientation)],
+                    PixelSpacing=["0.8", "0.5"],
+                )
+            )
+        point = origin + np.array((7, -3, 2))
+        corners = [point, point + 10 * 0.5 * across, point + 20 * 0.8 * down]
+        numbers = [f"{one:g}" for one in np.ravel(corners)]
+        named = item_of_contour(*numbers, sop=uid(2, 20 + at, 1))
+        rois.append(item_of_roi(at + 1, f"ROI {at}", named))
+        wanted.append(np.array([(column, row), (column + 10, row), (column, row + 20)]) + 0.5)
+    import_zip(*images, rt_structure_set(rois))
+    structure_set = RTStructureSetInformation.objects.get().dicom_instance_id
+    first = DICOMInstance.objects.filter(sop_instance_uid__endswith=".1", rows=64)
+    for at, one in enumerate(first.order_by("dicom_series__series_instance_uid")):
+        asked = [one.dicom_series_id, structure_set, one.pk]
+        found = shape(signed_in.evaluate(DRAWN_ON, asked), at)
+        assert np.allclose(loops(found["closed"])[0], wanted[at], atol=HALF_PIXEL), at
+
+
+# --- in a browser -------------------------------------------------------------------------------
+
+
+def image(number: int, **keywords: Any) -> bytes:
+    """A slice of `stack`, as an object; the first lies at z = 3."""
+    frame = np.full((64, 64), 100 * number, np.int16)
+    own = {
+        "SOPInstanceUID": uid(2, 1, number),
+        "InstanceNumber": str(number),
+        "ImagePositionPatient": ["-31.5", "-31.5", str(3 * number)],
+        "ImageOrientationPatient": ["1", "0", "0", "0", "1", "0"],
+        "PixelSpacing": ["1", "1"],
+        "PixelData": frame.tobytes(),
+    }
+    return ct_image(**(attributes_of(frame) | own | keywords))
+
+
+def flat(points: Any, of: int | None = None, kind: str = "CLOSED_PLANAR") -> dict[str, Any]:
+    """An item of the Contour Sequence."""
+    numbers = [f"{one:g}" for one in np.asarray(points, float).ravel()]
+    return item_of_contour(*numbers, kind=kind, sop=uid(2, 1, of) if of else None)
+
+
+@pytest.fixture
+def structures(import_zip) -> tuple[DICOMSeries, RTStructureSetInformation]:
+    """A series of five slices, and a set; another patient has a set in the same frame, too."""
+    heart = [flat(square((0, 0, 3 * n), 20), n) for n in (2, 3, 4)]
+    hole = [flat(square((0, 0, 3 * n), 8), n) for n in (2, 3, 4)]
+    rois = [
+        item_of_roi(1, "Heart", *heart, *hole, ROIDisplayColor=[220, 20, 60]),
+        item_of_roi(2, "Void"),
+        item_of_roi(3, "Ösophagus", flat(square((-20, 0, 6), 6), 2), ROIDisplayColor=[0, 128, 255]),
+        item_of_roi(4, "Isocentre", flat([(20, 20, 9)], 3, "POINT"), ROIDisplayColor=None),
+        item_of_roi(5, "Elsewhere", flat(square((0, 0, 9), 30), 5)),
+        item_of_roi(6, "<b>Free</b>", flat(square((20, -20, 12.4), 6))),
+        item_of_roi(
+            7,
+            "Other frame",
+            flat(square((0, 0, 9), 40), 3),
+            ReferencedFrameOfReferenceUID=uid(2, 8),
+        ),
+    ]
+    import_zip(
+        *map(image, range(1, 6)),
+        rt_structure_set(
+            rois, StructureSetLabel="First", SpecificCharacterSet="ISO_IR 192", charset="utf-8"
+        ),
+        rt_structure_set(
+            PatientID="Other", StudyInstanceUID=uid(7), SeriesInstanceUID=uid(7, 5),
+            SOPInstanceUID=uid(7, 5, 1),
+        ),
+    )  # fmt: skip
+    row = RTStructureSetInformation.objects.get(structure_set_label="First")
+    return DICOMSeries.objects.get(modality="CT"), row
+
+
+def test_structures_are_found_shown_and_marked_over_the_pictures(signed_in, live, structures):
+    page, (series, structure_set) = signed_in, structures
+    page.goto(f"{live.url}/dicom/series/{series.pk}/")
+    a_set_is_chosen(page, structure_set)
+    a_structure_is_found_and_led_to(page)
+    others_are_switched_off(page)
+    keys_and_clicks_mark(page)
+
+
+@pytest.mark.long
+def test_structures_are_led_to_from_their_set_by_everybody(
+    signed_in, live, structures, console_errors
+):
+    page, (series, structure_set) = signed_in, structures
+    page.goto(f"{live.url}/dicom/structure-sets/{structure_set.pk}/")
+    the_set_s_page_has_the_middle_slice(page)
+    address = f"{live.url}/dicom/series/{series.pk}/?set={structure_set.dicom_instance_id}&roi=4"
+    the_address_leads_to_it_again(page, address)
+    the_box_is_for_everybody(page)
+    console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
+
+
+def path_of(page: Page, roi: int, kind: str = "closed") -> Any:
+    return page.locator(f".viewer-lines [data-roi='{roi}'] .roi-{kind}")
+
+
+def said_for(page: Page) -> Any:
+    return page.get_by_text("Not for clinical use").filter(visible=True)
+
+
+def row_of(page: Page, name: str) -> Any:
+    return page.locator(".over-list li").filter(has_text=name)
+
+
+def place(page: Page) -> Any:
+    return page.locator("[data-part=place]")
+
+
+def a_set_is_chosen(page: Page, structure_set: RTStructureSetInformation) -> None:
+    choice = page.get_by_label("Structure set")
+    expect(choice.locator("option")).to_have_text(["None", re.compile("^First")])
+    expect(said_for(page)).to_have_count(0)
+    choice.select_option(str(structure_set.dicom_instance_id))
+    expect(path_of(page, 0)).to_have_attribute(
+        "d", "M22 22L42 22L42 42L22 42ZM28 28L36 28L36 36L28 36Z"
+    )
+    expect(said_for(page)).to_have_count(2)
+    expect(path_of(page, 3, "cross")).to_have_attribute("d", "M51.3 52H52.7M52 51.3V52.7")
+    assert page.locator(".viewer-lines [data-roi]").evaluate_all(
+        "(all) => all.map((one) => Number(one.dataset.roi))"
+    ) == [0, 3]  # fmt: skip
+    names = page.locator(".over-list .over-name")
+    expect(names).to_have_text(
+        ["Heart", "Ösophagus", "Isocentre", "Elsewhere", "<b>Free</b>", "Other frame", "Void"]
+    )
+    expect(row_of(page, "Void")).to_contain_text("No contours.")
+    expect(row_of(page, "Isocentre")).to_contain_text("point")
+    expect(row_of(page, "Elsewhere")).to_contain_text(
+        "Not drawn: 1 contour lies elsewhere than the image that it names."
+    )
+    expect(row_of(page, "Other frame")).to_contain_text("in another frame of reference")
+
+
+def a_structure_is_found_and_led_to(page: Page) -> None:
+    page.get_by_label("Find a structure").fill("osoph")
+    expect(page.locator(".over-list li:visible")).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(place(page)).to_have_text("2 of 5 · z 6 mm")
+    expect(path_of(page, 2)).to_have_attribute("d", "M9 29L15 29L15 35L9 35Z")
+    expect(page).to_have_url(re.compile(r"\?set=\d+&roi=3$"))
+    page.get_by_label("Find a structure").press("Escape")
+    expect(page.locator(".over-list li:visible")).to_have_count(7)
+
+
+def others_are_switched_off(page: Page) -> None:
+    page.get_by_label("Show Heart").uncheck()
+    expect(path_of(page, 0)).to_have_count(0)
+    page.get_by_role("button", name="All", exact=True).click()
+    expect(path_of(page, 0)).to_have_count(1)
+    page.get_by_role("button", name="Only Ösophagus").click()
+    expect(page.locator(".viewer-lines [data-roi]")).to_have_count(1)
+    page.get_by_role("button", name="None", exact=True).click()
+    expect(page.locator(".viewer-lines [data-roi]")).to_have_count(0)
+    page.get_by_role("button", name="All", exact=True).click()
+    page.get_by_label("Fill").fill("30")
+    expect(page.locator(".viewer-lines [data-roi='0']")).to_have_attribute("fill-opacity", "0.3")
+
+
+def keys_and_clicks_mark(page: Page) -> None:
+    canvas = page.locator("[data-part=canvas]")
+    canvas.press("n")
+    expect(place(page)).to_have_text("3 of 5 · z 9 mm")
+    expect(row_of(page, "Isocentre")).to_have_class(re.compile("is-marked"))
+    canvas.press("p")
+    expect(row_of(page, "Ösophagus")).to_have_class(re.compile("is-marked"))
+    canvas.press("c")
+    expect(page.locator(".viewer-lines [data-roi]")).to_have_count(0)
+    expect(said_for(page)).to_have_count(0)
+    canvas.press("c")
+    canvas.click(position={"x": 250, "y": 250})  # in the ring, not in its hole
+    expect(row_of(page, "Heart")).to_have_class(re.compile("is-marked"))
+    expect(page.locator("[data-part=value]")).to_contain_text("Heart")
+    canvas.hover(position={"x": 120, "y": 320})
+    expect(page.locator("[data-part=value]")).to_contain_text("Ösophagus")
+    expect(row_of(page, "Ösophagus")).to_have_class(re.compile("is-pointed"))
+    canvas.hover(position={"x": 320, "y": 320})
+    expect(page.locator("[data-part=value]")).not_to_contain_text("Heart")
+    canvas.press("ArrowDown")
+    canvas.press("ArrowDown")
+    expect(path_of(page, 5)).to_have_attribute("d", "M49 9L55 9L55 15L49 15Z")
+
+
+def the_address_leads_to_it_again(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(row_of(page, "Isocentre")).to_have_class(re.compile("is-marked"))
+    expect(place(page)).to_have_text("3 of 5 · z 9 mm")
+
+
+def the_box_is_for_everybody(page: Page) -> None:
+    for width, scheme in ((390, "dark"), (1280, "light")):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert serious_findings(page) == []
+        if width == 390:
+            touched = page.locator(".over :is(button, select, label:has([type=checkbox]))")
+            sizes = touched.evaluate_all(
+                "(all) => all.filter((one) => one.offsetParent).map((one) => one.offsetHeight)"
+            )  # fmt: skip
+            assert min(sizes) >= 44
+
+
+def the_set_s_page_has_the_middle_slice(page: Page) -> None:
+    said = page.locator("#set-picture-said")
+    expect(said).to_have_text("Heart slice 3 of 5 · z 9 mm")
+    expect(path_of(page, 0)).to_have_attribute("d", re.compile("^M22 22L42 22L42 42L22 42Z"))
+    for name in ("Heart", "Ösophagus"):
+        page.keyboard.press("ArrowDown")
+        expect(page.locator(".roi-marked .row-name")).to_have_text(name)
+    expect(said).to_have_text("Ösophagus slice 2 of 5 · z 6 mm")
+    expect(path_of(page, 2)).to_have_attribute("d", "M9 29L15 29L15 35L9 35Z")
+    expect(page.locator(".viewer-lines .roi-is-marked")).to_have_attribute("data-roi", "2")
+    why = page.locator("[data-said=why]")
+    page.locator(".roi").filter(has_text="Elsewhere").locator(".col-type").click()
+    expect(why).to_contain_text("lies elsewhere than the image that it names")
+    page.locator(".roi").filter(has_text="<b>Free</b>").locator(".col-type").click()
+    expect(said).to_have_text("<b>Free</b> slice 4 of 5 · z 12 mm")
+    page.locator(".roi").filter(has_text="Void").locator(".col-type").click()
+    expect(why).to_have_text("It has no contours.")
+    expect(page.locator(".viewer-lines")).to_be_hidden()
+    assert serious_findings(page) == []
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{page.url}?roi={RTStructureROI.objects.get(roi_name='Isocentre').pk}")
+    expect(said).to_be_hidden()
+    page.locator("#set-picture summary").click()
+    expect(said).to_have_text("Isocentre slice 3 of 5 · z 9 mm")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert serious_findings(page) == []
+    page.get_by_role("link", name="Over all slices of the series").click()
+    expect(row_of(page, "Isocentre")).to_have_class(re.compile("is-marked"))

@@ -395,7 +395,7 @@ def frame_reference(
 def _definition(one: Attributes) -> dict[str, Any]:
     return {
         "ROINumber": one["ROINumber"],
-        "ReferencedFrameOfReferenceUID": uid(2, 9),
+        "ReferencedFrameOfReferenceUID": one.get("ReferencedFrameOfReferenceUID", uid(2, 9)),
         "ROIName": one["ROIName"],
         "ROIGenerationAlgorithm": one["ROIGenerationAlgorithm"],
     }

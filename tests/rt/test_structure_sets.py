@@ -5,7 +5,7 @@ import re
 import pytest
 from django.urls import reverse
 
-from app.models import RTStructureROI, RTStructureSetInformation
+from app.models import DICOMSeries, RTStructureROI, RTStructureSetInformation
 from tests.making.objects import contour, ct_image, frame_reference, roi, rt_structure_set, uid
 
 pytestmark = pytest.mark.django_db
@@ -63,6 +63,24 @@ def test_structures_stand_by_number_and_empty_ones_at_the_end(staff_client, stru
     assert void.startswith("1 Void")
     assert void.endswith("0 contours 0 slices no contours")
     assert twice.endswith("0 contours 0 slices no contours, number repeated")
+
+
+def test_a_set_has_a_picture_where_its_images_are_here(staff_client, structure_set, import_zip):
+    import_zip(
+        rt_structure_set(
+            [roi(1, "Far", square(1, uid(8, 1)))], SOPInstanceUID=uid(2, 5, 2),
+            ReferencedFrameOfReferenceSequence=[frame_reference(series=uid(8), sops=[uid(8, 1)])],
+        )
+    )  # fmt: skip
+    page = page_of(staff_client, "structure_set", structure_set.pk)
+    ct = DICOMSeries.objects.get(modality="CT")
+    answers = [structure_set.dicom_instance_id]
+    assert f'data-contours="{reverse("series_contours", args=[ct.pk, *answers])}?changes=' in page
+    assert f'data-pictures="{reverse("series_pictures", args=[ct.pk])}?changes=' in page
+    far = RTStructureSetInformation.objects.exclude(pk=structure_set.pk).get()
+    page = page_of(staff_client, "structure_set", far.pk)
+    assert "No picture: the images that it was drawn on are not here." in page
+    assert "data-pictures" not in page
 
 
 def test_a_set_opens_at_a_structure(staff_client, structure_set, monkeypatch):

@@ -4,7 +4,7 @@
 // that names an image of the series is drawn on that, if all of its points lie within half a spacing
 // of that image's plane; else it is drawn nowhere. One that names none is drawn on the slice within
 // half a spacing of which it lies. A slice's spacing is the distance to its nearest neighbour along
-// their normal. Another frame of reference, or one that is not known, is none that can be compared:
+// their normal; of one that has none, its thickness. Another frame of reference, or one that is not known, is none that can be compared:
 // what lies in it is drawn at most on the very image that it names, and only where one of the two
 // does not say.
 //
@@ -14,7 +14,7 @@ import { Shape } from "./shapes.js";
 import { along } from "./space.js";
 import { valuesOf } from "./values.js";
 
-const ALONE = 1; // mm: half a spacing of a slice that has no neighbour
+const ALONE = 1; // mm: half a spacing of a slice that has no neighbour and no thickness
 const SAME = 0.01; // mm, of positions
 const ROUNDED = 0.01; // mm, that points are rounded by, and some
 const TINY = 1e-6; // mm
@@ -70,12 +70,16 @@ export class Contours {
     this.cuts = new Cuts(this);
   }
 
-  // A slice is known: its object, its frame (from 0), its stack, and its plane, null where it has none.
+  // A slice is known: {object, frame (from 0), stack, plane (null where it has none), thickness}.
   see(number, slice) {
     if (this.slices.get(number)?.plane) return;
     this.slices.set(number, slice);
-    this.stacks.clear();
     this.isJudged = null;
+    if (!slice.plane) return;
+    const direction = this.directionOf(slice.plane.normal);
+    const positions = this.positionsOf(slice.stack, direction);
+    const at = along(direction, slice.plane.origin);
+    positions.splice(lowerBound(positions, at), 0, at);
   }
 
   x(at) {
@@ -203,26 +207,20 @@ export class Contours {
     let [low, high] = [lowerBound(positions, at - SAME) - 1, lowerBound(positions, at + SAME)];
     const distances = [at - positions[low], positions[high] - at].filter((one) => one > 0);
     if (distances.length) return Math.min(...distances) / 2;
-    return this.isAllKnown ? ALONE : null;
+    if (!this.isAllKnown) return null;
+    return slice.thickness > 0 ? slice.thickness / 2 : ALONE;
   }
 
   get isAllKnown() {
     return this.slices.size >= this.sliceCount;
   }
 
+  // Where a stack's slices lie along a direction, in order.
   positionsOf(stack, direction) {
     if (!this.stacks.has(stack)) this.stacks.set(stack, new Map());
-    const byDirection = this.stacks.get(stack);
-    if (!byDirection.size) {
-      for (const slice of this.slices.values()) {
-        if (slice.stack !== stack || !slice.plane) continue;
-        const own = this.directionOf(slice.plane.normal);
-        if (!byDirection.has(own)) byDirection.set(own, []);
-        byDirection.get(own).push(along(own, slice.plane.origin));
-      }
-      for (const [own, positions] of byDirection) byDirection.set(own, Float64Array.from(positions).sort());
-    }
-    return byDirection.get(direction);
+    const alike = this.stacks.get(stack);
+    if (!alike.has(direction)) alike.set(direction, []);
+    return alike.get(direction);
   }
 
   directionOf(normal) {

@@ -2,23 +2,27 @@
 import { Doses } from "./doses.js";
 import { Masks } from "./masks.js";
 import { Refused, answerOf } from "./records.js";
+import { Structures } from "./structures.js";
 
 // `box` is the page's #over; null where the page has none.
 export async function offerOver(viewer, box) {
   if (!box) return;
   const state = box.querySelector("[data-over=state]");
+  const panel = box.querySelector(".over-structures"); // not for everybody
   try {
     const over = await (await answerOf(box.dataset.url)).json();
-    const { doses, segmentations } = over;
+    const { structure_sets: sets, doses, segmentations } = over;
     if (segmentations.length) {
       new Masks(viewer, box.querySelector(".over-masks"), segmentations, box.dataset.changes);
     }
     if (doses.length) new Doses(viewer, box.querySelector(".over-dose"), doses);
-    box.hidden = !(doses.length || segmentations.length);
+    box.hidden = !(panel || doses.length || segmentations.length);
+    if (panel) new Structures(viewer, panel, sets, box.dataset.changes);
   } catch (error) {
     if (!(error instanceof Refused || error instanceof TypeError)) throw error;
     const isRefused = error instanceof Refused;
     state.textContent = isRefused ? error.message : "The connection broke off: reload the page.";
     box.hidden = state.hidden = false;
+    if (panel) panel.hidden = true;
   }
 }

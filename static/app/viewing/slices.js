@@ -2,6 +2,8 @@
 //
 // It tells of "arrived" {slice, object} where the worker has one, of "came" (the slice itself) where it is
 // inflated, and of "changed" after everything that the worker says.
+import { planeOf } from "./space.js";
+
 const MOST_BYTES = 192 << 20; // of inflated pictures
 const LINE_SPEED = "icon-line-speed"; // bits a second, as this tab has measured it
 const SLOW_SPEED = 1e6;
@@ -15,7 +17,7 @@ export class Slices extends EventTarget {
     this.trouble = ""; // why nothing comes
     this.arrived = new Set();
     this.objects = new Map(); // by slice
-    this.places = new Map(); // by slice: where in the patient those lie that have arrived once
+    this.places = new Map(); // by slice, of all that have arrived once: where it lies, and its object
     this.held = new Map(); // slices that are inflated, those used last at the end
     this.block = new Map(); // that somebody else keeps
     this.renderings = new Map(); // by the worker's numbers, of what may come
@@ -87,10 +89,11 @@ export class Slices extends EventTarget {
     this.tell("came", slice);
   }
 
-  note({ arrived: slice, object, step, place }) {
+  note({ arrived: slice, object, step, id, lies }) {
     this.arrived.add(slice);
     this.objects.set(slice, object);
-    this.places.set(slice, place);
+    const plane = planeOf({ told: lies, rendering: this.renderings.get(id) });
+    this.places.set(slice, { ...lies.place, object, frame: lies.frame, plane });
     this.trouble = "";
     if (slice !== this.shown && this.held.get(slice)?.told.step > step) this.held.delete(slice);
     this.tell("arrived", { slice, object });

@@ -4,10 +4,10 @@
 //
 // It is sent {url, count, speed} once, then {stack: [first, last]} for the slices that are looked
 // through, {want: slice} for what is shown, {also: slice} for what may be next, and {again: slice} for
-// one that failed in passing. It sends {rendering, id} before the first slice that has it, {told, values} of each slice
-// asked for, {arrived: slice, object, step, place} of each that is here, {gone: slice} of each that was let
-// go, {unused: id} of each rendering that no slice has any more, {trouble} where nothing comes, and
-// {speed}, in bits a second, as it measures it.
+// one that failed in passing. It sends {rendering, id} before the first slice that has it, {told, values}
+// of each slice asked for, {arrived: slice, object, step, id, lies} of each that is here and where it
+// lies, {gone: slice} of each that was let go, {unused: id} of each rendering that no slice has any
+// more, {trouble} where nothing comes, and {speed}, in bits a second, as it measures it.
 import { overlaysOf, valuesOf, warmUp } from "./values.js";
 
 const MOST_BYTES = 256 << 20; // of pictures as they are sent, with their overlays
@@ -276,7 +276,8 @@ function keep(told, packed, rendering) {
   kept.set(slice, one);
   bytes += weight(one);
   missing.delete(slice);
-  postMessage({ arrived: slice, object, step, place: told.place });
+  const { frame, place, whole_rows, whole_columns } = told;
+  postMessage({ arrived: slice, object, step, id, lies: { frame, place, whole_rows, whole_columns } });
   if (slice === wanted) wanted = null;
   if (slice === shown) {
     if (told.is_passing && !retried.has(slice)) retry(slice);

@@ -1,0 +1,145 @@
+// The outlines of a set's ROIs over pictures: a layer of theirs, which has an SVG group in each stage.
+import { pick } from "./shapes.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const UNCOLOURED = "255, 255, 255"; // a ROI that has no colour
+const ARM = 7; // of a cross, in the page's pixels
+
+export class Outlines {
+  // `redraw` is called where there is something else to be drawn; `keys` are functions.
+  constructor(redraw, keys = {}) {
+    this.redraw = redraw;
+    this.keys = keys;
+    this.set = null; // Contours
+    this.hidden = new Set(); // ROIs that are switched off
+    this.isHidden = false; // all of them
+    this.opacity = 0; // of what is filled
+    this.marked = null; // a ROI's place in its set
+    this.drawn = new WeakMap(); // by stage: its ROIs' elements
+    this.cuts = new WeakMap(); // by plane: what it cuts
+    this.sizes = new ResizeObserver((all) => all.forEach(({ target }) => this.size(target)));
+  }
+
+  get isClinical() {
+    return Boolean(this.set?.rois.length) && !this.isHidden;
+  }
+
+  // Whether a key was meant for it.
+  pressed(stage, key) {
+    if (!this.set || !this.keys[key]) return false;
+    this.keys[key]();
+    return true;
+  }
+
+  // Draws a set; null draws none.
+  show(set) {
+    this.set = set;
+    this.hidden.clear();
+    this.marked = null;
+    this.redraw();
+  }
+
+  // What is seen on a stage.
+  shapes({ number, plane }) {
+    if (!this.set || this.isHidden || !plane) return [];
+    const all = number === null ? this.across(plane) : this.set.on(number);
+    return all.filter(({ roi }) => !this.hidden.has(roi));
+  }
+
+  // It is asked for again with each move of the pointer.
+  across(plane) {
+    if (!this.cuts.has(plane) || this.cuts.get(plane).set !== this.set) {
+      this.cuts.set(plane, { set: this.set, shapes: this.set.across(plane) });
+    }
+    return this.cuts.get(plane).shapes;
+  }
+
+  // The ROI at a place of a stage, as `space.js` counts; null for none.
+  at(stage, [column, row]) {
+    const { view, dense } = stage;
+    const scale = [view.across, view.down].map((one) => (one * view.scale) / dense);
+    return pick(this.shapes(stage), [column + 0.5, row + 0.5], scale);
+  }
+
+  told(stage, point) {
+    const roi = this.at(stage, point);
+    return roi === null ? "" : nameOf(this.set.rois[roi]);
+  }
+
+  // --- drawn --------------------------------------------------------------------------------------
+
+  draw(stage) {
+    const group = stage.group(this);
+    if (this.drawn.get(stage)?.set !== this.set) {
+      group.replaceChildren();
+      this.drawn.set(stage, { set: this.set, rois: new Map() });
+      this.sizes.observe(stage.lines);
+    }
+    const { rois } = this.drawn.get(stage);
+    const there = new Map(this.shapes(stage).map((shape) => [shape.roi, shape]));
+    for (const [roi, element] of rois) if (!there.has(roi)) element.remove();
+    let after = null;
+    for (const [roi, shape] of there) {
+      if (!rois.has(roi)) rois.set(roi, this.made(roi));
+      const element = rois.get(roi);
+      this.fill(element, shape);
+      if (element.parentNode !== group || element.previousSibling !== after) {
+        if (after) after.after(element);
+        else group.prepend(element);
+      }
+      after = element;
+    }
+    this.size(stage.lines);
+  }
+
+  made(roi) {
+    const { colour } = this.set.rois[roi];
+    const element = document.createElementNS(SVG, "g");
+    element.dataset.roi = roi;
+    element.setAttribute("stroke", `rgb(${colour ?? UNCOLOURED})`);
+    element.setAttribute("fill", `rgb(${colour ?? UNCOLOURED})`);
+    for (const name of ["solid", "closed", "lines"]) {
+      const path = document.createElementNS(SVG, "path");
+      path.classList.add(`roi-${name}`);
+      element[name] = path;
+    }
+    element.crosses = [];
+    return element;
+  }
+
+  fill(element, shape) {
+    element.classList.toggle("roi-is-marked", shape.roi === this.marked);
+    if (element.getAttribute("fill-opacity") !== String(this.opacity)) element.setAttribute("fill-opacity", this.opacity);
+    if (element.shape === shape) return;
+    element.shape = shape;
+    for (const name of ["solid", "closed", "lines"]) {
+      element[name].setAttribute("d", shape[name]);
+      if (!shape[name]) element[name].remove();
+      else if (!element[name].parentNode) element.append(element[name]);
+    }
+    for (const cross of element.crosses) cross.remove();
+    element.crosses = shape.crosses.map(([x, y]) => {
+      const cross = document.createElementNS(SVG, "path");
+      cross.classList.add("roi-cross");
+      [cross.dataset.x, cross.dataset.y] = [x, y];
+      element.append(cross);
+      return cross;
+    });
+  }
+
+  // Crosses are as large on the screen whatever the picture's size.
+  size(lines) {
+    const crosses = lines.querySelectorAll(".roi-cross");
+    if (!crosses.length) return;
+    const { width, height } = lines.viewBox.baseVal;
+    const box = lines.getBoundingClientRect();
+    if (!box.width || !box.height) return;
+    const [across, down] = [(ARM * width) / box.width, (ARM * height) / box.height];
+    for (const cross of crosses) {
+      const [x, y] = [Number(cross.dataset.x), Number(cross.dataset.y)];
+      cross.setAttribute("d", `M${x - across} ${y}H${x + across}M${x} ${y - down}V${y + down}`);
+    }
+  }
+}
+
+export const nameOf = ({ name, number }) => name || (number === null ? "(no name)" : `(no name), number ${number}`);
