@@ -24,7 +24,7 @@ READ = """() => {
   return {
     isHidden: over.hidden,
     alphas: over.hidden ? [] : [...data].filter((_, at) => at % 4 === 3),
-    paths: [...document.querySelectorAll("[data-part=lines] path")].map(
+    paths: [...document.querySelectorAll("[data-part=lines] .isodose")].map(
       (one) => one.getAttribute("d") ?? ""),
     label: document.querySelector(".viewer-dose")?.textContent,
   };
@@ -114,7 +114,7 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
     the_pointer_tells_the_dose(page, 3.0, highest)
     page.get_by_role("checkbox", name=re.compile("^50 %: ")).uncheck()
     page.wait_for_function(
-        "() => !document.querySelectorAll('[data-part=lines] path')[4].getAttribute('d')"
+        "() => !document.querySelectorAll('[data-part=lines] .isodose')[4].getAttribute('d')"
     )
     page.get_by_label("Isodoses, in % of the grid's maximum").uncheck()
     page.get_by_label("Colours", exact=True).uncheck()
@@ -250,9 +250,9 @@ PLANES = """async () => {
     ...plane,
     alphas: [...over.getContext("2d").getImageData(0, 0, over.width, over.height).data]
       .filter((_, at) => at % 4 === 3),
-    label: element.querySelector(".viewer-dose").textContent,
+    label: element.querySelector(".viewer-dose")?.textContent,
     isHidden: over.hidden,
-    line: lines.querySelectorAll("path")[4].getAttribute("d"),
+    line: lines.querySelectorAll(".isodose")[4]?.getAttribute("d"),
   }));
 }"""
 
@@ -260,6 +260,8 @@ PLANES = """async () => {
 def it_lies_over_three_planes(page: Page, highest: float) -> None:
     page.get_by_role("button", name=re.compile("^Three planes")).click()
     expect(page.get_by_role("img", name="Sagittal plane")).to_be_visible()
+    masks_lie_over_three_planes(page)
+    page.get_by_label("Segmentation").select_option(index=0)
     page.get_by_label("Shown").select_option(index=3)
     page.locator("[data-dose=threshold]").fill("50")
     expect(page.locator(".viewer-dose")).to_have_count(3)
@@ -267,19 +269,47 @@ def it_lies_over_three_planes(page: Page, highest: float) -> None:
     planes = page.evaluate(PLANES)
     assert len({tuple(np.abs(np.cross(one["row"], one["column"]))) for one in planes}) == 3
     for one in planes:
-        rows, columns = np.mgrid[: one["rows"], : one["columns"]]
-        origin, row, column = (np.array(one[name]) for name in ("origin", "row", "column"))
-        down, across = one["spacing"]
-
-        def point_of(x, y, origin=origin, row=row, column=column, down=down, across=across):
-            return origin + x[..., None] * across * row + y[..., None] * down * column
-
-        x, y, z = np.moveaxis(point_of(columns, rows), -1, 0)
+        x, y, z = points_of(one, *pixels_of(one))
         inside = (abs(x) <= 20) & (abs(y) <= 20) & (z >= -3) & (z <= 12)
         wanted = inside & (dose_at(x, y, z) >= highest / 2)
         assert wanted.any()
         assert (np.array(one["alphas"]) > 0).tolist() == wanted.ravel().tolist()
         points = np.array([[*map(float, p.split())] for p in re.split("[ML]", one["line"])[1:]])
-        dose = dose_at(*point_of(*(points.T - 0.5)).T)
-        assert np.abs(dose - highest / 2).max() < 0.05 * max(down, across)
+        dose = dose_at(*points_of(one, *(points.T - 0.5)))
+        assert np.abs(dose - highest / 2).max() < 0.05 * max(one["spacing"])
         assert one["label"] == "100 % = 57.00 Gy"
+
+
+def pixels_of(plane) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows of all pixels."""
+    rows, columns = np.mgrid[: plane["rows"], : plane["columns"]]
+    return columns, rows
+
+
+def points_of(plane, columns, rows) -> np.ndarray:
+    """x, y and z of pixels in the patient."""
+    origin, row, column = (np.array(plane[name]) for name in ("origin", "row", "column"))
+    down, across = plane["spacing"]
+    found = origin + columns[..., None] * across * row + rows[..., None] * down * column
+    return np.moveaxis(found, -1, 0)
+
+
+def masks_lie_over_three_planes(page: Page) -> None:
+    """The crosshair is moved to where two planes cut through masks."""
+    page.get_by_label("Segmentation").select_option(index=1)
+    page.get_by_role("button", name="<i>Edge</i>").click()
+    page.evaluate("scrollTo(0, 0)")
+    stage = page.locator("canvas[data-part=canvas]").first
+    each = stage.bounding_box()["width"] / SIDE
+    stage.click(position={"x": 18.5 * each, "y": 7.5 * each})
+    page.wait_for_function(f"async () => !(await ({PLANES})()).some(({{ isHidden }}) => isHidden)")
+    bits = np.zeros((len(BLOCK), SIDE, SIDE), bool)
+    bits[1:3, 5:9, 7:20] = bits[1, 7:12, 18:22] = True
+    for one in page.evaluate(PLANES):
+        x, y, z = points_of(one, *pixels_of(one))
+        column, row = ((of - first) / EACH for of, first in zip((x, y), FIRST, strict=True))
+        slice_ = np.clip(np.floor(z / 3 + 0.5), 0, len(BLOCK) - 1)
+        column, row, slice_ = (np.rint(part).astype(int) for part in (column, row, slice_))
+        wanted = bits[slice_, row, column]
+        assert wanted.any()
+        assert (np.array(one["alphas"]) > 0).tolist() == wanted.ravel().tolist()

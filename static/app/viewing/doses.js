@@ -271,7 +271,7 @@ function drawScale(canvas) {
 
 function lineOf({ colour, dashes }, width) {
   const line = document.createElementNS(SVG, "path");
-  const looks = { fill: "none", stroke: colour, "stroke-width": width, "vector-effect": "non-scaling-stroke" };
+  const looks = { class: "isodose", fill: "none", stroke: colour, "stroke-width": width, "vector-effect": "non-scaling-stroke" };
   for (const [name, value] of Object.entries(looks)) line.setAttribute(name, value);
   if (dashes) line.setAttribute("stroke-dasharray", dashes);
   return line;

@@ -1,9 +1,12 @@
 // A segmentation over a series' pictures, as somebody chooses it beside them: a layer of the viewer,
-// and its box. A mask lies over a slice of the very same plane, rows and columns: the server says which.
+// and its box. A mask lies over a slice of the very same plane, rows and columns: the server says
+// which. On a plane that is cut across slices it reaches half the way to the slices beside its own.
 import { Refused, answerOf, everyFrame, whyNot } from "./records.js";
+import { along, pixelOf, planeOf, pointOf } from "./space.js";
 import { valuesOf } from "./values.js";
 
 const SVG = "http://www.w3.org/2000/svg";
+const LEAST = 1e-6; // mm, by which a pixel's height changes from one to the next, where it does
 const MOST_BYTES = 256 << 20; // of masks, cut to what is in them
 const NOTHING = "None of this segmentation lies over a picture of this series.";
 const LACKING = "Masks of this segmentation are missing or damaged, so it is not drawn.";
@@ -72,15 +75,16 @@ export class Masks {
     if (!numbers.size) return new Map();
     const [first, last] = [Math.min(...numbers), Math.max(...numbers)];
     const found = new Map(); // by frame
-    let bytes = 0;
+    let [bytes, rendering] = [0, null];
     await everyFrame(url, [first, last], signal, async (one, packed) => {
+      rendering = one.rendering ?? rendering;
       if (!numbers.has(one.frame)) return;
       const values = one.why_not || one.type !== "u1" ? null : await valuesOf(packed, one, 1);
       if (!values) throw new Refused(LACKING);
       const mask = cropped(values, one.columns, one.rows);
       bytes += mask?.bits.length ?? 0;
       if (bytes > MOST_BYTES) throw new Refused(TOO_MUCH);
-      found.set(one.frame, mask);
+      found.set(one.frame, mask && { ...mask, plane: planeOf({ told: one, rendering }) });
       if (!signal.aborted) this.say(`Loading: ${found.size} of ${numbers.size} masks`);
     });
     if (found.size < numbers.size) throw new Refused(LACKING);
@@ -140,7 +144,7 @@ export class Masks {
     return this.masks.size > 0;
   }
 
-  // What lies over a stage: of planes that are cut across slices, nothing.
+  // What lies over a slice, of what is switched on.
   on({ number, plane }) {
     if (!plane || plane.frame !== this.shown?.frame_of_reference) return [];
     return (this.masks.get(number) ?? []).filter(({ segment }) => this.rows[segment].isOn);
@@ -150,10 +154,11 @@ export class Masks {
     if (this.masks.size && stage === this.viewer.stages[0]) {
       this.say(stage.plane?.frame === this.shown.frame_of_reference ? "" : OTHER_FRAME);
     }
+    if (stage.number === null) return this.drawAcross(stage);
     const masks = this.on(stage);
     if (!masks.length) return;
     const brush = stage.wash();
-    brush.globalAlpha = Number(this.part("opacity").value) / 100;
+    brush.globalAlpha = this.opacity;
     for (const { segment, mask } of masks) {
       this.paint(mask, this.rows[segment].colour);
       brush.drawImage(this.painted, mask.left, mask.top);
@@ -161,20 +166,81 @@ export class Masks {
     brush.globalAlpha = 1;
   }
 
-  paint({ columns, rows, bits }, [red, green, blue]) {
+  get opacity() {
+    return Number(this.part("opacity").value) / 100;
+  }
+
+  // --- on planes that are cut across slices -----------------------------------------------------
+
+  drawAcross(stage) {
+    const { plane } = stage;
+    if (!plane || plane.frame !== this.shown?.frame_of_reference) return;
+    const pixels = new ImageData(plane.columns, plane.rows);
+    const words = new Uint32Array(pixels.data.buffer);
+    let isAnywhere = false;
+    for (const { segment, mask, below, above } of this.reaching()) {
+      const word = wordOf(this.rows[segment].colour);
+      across(plane, mask, below, above, (at) => {
+        words[at] = word;
+        isAnywhere = true;
+      });
+    }
+    if (!isAnywhere) return;
+    [this.painted.width, this.painted.height] = [plane.columns, plane.rows];
+    this.painted.getContext("2d").putImageData(pixels, 0, 0);
+    const brush = stage.wash();
+    brush.globalAlpha = this.opacity;
+    brush.drawImage(this.painted, 0, 0);
+    brush.globalAlpha = 1;
+  }
+
+  // The masks that are switched on, with how far each reaches below and above its slice, in mm.
+  *reaching() {
+    for (const [number, all] of this.masks) {
+      for (const { segment, mask } of all) {
+        const [below, above] = mask.plane && this.rows[segment].isOn ? this.reach(number, mask.plane) : [];
+        if (below && above) yield { segment, mask, below, above };
+      }
+    }
+  }
+
+  // Half the way to the slices beside it; as far on both sides, where one has none.
+  reach(number, plane) {
+    const { slices, stack } = this.viewer;
+    const beside = [number - 1, number + 1].filter((one) => one >= stack.first && one <= stack.last);
+    const places = beside.map((one) => slices.places.get(one)?.position).filter((one) => one?.length === 3);
+    const heights = places.map((one) => (along(plane, one) - along(plane, plane.origin)) / 2);
+    const [below, above] = [heights.find((one) => one < 0), heights.find((one) => one > 0)];
+    return [-(below ?? -above), above ?? -below];
+  }
+
+  paint({ columns, rows, bits }, colour) {
     [this.painted.width, this.painted.height] = [columns, rows];
     const brush = this.painted.getContext("2d");
     const pixels = brush.createImageData(columns, rows);
     const words = new Uint32Array(pixels.data.buffer);
-    const word = (255 << 24) | (blue << 16) | (green << 8) | red;
+    const word = wordOf(colour);
     for (let at = 0; at < bits.length; at++) if (bits[at]) words[at] = word;
     brush.putImageData(pixels, 0, 0);
   }
 
   told(stage, point) {
-    const [column, row] = point.map(Math.round);
-    const here = this.on(stage).filter(({ mask }) => isIn(mask, column, row));
+    const here = stage.number === null ? this.acrossAt(stage, point) : this.onAt(stage, point);
     return here.map(({ segment }) => this.rows[segment].name).join(", ");
+  }
+
+  onAt(stage, point) {
+    const [column, row] = point.map(Math.round);
+    return this.on(stage).filter(({ mask }) => isIn(mask, column, row));
+  }
+
+  acrossAt({ plane }, point) {
+    if (!plane || plane.frame !== this.shown?.frame_of_reference) return [];
+    const there = pointOf(plane, point);
+    return [...this.reaching()].filter(({ mask, below, above }) => {
+      const [column, row, off] = pixelOf(mask.plane, there);
+      return off >= -below && off < above && isIn(mask, Math.round(column), Math.round(row));
+    });
   }
 }
 
@@ -199,6 +265,35 @@ export function cropped(values, columns, rows) {
   }
   return { ...found, bits };
 }
+
+// Calls for each pixel of a plane, by its place in the picture, that a mask has, as far as it reaches.
+// A plane has slices one below the other, or one beside the other.
+function across(plane, mask, below, above, take) {
+  const first = pixelOf(mask.plane, plane.origin);
+  const [right, down] = [[1, 0], [0, 1]].map((step) =>
+    pixelOf(mask.plane, pointOf(plane, step)).map((one, n) => one - first[n]),
+  );
+  const isBelow = Math.abs(right[2]) < LEAST; // slices lie one below the other
+  if (!isBelow && Math.abs(down[2]) >= LEAST) return;
+  const whole = [0, plane.columns - 1];
+  const [left, end] = isBelow ? whole : span(plane.columns, first[2], right[2], below, above);
+  const [top, bottom] = isBelow ? span(plane.rows, first[2], down[2], below, above) : [0, plane.rows - 1];
+  for (let row = top; row <= bottom; row++) {
+    for (let column = left; column <= end; column++) {
+      const x = Math.round(first[0] + column * right[0] + row * down[0]);
+      const y = Math.round(first[1] + column * right[1] + row * down[1]);
+      if (isIn(mask, x, y)) take(row * plane.columns + column);
+    }
+  }
+}
+
+// The first and the last of so many pixels whose heights are from below a slice to above it.
+function span(count, from, step, below, above) {
+  const ends = [(-below - from) / step, (above - from) / step].sort((a, b) => a - b);
+  return [Math.max(Math.ceil(ends[0]), 0), Math.min(Math.ceil(ends[1]) - 1, count - 1)];
+}
+
+const wordOf = ([red, green, blue]) => (255 << 24) | (blue << 16) | (green << 8) | red;
 
 function isIn({ left, top, columns, rows, bits }, column, row) {
   const [x, y] = [column - left, row - top];
