@@ -4,11 +4,11 @@ The phantom's value is a linear function of the place, so that half a pixel too 
 value. What a plane should have is told by what an acquisition is, by hand, never by the script.
 """
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytest
 
 # Of a patient's x, y and z, in mm: no two directions are alike, and 0.1 mm is 2 at least.
 WEIGHTS = np.array([23.0, -31.0, 41.0])
@@ -153,15 +153,21 @@ STACKS = {
 }
 
 
-@pytest.fixture
-def cut(page, live):
-    page.goto(f"{live.url}/admin/login/")
-    return lambda *cases: page.evaluate(
-        CUT, [{"slices": slices, "cuts": cuts} for slices, cuts in cases]
-    )
+Cut = Callable[..., list[dict[str, Any]]]
 
 
-def test_every_pixel_of_a_plane_is_of_its_place(cut):
+def test_planes_are_cut_through_slices_as_they_lie(page, live):
+    page.goto(f"{live.url}/admin/login/")  # any page will do
+
+    def cut(*cases: tuple[list[dict[str, Any]], list[tuple[int, int]]]) -> list[dict[str, Any]]:
+        return page.evaluate(CUT, [{"slices": slices, "cuts": cuts} for slices, cuts in cases])
+
+    every_pixel_of_a_plane_is_of_its_place(cut)
+    values_are_what_they_stand_for_where_slices_differ(cut)
+    what_only_the_pictures_tell_is_refused(cut)
+
+
+def every_pixel_of_a_plane_is_of_its_place(cut: Cut) -> None:
     cuts = [(0, 2), (1, 3)]
     found = cut(*((stack.slices(), cuts) for stack in STACKS.values()))
     for (name, stack), told in zip(STACKS.items(), found, strict=True):
@@ -186,7 +192,7 @@ def test_every_pixel_of_a_plane_is_of_its_place(cut):
             np.testing.assert_allclose(told["point"], wanted, atol=1e-9)
 
 
-def test_values_are_what_they_stand_for_where_slices_differ(cut):
+def values_are_what_they_stand_for_where_slices_differ(cut: Cut) -> None:
     stack = Stack(X, Y, Z)
     slopes = [
         stack.slice(number, slope=0.5 + number / 8, intercept=number - 2)
@@ -256,7 +262,7 @@ REFUSED = [
 ]
 
 
-def test_what_only_the_pictures_tell_is_refused(cut):
+def what_only_the_pictures_tell_is_refused(cut: Cut) -> None:
     cases = []
     for of_told, of_rendering, of_place, _ in REFUSED:
         slices = Stack(X, Y, Z).slices()
