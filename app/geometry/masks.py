@@ -8,9 +8,22 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
+from app.sandbox.segments import Segmentation
+
+BINARY = "BINARY"
 SAME = 0.01  # mm, of each coordinate of the first pixel; writers round to 6 digits and more
 ALIKE = 1e-4  # of direction cosines; of spacings as a part of them: a tenth of a pixel in 1,000
 FARTHEST = 1e6  # mm
+
+
+def why_not_drawn(found: Segmentation) -> str:
+    """Why nothing of a segmentation is drawn, as a reason's code; "" where its masks may be."""
+    if found.why_not:
+        return found.why_not
+    if found.type and found.type != BINARY:
+        return "segments_not_binary"
+    is_told = found.frame_of_reference and found.segments and found.masks
+    return "" if is_told and found.frames == len(found.masks) else "segments_not_told"
 
 
 class Plane(NamedTuple):

@@ -23,7 +23,7 @@ from app.catalogue.names import plain
 from app.dicom.colours import rgb_of
 from app.dicom.kinds import is_segmentation
 from app.dicom.records import FramePlanes
-from app.geometry.masks import Plane, Planes
+from app.geometry.masks import Plane, Planes, why_not_drawn
 from app.limits import looking
 from app.models import DICOMSeries, ImageInformation
 from app.needing import needing
@@ -39,7 +39,6 @@ from .slices import slices_of, told_if_changed
 VERSION = 1  # of an answer: raise it with any change
 MOST_IMAGES = 100_000  # of a series, and frames of these
 MOST_DRAWN = 100_000
-BINARY = "BINARY"
 # Of segments that have none: told apart also by who sees few colours.
 COLOURS = (
     *([230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66]),
@@ -78,20 +77,11 @@ def segments(request: HttpRequest, pk: int, object: int) -> HttpResponseBase:
 
 def _description(file: int, series: DICOMSeries) -> dict[str, Any]:
     found = read_segmentation(file, looking())
-    if code := _why_not(found):
+    if code := why_not_drawn(found):
         return {"why_not": code}
     numbers = {(one.object, one.frame): at for at, one in enumerate(slices_of(series))}
     images = ((numbers[one], plane) for one, plane in _images(series) if one in numbers)
     return _drawn(found, Planes(images))._asdict()
-
-
-def _why_not(found: Segmentation) -> str:
-    if found.why_not:
-        return found.why_not
-    if found.type and found.type != BINARY:
-        return "segments_not_binary"
-    is_told = found.frame_of_reference and found.segments and found.masks
-    return "" if is_told and found.frames == len(found.masks) else "segments_not_told"
 
 
 def _drawn(found: Segmentation, images: Planes) -> Drawn:
