@@ -257,6 +257,22 @@ def test_a_contour_that_names_no_image_lies_on_the_nearest_slice(bare):
     assert found["middles"] == [1, 4]
 
 
+def test_of_contours_of_thinner_slices_the_nearest_are_drawn(bare):
+    thin = [contour(square((0, 0, z), 10 + z)) for z in range(0, 25, 2)]
+    hole = [contour(square((0, 0, 6), 8))]
+    points = [contour([(20, 20, z)], kind="POINT") for z in (5, 7)]
+    found = drawn(bare, stack(5, 6), [*thin, *hole], points, places=[(1, 32, 32), (1, 26, 32)])
+    sides = [loops(shape(here)["closed"])[0] for here in found["slices"]]
+    assert [float(np.ptp(one[:, 0])) for one in sides] == [10, 16, 22, 28, 34]
+    assert len(loops(shape(found["slices"][1])["closed"])) == 2
+    assert found["picked"] == [None, 0]
+    assert len(shape(found["slices"][1], 1)["crosses"]) == 2
+    assert found["said"] == [
+        ["Not drawn: 8 contours lie between slices, to which others of the structure lie nearer."],
+        [],
+    ]
+
+
 def test_another_frame_of_reference_is_not_drawn(bare):
     mixed = [
         Slice((0, 0, 3 * n), object=n + 1, frame="2.25.8" if n == 1 else FRAME) for n in range(3)

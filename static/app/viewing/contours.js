@@ -3,7 +3,8 @@
 // Which slice a contour is drawn on is decided for each slice by what the slice itself says. One
 // that names an image of the series is drawn on that, if all of its points lie within half a spacing
 // of that image's plane; else it is drawn nowhere. One that names none is drawn on the slice within
-// half a spacing of which it lies. A slice's spacing is the distance to its nearest neighbour along
+// half a spacing of which it lies; where several closed ones of a ROI, of different planes, lie so near
+// to one slice, as those of thinner slices do, it has those of the nearest plane. A slice's spacing is the distance to its nearest neighbour along
 // their normal; of one that has none, its thickness. Another frame of reference, or one that is not known, is none that can be compared:
 // what lies in it is drawn at most on the very image that it names, and only where one of the two
 // does not say.
@@ -18,6 +19,7 @@ const ALONE = 1; // mm: half a spacing of a slice that has no neighbour and no t
 const SAME = 0.01; // mm, of positions
 const ROUNDED = 0.01; // mm, that points are rounded by, and some
 const TINY = 1e-6; // mm
+const FLAT = 0.05; // mm: contours that lie so alike are of one plane
 const ALIKE = 1 - 5e-9; // the cosine between normals that are one: 0.0001 radians
 const MOST_POINTS = 1_000_000; // of which paths are kept
 
@@ -140,6 +142,21 @@ export class Contours {
 
   // The contours that are drawn on a slice as they are, in the order of their ROIs.
   contoursOn(number) {
+    const all = this.contoursNear(number);
+    const isOneOfMany = ({ object, kind }) => !object && kind === "closed";
+    if (!all.some(isOneOfMany)) return all;
+    const { plane } = this.slices.get(number);
+    const direction = this.directionOf(plane.normal);
+    const off = (contour) => Math.abs(direction.middle(contour.at) - along(direction, plane.origin));
+    const nearest = new Map(); // by ROI
+    for (const contour of all) {
+      if (isOneOfMany(contour)) nearest.set(contour.roi, Math.min(nearest.get(contour.roi) ?? Infinity, off(contour)));
+    }
+    return all.filter((one) => !isOneOfMany(one) || off(one) <= nearest.get(one.roi) + FLAT);
+  }
+
+  // Those that may be: of one plane of a ROI or of several.
+  contoursNear(number) {
     const half = this.halfOf(number);
     if (half === null) return [];
     const slice = this.slices.get(number);
@@ -241,6 +258,9 @@ export class Contours {
   get judged() {
     if (this.isJudged) return this.isJudged;
     const states = this.contours.map((contour) => this.unlessOn(contour));
+    for (const number of this.slices.keys()) {
+      for (const { at } of this.contoursNear(number)) states[at] = "between";
+    }
     const numbers = this.rois.map(() => new Set());
     for (const number of this.slices.keys()) {
       for (const { at, roi } of this.contoursOn(number)) {
@@ -316,6 +336,7 @@ const SENTENCES = {
   frame: (count, isAll) => `${isAll ? "Not drawn: it lies" : `Not drawn: ${contours(count)} ${they(count, "lies", "lie")}`} in another frame of reference than these images.`,
   elsewhere: (count) => `Not drawn: ${contours(count)} ${they(count, "lies elsewhere than the image that it names", "lie elsewhere than the images that they name")}.`,
   nowhere: (count) => `Not drawn: ${contours(count)} ${they(count, "lies", "lie")} on no slice of this series.`,
+  between: (count) => `Not drawn: ${contours(count)} ${they(count, "lies", "lie")} between slices, to which others of the structure lie nearer.`,
   cut: (count) => `${contours(count)} ${they(count, "is", "are")} not parallel to the slices: seen where the slices cut ${they(count, "it", "them")}.`,
   unknown: (count) => `Not drawn: ${contours(count)} of no known type.`,
 };
