@@ -75,7 +75,7 @@ def take_stdout() -> int:
     return answers
 
 
-def confine(memory: int, parent: int, processor: int = 0) -> None:
+def confine(memory: int, parent: int, processor: int = 0, nice: int = NICE) -> None:
     """Limit this process, and let it end with its parent.
 
     Parameters
@@ -84,6 +84,9 @@ def confine(memory: int, parent: int, processor: int = 0) -> None:
         Bytes of address space.
     processor
         Seconds of processor time after which it is ended (SIGXCPU); 0 for any number.
+    nice
+        How far it stands behind its parent, the only one that files and commits, and behind the
+        web server.
     """
     _limit(resource.RLIMIT_AS, memory)
     if processor:
@@ -93,8 +96,7 @@ def confine(memory: int, parent: int, processor: int = 0) -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit()
-    # Its parent, the only one that files and commits, goes first, and so does the web server.
-    os.nice(NICE)
+    os.nice(nice)
 
 
 def lock(

@@ -40,6 +40,7 @@ from .wire import frame as framed
 
 LARGEST_FLOAT = 3.0e38  # of "f4"
 QUALITY = 80  # of a JPEG
+NICE = 15  # behind what reads an archive: an import goes on beside ten who look through pictures
 
 
 class Object:
@@ -174,7 +175,7 @@ def main(channel: int, parent: int, memory: int) -> None:
     questions.settimeout(IDLE)
     warnings.simplefilter("ignore")  # pydicom's quote values
     with os.fdopen(take_stdout(), "wb") as answers:
-        confine(memory, parent, PROCESSOR_SECONDS)
+        confine(memory, parent, PROCESSOR_SECONDS, NICE)
         lock(receives=True)
         with suppress(TimeoutError):
             serve(questions, answers)
