@@ -1,7 +1,7 @@
 // A dose over a series' pictures, as somebody chooses it beside them: a layer of the viewer, and its
 // box. What is drawn is in `dose.js`.
 import { Grid, colourOf, inWords, isodoses, sampled, wash } from "./dose.js";
-import { Refused, answerOf, everyFrame, whyNot } from "./records.js";
+import { Refused, answerOf, everyFrame, isTold, whyNot } from "./records.js";
 import { pointOf } from "./space.js";
 import { valuesOf } from "./values.js";
 
@@ -145,7 +145,7 @@ export class Doses {
       if (!values) throw new Refused(LACKING);
       grid.fill(one.frame, values, one.scale);
       count++;
-      if (!signal.aborted) this.say(`Loading: ${count} of ${grid.frames} planes`);
+      if (!signal.aborted && isTold(count, grid.frames)) this.say(`Loading: ${count} of ${grid.frames} planes`);
     });
     if (count < grid.frames) throw new Refused(LACKING);
     if (!(grid.highest > 0)) throw new Refused(NOWHERE);

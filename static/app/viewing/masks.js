@@ -1,7 +1,7 @@
 // A segmentation over a series' pictures, as somebody chooses it beside them: a layer of the viewer,
 // and its box. A mask lies over a slice of the very same plane, rows and columns: the server says
 // which. On a plane that is cut across slices it reaches half the way to the slices beside its own.
-import { Refused, answerOf, everyFrame, whyNot } from "./records.js";
+import { Refused, answerOf, everyFrame, isTold, whyNot } from "./records.js";
 import { along, pixelOf, planeOf, pointOf } from "./space.js";
 import { valuesOf } from "./values.js";
 
@@ -85,7 +85,8 @@ export class Masks {
       bytes += mask?.bits.length ?? 0;
       if (bytes > MOST_BYTES) throw new Refused(TOO_MUCH);
       found.set(one.frame, mask && { ...mask, plane: planeOf({ told: one, rendering }) });
-      if (!signal.aborted) this.say(`Loading: ${found.size} of ${numbers.size} masks`);
+      const [now, all] = [found.size, numbers.size];
+      if (!signal.aborted && isTold(now, all)) this.say(`Loading: ${now} of ${all} masks`);
     });
     if (found.size < numbers.size) throw new Refused(LACKING);
     const masks = new Map();

@@ -6,6 +6,9 @@ const LONGEST = 128 << 20; // bytes of a record's words, or of its values
 // What is not to be had; its message is a sentence for who asked for it.
 export class Refused extends Error {}
 
+// Whether it is said that so many of all have come: ten times, since it is read out.
+export const isTold = (count, all) => count % Math.ceil(all / 10) === 0;
+
 // What is said of an error that ended a loading.
 export function whyNot(error) {
   if (error instanceof Refused) return error.message;
