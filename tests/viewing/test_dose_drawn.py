@@ -1,10 +1,13 @@
 """A dose over a plane of the patient, as the page's script samples, washes and outlines it."""
 
+import struct
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from msgspec import json
 
 from tests.making.drawn import ORIENTATIONS
 
@@ -43,8 +46,8 @@ DRAW = """async (cases) => {
 
 
 @pytest.fixture
-def draw(browser):
-    """What the script makes of cases: (description, stored values, plane, levels, points)."""
+def blank(browser):
+    """A page that may import our scripts, and has nothing else."""
 
     def of_static(route) -> None:
         path = SCRIPTS / route.request.url.removeprefix(f"{ADDRESS}static/")
@@ -57,8 +60,14 @@ def draw(browser):
     page = context.new_page()
     page.route(f"{ADDRESS}**", of_static)
     page.goto(ADDRESS)
-    yield lambda cases: page.evaluate(DRAW, cases)
+    yield page
     context.close()
+
+
+@pytest.fixture
+def draw(blank):
+    """What the script makes of cases: (description, stored values, plane, levels, points)."""
+    return lambda cases: blank.evaluate(DRAW, cases)
 
 
 def axes_of(orientation) -> np.ndarray:
@@ -219,3 +228,43 @@ def test_a_dose_is_said_in_words(draw):
         ["41.23 Gy (68.7 % of the grid's maximum)"],
         ["0.00 Gy (0.0 % of the grid's maximum)"],
     ]
+
+
+FETCH = """async (last) => {
+  const { everyFrame } = await import("/static/app/viewing/records.js");
+  const found = [];
+  const take = (told, packed) => found.push([told.slice, packed.length]);
+  const { signal } = new AbortController();
+  const all = everyFrame("/frames/", [1, last], signal, take);
+  const why = await all.then(() => "", ({ message }) => message);
+  return [found, why];
+}"""
+
+
+def record(words: dict[str, Any], values: bytes = b"") -> bytes:
+    text = json.encode(words)
+    return struct.pack("<II", len(text), len(values)) + text + values
+
+
+@pytest.mark.parametrize(
+    ("cuts", "frames", "why"),
+    [
+        ([999], [1, 2, 3], ""),
+        ([60, 999], [1, 2, 3], ""),  # within the second record
+        ([0], [], "The connection broke off: choose it again."),
+        ([60, 5], [1], "The connection broke off: choose it again."),
+    ],
+)
+def test_frames_that_were_cut_off_are_asked_for_again(cuts, frames, why, blank):
+    asked = []
+
+    def answer(route) -> None:
+        first = int(parse_qs(urlsplit(route.request.url).query)["first"][0])
+        asked.append(first)
+        sent = b"".join(record({"slice": n}, bytes(20 + n)) for n in range(first, 4))
+        sent += record({"all_sent": True})
+        route.fulfill(body=sent[: cuts[len(asked) - 1]], content_type="application/octet-stream")
+
+    blank.route("**/frames/**", answer)
+    assert blank.evaluate(FETCH, 3) == [[[n, 20 + n] for n in frames], why]
+    assert asked == [1, 2][: len(cuts)]
