@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from app.models import DICOMInstance, DICOMSeries
-from tests.making.objects import ct_image, uid
+from tests.making.objects import contour, ct_image, roi, rt_structure_set, uid
 from tests.making.pictures import attributes_of
 
 from .test_browser import serious_findings
@@ -44,6 +44,18 @@ GREY = """([n, x, y]) => {
 }"""
 
 
+# The corners of what is drawn for a structure, as SVG has them.
+OUTLINED = """(n) => {
+  const paths = document.querySelectorAll(".viewer-lines")[n].querySelectorAll("path");
+  const isDrawn = (one) => !one.closest(".viewer-crosshair") && one.getAttribute("d");
+  return [...paths].filter(isDrawn).flatMap((one) => {
+    const each = one.getTotalLength() / 2000;
+    const at = Array.from({ length: 2001 }, (_, part) => one.getPointAtLength(part * each));
+    return at.map(({ x, y }) => [x, y]);
+  });
+}"""
+
+
 def value(i: float, j: float, k: float) -> float:
     return 2 * i + 3 * j + 10 * k
 
@@ -73,7 +85,7 @@ def opened(signed_in, live, import_zip):
 
     def open_(*others: bytes, slices: range = range(SLICES)) -> Page:
         import_zip(*map(slice_of, slices), *others)
-        series = DICOMSeries.objects.get()
+        series = DICOMSeries.objects.get(modality="CT")
         signed_in.emulate_media(reduced_motion="reduce")  # pages scroll at once
         signed_in.goto(f"{live.url}/dicom/series/{series.pk}/")
         return signed_in
@@ -189,20 +201,22 @@ def test_planes_wait_for_all_slices_and_say_why_they_cannot_be(
 ):
     coronal = {"ImageOrientationPatient": ["1", "0", "0", "0", "0", "-1"]}
     page = opened(
+        a_box(),
         *(
             slice_of(100 + n, **coronal, ImagePositionPatient=["0", str(y), "0"])
             for n, y in enumerate((0, 2, 4, 9))
-        )
+        ),
     )
     button = page.get_by_role("button", name=re.compile("^Three planes"))
     the_page_is_for_everybody(page, button)
+    a_structure_is_found_in_all_planes(page, button)
     fingers_move_the_crosshair(page, button)
     planes_come_though_there_is_room_for_few_slices(page, button)
     another_stack_ends_them(page, button)
     somebody_cancels_it_in_between(page, button)
     (processed_root / DICOMInstance.objects.get(instance_number=3).path).unlink()
-    first = DICOMInstance.objects.get(instance_number=0).pk
-    page.goto(f"{page.url}?at={first}")  # the browser keeps what it was sent from the middle on
+    page.context.new_cdp_session(page).send("Network.clearBrowserCache")
+    page.reload()
     button.click()
     expect(part(page, "planes-words")).to_have_text(
         re.compile("^Slice 4 has no picture, so there are no planes: Its file cannot be read.")
@@ -224,6 +238,34 @@ def the_page_is_for_everybody(page: Page, button: Any) -> None:
         assert serious_findings(page) == []
         page.get_by_role("button", name="Back to the slices").press("Enter")
         expect(button).to_be_focused()
+
+
+def a_box() -> bytes:
+    """A structure: x from 4 to 12, y from -6.4 to 1.6, on the slices at z from 56 to 66."""
+    corners = ((4, -6.4), (12, -6.4), (12, 1.6), (4, 1.6))
+    squares = [
+        contour(*(one for x, y in corners for one in (x, y, 50 + 2 * k)), sop=uid(2, 1, k))
+        for k in range(3, 9)
+    ]
+    return rt_structure_set([roi(1, "Box", *squares)])
+
+
+def a_structure_is_found_in_all_planes(page: Page, button: Any) -> None:
+    """By its name; and where planes cut it, in mm from the corner of the picture."""
+    page.reload()
+    button.click()
+    page.get_by_label("Structure set").select_option(index=1)
+    page.get_by_role("button", name="Box", exact=True).click()
+    expect(part(page, "point")).to_have_text("x 8.0, y -2.4, z 62.0 mm")
+    expect(names(page)).to_have_text(["Axial 7 of 12", "Coronal 13 of 32", "Sagittal 29 of 40"])
+    # Half a slice beyond the first and the last, at z 67 and 55.
+    for number, (x, y) in enumerate([
+        ((24.5, 32.5), (7.5, 17.5)),
+        ((24.5, 32.5), (6.0, 18.0)),
+        ((7.5, 17.5), (7.5, 22.5)),
+    ]):  # fmt: skip
+        found = np.array(page.evaluate(OUTLINED, number))
+        np.testing.assert_allclose([found.min(0), found.max(0)], np.transpose([x, y]), atol=0.02)
 
 
 def fingers_move_the_crosshair(page: Page, button: Any) -> None:

@@ -327,6 +327,20 @@ export class Contours {
     const these = here.length ? here : all;
     return these[these.length >> 1] ?? null;
   }
+
+  // The point of the patient in the middle of what a ROI has on a slice; null where that is not here.
+  centreOf(roi, number) {
+    const ends = [0, 1, 2].map(() => [Infinity, -Infinity]);
+    for (const contour of this.contoursOn(number)) {
+      if (contour.roi !== roi.at) continue;
+      for (let at = contour.from; at < contour.to; at++) {
+        [this.x(at), this.y(at), this.z(at)].forEach((one, axis) => {
+          ends[axis] = [Math.min(ends[axis][0], one), Math.max(ends[axis][1], one)];
+        });
+      }
+    }
+    return ends[0][0] <= ends[0][1] ? ends.map(([low, high]) => (low + high) / 2) : null;
+  }
 }
 
 const contours = (count) => (count === 1 ? "1 contour" : `${count} contours`);

@@ -30,6 +30,7 @@ export class Planes {
     viewer.drags.set(DRAGS, (_, stage, event) => this.dragged(stage, event));
     viewer.addEventListener("stack", () => this.begin());
     viewer.addEventListener("shown", ({ detail }) => this.follow(detail));
+    viewer.addEventListener("sought", ({ detail }) => this.seek(detail));
     viewer.addEventListener("came", () => this.ask());
     viewer.addEventListener("drawing", () => this.draw());
     viewer.box.addEventListener("keydown", (event) => this.pressed(event));
@@ -237,6 +238,11 @@ export class Planes {
     if (!this.volume) return;
     const index = this.numbers.indexOf(slice);
     if (index >= 0 && index !== this.voxel?.[2]) this.goTo(2, index);
+  }
+
+  // Something that lies around a point is shown.
+  seek(point) {
+    if (this.volume) this.go(this.volume.voxelOf(point));
   }
 
   dragged(stage, event) {

@@ -210,12 +210,16 @@ export class Structures {
     this.remember();
   }
 
-  // Marks a ROI, and shows the middle of its slices.
+  // Marks a ROI, and shows the middle of its slices, and what crosses it there.
   goTo(at) {
     const { first, last } = this.viewer.stack;
-    const middle = this.set.middleOf(this.set.rois[at], first, last);
+    const roi = this.set.rois[at];
+    const middle = this.set.middleOf(roi, first, last);
     this.mark(at);
-    if (middle !== null) this.viewer.goTo(middle);
+    if (middle === null) return;
+    this.viewer.goTo(middle);
+    const centre = this.set.centreOf(roi, middle);
+    if (centre) this.viewer.tell("sought", centre);
   }
 
   step(by) {

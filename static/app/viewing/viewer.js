@@ -4,7 +4,8 @@
 // It tells of "shown" where another slice is shown, of "painted" (a stage) where what a stage has is
 // another, of "stack" where another stack is looked through, of "arrived" {slice, object} and "came"
 // (an inflated slice) as `slices.js` does, of "pointed" {stage, point}, or null beside a picture; and of
-// "drawing" in each frame in which it paints: now a stage may be given something else to show.
+// "drawing" in each frame in which it paints: now a stage may be given something else to show. It is
+// told of "sought", a point of the patient, by who leads to what lies around it.
 import { Cine } from "./cine.js";
 import { isGrey, percentiles, warmUp } from "./greys.js";
 import { Distance } from "./distance.js";
