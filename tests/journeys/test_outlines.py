@@ -583,7 +583,17 @@ def test_structures_are_led_to_from_their_set_by_everybody(
     address = f"{live.url}/dicom/series/{series.pk}/?set={structure_set.dicom_instance_id}&roi=4"
     the_address_leads_to_it_again(page, address)
     the_box_is_for_everybody(page)
+    what_is_not_to_be_had_is_said(page, address)
     console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
+
+
+NOTHING_OVER: dict[str, Any] = {
+    "structure_sets": [],
+    "doses": [],
+    "segmentations": [],
+    "series": [],
+    "more": {"structure_sets": 0},
+}
 
 
 def path_of(page: Page, roi: int, kind: str = "closed") -> Any:
@@ -725,3 +735,26 @@ def the_set_s_page_has_the_middle_slice(page: Page) -> None:
     assert serious_findings(page) == []
     page.get_by_role("link", name="Over all slices of the series").click()
     expect(row_of(page, "Isocentre")).to_have_class(re.compile("is-marked"))
+
+
+def what_is_not_to_be_had_is_said(page: Page, address: str) -> None:
+    said = page.locator("[data-over=said]")
+    asked = re.compile(r"/contours/\d+/\?changes=\d+$")
+    page.route(asked, lambda route: route.fulfill(status=409, body="changed"))
+    page.goto(address)
+    expect(said).to_have_text("The series has changed: reload the page.")
+    expect(page.locator(".over-list li")).to_have_count(0)
+    page.unroute(asked)
+    page.route(asked, lambda route: route.abort())
+    page.get_by_label("Structure set").select_option("")
+    page.get_by_label("Structure set").select_option(index=1)
+    expect(said).to_have_text("The connection broke off: choose it again.")
+    page.unroute(asked)
+    page.get_by_role("button", name="Try again").filter(visible=True).click()
+    expect(page.locator(".over-list li")).to_have_count(7)
+    expect(said).to_be_hidden()
+    page.route(re.compile("/over/"), lambda route: route.fulfill(json=NOTHING_OVER))
+    page.goto(address)
+    expect(said).to_have_text(
+        "No structure set refers to this series or shares its frame of reference."
+    )

@@ -107,7 +107,9 @@ export class Contours {
     const { plane } = this.slices.get(number);
     const shapes = new Map();
     for (const contour of this.contoursOn(number)) this.shapeIn(shapes, contour).outline(this, contour, plane);
-    this.cuts.add((contour) => this.shapeIn(shapes, contour), plane, (contour) => this.isCut(contour, plane, half));
+    const { unnamed: free } = this.directionOf(plane.normal);
+    const cut = free.filter((contour) => this.isCut(contour, plane, half));
+    this.cuts.add((contour) => this.shapeIn(shapes, contour), plane, cut);
     return this.keep(number, half, inOrder(shapes));
   }
 
@@ -115,11 +117,11 @@ export class Contours {
   across(plane) {
     const shapes = new Map();
     const isSeen = (contour) => this.isIn(contour, plane) && this.stateOf(contour) !== "elsewhere";
-    this.cuts.add((contour) => this.shapeIn(shapes, contour), plane, isSeen);
+    const seen = this.contours.filter(isSeen);
+    this.cuts.add((contour) => this.shapeIn(shapes, contour), plane, seen);
     const direction = this.directionOf(plane.normal);
     const at = along(direction, plane.origin);
-    for (const contour of this.contours) {
-      if (!isSeen(contour)) continue;
+    for (const contour of seen) {
       const half = contour.kind === "closed" ? this.cuts.halfOf(contour) : ALONE;
       const isOn = this.isFlat(contour, direction, half) && isWithin(direction, contour, at, half);
       if (isOn) this.shapeIn(shapes, contour).outline(this, contour, plane);

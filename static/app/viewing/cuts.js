@@ -56,22 +56,23 @@ export class Cuts {
     return this.directions.find(({ contours }) => contours.has(at))?.spacing / 2 || ALONE / 2;
   }
 
-  // Adds to the shapes of a plane what it cuts of the contours that are wanted.
-  add(shapeOf, plane, isWanted) {
+  // Adds to the shapes of a plane what it cuts of some contours.
+  add(shapeOf, plane, contours) {
     const across = this.set.directionOf(plane.normal);
-    const places = across.places();
     const at = along(across, plane.origin);
-    const isMet = (contour) => across.low[contour.at] <= at && across.high[contour.at] >= at && isWanted(contour);
+    const isMet = (one) => across.low[one.at] <= at && across.high[one.at] >= at && one.kind === "closed";
+    const met = new Set(contours.filter(isMet));
+    if (!met.size) return; // else all would be looked at for their directions
+    const places = across.places();
     for (const { normal, rois } of this.directions) {
       const section = sectionOf(normal, plane);
       if (!section) continue;
       for (const layers of rois.values()) {
         const cut = layers.map(({ low, high, contours }) => {
-          const met = contours.filter(isMet);
-          return { low, high, ends: met.length ? crossings(this.set, met, places, at, section.line) : [] };
+          const here = contours.filter((one) => met.has(one));
+          return { low, high, ends: here.length ? crossings(this.set, here, places, at, section.line) : [] };
         });
-        const first = cut.findIndex(({ ends }) => ends.length);
-        if (first >= 0) draw(shapeOf(layers[0].contours[0]), cut.slice(first), section.pixel);
+        if (cut.some(({ ends }) => ends.length)) draw(shapeOf(layers[0].contours[0]), cut, section.pixel);
       }
     }
   }
@@ -176,30 +177,41 @@ function crossings(set, contours, places, level, line) {
   return found.sort((one, other) => one - other);
 }
 
+// Each place is worked out once: an end of a layer is a corner of what is filled, and of the lines
+// beside, above and below it.
 function draw(shape, layers, pixel) {
-  layers.forEach(({ low, high, ends }, at) => {
-    for (const [from, to] of pairs(ends)) {
-      shape.fill(pixel(from, low), pixel(to, low), pixel(to, high), pixel(from, high));
+  let before = null;
+  for (const { low, high, ends } of layers) {
+    const lower = ends.map((end) => shape.corner(...pixel(end, low)));
+    const upper = ends.map((end) => shape.corner(...pixel(end, high)));
+    for (let at = 0; at + 1 < ends.length; at += 2) {
+      shape.fill(lower[at], lower[at + 1], upper[at + 1], upper[at]);
     }
-    for (const end of ends) shape.line(pixel(end, low), pixel(end, high));
-    const before = layers[at - 1];
-    const isJoined = before?.high === low;
-    if (before && !isJoined) level(shape, before.ends, before.high, pixel);
-    level(shape, isJoined ? [...before.ends, ...ends].sort((one, other) => one - other) : ends, low, pixel);
-  });
-  const last = layers.at(-1);
-  level(shape, last.ends, last.high, pixel);
-}
-
-// Lines at a height: where only one of the layers below and above is.
-function level(shape, ends, height, pixel) {
-  for (const [from, to] of pairs(ends)) {
-    if (to > from) shape.line(pixel(from, height), pixel(to, height));
+    lower.forEach((corner, at) => shape.line(corner, upper[at]));
+    if (before?.high === low) level(shape, merged(before, { ends, corners: lower }));
+    else {
+      if (before) level(shape, before.corners);
+      level(shape, lower);
+    }
+    before = { high, ends, corners: upper };
   }
+  level(shape, before.corners);
 }
 
-function pairs(ends) {
+// The corners of two layers, which follow each other, in order.
+function merged(one, other) {
   const found = [];
-  for (let at = 0; at + 1 < ends.length; at += 2) found.push([ends[at], ends[at + 1]]);
+  let [at, next] = [0, 0];
+  while (at < one.ends.length || next < other.ends.length) {
+    if (next >= other.ends.length || one.ends[at] <= other.ends[next]) found.push(one.corners[at++]);
+    else found.push(other.corners[next++]);
+  }
   return found;
+}
+
+// Lines between corners at a height: where only one of the layers below and above is.
+function level(shape, corners) {
+  for (let at = 0; at + 1 < corners.length; at += 2) {
+    if (corners[at].words !== corners[at + 1].words) shape.line(corners[at], corners[at + 1]);
+  }
 }

@@ -17,7 +17,7 @@ export async function offerOver(viewer, box) {
     }
     if (doses.length) new Doses(viewer, box.querySelector(".over-dose"), doses);
     box.hidden = !(panel || doses.length || segmentations.length);
-    if (panel) new Structures(viewer, panel, sets, box.dataset.changes);
+    if (panel) new Structures(viewer, panel, sets, over.more.structure_sets, box.dataset.changes);
   } catch (error) {
     if (!(error instanceof Refused || error instanceof TypeError)) throw error;
     const isRefused = error instanceof Refused;

@@ -33,16 +33,20 @@ export class Shape {
     else this.lines += path(xs, ys);
   }
 
-  // A part of a cut: four corners, which are filled.
-  fill(...corners) {
-    const [xs, ys] = [0, 1].map((axis) => corners.map((corner) => corner[axis]));
-    this.points += corners.length;
-    this.loops.push({ xs, ys, isClosed: true });
-    this.solid += `${path(xs, ys)}Z`;
+  // A place, of which the words are those in a path.
+  corner(x, y) {
+    return { x, y, words: `${short(x)} ${short(y)}` };
   }
 
-  line([x, y], [toX, toY]) {
-    this.lines += `M${short(x)} ${short(y)}L${short(toX)} ${short(toY)}`;
+  // A part of a cut: four corners, which are filled.
+  fill(a, b, c, d) {
+    this.points += 4;
+    this.loops.push({ xs: [a.x, b.x, c.x, d.x], ys: [a.y, b.y, c.y, d.y], isClosed: true });
+    this.solid += `M${a.words}L${b.words}L${c.words}L${d.words}Z`;
+  }
+
+  line(from, to) {
+    this.lines += `M${from.words}L${to.words}`;
   }
 
   // Whether it has a place inside it, by the rule that fills it, or one of its lines is near that.
@@ -72,7 +76,15 @@ export function pick(shapes, [x, y], scale) {
   return smallest?.roi ?? null;
 }
 
-const short = (value) => Math.round(value * 100) / 100;
+const HUNDREDTHS = Array.from({ length: 100 }, (_, at) => (at ? String(at / 100).slice(1) : ""));
+
+// A number with two decimals: whole numbers have their words at hand, others take many times as long.
+function short(value) {
+  const hundredths = Math.round(Math.abs(value) * 100);
+  const whole = Math.floor(hundredths / 100);
+  const words = `${whole}${HUNDREDTHS[hundredths - whole * 100]}`;
+  return value < 0 && hundredths ? `-${words}` : words;
+}
 
 function path(xs, ys) {
   let words = `M${short(xs[0])} ${short(ys[0])}`;

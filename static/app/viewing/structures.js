@@ -12,12 +12,14 @@ const NONE_HERE = "No structure set refers to this series or shares its frame of
 
 const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 
-// The box beside a picture: `sets` are as the server offers them for this state of the series.
+// The box beside a picture: `sets` are as the server offers them for this state of the series, `more`
+// how many it has left out.
 export class Structures {
-  constructor(viewer, box, sets, changes) {
+  constructor(viewer, box, sets, more, changes) {
     this.viewer = viewer;
     this.box = box;
     this.sets = sets;
+    this.more = more;
     this.changes = changes;
     this.layer = new Outlines(() => viewer.redraw(), {
       c: () => this.hide(!this.layer.isHidden),
@@ -51,6 +53,7 @@ export class Structures {
       made.append(...options(wanted));
       return made.children.length ? [made] : [];
     }));
+    if (this.more) this.say(`${this.more} more structure ${this.more === 1 ? "set is" : "sets are"} not listed.`);
     const asked = sets.find(({ object }) => String(object) === this.asked.get("set"));
     if (asked) this.choose(String(asked.object));
   }
