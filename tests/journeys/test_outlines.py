@@ -571,6 +571,7 @@ def test_structures_are_found_shown_and_marked_over_the_pictures(signed_in, live
     a_structure_is_found_and_led_to(page)
     others_are_switched_off(page)
     keys_and_clicks_mark(page)
+    planes_cut_them(page)
 
 
 @pytest.mark.long
@@ -685,6 +686,23 @@ def keys_and_clicks_mark(page: Page) -> None:
     canvas.press("ArrowDown")
     canvas.press("ArrowDown")
     expect(path_of(page, 5)).to_have_attribute("d", "M49 9L55 9L55 15L49 15Z")
+
+
+def planes_cut_them(page: Page) -> None:
+    """In planes that are cut across the slices, of which the uppermost ends at z = 16.5."""
+    page.get_by_role("button", name=re.compile("^Three planes")).click()
+    stages = page.locator(".viewer-stage")
+    expect(stages).to_have_count(3)
+    layers = [(x, 3 * n, x + 6, 3 * n + 3) for n in range(1, 4) for x in (22, 36)]
+    for number, rois in ((1, [0, 2]), (2, [0])):
+        drawn_here = stages.nth(number).locator("[data-roi]")
+        expect(drawn_here).to_have_count(len(rois))
+        found = drawn_here.evaluate_all("(all) => all.map((one) => Number(one.dataset.roi))")
+        assert found == rois
+        path = drawn_here.first.locator(".roi-solid").get_attribute("d")
+        assert np.allclose(corners_of(path), layers, atol=HALF_PIXEL)
+    path = stages.nth(1).locator("[data-roi='2'] .roi-solid").get_attribute("d")
+    assert np.allclose(corners_of(path), [(9, 9, 15, 12)], atol=HALF_PIXEL)
 
 
 def the_address_leads_to_it_again(page: Page, address: str) -> None:
