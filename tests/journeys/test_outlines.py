@@ -647,6 +647,9 @@ def a_structure_is_found_and_led_to(page: Page) -> None:
     expect(path_of(page, 2)).to_have_attribute("d", "M9 29L15 29L15 35L9 35Z")
     expect(page).to_have_url(re.compile(r"\?set=\d+&roi=3$"))
     page.get_by_label("Find a structure").press("Escape")
+    page.get_by_label("Find a structure").press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("button", name="Ösophagus", exact=True)).to_be_focused()
     expect(page.locator(".over-list li:visible")).to_have_count(7)
 
 

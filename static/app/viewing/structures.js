@@ -226,8 +226,7 @@ export class Structures {
   }
 
   step(by) {
-    const there = [...this.part("list").children].filter((row) => !row.hidden).map((row) => Number(row.dataset.at));
-    const drawn = there.filter((at) => this.set.rois[at].contours.length);
+    const drawn = this.names().map((name) => Number(name.closest("li").dataset.at));
     if (!drawn.length) return;
     const now = drawn.indexOf(this.layer.marked);
     const next = now < 0 ? (by > 0 ? 0 : drawn.length - 1) : (now + by + drawn.length) % drawn.length;
@@ -250,6 +249,7 @@ export class Structures {
       this.layer.redraw();
     });
     on("list", "change", ({ target }) => this.switched(target));
+    on("list", "keydown", (event) => this.walk(event));
     on("list", "click", ({ target }) => this.clicked(target.closest("button")));
     this.viewer.addEventListener("arrived", ({ detail }) => this.see(detail.slice));
     this.viewer.addEventListener("pointed", ({ detail }) => this.point(detail));
@@ -265,8 +265,22 @@ export class Structures {
       this.search();
     } else if (event.key === "ArrowDown") {
       event.preventDefault();
-      this.part("list").querySelector("li:not([hidden]) button")?.focus();
+      this.names()[0]?.focus();
     }
+  }
+
+  // The names that lead somewhere and are shown.
+  names() {
+    return [...this.part("list").querySelectorAll("li:not([hidden]) .over-name:enabled")];
+  }
+
+  walk(event) {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const names = this.names();
+    const at = names.indexOf(event.target);
+    if (!by || at < 0) return;
+    event.preventDefault();
+    names[at + by]?.focus();
   }
 
   switched(target) {
