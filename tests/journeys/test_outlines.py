@@ -268,7 +268,7 @@ def test_of_contours_of_thinner_slices_the_nearest_are_drawn(bare):
     assert found["picked"] == [None, 0]
     assert len(shape(found["slices"][1], 1)["crosses"]) == 2
     assert found["said"] == [
-        ["Not drawn: 8 contours lie between slices, to which others of the structure lie nearer."],
+        ["Not drawn: 8 contours lie between slices, where nearer ones are drawn."],
         [],
     ]
 
@@ -283,6 +283,12 @@ def test_another_frame_of_reference_is_not_drawn(bare):
     assert [len(one) for one in found["slices"]] == [2, 0, 2]
     assert found["said"][0] == [
         "Not drawn: 1 contour lies in another frame of reference than these images."
+    ]
+    wrong = contour(square((20, 20, 0), 8), 3)
+    several = drawn(bare, mixed, [*named, wrong])
+    assert several["said"][0] == [
+        "Not drawn: 1 contour lies in another frame of reference than these images; "
+        "1 contour lies elsewhere than the image that it names."
     ]
     nothing = drawn(bare, mixed, named, frame="2.25.7")
     assert nothing["slices"] == [[], [], []]

@@ -305,10 +305,10 @@ export class Contours {
   saidOf(roi) {
     if (!roi.contours.length) return ["No contours."];
     const counts = groupedBy(roi.contours, (contour) => this.stateOf(contour));
-    return Object.entries(SENTENCES).flatMap(([state, words]) => {
-      const count = counts.get(state)?.length;
-      return count ? [words(count, count === roi.contours.length)] : [];
-    });
+    const count = (state) => counts.get(state)?.length ?? 0;
+    const why = Object.keys(WHY_NOT).filter(count).map((state) => WHY_NOT[state](count(state), count(state) === roi.contours.length));
+    const cut = count("cut");
+    return [...(why.length ? [`Not drawn: ${why.join("; ")}.`] : []), ...(cut ? [CUT(cut)] : [])];
   }
 
   // The numbers of the slices that it is drawn on; also those that its contours name and that are
@@ -348,14 +348,14 @@ export class Contours {
 const contours = (count) => (count === 1 ? "1 contour" : `${count} contours`);
 const they = (count, one, more) => (count === 1 ? one : more);
 
-const SENTENCES = {
-  frame: (count, isAll) => `${isAll ? "Not drawn: it lies" : `Not drawn: ${contours(count)} ${they(count, "lies", "lie")}`} in another frame of reference than these images.`,
-  elsewhere: (count) => `Not drawn: ${contours(count)} ${they(count, "lies elsewhere than the image that it names", "lie elsewhere than the images that they name")}.`,
-  nowhere: (count) => `Not drawn: ${contours(count)} ${they(count, "lies", "lie")} on no slice of this series.`,
-  between: (count) => `Not drawn: ${contours(count)} ${they(count, "lies", "lie")} between slices, to which others of the structure lie nearer.`,
-  cut: (count) => `${contours(count)} ${they(count, "is", "are")} not parallel to the slices: seen where the slices cut ${they(count, "it", "them")}.`,
-  unknown: (count) => `Not drawn: ${contours(count)} of no known type.`,
+const WHY_NOT = {
+  frame: (count, isAll) => `${isAll ? "it lies" : `${contours(count)} ${they(count, "lies", "lie")}`} in another frame of reference than these images`,
+  elsewhere: (count) => `${contours(count)} ${they(count, "lies elsewhere than the image that it names", "lie elsewhere than the images that they name")}`,
+  nowhere: (count) => `${contours(count)} ${they(count, "lies", "lie")} on no slice of this series`,
+  between: (count) => `${contours(count)} ${they(count, "lies", "lie")} between slices, where nearer ones are drawn`,
+  unknown: (count) => `${contours(count)} of no known type`,
 };
+const CUT = (count) => `${contours(count)} ${they(count, "is", "are")} not parallel to the slices: seen where the slices cut ${they(count, "it", "them")}.`;
 
 function kindOf(type, count) {
   if (!count) return "";
