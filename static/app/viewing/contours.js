@@ -259,7 +259,8 @@ export class Contours {
   // Of all contours what has become of them, and the slices of each ROI.
   get judged() {
     if (this.isJudged) return this.isJudged;
-    const states = this.contours.map((contour) => this.unlessOn(contour));
+    const all = this.isAllKnown ? this.everywhere() : null;
+    const states = this.contours.map((contour) => this.unlessOn(contour, all));
     for (const number of this.slices.keys()) {
       for (const { at } of this.contoursNear(number)) states[at] = "between";
     }
@@ -274,20 +275,36 @@ export class Contours {
     return this.isJudged;
   }
 
+  // The frames of reference of all slices, and their directions with the largest half a spacing.
+  everywhere() {
+    const [frames, directions] = [new Set(), new Map()];
+    for (const [number, { plane }] of this.slices) {
+      if (!plane) continue;
+      frames.add(plane.frame);
+      const direction = this.directionOf(plane.normal);
+      directions.set(direction, Math.max(directions.get(direction) ?? 0, this.halfOf(number)));
+    }
+    return { frames, directions };
+  }
+
   // Why a contour is not drawn, if it is on none of the slices that are known; "" as long as it may
   // be on one that is not.
-  unlessOn(contour) {
+  unlessOn(contour, all) {
     if (!contour.kind) return "unknown";
-    const mine = contour.object ? this.namedBy(contour) : [...this.slices.keys()];
-    const isKnown = contour.object ? mine.every((number) => this.isSettled(number)) : this.isAllKnown;
-    if (!isKnown) return "";
-    const planes = mine.map((number) => this.slices.get(number)?.plane).filter(Boolean);
+    if (contour.object) return this.unlessOnNamed(contour);
+    if (!all) return "";
     const own = this.rois[contour.roi].frame_of_reference;
-    const isOther = ({ frame }) => (contour.object && !(own && frame) ? false : !own || frame !== own);
-    if (planes.length && planes.every(isOther)) return "frame";
-    if (contour.object) return "elsewhere";
-    const isCut = contour.kind === "closed" && !planes.some((plane) => this.isFlat(contour, this.directionOf(plane.normal), ALONE));
-    return isCut ? "cut" : "nowhere";
+    if (all.frames.size && !(own && all.frames.has(own))) return "frame";
+    const isFlat = ([direction, half]) => this.isFlat(contour, direction, half);
+    return contour.kind === "closed" && ![...all.directions].some(isFlat) ? "cut" : "nowhere";
+  }
+
+  unlessOnNamed(contour) {
+    const numbers = this.namedBy(contour);
+    if (!numbers.every((number) => this.isSettled(number))) return "";
+    const frames = numbers.map((number) => this.slices.get(number).plane?.frame).filter(Boolean);
+    const own = this.rois[contour.roi].frame_of_reference;
+    return own && frames.length && frames.every((frame) => frame !== own) ? "frame" : "elsewhere";
   }
 
   // The numbers of the slices that a contour names.

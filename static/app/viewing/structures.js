@@ -375,7 +375,7 @@ function made(tag, className, properties) {
 
 // Scrolls a box, and not its page.
 function within(box, row) {
-  const [top, bottom] = [row.offsetTop - box.offsetTop, row.offsetTop - box.offsetTop + row.offsetHeight];
+  const [top, bottom] = [row.offsetTop, row.offsetTop + row.offsetHeight]; // in the box, which is positioned
   if (top < box.scrollTop) box.scrollTop = top;
   else if (bottom > box.scrollTop + box.clientHeight) box.scrollTop = bottom - box.clientHeight;
 }
