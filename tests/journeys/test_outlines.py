@@ -590,6 +590,7 @@ def test_structures_are_led_to_from_their_set_by_everybody(
     address = f"{live.url}/dicom/series/{series.pk}/?set={structure_set.dicom_instance_id}&roi=4"
     the_address_leads_to_it_again(page, address)
     the_box_is_for_everybody(page)
+    fingers_mark_and_switch(page)
     what_is_not_to_be_had_is_said(page, address)
     console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
 
@@ -732,6 +733,30 @@ def the_box_is_for_everybody(page: Page) -> None:
                 "(all) => all.filter((one) => one.offsetParent).map((one) => one.offsetHeight)"
             )  # fmt: skip
             assert min(sizes) >= 44
+
+
+def fingers_mark_and_switch(page: Page) -> None:
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    page.set_viewport_size({"width": 390, "height": 800})
+    canvas = page.locator("[data-part=canvas]")
+    tap(devtools, canvas, 25 / 64, 25 / 64)
+    expect(row_of(page, "Heart")).to_have_class(re.compile("is-marked"))
+    tap(devtools, page.locator(".over-switch").first)
+    expect(path_of(page, 0)).to_have_count(0)
+    tap(devtools, page.get_by_role("button", name="Only Heart"))
+    expect(path_of(page, 0)).to_have_count(1)
+    expect(page.locator(".viewer-lines [data-roi]")).to_have_count(1)
+    devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def tap(devtools: Any, where: Any, across: float = 0.5, down: float = 0.5) -> None:
+    where.scroll_into_view_if_needed()
+    box = where.bounding_box()
+    point = {"x": box["x"] + across * box["width"], "y": box["y"] + down * box["height"]}
+    for kind, points in (("touchStart", [point]), ("touchEnd", [])):
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
 def the_set_s_page_has_the_middle_slice(page: Page) -> None:
