@@ -65,10 +65,11 @@ class Slice:
         size: int = 64,
         stack: int = 0,
         thickness: float | None = None,
+        number: int = 0,
     ) -> None:
         self.position, self.orientation = [*map(float, position)], [*map(float, orientation)]
-        self.spacing, self.frame, self.object = [*map(float, spacing)], frame, object
-        self.size, self.own = size, {"object": object, "frame": 0, "stack": stack}
+        self.spacing, self.frame = [*map(float, spacing)], frame
+        self.size, self.own = size, {"object": object, "frame": number, "stack": stack}
         self.own |= {"thickness": thickness}
 
     def pixel(self, point: Sequence[float]) -> tuple[float, float]:
@@ -93,10 +94,16 @@ class Slice:
 
 
 def contour(
-    points: Any, of: int | None = None, kind: str = "CLOSED_PLANAR", *, is_here: bool = True
+    points: Any,
+    of: int | None = None,
+    kind: str = "CLOSED_PLANAR",
+    *,
+    is_here: bool = True,
+    frame: int = 0,
 ) -> dict[str, Any]:
-    """A contour that names an object, or none."""
-    return {"points": np.asarray(points, float), "of": of, "kind": kind, "is_here": is_here}
+    """A contour that names an object, or one of its frames, or none."""
+    own = {"of": of, "kind": kind, "is_here": is_here, "frame": frame}
+    return {"points": np.asarray(points, float)} | own
 
 
 def drawn(
@@ -116,7 +123,7 @@ def drawn(
     def told(one: dict[str, Any]) -> list[int]:
         number = next(numbers)
         image = -1 if one["of"] is None else number
-        return [types.index(one["kind"]), len(one["points"]), image, 0]
+        return [types.index(one["kind"]), len(one["points"]), image, one["frame"]]
 
     words = {
         "unit": 0.01,
@@ -127,7 +134,7 @@ def drawn(
             {"name": f"ROI {at}", "frame_of_reference": frame, "contours": [*map(told, contours)]}
             for at, contours in enumerate(rois)
         ],
-        "slices": [[one.object, 0] for one in slices],
+        "slices": [[one.own["object"], one.own["frame"]] for one in slices],
     }
     points = np.concatenate([one["points"] for one in every] or [np.zeros((0, 3))])
     asked = {
@@ -271,6 +278,18 @@ def test_of_contours_of_thinner_slices_the_nearest_are_drawn(bare):
         ["Not drawn: 8 contours lie between slices, where nearer ones are drawn."],
         [],
     ]
+
+
+def test_frames_of_an_object_are_its_own_or_whichever_is_nearest(bare):
+    """The frames lie in another order than they have numbers."""
+    slices = [Slice((-31.5, -31.5, 3 * n), number=3 - n) for n in range(4)]
+    named = [contour(square((0, 0, 3), 8), 1, frame=3)]
+    wrong = [contour(square((0, 0, 3), 8), 1, frame=2)]
+    whole = [contour(square((0, 0, z), 8), 1) for z in (2, 7.5)]
+    found = drawn(bare, slices, named, wrong, whole)
+    assert [[one["roi"] for one in here] for here in found["slices"]] == [[], [0, 2], [2], []]
+    assert found["said"][1] == ["Not drawn: 1 contour lies elsewhere than the image that it names."]
+    assert found["middles"] == [1, None, 2]
 
 
 def test_another_frame_of_reference_is_not_drawn(bare):
