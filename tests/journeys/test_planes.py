@@ -126,6 +126,7 @@ def test_what_is_pointed_at_in_one_plane_is_found_in_the_others(opened):
     the_crosshair_is_dragged_in_any_plane(page)
     keys_move_the_plane_that_has_the_focus(page)
     one_window_is_for_all(page)
+    a_distance_is_measured_in_any_plane(page)
     page.keyboard.press("Escape")
     expect(page.locator(".viewer-stage")).to_have_count(1)
     expect(page.get_by_role("button", name="Three planes (30.7 kB)")).to_be_enabled()
@@ -188,6 +189,22 @@ def one_window_is_for_all(page: Page) -> None:
     expect(part(page, "center")).to_have_value("500")
     after = [shown(page, number) for number in range(3)]
     assert all(one > other > 0 for one, other in zip(before, after, strict=True))
+
+
+def a_distance_is_measured_in_any_plane(page: Page) -> None:
+    page.get_by_label("Dragging changes").select_option("a distance")
+    # Of 3 times 1 and 5 times 0.8 mm, and of 3 times and 4 times 0.8 mm.
+    for number, end, words in ((0, (13.5, 10.5), "5.0 mm"), (2, (13.5, 9.5), "4.0 mm")):
+        point_at(page, number, 10.5, 5.5)
+        page.mouse.down()
+        point_at(page, number, *end)
+        page.mouse.up()
+        expect(stage(page, number).locator(".viewer-length")).to_have_text(words)
+    expect(page.locator(".viewer-length").filter(visible=True)).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.locator(".viewer-length").filter(visible=True)).to_have_count(0)
+    expect(names(page).nth(2)).to_be_visible()
+    page.get_by_label("Dragging changes").select_option("the crosshair")
 
 
 def shown(page: Page, number: int) -> int:

@@ -46,9 +46,14 @@ export class Distance {
 
   // --- by keyboard ------------------------------------------------------------------------------
 
+  // A plane that has been cut goes, and its line with it.
+  get isThere() {
+    return Boolean(this.line) && this.viewer.stages.includes(this.line.stage);
+  }
+
   // Whether a key was meant for it.
   pressed(stage, key) {
-    if (key === "Escape" && this.line) this.clear();
+    if (key === "Escape" && this.isThere) this.clear();
     else if (key === "d") this.choose(stage);
     else return false;
     return true;
@@ -98,7 +103,7 @@ export class Distance {
     }
     const { from, to } = this.line;
     const ends = [from, to].map(([column, row]) => `${column + 0.5},${row + 0.5}`);
-    const lines = group.childElementCount ? [...group.children] : ["viewer-below", "viewer-measured"].map(pathOf);
+    const lines = group.childElementCount ? [...group.children] : ["viewer-halo", "viewer-measured"].map(pathOf);
     for (const line of lines) line.setAttribute("d", `M${ends.join("L")}`);
     group.replaceChildren(...lines);
     this.say(stage, lengthOf(stage.slice.rendering, from, to));

@@ -1,6 +1,7 @@
 // What can be drawn over a series' pictures: asked for once, and offered in the box beside them.
 import { Doses } from "./doses.js";
 import { Masks } from "./masks.js";
+import { offerOthers } from "./others.js";
 import { Refused, answerOf } from "./records.js";
 import { Structures } from "./structures.js";
 
@@ -12,6 +13,7 @@ export async function offerOver(viewer, box) {
   try {
     const over = await (await answerOf(box.dataset.url)).json();
     const { structure_sets: sets, doses, segmentations } = over;
+    offerOthers(viewer, over.series, over.more.series);
     if (segmentations.length) {
       new Masks(viewer, box.querySelector(".over-masks"), segmentations, box.dataset.changes);
     }
