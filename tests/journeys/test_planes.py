@@ -4,6 +4,7 @@ import re
 from itertools import product
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -127,6 +128,7 @@ def test_what_is_pointed_at_in_one_plane_is_found_in_the_others(opened):
     keys_move_the_plane_that_has_the_focus(page)
     one_window_is_for_all(page)
     a_distance_is_measured_in_any_plane(page)
+    all_planes_are_saved(page)
     page.keyboard.press("Escape")
     expect(page.locator(".viewer-stage")).to_have_count(1)
     expect(page.get_by_role("button", name="Three planes (30.7 kB)")).to_be_enabled()
@@ -205,6 +207,21 @@ def a_distance_is_measured_in_any_plane(page: Page) -> None:
     expect(page.locator(".viewer-length").filter(visible=True)).to_have_count(0)
     expect(names(page).nth(2)).to_be_visible()
     page.get_by_label("Dragging changes").select_option("the crosshair")
+
+
+def all_planes_are_saved(page: Page) -> None:
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save PNG").click()
+    assert download.value.suggested_filename.endswith("-planes.png")
+    picture = imagecodecs.png_decode(download.value.path().read_bytes())
+    sides = [round(stage(page, n).bounding_box()["width"]) for n in range(3)]
+    assert picture.shape[:2] == (sides[0], sum(sides))
+    for number in range(3):
+        box = stage(page, number).bounding_box()
+        x, y = page.evaluate(ON_PAGE, [number, 3.5, 3.5])
+        left = sum(sides[:number]) + x - box["x"]
+        seen = picture[int(y - box["y"]), int(left), 0]
+        assert abs(int(seen) - page.evaluate(GREY, [number, x, y])) <= 1
 
 
 def shown(page: Page, number: int) -> int:

@@ -1,18 +1,33 @@
-// A PNG of what is seen: the picture with what lies over it, its letters and its scale, and what it
-// is not for.
+// A PNG of what is seen: pictures with what lies over them, their letters and their scales, and what
+// they are not for.
 const SIZE = 14; // of letters, in the page's pixels
+const LINE = 18;
 
-// Of a stage: `lines` say whose it is, `notes` what it is and is not. Lengths are in the page's pixels.
-export function pngOf(stage, { lines, notes }) {
-  const { canvas, dense } = stage;
-  const { width, height } = canvas;
-  const { edges, scale } = stage.round;
+// Of stages, one beside the other: `lines` say whose it is, `notes` what it is and is not.
+export function pngOf(stages, { lines, notes }) {
   const target = document.createElement("canvas");
-  [target.width, target.height] = [width, height];
+  target.width = stages.reduce((sum, { canvas }) => sum + canvas.width, 0);
+  target.height = Math.max(...stages.map(({ canvas }) => canvas.height));
   const pen = target.getContext("2d", { alpha: false });
-  pen.drawImage(canvas, 0, 0);
-  pen.scale(dense, dense);
-  const [right, bottom] = [width / dense, height / dense];
+  let left = 0; // of the canvas's pixels
+  for (const stage of stages) {
+    pen.save();
+    drawStage(pen, stage, left, stage === stages[0] ? { lines, notes } : { lines: [], notes: [] });
+    pen.restore();
+    left += stage.canvas.width;
+  }
+  return new Promise((made) => target.toBlob(made, "image/png"));
+}
+
+// From here on lengths are in the page's pixels.
+function drawStage(pen, stage, left, { lines, notes }) {
+  const { canvas, dense } = stage;
+  const [right, bottom] = [canvas.width / dense, canvas.height / dense];
+  pen.drawImage(canvas, left, 0);
+  pen.setTransform(dense, 0, 0, dense, left, 0);
+  pen.beginPath();
+  pen.rect(0, 0, right, bottom);
+  pen.clip();
   drawOver(pen, stage);
   pen.font = `600 ${SIZE}px system-ui, sans-serif`;
   pen.fillStyle = pen.strokeStyle = "#fff";
@@ -22,28 +37,30 @@ export function pngOf(stage, { lines, notes }) {
     pen.fillText(text, x, y, right - 16);
     pen.fillText(text, x, y, right - 16); // for a darker shadow
   };
+  const { edges, scale, name } = stage.round;
+  const said = [...lines, name].filter(Boolean);
   write(edges.left, 8, bottom / 2, "left", "middle");
   write(edges.right, right - 8, bottom / 2, "right", "middle");
-  write(edges.top, right / 2, lines.length ? 8 + 18 * lines.length : 6, "center", "top");
+  write(edges.top, right / 2, said.length ? 8 + LINE * said.length : 6, "center", "top");
   write(edges.bottom, right / 2, bottom - 6, "center", "bottom");
-  lines.forEach((line, at) => write(line, 8, 8 + 18 * at, "left", "top"));
-  [...notes].reverse().forEach((line, at) => write(line, 8, bottom - 8 - 18 * at, "left", "bottom"));
+  said.forEach((line, at) => write(line, 8, 8 + LINE * at, "left", "top"));
+  [...notes].reverse().forEach((line, at) => write(line, 8, bottom - 8 - LINE * at, "left", "bottom"));
   for (const { element } of stage.labels.values()) {
     const [x, y] = [parseFloat(element.style.left), parseFloat(element.style.top)];
     if (!element.hidden) write(element.textContent, x, y, "left", "middle");
   }
-  if (scale) {
-    const [end, low] = [right - scale.right, bottom - scale.bottom];
-    pen.lineWidth = 2;
-    pen.beginPath();
-    pen.moveTo(end - scale.length, low - 16);
-    pen.lineTo(end - scale.length, low);
-    pen.lineTo(end, low);
-    pen.lineTo(end, low - 16);
-    pen.stroke();
-    write(scale.text, end - scale.length / 2, low - 3, "center", "bottom");
-  }
-  return new Promise((made) => target.toBlob(made, "image/png"));
+  if (scale) drawScale(pen, write, right - scale.right, bottom - scale.bottom, scale);
+}
+
+function drawScale(pen, write, end, low, { length, text }) {
+  pen.lineWidth = 2;
+  pen.beginPath();
+  pen.moveTo(end - length, low - 16);
+  pen.lineTo(end - length, low);
+  pen.lineTo(end, low);
+  pen.lineTo(end, low - 16);
+  pen.stroke();
+  write(text, end - length / 2, low - 3, "center", "bottom");
 }
 
 // Washes and lines, as the page shows them.

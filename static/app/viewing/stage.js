@@ -120,14 +120,16 @@ export class Stage {
     this.drawRound(null);
   }
 
-  // What is written at the edges, and the scale {text, right, bottom, length}; null for none.
+  // What is written at the edges, the scale {text, right, bottom, length}, null for none, and the name
+  // of what is shown beside others.
   get round() {
-    const scale = this.part("scale");
+    const [scale, name] = [this.part("scale"), this.part("name")];
     const { right, bottom, width } = scale.style;
     const [end, low, length] = [right, bottom, width].map(parseFloat);
     return {
       edges: Object.fromEntries(EDGES.map((edge) => [edge, this.part(edge).textContent])),
       scale: scale.hidden ? null : { text: scale.textContent, right: end, bottom: low, length },
+      name: name.hidden ? "" : name.textContent,
     };
   }
 

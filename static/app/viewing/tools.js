@@ -173,18 +173,18 @@ export class Tools {
 
   async savePng() {
     const { viewer } = this;
-    const [stage] = viewer.stages;
+    const { stages } = viewer;
     const { name, id } = this.part("named").dataset;
     const lossy = this.part("lossy");
-    const blob = await pngOf(stage, {
+    const blob = await pngOf(stages, {
       lines: this.part("named").checked ? [name, id].filter(Boolean) : [],
       notes: [
-        ...viewer.layers.map((layer) => layer.named?.(stage)),
+        ...viewer.layers.map((layer) => layer.named?.(stages[0])),
         lossy.hidden ? "" : lossy.textContent,
         this.part("warning").textContent,
       ].filter(Boolean),
     });
-    save(blob, `picture-${viewer.box.dataset.series}-${this.nameOfPainted()}.png`);
+    save(blob, `picture-${viewer.box.dataset.series}-${this.nameOfPainted()}${stages.length > 1 ? "-planes" : ""}.png`);
   }
 
   // The number of what is on the canvas, as the page counts it: within its stack.
