@@ -37,6 +37,9 @@ DRAWN = """async ({ words, values, slices, cuts, places }) => {
   slices.forEach(({ told, rendering, ...own }, number) => {
     set.see(number, { ...own, plane: planeOf({ told, rendering }) });
   });
+  const early = new Contours(words, Int32Array.from(values)); // which has been told of one slice
+  const { told, rendering, ...own } = slices[slices.length >> 1];
+  early.see(slices.length >> 1, { ...own, plane: planeOf({ told, rendering }) });
   const plain = (shapes) => shapes.map((one) => (
     Object.fromEntries(["roi", "closed", "lines", "solid", "crosses"].map((key) => [key, one[key]]))
   ));
@@ -46,6 +49,7 @@ DRAWN = """async ({ words, values, slices, cuts, places }) => {
     cuts: cuts.map((cut) => plain(set.across(planeOf(cut)))),
     said: set.rois.map((roi) => set.saidOf(roi)),
     middles: set.rois.map((roi) => set.middleOf(roi, 0, slices.length)),
+    early: early.rois.map((roi) => early.middleOf(roi, 0, slices.length)),
     picked: places.map(([number, x, y]) => pick(there(number), [x, y], [2, 2])),
   };
 }"""
@@ -250,6 +254,12 @@ def test_a_contour_lies_on_the_image_that_it_names_or_nowhere(bare):
         ["Not drawn: 1 contour lies elsewhere than the image that it names."],
         ["Not drawn: 3 contours lie elsewhere than the images that they name."],
     ]
+
+
+def test_the_middle_of_a_structure_is_known_before_its_slices_are(bare):
+    named = [contour(square((0, 0, 3 * at), 8), at + 1) for at in range(2, 7)]
+    found = drawn(bare, stack(), named)
+    assert found["middles"] == found["early"] == [4]
 
 
 def test_a_contour_that_names_no_image_lies_on_the_nearest_slice(bare):

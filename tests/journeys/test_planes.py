@@ -300,6 +300,8 @@ def a_structure_is_found_in_all_planes(page: Page, button: Any) -> None:
     ]):  # fmt: skip
         found = np.array(page.evaluate(OUTLINED, number))
         np.testing.assert_allclose([found.min(0), found.max(0)], np.transpose([x, y]), atol=0.02)
+    page.get_by_label("Structure set").select_option(index=0)  # else a reload leads to it again
+    expect(page.get_by_role("button", name="Box", exact=True)).to_be_hidden()
 
 
 def fingers_move_the_crosshair(page: Page, button: Any) -> None:

@@ -334,7 +334,7 @@ export class Contours {
     const numbers = new Set(this.judged.numbers[roi.at]);
     for (const contour of roi.contours) {
       if (!this.isBound(contour)) continue;
-      for (const number of this.namedBy(contour)) if (!this.slices.has(number)) numbers.add(number);
+      for (const number of this.namedBy(contour)) if (!this.isSettled(number)) numbers.add(number);
     }
     return [...numbers].sort((one, other) => one - other);
   }
