@@ -606,6 +606,7 @@ DOSES = {
     "dose_without_unit": (
         "This dose does not say whether it is in Gy or relative, so it is not drawn."
     ),
+    "dose_planes": ("This dose has more than 10,000 planes, too many to be drawn over images."),
     "dose_too_large": (
         "This dose's grid has more than 64 million values, too many to be drawn over images."
     ),

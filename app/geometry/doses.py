@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from app.dicom.doses import FARTHEST, NoGrid, normal_of, offsets_of
+from app.dicom.doses import FARTHEST, MOST_PLANES, NoGrid, normal_of, offsets_of
 from app.sandbox.dose import DoseHeader
 
 MOST_VALUES = 64_000_000  # of a grid: a browser needs four bytes for each
@@ -62,6 +62,8 @@ def dose_of(header: DoseHeader) -> Dose:
         raise NoGrid("dose_not_placed")
     if header.rows * header.columns * header.frames > MOST_VALUES:
         raise NoGrid("dose_too_large")
+    if header.frames > MOST_PLANES:
+        raise NoGrid("dose_planes")
     normal_of(header.position, header.orientation)
     if min(header.rows, header.columns, header.frames) < LEAST_SIDE:
         raise NoGrid("dose_is_flat")

@@ -18,7 +18,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from app.audit.recording import record_view
-from app.dicom.doses import NoGrid
+from app.dicom.doses import MOST_PLANES, NoGrid
 from app.dicom.kinds import is_dose, is_segmentation
 from app.geometry.doses import MOST_VALUES, dose_of
 from app.limits import looking
@@ -28,7 +28,7 @@ from app.sandbox.dose import read_dose
 from app.sandbox.segments import MOST_FRAMES
 
 from .drawn import described, etag_of
-from .pictures import SEES_ALL, sent, wanted
+from .pictures import SEES_ALL, numbers_wanted, sent
 from .slices import Slice, refusal
 
 VERSION = 1  # of a description: raise it with any change
@@ -58,14 +58,25 @@ def frames(request: HttpRequest, pk: int) -> HttpResponseBase:
     record_view(request.user, instance.dicom_series, "pictures")
     # How many there are is the file's word, but each takes a bit of it.
     count = min(max(instance.number_of_frames or 1, 1), 8 * instance.size)
-    if is_masks and count > MOST_FRAMES:
-        return refusal("segments_too_many", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    values = count * (instance.rows or 0) * (instance.columns or 0)
-    if not is_masks and values > MOST_VALUES:
-        return refusal("dose_too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    if code := _too_many_masks(count) if is_masks else _why_not_sent(instance, count):
+        return refusal(code, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     file = (instance.path, instance.sha256, instance.transfer_syntax_uid)
-    slices = [Slice(instance.pk, frame, *file) for frame in range(count)]
-    return sent(request, wanted(request, slices))
+    numbers = numbers_wanted(request, count)
+    return sent(request, [(number, Slice(instance.pk, number, *file)) for number in numbers])
+
+
+def _too_many_masks(count: int) -> str:
+    return "segments_too_many" if count > MOST_FRAMES else ""
+
+
+def _why_not_sent(dose: DICOMInstance, count: int) -> str:
+    """A reason's code, by what the catalogue knows; "" where there is none."""
+    values = count * (dose.rows or 0) * (dose.columns or 0)
+    if not values:
+        return "dose_without_grid"
+    if values > MOST_VALUES:
+        return "dose_too_large"
+    return "dose_planes" if count > MOST_PLANES else ""
 
 
 def drawable(pk: int) -> DICOMInstance:

@@ -163,13 +163,17 @@ def outwards(middle: int, first: int, last: int) -> Iterator[int]:
 
 def wanted(request: HttpRequest, slices: Sequence[Slice]) -> list[tuple[int, Slice]]:
     """Those that an address asks for, in their order, each with its number."""
-    if not slices:
-        return []
+    return [(number, slices[number]) for number in numbers_wanted(request, len(slices))]
+
+
+def numbers_wanted(request: HttpRequest, count: int) -> Iterator[int]:
+    """The numbers that an address asks for, of so many slices."""
+    if not count:
+        return iter(())
     first, last = (key_in(request.GET, name) for name in ("first", "last"))
-    end = len(slices) - 1
+    end = count - 1
     last = end if last is None else min(last, end)
-    numbers = outwards(key_in(request.GET, "from") or 0, min(first or 0, last), last)
-    return [(number, slices[number]) for number in numbers]
+    return outwards(key_in(request.GET, "from") or 0, min(first or 0, last), last)
 
 
 def _answer(request: HttpRequest, run: "Run") -> HttpResponseBase:

@@ -96,12 +96,17 @@ HOSTILE = (
     ("dose_offsets", {"GridFrameOffsetVector": ["0", "2", "1e308"]}),
     ("dose_offsets", {"GridFrameOffsetVector": ["0", "2", "NaN"]}),
     ("dose_offsets", {"GridFrameOffsetVector": ["0", "two", "4"]}),
-    ("dose_offsets", {"NumberOfFrames": "65535", "Rows": 10, "Columns": 10}),
+    ("dose_planes", {"NumberOfFrames": "65535", "Rows": 10, "Columns": 10}),
     ("dose_too_large", {"NumberOfFrames": "65535", "Rows": 120, "Columns": 100}),
     ("dose_offsets", {"GridFrameOffsetVector": Raw("UN", b"0\\" * 2_000_000)}),
     ("dose_not_placed", {"ImagePositionPatient": ["0", "0", "1e308"]}),
     ("dose_not_scaled", {"DoseGridScaling": "1e-999"}),
     ("dose_without_grid", {"PixelData": None}),
+    (
+        "dose_planes",
+        {"NumberOfFrames": "60000000", "Rows": 1, "Columns": 1, "PixelData": bytes(7_500_000)},
+    ),
+    ("dose_planes", {"NumberOfFrames": "60000000", "Rows": None}),
 )
 
 
@@ -114,8 +119,10 @@ def test_a_dose_that_is_made_to_harm_costs_a_sentence(get, import_zip):
         found = get("dose", of(2, 6, at)).json()
         assert time.monotonic() - begun < 2
         assert (found["why_not"], "." in found["why"], found.get("frames")) == (code, True, None)
-    answer = get("frames", of(2, 6, 4))
-    assert (answer.status_code, b"64 million" in answer.content) == (413, True)
+    too_many, none = b"10,000 planes", b"no grid of doses"
+    for at, said in ((4, b"64 million"), (9, too_many), (10, none)):
+        answer = get("frames", of(2, 6, at), first=0, last=0)
+        assert (answer.status_code, said in answer.content) == (413, True)
     assert get("dose", of(2, 1, 1)).status_code == 404
     assert get("frames", of(2, 1, 1)).status_code == 404
 
