@@ -1,11 +1,13 @@
 """What can be drawn over a series' pictures, or be looked at beside them.
 
-    GET /dicom/series/<pk>/over/?changes=3
+    GET /dicom/series/<pk>/over/?changes=3&frame=1.2.3&frame=1.2.4
 
-It is of the same patient, and refers to the series or lies in its frame of reference. What the
-catalogue knows of that is the series': whether each image lies there, its own header says.
+It is of the same patient, and refers to the series or lies in its frame of reference, or in a
+`frame`: the catalogue knows one of a series, and each image's own header may say another, which
+the page then names.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -36,6 +38,9 @@ SEES_ALL = ("app.view_dicominstance", "app.view_patient")
 SEES_ROIS = "app.view_rtstructureroi"
 SEES_SETS = "app.view_rtstructuresetinformation"
 DOSE, MASKS = "RTDOSE", "SEG"  # modalities, which have lists of their own
+FRAME = "frame"  # in an address: of reference
+MOST_FRAMES = 20
+UID = re.compile(r"[\w.-]{1,128}", re.ASCII)  # as strict as those who write files are
 
 
 class StructureSet(Struct):
@@ -105,10 +110,11 @@ def over(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 def _over(request: HttpRequest, series: DICOMSeries) -> Over:
     sees_rois, sees_sets = request.user.has_perm(SEES_ROIS), request.user.has_perm(SEES_SETS)
-    sets = _first(_structure_sets(series)) if sees_rois else []
-    doses, segmentations = _first(_doses(series)), _first(_segmentations(series))
-    others = _first(_others(series))
-    lies_in = series.frame_of_reference_uid
+    frames = _frames(request, series)
+    sets = _first(_structure_sets(series, frames)) if sees_rois else []
+    doses = _first(_doses(series, frames))
+    segmentations = _first(_segmentations(series, frames))
+    others = _first(_others(series, frames))
     return Over(
         [_structure_set(one, series, sees_sets) for one in sets],
         [
@@ -137,12 +143,18 @@ def _over(request: HttpRequest, series: DICOMSeries) -> Over:
                 one.pk,
                 f"{one.modality} {_words(one, 'series')}".strip(),
                 reverse("beside", args=[series.pk, one.pk]),
-                bool(lies_in) and one.frame_of_reference_uid == lies_in,
+                one.frame_of_reference_uid in frames,
             )
             for one in others
         ],
         More(*map(_more, (sets, doses, segmentations, others))),
     )
+
+
+def _frames(request: HttpRequest, series: DICOMSeries) -> list[str]:
+    """The frames of reference that its images lie in, as far as they are known."""
+    met = [one for one in request.GET.getlist(FRAME) if UID.fullmatch(one)]
+    return [*filter(None, {series.frame_of_reference_uid: None} | dict.fromkeys(met[:MOST_FRAMES]))]
 
 
 def _first(rows: QuerySet[Any]) -> list[Any]:
@@ -154,7 +166,7 @@ def _more(listed: list[Any]) -> int:
     return listed[0].all_of_them - len(listed) if listed else 0
 
 
-def _structure_sets(series: DICOMSeries) -> QuerySet[RTStructureSetInformation]:
+def _structure_sets(series: DICOMSeries, frames: list[str]) -> QuerySet[RTStructureSetInformation]:
     """Those that refer to it first, then the newest."""
     links = Link.objects.filter(source=OuterRef("dicom_instance"))
     images = links.filter(kind=LinkKind.IMAGE, instance__dicom_series=series)
@@ -165,28 +177,23 @@ def _structure_sets(series: DICOMSeries) -> QuerySet[RTStructureSetInformation]:
         **{f"{above}__instance_count__gt": F(f"{above}__image_count")},
         **{f"{above}__dicom_study__patient": series.dicom_study.patient_id},
     ).annotate(refers=Exists(images) | Exists(named))
-    wanted = Q(refers=True)
-    if frame := series.frame_of_reference_uid:
-        wanted |= Q(Exists(links.filter(kind=LinkKind.FRAME_OF_REFERENCE, target_uid=frame)))
+    there = links.filter(kind=LinkKind.FRAME_OF_REFERENCE, target_uid__in=frames)
+    wanted = Q(refers=True) | Q(Exists(there))
     newest = F("structure_set_date").desc(nulls_last=True)
     return rows.filter(wanted).defer("search_text").order_by("-refers", newest, "-pk")
 
 
-def _doses(series: DICOMSeries) -> QuerySet[DICOMInstance]:
-    """Those in its frame of reference, the newest first."""
+def _doses(series: DICOMSeries, frames: list[str]) -> QuerySet[DICOMInstance]:
+    """Those in its frames of reference, the newest first."""
     rows = _objects(series, RT_DOSE, DOSE)
-    frame = series.frame_of_reference_uid
-    return rows.filter(dicom_series__frame_of_reference_uid=frame) if frame else rows.none()
+    return rows.filter(dicom_series__frame_of_reference_uid__in=frames)
 
 
-def _segmentations(series: DICOMSeries) -> QuerySet[DICOMInstance]:
-    """Those in its frame of reference, and those of its study that name none."""
-    frame = series.frame_of_reference_uid
-    wanted = Q(
+def _segmentations(series: DICOMSeries, frames: list[str]) -> QuerySet[DICOMInstance]:
+    """Those in its frames of reference, and those of its study that name none."""
+    wanted = Q(dicom_series__frame_of_reference_uid__in=frames) | Q(
         dicom_series__dicom_study=series.dicom_study_id, dicom_series__frame_of_reference_uid=""
     )
-    if frame:
-        wanted |= Q(dicom_series__frame_of_reference_uid=frame)
     return _objects(series, SEGMENTATION, MASKS).filter(wanted)
 
 
@@ -202,14 +209,13 @@ def _objects(series: DICOMSeries, sop_class: str, modality: str) -> QuerySet[DIC
     return rows.select_related("dicom_series").order_by(newest, "-pk")
 
 
-def _others(series: DICOMSeries) -> QuerySet[DICOMSeries]:
-    """The patient's other series with pictures: those in its frame of reference first."""
+def _others(series: DICOMSeries, frames: list[str]) -> QuerySet[DICOMSeries]:
+    """The patient's other series with pictures: those in its frames of reference first."""
     rows = DICOMSeries.objects.filter(
         dicom_study__patient=series.dicom_study.patient_id, image_count__gt=0
     )
     rows = rows.exclude(pk=series.pk).exclude(modality__in=(DOSE, MASKS))
-    frame = series.frame_of_reference_uid or None  # which nothing equals
-    is_linked = Case(When(frame_of_reference_uid=frame, then=Value(0)), default=Value(1))
+    is_linked = Case(When(frame_of_reference_uid__in=frames, then=Value(0)), default=Value(1))
     newest = F("series_date").desc(nulls_last=True)
     return rows.defer("described", "search_text").order_by(is_linked, newest, "-pk")
 

@@ -144,6 +144,29 @@ def test_nothing_equals_an_empty_frame_of_reference_and_lists_end(
     assert found["more"] == {"structure_sets": 0, "doses": 0, "segmentations": 0, "series": 1}
 
 
+def test_what_lies_where_single_images_say_that_they_lie_is_listed_too(
+    patient, staff_client, django_assert_num_queries
+):
+    address = url(series(1))
+    before = staff_client.get(address).json()
+    other, junk = f"frame={ELSEWHERE}", "frame=&frame=%00&frame=1%27&frame=" + 129 * "1"
+    with django_assert_num_queries(8):
+        found = staff_client.get(f"{address}?{junk}&{other}&{other}").json()
+    assert words(found, "structure_sets") == [
+        *("Set 1, 1 Jan 2020", "Set 4, 1 Jan 2019"),
+        *("Set 3, 13 Mar 2024", "Set 2, 4 Mar 2024"),
+    ]
+    assert words(found, "doses") == ["Dose 2, 4 Mar 2024", "Dose 1, 4 Mar 2024"]
+    assert words(found, "segmentations") == ["Masks 3", "Masks 2", "Masks 1"]
+    assert [one["is_linked"] for one in found["series"]] == [True] * 3
+    many = "&".join(f"frame=1.2.{number}" for number in range(over.MOST_FRAMES))
+    for address_of_none in (f"{address}?{junk}", f"{address}?{many}&{other}"):
+        assert staff_client.get(address_of_none).json() == before
+    nobody_else_s = staff_client.get(f"{url(series(1, 'Another'))}?{other}").json()
+    assert [nobody_else_s["doses"], nobody_else_s["segmentations"]] == [[], []]
+    assert len(nobody_else_s["structure_sets"]) == 1
+
+
 def test_structures_are_told_to_who_may_see_them(import_zip, client, django_user_model):
     import_zip(image(1), structures(1, frame_reference(FRAME, uid(7), [])))
     user = django_user_model.objects.create_user("reader", is_staff=True)
