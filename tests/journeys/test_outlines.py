@@ -29,17 +29,28 @@ FRAME = "2.25.9"
 HALF_PIXEL = 0.02  # far less than that, and more than what points are rounded by
 
 # Told of all slices at once, it gives what is drawn on each, and what is said of each ROI.
-DRAWN = """async ({ words, values, slices, cuts, places }) => {
+DRAWN = """async ({ words, values, slices, cuts, places, coming, ends }) => {
   const { Contours } = await import("/static/app/viewing/contours.js");
   const { pick } = await import("/static/app/viewing/shapes.js");
   const { planeOf } = await import("/static/app/viewing/space.js");
   const set = new Contours(words, Int32Array.from(values));
+  const stack = { first: 0, last: slices.length - 1 };
   slices.forEach(({ told, rendering, ...own }, number) => {
-    set.see(number, { ...own, plane: planeOf({ told, rendering }) });
+    set.see(number, { ...own, stack, plane: planeOf({ told, rendering }) });
   });
   const early = new Contours(words, Int32Array.from(values)); // which has been told of one slice
   const { told, rendering, ...own } = slices[slices.length >> 1];
-  early.see(slices.length >> 1, { ...own, plane: planeOf({ told, rendering }) });
+  early.see(slices.length >> 1, { ...own, stack, plane: planeOf({ told, rendering }) });
+  const bit = new Contours(words, Int32Array.from(values)); // and one that is told bit by bit
+  const within = ends.map(([first, last]) => ({ first, last }));
+  const onEach = coming.map((numbers) => {
+    for (const number of numbers) {
+      const { told, rendering, ...own } = slices[number];
+      const stack = within.find(({ last }) => number <= last);
+      bit.see(number, { ...own, stack, plane: planeOf({ told, rendering }) });
+    }
+    return slices.map((one, number) => bit.on(number).map(({ roi }) => roi));
+  });
   const plain = (shapes) => shapes.map((one) => (
     Object.fromEntries(["roi", "closed", "lines", "solid", "crosses"].map((key) => [key, one[key]]))
   ));
@@ -50,6 +61,7 @@ DRAWN = """async ({ words, values, slices, cuts, places }) => {
     said: set.rois.map((roi) => set.saidOf(roi)),
     middles: set.rois.map((roi) => set.middleOf(roi, 0, slices.length)),
     early: early.rois.map((roi) => early.middleOf(roi, 0, slices.length)),
+    coming: onEach,
     picked: places.map(([number, x, y]) => pick(there(number), [x, y], [2, 2])),
   };
 }"""
@@ -67,13 +79,12 @@ class Slice:
         frame: str = FRAME,
         object: int = 1,
         size: int = 64,
-        stack: int = 0,
         thickness: float | None = None,
         number: int = 0,
     ) -> None:
         self.position, self.orientation = [*map(float, position)], [*map(float, orientation)]
         self.spacing, self.frame = [*map(float, spacing)], frame
-        self.size, self.own = size, {"object": object, "frame": number, "stack": stack}
+        self.size, self.own = size, {"object": object, "frame": number}
         self.own |= {"thickness": thickness}
 
     def pixel(self, point: Sequence[float]) -> tuple[float, float]:
@@ -117,6 +128,8 @@ def drawn(
     frame: str = FRAME,
     cuts: Sequence[Slice] = (),
     places: Sequence[Any] = (),
+    coming: Sequence[Sequence[int]] = (),
+    ends: Sequence[tuple[int, int]] = (),
 ) -> dict[str, Any]:
     """What the page's modules make of ROIs, each of these contours."""
     every = [one for contours in rois for one in contours]
@@ -147,6 +160,8 @@ def drawn(
         "slices": [one.told for one in slices],
         "cuts": [one.told for one in cuts],
         "places": [*places],
+        "coming": [*coming],
+        "ends": [*ends],
     }
     return page.evaluate(DRAWN, json.loads(json.dumps(asked)))
 
@@ -260,6 +275,33 @@ def test_the_middle_of_a_structure_is_known_before_its_slices_are(bare):
     named = [contour(square((0, 0, 3 * at), 8), at + 1) for at in range(2, 7)]
     found = drawn(bare, stack(), named)
     assert found["middles"] == found["early"] == [4]
+
+
+def test_nothing_is_drawn_before_both_neighbours_of_a_slice_are_known(bare):
+    """The nearest slice that has come is no neighbour: its half spacing would be far too wide."""
+    slices = stack(150)
+    wrong = [contour(square((0, 0, 3 * 97), 8), 101)]
+    right = [contour(square((0, 0, 3 * 100), 8), 101)]
+    free = [contour(square((0, 0, 3 * 97), 8)), contour([(0, 0, 3 * 80)], kind="POINT")]
+    coming = [[*range(11), 100], [99], [101], [149], [148]]
+    far = [contour([(0, 0, 3 * n)], kind="POINT") for n in (0, 149)]
+    found = drawn(bare, slices, wrong, right, free, far, coming=coming, ends=[(0, 149)])["coming"]
+    assert [one[100] for one in found] == [[], [], [1], [1], [1]]
+    assert found[0][0] == [3]  # the first, of which there is one neighbour
+    assert [one[149] for one in found] == [[], [], [], [], [3]]
+
+
+def test_neighbours_lie_elsewhere_in_the_same_stack(bare):
+    # Two in each place, then one that lies nowhere, then another stack in the same place.
+    doubles = [Slice((-31.5, -31.5, 3 * (n // 2)), object=n + 1) for n in range(6)]
+    nowhere = Slice((), object=7)
+    other = [Slice((-31.5, -31.5, z), object=8 + n) for n, z in enumerate((0, 1))]
+    named = [contour(square((0, 0, 3 * (n // 2)), 8), n + 1) for n in range(6)]
+    slices = [*doubles, nowhere, *other]
+    coming = [[2, 3], [0, 1], [4, 5], [6]]
+    found = drawn(bare, slices, named, coming=coming, ends=[(0, 6), (7, 8)])["coming"]
+    there = [[number for number, rois in enumerate(one) if rois] for one in found]
+    assert there == [[], [0, 1], [0, 1, 2, 3], [0, 1, 2, 3, 4, 5]]
 
 
 def test_a_contour_that_names_no_image_lies_on_the_nearest_slice(bare):
@@ -495,6 +537,7 @@ DRAWN_ON = """async ([series, set, object]) => {
   const contours = await contoursOf(await answer(`contours/${set}`));
   const buffer = await answer("pictures");
   const lengths = new DataView(buffer);
+  const stack = { first: 0, last: contours.sliceCount - 1 };
   let rendering = null;
   for (let at = 0; at < buffer.byteLength; ) {
     const [words, values] = [lengths.getUint32(at, true), lengths.getUint32(at + 4, true)];
@@ -503,7 +546,7 @@ DRAWN_ON = """async ([series, set, object]) => {
     if (told.all_sent) break;
     rendering = told.rendering ?? rendering;
     const plane = planeOf({ told, rendering });
-    contours.see(told.slice, { object: told.object, frame: told.frame, stack: 0, plane });
+    contours.see(told.slice, { object: told.object, frame: told.frame, stack, plane });
   }
   const number = contours.words.slices.findIndex(([one]) => one === object);
   return contours.on(number).map(({ roi, closed }) => ({ roi, closed }));

@@ -13,6 +13,7 @@ import { lies } from "../viewing/words.js";
 const SMALL = 4; // every so many rows and columns of a slice that is not shown
 const MOST = 400; // slices that are asked for where contours name no images
 const KEPT = 20; // pictures
+const AT_ONCE = 20; // slices that are looked for beside one
 const WIDE = matchMedia("(min-width: 1100px)");
 
 const DAMAGED = "The contours came damaged: reload the page.";
@@ -48,6 +49,7 @@ class SetPicture {
 
   take(set) {
     this.set = set;
+    this.stack = { first: 0, last: set.sliceCount - 1 };
     this.rois = new Map(set.rois.map((roi) => [roi.page.match(/(\d+)\/$/)?.[1], roi]));
     this.layer.show(set);
     void this.show();
@@ -150,19 +152,29 @@ class SetPicture {
   }
 
   async neighbours(number, signal) {
-    const [first, last] = [Math.max(number - 1, 0), Math.min(number + 1, this.set.sliceCount - 1)];
-    const isKnown = [first, last].every((one) => this.set.slices.has(one));
-    if (!isKnown) await this.see(first, last, signal);
+    const last = this.set.sliceCount - 1;
+    const [before, after] = [Math.max(number - 1, 0), Math.min(number + 1, last)];
+    const isKnown = [before, number, after].every((one) => this.set.slices.has(one));
+    if (!isKnown) await this.see(before, after, signal);
+    // Several may lie in one place.
+    for (let lacking = []; (lacking = this.set.unknownBeside(number)).length; ) {
+      for (const one of lacking) {
+        const ends = one < number ? [Math.max(one - AT_ONCE, 0), one] : [one, Math.min(one + AT_ONCE, last)];
+        await this.see(...ends, signal);
+      }
+    }
   }
 
   async see(first, last, signal) {
     for (const { told, rendering } of await records(first, last, SMALL, signal)) this.know(told, rendering);
+    // Of one that is not sent it is not known where it lies.
+    for (let one = first; one <= last; one++) if (!this.set.slices.has(one)) this.set.see(one, { plane: null });
   }
 
   know(told, rendering) {
     const plane = planeOf({ told, rendering });
     const { thickness } = told.place;
-    this.set.see(told.slice, { object: told.object, frame: told.frame, stack: 0, plane, thickness });
+    this.set.see(told.slice, { object: told.object, frame: told.frame, stack: this.stack, plane, thickness });
   }
 
   // --- drawn --------------------------------------------------------------------------------------

@@ -4,8 +4,9 @@
 // that names an image of the series is drawn on that, if all of its points lie within half a spacing
 // of that image's plane; else it is drawn nowhere. One that names none is drawn on the slice within
 // half a spacing of which it lies; where several closed ones of a ROI, of different planes, lie so near
-// to one slice, as those of thinner slices do, it has those of the nearest plane. A slice's spacing is the distance to its nearest neighbour along
-// their normal; of one that has none, its thickness. Another frame of reference, or one that is not known, is none that can be compared:
+// to one slice, as those of thinner slices do, it has those of the nearest plane. A slice's spacing is
+// the distance to its nearest neighbour along their normal; of one that has none, its thickness. As
+// long as it is not known where both of its neighbours lie, nothing is drawn on it. Another frame of reference, or one that is not known, is none that can be compared:
 // what lies in it is drawn at most on the very image that it names, and only where one of the two
 // does not say.
 //
@@ -63,6 +64,7 @@ export class Contours {
     this.named = groupedBy(this.contours.filter(({ object }) => object), ({ object }) => object);
     this.numbers = groupedBy(slices.map(([object, frame], number) => ({ object, frame, number })), ({ object }) => object);
     this.slices = new Map(); // that are known, by number: {object, frame, plane, stack}
+    this.settled = new Set(); // those of them whose neighbours are known
     this.stacks = new Map(); // by number: the positions of a stack's slices that lie alike
     this.directions = [];
     this.last = null; // {direction, places}
@@ -73,6 +75,7 @@ export class Contours {
   }
 
   // A slice is known: {object, frame (from 0), stack, plane (null where it has none), thickness}.
+  // `stack` is one {first, last} for all slices from the one number to the other.
   see(number, slice) {
     if (this.slices.get(number)?.plane) return;
     this.slices.set(number, slice);
@@ -215,11 +218,11 @@ export class Contours {
 
   // --- where slices and contours lie --------------------------------------------------------------
 
-  // Half of a slice's spacing, in mm; null where it has no plane, or as long as none of its
-  // neighbours is known.
+  // Half of a slice's spacing, in mm; null where it has no plane, or as long as one of its neighbours
+  // is not known.
   halfOf(number) {
     const slice = this.slices.get(number);
-    if (!slice?.plane) return null;
+    if (!slice?.plane || this.unknownBeside(number).length) return null;
     const direction = this.directionOf(slice.plane.normal);
     const at = along(direction, slice.plane.origin);
     const positions = this.positionsOf(slice.stack, direction);
@@ -228,6 +231,27 @@ export class Contours {
     if (distances.length) return Math.min(...distances) / 2;
     if (!this.isAllKnown) return null;
     return slice.thickness > 0 ? slice.thickness / 2 : ALONE;
+  }
+
+  // The numbers that have to be known before it is known how near a slice's neighbours lie.
+  unknownBeside(number) {
+    const slice = this.slices.get(number);
+    if (!slice?.plane || this.settled.has(number)) return [];
+    const { first, last } = slice.stack;
+    const ends = [this.neighbour(number, -1), this.neighbour(number, 1)];
+    const unknown = ends.filter((one) => one >= first && one <= last && !this.slices.has(one));
+    if (!unknown.length) this.settled.add(number);
+    return unknown;
+  }
+
+  // The next number on a side that is not known, or does not lie where the slice lies.
+  neighbour(number, step) {
+    const { plane, stack } = this.slices.get(number);
+    const direction = this.directionOf(plane.normal);
+    const isThere = (one) => one?.plane && Math.abs(along(direction, one.plane.origin) - along(direction, plane.origin)) <= SAME;
+    let next = number + step;
+    while (next >= stack.first && next <= stack.last && isThere(this.slices.get(next))) next += step;
+    return next;
   }
 
   get isAllKnown() {

@@ -111,7 +111,7 @@ export class Structures {
   // Where a slice lies.
   tellOf(set, number) {
     const { slices, stacks } = this.viewer;
-    set.see(number, { ...slices.places.get(number), stack: stacks.at(number) });
+    set.see(number, { ...slices.places.get(number), stack: stacks.all[stacks.at(number)] });
   }
 
   see(number) {
