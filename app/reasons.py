@@ -868,6 +868,10 @@ PLANES = {
     "planes_few": "Three planes need at least {least} slices; here: {slices}.",
     "planes_many": "Three planes are made of at most {most} slices; here: {slices}.",
     "planes_no_place": "The images do not say where in the patient they lie.",
+    "planes_axes": (
+        "The rows and columns of the images are not at right angles, or their directions have no "
+        "unit length."
+    ),
     "planes_sizes": "The slices have several sizes: {least} and {most} pixels.",
     "planes_no_spacing": "The images do not say how large their pixels are.",
     "planes_pixels": "The slices have pixels of several sizes: {least} to {most} mm.",

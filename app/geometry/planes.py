@@ -16,6 +16,7 @@ from app.wording import counted, human_size, measure
 from .stacks import FEWEST, SAME, Vector, axes_of, dot, is_place
 
 EVEN = 0.01  # of their mean, by which distances may differ from it
+OFF = 1e-3  # that a direction's length, and the product of two, may be off
 BESIDE = 0.1  # mm that a pixel may lie beside its place in the block
 VALUE = 2  # bytes of a pixel, as nearly all images have it
 LARGEST = 1_000_000_000  # bytes that a browser is made to keep
@@ -52,6 +53,8 @@ def block_of(slices: Sequence[Lying]) -> Block:
         raise NoPlanes("planes_few", slices=counted(len(slices), "slice"), least=FEWEST)
     if not all(is_place(one.position, one.cosines) for one in slices):
         raise NoPlanes("planes_no_place")
+    if not all(_is_square(one.cosines or ()) for one in slices):
+        raise NoPlanes("planes_axes")
     rows, columns = _size(slices)
     spacing = _pixels(slices, rows, columns)
     _turned(slices, rows, columns, spacing)
@@ -60,6 +63,12 @@ def block_of(slices: Sequence[Lying]) -> Block:
     if size > LARGEST:
         raise NoPlanes("planes_large", size=human_size(size), limit=human_size(LARGEST))
     return Block(len(slices), distance, size)
+
+
+def _is_square(cosines: Vector) -> bool:
+    row, column = cosines[:3], cosines[3:]
+    off = math.hypot(*row) - 1, math.hypot(*column) - 1, dot(row, column)
+    return all(abs(one) <= OFF for one in off)
 
 
 def _size(slices: Sequence[Lying]) -> tuple[int, int]:

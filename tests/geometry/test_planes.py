@@ -118,6 +118,28 @@ def test_slices_of_other_sizes_pixels_and_turns_are_refused():
             assert block_of(changed).slices == 4
 
 
+@pytest.mark.parametrize(
+    ("cosines", "is_square"),
+    [
+        ([1, 0, 0, 0.0009, 1, 0], True),
+        ([1, 0, 0, 0.0011, 1, 0], False),
+        ([1, 0, 0, math.cos(math.radians(83)), math.sin(math.radians(83)), 0], False),
+        ([1.0009, 0, 0, 0, 0.9991, 0], True),
+        ([1.0011, 0, 0, 0, 1, 0], False),
+        ([1, 0, 0, 0, 0.9989, 0], False),
+    ],
+)
+def test_rows_and_columns_are_upright_on_each_other(cosines, is_square):
+    slices = [at(-40, -30, z, cosines=cosines) for z in (0, 2, 4)]
+    if is_square:
+        assert block_of(slices).slices == 3
+    else:
+        assert why(slices) == (
+            "The rows and columns of the images are not at right angles, "
+            "or their directions have no unit length."
+        )
+
+
 def test_few_slices_and_too_many_are_refused():
     assert why(along_z(0, 2)) == "Three planes need at least 3 slices; here: 2 slices."
     assert block_of(along_z(0, 2, 4)).slices == 3

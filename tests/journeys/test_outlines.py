@@ -252,6 +252,26 @@ def test_points_lie_where_the_standard_has_them(bare, position):
     assert found["slices"][1] == []
 
 
+PIXELS = """async ({ slices, pixel }) => {
+  const { pixelOf, planeOf, pointOf } = await import("/static/app/viewing/space.js");
+  const planes = slices.map(planeOf);
+  return planes.map((plane) => plane && pixelOf(plane, pointOf(plane, pixel)));
+}"""
+
+
+def test_pixels_have_places_only_where_these_lead_back_to_them(bare):
+    slope = math.radians(83)
+    square = [(1, 0, 0, 0, 1, 0), (1, 0, 0, 0.0009, 1, 0), (1.0009, 0, 0, 0, 0.9991, 0)]
+    askew = [
+        *((1, 0, 0, math.cos(slope), math.sin(slope), 0), (1, 0, 0, 0.0011, 1, 0)),
+        *((1.0011, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0.9989, 0), (math.nan, 0, 0, 0, 1, 0)),
+    ]
+    slices = [Slice((0, 0, 0), one).told for one in (*square, *askew)]
+    found = bare.evaluate(PIXELS, {"slices": slices, "pixel": [200, 200]})
+    assert np.allclose(found[:3], [[200, 200, 0]] * 3, atol=0.5)
+    assert found[3:] == [None] * 5
+
+
 def test_corners_on_the_edges_of_pixels_are_whole_numbers(bare):
     found = drawn(bare, stack(), [contour(square((0, 0, 6), 20), 3)])
     assert shape(found["slices"][2])["closed"] == "M22 22L42 22L42 42L22 42Z"

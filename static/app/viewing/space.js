@@ -3,7 +3,7 @@
 // A pixel's number is that of its centre: in a drawing over the picture, whose unit is a pixel and
 // whose origin is the upper left corner of the first one, it lies at column + 0.5, row + 0.5.
 
-const LEAST = 0.99; // of a direction's length, and of the sine between a row and a column
+const OFF = 1e-3; // that a direction's length may be, and the cosine between a row and a column
 
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 
@@ -16,14 +16,15 @@ const length = (a) => Math.sqrt(dot(a, a));
 // The plane of a slice as it is told: {origin, row, column, normal, spacing, rows, columns, frame}.
 // `row` is the direction in which columns follow each other, `spacing` that between rows and that
 // between columns, `frame` the UID of the frame of reference. null where it does not say where it
-// lies in its patient.
+// lies in its patient, or where a row and a column are not upright on each other: `pixelOf` would not
+// find again what `pointOf` gives.
 export function planeOf({ told, rendering }) {
   const { position, orientation, frame_of_reference: frame } = told.place;
   const { spacing, spacing_kind } = rendering ?? {};
   if (position.length < 3 || orientation.length < 6 || spacing_kind !== "patient") return null;
   const [row, column] = [orientation.slice(0, 3), orientation.slice(3, 6)];
   const normal = cross(row, column);
-  const isSound = [row, column, normal].every((one) => length(one) > LEAST && length(one) < 2 - LEAST);
+  const isSound = [length(row) - 1, length(column) - 1, dot(row, column)].every((one) => Math.abs(one) <= OFF);
   if (!isSound || !spacing.every((one) => one > 0)) return null;
   const [rows, columns] = [told.whole_rows, told.whole_columns];
   return { origin: position, row, column, normal, spacing, rows, columns, frame };
