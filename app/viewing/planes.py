@@ -80,6 +80,8 @@ def _told(series: DICOMSeries, stack: Stack) -> Told:
 
 
 def _block(series: DICOMSeries, slices: Sequence[Slice]) -> Block:
+    if series.modality == "RTDOSE":
+        raise NoPlanes("planes_dose")
     if len(slices) > MOST:
         raise NoPlanes("planes_many", slices=counted(len(slices), "slice"), most=f"{MOST:,}")
     lying = dict(_lying(series, {one.object for one in slices}))

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from django.urls import reverse
 
 from app.models import AuditEntry, DICOMSeries, Kind
+from tests.making.drawn import rt_dose
 from tests.making.objects import ct_image, enhanced_ct, secondary_capture, uid
 
 SIZE = {"Rows": 4, "Columns": 6, "PixelData": bytes(48)}
@@ -64,6 +66,13 @@ def test_of_very_many_slices_none_is_looked_at(ask, import_zip, monkeypatch):
 def test_images_that_are_no_slices_have_no_place(ask, import_zip):
     import_zip(*(secondary_capture(SOPInstanceUID=uid(2, 1, n), **SIZE) for n in range(3)))
     assert ask()["why"] == "The images do not say where in the patient they lie."
+
+
+def test_a_dose_is_refused_for_what_it_is(ask, import_zip):
+    import_zip(rt_dose(np.ones((4, 2, 2), np.uint16)))
+    assert ask()["why"] == (
+        "A dose's own grid is not shown in three planes: it is drawn over the images."
+    )
 
 
 def test_it_asks_the_database_as_often_for_many_slices_as_for_three(
