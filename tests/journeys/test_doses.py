@@ -92,7 +92,10 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
     page = signed_in
     series = {one.series_instance_uid: one.pk for one in DICOMSeries.objects.all()}
     page.goto(f"{live.url}/dicom/series/{series[uid(2, 1)]}/")
-    choice, state = page.get_by_label("Shown"), page.locator("[data-dose=state]")
+    choice, state = (
+        page.get_by_role("combobox", name="Dose", exact=True),
+        page.locator("[data-dose=state]"),
+    )
     expect(choice.locator("option")).to_have_count(4)
     page.locator("canvas[data-part=canvas]").press("Home")
     choice.select_option(index=3)
@@ -120,6 +123,7 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
     page.get_by_label("Colours", exact=True).uncheck()
     page.wait_for_function("() => document.querySelector('[data-part=over]').hidden")
     assert not any(page.evaluate(READ)["paths"])
+    expect(page.get_by_role("checkbox", name=re.compile("^50 %: "))).to_be_disabled()
     page.get_by_label("Colours", exact=True).check()
     assert serious_findings(page) == []
     console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
@@ -186,7 +190,9 @@ def others_are_named_and_refused(page: Page, choice, state) -> None:
     choice.select_option(index=2)
     named = "Relative dose, not in Gy, effective dose, of one or more beams"
     expect(page.locator("[data-dose=words]")).to_have_text(named)
-    expect(page.locator(".viewer-dose")).to_have_text(f"{named} · 100 % = 57.00 relative")
+    expect(page.locator(".viewer-dose")).to_have_text(
+        f"{named} · Dose: 100 % = 57.00 relative, the grid's maximum"
+    )
     page.locator("canvas[data-part=canvas]").hover(position={"x": 320, "y": 320})
     expect(page.locator("[data-part=value]")).to_contain_text(re.compile(r"· \d+\.\d\d relative$"))
     choice.select_option(index=1)
@@ -268,7 +274,7 @@ def it_lies_over_three_planes(page: Page, highest: float) -> None:
     expect(page.get_by_role("img", name="Sagittal plane")).to_be_visible()
     masks_lie_over_three_planes(page)
     page.get_by_label("Segmentation").select_option(index=0)
-    page.get_by_label("Shown").select_option(index=3)
+    page.get_by_role("combobox", name="Dose", exact=True).select_option(index=3)
     page.locator("[data-dose=threshold]").fill("50")
     expect(page.locator(".viewer-dose")).to_have_count(3)
     page.wait_for_function(f"async () => (await ({PLANES})()).every(({{ line }}) => line)")
@@ -283,7 +289,7 @@ def it_lies_over_three_planes(page: Page, highest: float) -> None:
         points = np.array([[*map(float, p.split())] for p in re.split("[ML]", one["line"])[1:]])
         dose = dose_at(*points_of(one, *(points.T - 0.5)))
         assert np.abs(dose - highest / 2).max() < 0.05 * max(one["spacing"])
-        assert one["label"] == "100 % = 57.00 Gy"
+        assert one["label"] == "Dose: 100 % = 57.00 Gy, the grid's maximum"
 
 
 def pixels_of(plane) -> tuple[np.ndarray, np.ndarray]:

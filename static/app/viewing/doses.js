@@ -12,6 +12,7 @@ const LEVELS = [
   [95, "#fff27a", ""], [90, "#ffb000", "7 3"], [80, "#fe6100", "2 2"],
   [50, "#ff5fa8", ""], [30, "#a493ff", "7 3"], [20, "#7fb4ff", "2 2"],
 ];
+const LARGE = 1e7; // bytes: of which one is told before
 const OTHER_FRAME = "This picture lies in another frame of reference than the dose, which is not drawn over it.";
 const APART = "The dose's grid does not reach this picture.";
 const NOWHERE = "This dose is nowhere greater than 0, so nothing of it is drawn.";
@@ -41,12 +42,13 @@ export class Doses {
   offer() {
     const choice = this.part("choice");
     for (const { object, words, bytes } of this.doses) {
-      choice.append(new Option(`${words} (${megabytes(bytes)})`, object));
+      choice.append(new Option(bytes < LARGE ? words : `${megabytes(bytes)}: ${words}`, object));
     }
     choice.addEventListener("change", () => void this.choose(choice.value));
     for (const name of ["wash", "opacity", "threshold", "lines"]) {
       this.part(name).addEventListener("input", () => this.viewer.redraw());
     }
+    this.part("lines").addEventListener("input", () => this.offerLevels());
     this.part("unit").addEventListener("change", () => this.convert());
     drawScale(this.part("scale"));
     this.part("levels").append(...this.levels.map((level) => this.offerLevel(level)));
@@ -65,6 +67,10 @@ export class Doses {
     level.words = document.createElement("span");
     label.append(box, sample(level), level.words);
     return label;
+  }
+
+  offerLevels() {
+    this.part("levels").disabled = !this.part("lines").checked;
   }
 
   describe() {
@@ -227,7 +233,8 @@ export class Doses {
   named(stage) {
     if (!this.grid || this.whyNotOn(stage)) return "";
     const { words, highest, unit } = this.grid;
-    return [words, `100 % = ${highest.toFixed(2)} ${unit || "relative"}`].filter(Boolean).join(" · ");
+    const whole = `Dose: 100 % = ${highest.toFixed(2)} ${unit || "relative"}, the grid's maximum`;
+    return [words, whole].filter(Boolean).join(" · ");
   }
 
   label(stage, isDrawn) {
