@@ -3,14 +3,16 @@
 import re
 
 import numpy as np
+from django.contrib.auth.models import Permission, User
 from playwright.sync_api import Page, expect
 
 from app.models import DICOMSeries
 from tests.making.drawn import HFS, rt_dose, segment, segmentation
-from tests.making.objects import ct_image, uid
+from tests.making.objects import contour, ct_image, roi, rt_structure_set, uid
 from tests.making.pictures import attributes_of
 
 from .test_browser import serious_findings
+from .test_outlines import row_of, square
 
 SIDE, EACH = 32, 2.0  # pixels, mm
 FIRST = (-31.0, -29.0)  # x and y of the first pixel
@@ -87,8 +89,18 @@ def masks() -> bytes:
     return segmentation(found, SegmentSequence=named, SharedFunctionalGroupsSequence=[shared])
 
 
+def outlines() -> bytes:
+    """A ROI around both segments, a small one in the first, and one without contours."""
+    ring, seed = square((-5, -15, 3), 40), square((-15, -17, 3), 4)
+    rois = [
+        roi(number, name, *(contour(*(f"{one:g}" for one in found.ravel()), sop=uid(2, 1, 2)),))
+        for number, name, found in ((1, "Ring", ring), (2, "Seed", seed))
+    ]
+    return rt_structure_set([roi(4, "Void"), *rois], StructureSetLabel="Thorax")
+
+
 def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, console_errors):
-    import_zip(*slices(), *slices(3, BLOCK), *doses(), masks())
+    import_zip(*slices(), *slices(3, BLOCK), *doses(), masks(), outlines())
     page = signed_in
     series = {one.series_instance_uid: one.pk for one in DICOMSeries.objects.all()}
     page.goto(f"{live.url}/dicom/series/{series[uid(2, 1)]}/")
@@ -130,8 +142,10 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
     where_it_does_not_belong_nothing_is_drawn(page, state)
     others_are_named_and_refused(page, choice, state)
     masks_lie_over_their_slices(page)
+    structures_and_segments_are_one_list(page)
     page.goto(f"{live.url}/dicom/series/{series[uid(2, 3)]}/")
     it_lies_over_three_planes(page, highest)
+    who_may_not_see_structures_has_the_segments(page)
 
 
 def the_wash_lies_where_the_dose_is(page: Page, z: float, threshold: float) -> None:
@@ -224,29 +238,106 @@ def masks_lie_over_their_slices(page: Page) -> None:
     """Of five pixels one is of the first alone, one of both, one of the second alone."""
     stage = page.locator("canvas[data-part=canvas]")
     page.get_by_label("Segmentation").select_option(index=1)
-    page.get_by_label("Opacity").first.fill("100")
+    page.get_by_label("Fill").fill("100")
     expect(page.locator(".over-masks .over-notes")).to_have_text(
         "1 frame is not drawn: no image here has the very same plane, rows and columns."
     )
-    page.get_by_role("button", name="Tumour").click()
+    page.get_by_role("button", name="Tumour", exact=True).click()
     expect(page.locator("[data-part=place]")).to_contain_text("z 6 mm")
     red, white, clear = "255,0,0,255", "255,255,255,255", "0,0,0,0"
     see(page, f"{red} {red} {clear} {clear} {clear}")
-    page.get_by_role("button", name="<i>Edge</i>").click()
+    page.get_by_role("button", name="<i>Edge</i>", exact=True).click()
     expect(page.locator("[data-part=place]")).to_contain_text("z 3 mm")
     see(page, f"{red} {white} {white} {clear} {clear}")
     at = 640 // SIDE
     stage.hover(position={"x": at * 19.5, "y": at * 8.5})
     expect(page.locator("[data-part=value]")).to_contain_text("Tumour, <i>Edge</i>")
     expect(page.get_by_role("button", name="Nowhere")).to_be_disabled()
+    expect(row_of(page, "Nowhere")).to_contain_text("No mask over a picture of this series.")
     page.get_by_role("checkbox", name="Show <i>Edge</i>").uncheck()
     see(page, f"{red} {red} {clear} {clear} {clear}")
-    page.get_by_label("Opacity").first.fill("40")
-    page.wait_for_function(f"() => ({COLOURS})().includes(',102 ')")
+    for least in ("40", "0"):  # a mask has no outline
+        page.get_by_label("Fill").fill(least)
+        page.wait_for_function(f"() => ({COLOURS})().includes(',102 ')")
     stage.press("Home")
     see(page, "hidden")
     page.get_by_label("Segmentation").select_option(index=0)
-    expect(page.locator("[data-masks=how]")).to_be_hidden()
+    expect(page.locator("[data-over=shown]")).to_be_hidden()
+
+
+def structures_and_segments_are_one_list(page: Page) -> None:
+    stage, place = page.locator("canvas[data-part=canvas]"), page.locator("[data-part=place]")
+    names = page.locator(".over-list li:visible .over-name")
+    page.get_by_label("Segmentation").select_option(index=1)
+    expect(names).to_have_text(["Tumour", "<i>Edge</i>", "Nowhere"])
+    page.get_by_label("Fill").fill("100")
+    page.get_by_role("checkbox", name="Show <i>Edge</i>").uncheck()
+    page.get_by_label("Structure set").select_option(index=1)
+    expect(names).to_have_text(["Ring", "Seed", "Void", "Tumour", "<i>Edge</i>", "Nowhere"])
+    expect(page.get_by_role("checkbox", name="Show <i>Edge</i>")).not_to_be_checked()
+    expect(row_of(page, "Tumour")).to_contain_text("segment")
+    page.get_by_role("button", name="All", exact=True).click()
+    expect(page.get_by_role("checkbox", name="Show <i>Edge</i>")).to_be_checked()
+    page.get_by_role("button", name="Seed", exact=True).click()
+    expect(page).to_have_url(re.compile(r"\?set=\d+&roi=2$"))
+    expect(page.locator(".viewer-lines [data-roi]")).to_have_count(2)
+    marked = page.locator(".over-list .is-marked")
+    for key, name in (("n", "Tumour"), ("n", "<i>Edge</i>"), ("n", "Ring"), ("p", "<i>Edge</i>")):
+        stage.press(key)
+        expect(marked.locator(".over-name")).to_have_text(name)
+    expect(page).to_have_url(re.compile(r"\?set=\d+$"))
+    expect(place).to_contain_text("z 3 mm")
+    at = 640 // SIDE
+    for column, row, name in (
+        (14.5, 6.5, "Tumour"),
+        (19.5, 8.5, "<i>Edge</i>"),
+        (8.5, 6.5, "Seed"),
+    ):
+        stage.click(position={"x": at * column, "y": at * row})  # the smallest that lies there
+        expect(marked.locator(".over-name")).to_have_text(name)
+        expect(page.locator(".over-list .is-pointed .over-name")).to_have_text(name)
+    expect(page.locator("[data-part=value]")).to_contain_text("Tumour · Seed")
+    drawn = page.locator(".viewer-lines [data-roi]")
+    page.get_by_role("button", name="Only Tumour").click()
+    expect(drawn).to_have_count(0)
+    expect(marked.locator(".over-name")).to_have_text("Tumour")
+    red, clear = "255,0,0,255", "0,0,0,0"
+    see(page, f"{red} {red} {clear} {clear} {clear}")
+    page.get_by_role("button", name="Only Seed").click()
+    expect(drawn).to_have_count(1)
+    see(page, "hidden")
+    page.get_by_role("button", name="All", exact=True).click()
+    page.get_by_role("button", name="Hide all").click()
+    expect(drawn).to_have_count(0)
+    see(page, "hidden")
+    expect(page.locator("#clinical")).to_be_hidden()
+    stage.press("c")
+    expect(drawn).to_have_count(2)
+    page.get_by_role("button", name="None", exact=True).click()
+    expect(drawn).to_have_count(0)
+    see(page, "hidden")
+    page.get_by_label("Find a structure").fill("segment")
+    expect(names).to_have_text(["Tumour", "<i>Edge</i>", "Nowhere"])
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(marked.locator(".over-name")).to_have_text("<i>Edge</i>")
+    page.get_by_label("Find a structure").press("Escape")
+    page.get_by_label("Structure set").select_option(index=0)
+    expect(names).to_have_text(["Tumour", "<i>Edge</i>", "Nowhere"])
+    expect(marked.locator(".over-name")).to_have_text("<i>Edge</i>")
+    page.get_by_label("Segmentation").select_option(index=0)
+
+
+def who_may_not_see_structures_has_the_segments(page: Page) -> None:
+    user = User.objects.get()
+    seen = Permission.objects.filter(codename__startswith="view_", content_type__app_label="app")
+    user.user_permissions.set(seen.exclude(codename="view_rtstructureroi"))
+    User.objects.update(is_superuser=False)
+    page.reload()
+    page.get_by_label("Segmentation").select_option(index=1)
+    expect(page.locator(".over-list .over-name")).to_have_text(["Tumour", "<i>Edge</i>", "Nowhere"])
+    expect(page.get_by_label("Structure set")).to_have_count(0)
 
 
 def see(page: Page, colours: str) -> None:
@@ -309,7 +400,7 @@ def points_of(plane, columns, rows) -> np.ndarray:
 def masks_lie_over_three_planes(page: Page) -> None:
     """The crosshair is moved to where two planes cut through masks."""
     page.get_by_label("Segmentation").select_option(index=1)
-    page.get_by_role("button", name="<i>Edge</i>").click()
+    page.get_by_role("button", name="<i>Edge</i>", exact=True).click()
     page.evaluate("scrollTo(0, 0)")
     stage = page.locator("canvas[data-part=canvas]").first
     each = stage.bounding_box()["width"] / SIDE

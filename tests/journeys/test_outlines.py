@@ -62,7 +62,7 @@ DRAWN = """async ({ words, values, slices, cuts, places, coming, ends }) => {
     middles: set.rois.map((roi) => set.middleOf(roi, 0, slices.length)),
     early: early.rois.map((roi) => early.middleOf(roi, 0, slices.length)),
     coming: onEach,
-    picked: places.map(([number, x, y]) => pick(there(number), [x, y], [2, 2])),
+    picked: places.map(([number, x, y]) => pick(there(number), [x, y], [2, 2])?.roi ?? null),
   };
 }"""
 
@@ -882,7 +882,7 @@ def the_set_s_page_has_the_middle_slice(page: Page) -> None:
 
 
 def what_is_not_to_be_had_is_said(page: Page, address: str) -> None:
-    said = page.locator("[data-over=said]")
+    said = page.locator(".over-sets [data-over=said]")
     asked = re.compile(r"/contours/\d+/\?changes=\d+$")
     page.route(asked, lambda route: route.fulfill(status=409, body="changed"))
     page.goto(address)

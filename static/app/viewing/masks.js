@@ -1,208 +1,114 @@
-// A segmentation over a series' pictures, as somebody chooses it beside them: a layer of the viewer,
-// and its box. A mask lies over a slice of the very same plane, rows and columns: the server says
-// which. On a plane that is cut across slices it reaches half the way to the slices beside its own.
-import { Refused, answerOf, everyFrame, isTold, whyNot } from "./records.js";
-import { along, pixelOf, planeOf, pointOf } from "./space.js";
-import { valuesOf } from "./values.js";
+// A segmentation's masks over a series' pictures: a layer of the viewer. A mask lies over a slice of
+// the very same plane, rows and columns: the server says which. On a plane that is cut across slices
+// it reaches half the way to the slices beside its own.
+import { along, pixelOf, pointOf } from "./space.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const LEAST = 1e-6; // mm, by which a pixel's height changes from one to the next, where it does
-const MOST_BYTES = 256 << 20; // of masks, cut to what is in them
-const NOTHING = "None of this segmentation lies over a picture of this series.";
-const LACKING = "Masks of this segmentation are missing or damaged, so it is not drawn.";
-const TOO_MUCH = "This segmentation is too large to be drawn here.";
-const OTHER_FRAME = "This picture lies in another frame of reference than the segmentation, which is not drawn over it.";
+const FAINTEST = 0.4; // a mask has no outline, so it is never less opaque
 
 export class Masks {
-  // `box` is a .over-masks; `segmentations` are as the server offers them for this state of the series.
-  constructor(viewer, box, segmentations, changes) {
+  // `seen` is called with whether the first stage's picture lies in another frame of reference.
+  constructor(viewer, seen) {
     this.viewer = viewer;
-    this.box = box;
-    this.segmentations = segmentations;
-    this.changes = changes;
-    this.abort = null; // what is loading
-    this.shown = null; // what the server says of it, once all of it is here
-    this.rows = []; // of its segments: {name, type, colour, isOn, slice}, the last the middle one
+    this.seen = seen;
+    this.shown = null; // what the server says of a segmentation, once all of it is here
     this.masks = new Map(); // by slice: [{segment, mask}]
+    this.hidden = new Set(); // segments that are switched off
+    this.isHidden = false; // all of them
+    this.opacity = 0; // of what is filled
+    this.marked = null; // a segment's place in its segmentation
+    this.sizes = new WeakMap(); // by plane: how many of its pixels each segment has
     this.painted = new OffscreenCanvas(1, 1);
-    this.offer();
-    viewer.addLayer(this);
   }
 
-  part(name) {
-    return this.box.querySelector(`[data-masks=${name}]`);
-  }
-
-  offer() {
-    const choice = this.part("choice");
-    for (const { object, words } of this.segmentations) choice.append(new Option(words, object));
-    choice.addEventListener("change", () => void this.choose(choice.value));
-    this.part("opacity").addEventListener("input", () => this.viewer.redraw());
-    this.box.hidden = !this.segmentations.length;
-  }
-
-  say(words) {
-    const state = this.part("state");
-    if (state.textContent !== words) state.textContent = words;
-    state.hidden = !words;
-  }
-
-  // --- loading ----------------------------------------------------------------------------------
-
-  async choose(object) {
-    this.abort?.abort();
-    this.abort = new AbortController();
-    const { signal } = this.abort;
-    this.show(null, new Map());
-    const chosen = this.segmentations.find((one) => String(one.object) === object);
-    if (!chosen) return;
-    this.say("Loading …");
-    try {
-      const told = await (await answerOf(`${chosen.url}?changes=${this.changes}`, signal)).json();
-      if (told.why_not) throw new Refused(told.why);
-      const masks = await this.loaded(told, chosen.frames, signal);
-      if (!signal.aborted) this.show(told, masks);
-    } catch (error) {
-      if (signal.aborted) return;
-      this.say(whyNot(error));
-      if (!(error instanceof Refused || error instanceof TypeError)) throw error;
-    }
-  }
-
-  // The masks of each slice.
-  async loaded({ frames }, url, signal) {
-    const numbers = new Set(frames.map(([frame]) => frame));
-    if (!numbers.size) return new Map();
-    const [first, last] = [Math.min(...numbers), Math.max(...numbers)];
-    const found = new Map(); // by frame
-    let [bytes, rendering] = [0, null];
-    await everyFrame(url, [first, last], signal, async (one, packed) => {
-      rendering = one.rendering ?? rendering;
-      if (!numbers.has(one.frame)) return;
-      const values = one.why_not || one.type !== "u1" ? null : await valuesOf(packed, one, 1);
-      if (!values) throw new Refused(LACKING);
-      const mask = cropped(values, one.columns, one.rows);
-      bytes += mask?.bits.length ?? 0;
-      if (bytes > MOST_BYTES) throw new Refused(TOO_MUCH);
-      found.set(one.frame, mask && { ...mask, plane: planeOf({ told: one, rendering }) });
-      const [now, all] = [found.size, numbers.size];
-      if (!signal.aborted && isTold(now, all)) this.say(`Loading: ${now} of ${all} masks`);
-    });
-    if (found.size < numbers.size) throw new Refused(LACKING);
-    const masks = new Map();
-    for (const [frame, segment, slice] of frames) {
-      const mask = found.get(frame);
-      if (mask) masks.set(slice, [...(masks.get(slice) ?? []), { segment, mask }]);
-    }
-    return masks;
-  }
-
+  // Draws a segmentation; null draws none.
   show(told, masks) {
     this.shown = told;
     this.masks = masks;
-    this.rows = (told?.segments ?? []).map((one, at) => ({ ...one, isOn: true, slice: this.middleOf(at) }));
-    const saying = [...(told && !masks.size ? [NOTHING] : []), ...(told?.left_out ?? [])];
-    this.part("notes").replaceChildren(...saying.map((words) => made("p", "", { textContent: words })));
-    this.part("how").hidden = !masks.size;
-    this.part("list").replaceChildren(...this.rows.map((row) => this.rowOf(row)));
-    this.say("");
+    this.hidden.clear();
+    this.marked = null;
+    this.redraw();
+  }
+
+  redraw() {
     this.viewer.redraw();
   }
 
-  // The middle one of the slices that have a segment; null where none has.
-  middleOf(segment) {
-    const slices = [...this.masks].filter(([, all]) => all.some((one) => one.segment === segment));
-    const numbers = slices.map(([slice]) => slice).sort((a, b) => a - b);
-    return numbers[numbers.length >> 1] ?? null;
-  }
-
-  // --- the list ---------------------------------------------------------------------------------
-
-  rowOf(row) {
-    const item = made("li", row.slice === null ? "is-empty" : "");
-    const holder = made("label", "over-switch");
-    if (row.slice !== null) {
-      const box = made("input", "form-check-input", { type: "checkbox", checked: true, autocomplete: "off" });
-      box.setAttribute("aria-label", `Show ${row.name}`);
-      box.addEventListener("input", () => {
-        row.isOn = box.checked;
-        this.viewer.redraw();
-      });
-      holder.append(box);
-    }
-    const name = made("button", "over-name", { type: "button", disabled: row.slice === null });
-    if (row.slice !== null) name.title = "Go to its middle slice";
-    name.append(swatch(row.colour), made("bdi", "", { textContent: row.name }));
-    name.addEventListener("click", () => this.viewer.goTo(row.slice));
-    const type = row.slice === null ? "nothing here" : row.type;
-    item.append(holder, name, made("span", "over-type", { textContent: type }));
-    return item;
-  }
-
-  // --- a layer ----------------------------------------------------------------------------------
-
   get isClinical() {
-    return this.masks.size > 0;
+    return this.masks.size > 0 && !this.isHidden;
+  }
+
+  // Whether it may lie over what a stage shows.
+  isOver({ plane }) {
+    return Boolean(plane) && plane.frame === this.shown?.frame_of_reference;
+  }
+
+  // Those of a slice's masks that are switched on, the marked one uppermost.
+  switchedOn(masks = []) {
+    if (this.isHidden) return [];
+    const isMarked = ({ segment }) => Number(segment === this.marked);
+    const on = masks.filter(({ segment }) => !this.hidden.has(segment));
+    return on.sort((one, other) => isMarked(one) - isMarked(other));
   }
 
   // What lies over a slice, of what is switched on.
-  on({ number, plane }) {
-    if (!plane || plane.frame !== this.shown?.frame_of_reference) return [];
-    return (this.masks.get(number) ?? []).filter(({ segment }) => this.rows[segment].isOn);
+  on(stage) {
+    return this.isOver(stage) ? this.switchedOn(this.masks.get(stage.number)) : [];
   }
 
   draw(stage) {
-    if (this.masks.size && stage === this.viewer.stages[0]) {
-      this.say(stage.plane?.frame === this.shown.frame_of_reference ? "" : OTHER_FRAME);
-    }
+    if (this.masks.size && stage === this.viewer.stages[0]) this.seen(!this.isOver(stage));
     if (stage.number === null) return this.drawAcross(stage);
-    const masks = this.on(stage);
-    if (!masks.length) return;
-    const brush = stage.wash();
-    brush.globalAlpha = this.opacity;
-    for (const { segment, mask } of masks) {
-      this.paint(mask, this.rows[segment].colour);
-      brush.drawImage(this.painted, mask.left, mask.top);
+    for (const { segment, mask } of this.on(stage)) {
+      this.paint(mask, this.colourOf(segment));
+      this.lay(stage, mask.left, mask.top);
     }
+  }
+
+  // What is painted over a stage.
+  lay(stage, left, top) {
+    const brush = stage.wash();
+    brush.globalAlpha = Math.max(this.opacity, FAINTEST);
+    brush.drawImage(this.painted, left, top);
     brush.globalAlpha = 1;
   }
 
-  get opacity() {
-    return Number(this.part("opacity").value) / 100;
+  colourOf(segment) {
+    return this.shown.segments[segment].colour;
   }
 
   // --- on planes that are cut across slices -----------------------------------------------------
 
   drawAcross(stage) {
+    if (!this.isOver(stage) || this.isHidden) return;
     const { plane } = stage;
-    if (!plane || plane.frame !== this.shown?.frame_of_reference) return;
     const pixels = new ImageData(plane.columns, plane.rows);
     const words = new Uint32Array(pixels.data.buffer);
-    let isAnywhere = false;
-    for (const { segment, mask, below, above } of this.reaching()) {
-      const word = wordOf(this.rows[segment].colour);
+    const sizes = new Map(); // by segment
+    for (const { segment, mask, below, above } of this.reaching(stage)) {
+      const word = wordOf(this.colourOf(segment));
+      let size = sizes.get(segment) ?? 0;
       across(plane, mask, below, above, (at) => {
         words[at] = word;
-        isAnywhere = true;
+        size += 1;
       });
+      sizes.set(segment, size);
     }
-    if (!isAnywhere) return;
+    this.sizes.set(plane, sizes);
+    if (![...sizes.values()].some(Boolean)) return;
     [this.painted.width, this.painted.height] = [plane.columns, plane.rows];
     this.painted.getContext("2d").putImageData(pixels, 0, 0);
-    const brush = stage.wash();
-    brush.globalAlpha = this.opacity;
-    brush.drawImage(this.painted, 0, 0);
-    brush.globalAlpha = 1;
+    this.lay(stage, 0, 0);
   }
 
   // The masks that are switched on, with how far each reaches below and above its slice, in mm.
-  *reaching() {
-    for (const [number, all] of this.masks) {
-      for (const { segment, mask } of all) {
-        const [below, above] = mask.plane && this.rows[segment].isOn ? this.reach(number, mask.plane) : [];
-        if (below && above) yield { segment, mask, below, above };
-      }
-    }
+  reaching(stage) {
+    if (!this.isOver(stage)) return [];
+    const all = [...this.masks].flatMap(([number, masks]) => masks.map((one) => ({ ...one, number })));
+    return this.switchedOn(all).flatMap(({ segment, mask, number }) => {
+      const [below, above] = mask.plane ? this.reach(number, mask.plane) : [];
+      return below && above ? [{ segment, mask, below, above }] : [];
+    });
   }
 
   // Half the way to the slices beside it; as far on both sides, where one has none.
@@ -225,32 +131,51 @@ export class Masks {
     brush.putImageData(pixels, 0, 0);
   }
 
+  // --- under the pointer --------------------------------------------------------------------------
+
   told(stage, point) {
-    const here = stage.number === null ? this.acrossAt(stage, point) : this.onAt(stage, point);
-    return here.map(({ segment }) => this.rows[segment].name).join(", ");
+    const here = new Set(this.under(stage, point).map(({ segment }) => segment));
+    const names = this.shown?.segments.filter((one, at) => here.has(at)).map(({ name }) => name);
+    return names?.join(", ") ?? "";
   }
 
-  onAt(stage, point) {
+  // The smallest segment at a place of a stage: {at, area}; null for none.
+  at(stage, point) {
+    const areas = new Map(); // by segment
+    for (const { segment, mask } of this.under(stage, point)) {
+      const area = stage.number === null ? this.sizes.get(stage.plane)?.get(segment) : mask.size;
+      areas.set(segment, Math.max(areas.get(segment) ?? 0, area ?? 0));
+    }
+    const least = [...areas].sort(([, one], [, other]) => one - other)[0];
+    return least ? { at: least[0], area: least[1] } : null;
+  }
+
+  under(stage, point) {
+    return stage.number === null ? this.underAcross(stage, point) : this.underOn(stage, point);
+  }
+
+  underOn(stage, point) {
     const [column, row] = point.map(Math.round);
     return this.on(stage).filter(({ mask }) => isIn(mask, column, row));
   }
 
-  acrossAt({ plane }, point) {
-    if (!plane || plane.frame !== this.shown?.frame_of_reference) return [];
-    const there = pointOf(plane, point);
-    return [...this.reaching()].filter(({ mask, below, above }) => {
+  underAcross(stage, point) {
+    if (!this.isOver(stage)) return [];
+    const there = pointOf(stage.plane, point);
+    return this.reaching(stage).filter(({ mask, below, above }) => {
       const [column, row, off] = pixelOf(mask.plane, there);
       return off >= -below && off < above && isIn(mask, Math.round(column), Math.round(row));
     });
   }
 }
 
-// What of a mask is not empty: {left, top, columns, rows, bits}; null where all is.
+// What of a mask is not empty: {left, top, columns, rows, bits, size: of its pixels}; null where all is.
 export function cropped(values, columns, rows) {
-  let [left, right, top, bottom] = [columns, -1, rows, -1];
+  let [left, right, top, bottom, size] = [columns, -1, rows, -1, 0];
   for (let row = 0, at = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++, at++) {
       if (!values[at]) continue;
+      size += 1;
       if (column < left) left = column;
       if (column > right) right = column;
       if (row < top) top = row;
@@ -264,7 +189,7 @@ export function cropped(values, columns, rows) {
     const start = (top + row) * columns + left;
     bits.set(values.subarray(start, start + found.columns), row * found.columns);
   }
-  return { ...found, bits };
+  return { ...found, bits, size };
 }
 
 // Calls for each pixel of a plane, by its place in the picture, that a mask has, as far as it reaches.
@@ -299,19 +224,4 @@ const wordOf = ([red, green, blue]) => (255 << 24) | (blue << 16) | (green << 8)
 function isIn({ left, top, columns, rows, bits }, column, row) {
   const [x, y] = [column - left, row - top];
   return x >= 0 && y >= 0 && x < columns && y < rows && Boolean(bits[y * columns + x]);
-}
-
-function made(name, className, properties = {}) {
-  return Object.assign(document.createElement(name), { className }, properties);
-}
-
-function swatch(colour) {
-  const picture = document.createElementNS(SVG, "svg");
-  const square = document.createElementNS(SVG, "rect");
-  const looks = { class: "swatch", width: 14, height: 14, "aria-hidden": true, focusable: false };
-  for (const [name, value] of Object.entries(looks)) picture.setAttribute(name, value);
-  const place = { x: 0.5, y: 0.5, width: 13, height: 13, rx: 3, fill: `rgb(${colour})` };
-  for (const [name, value] of Object.entries(place)) square.setAttribute(name, value);
-  picture.append(square);
-  return picture;
 }

@@ -6,10 +6,9 @@ const UNCOLOURED = "255, 255, 255"; // a ROI that has no colour
 const ARM = 7; // of a cross, in the page's pixels
 
 export class Outlines {
-  // `redraw` is called where there is something else to be drawn; `keys` are functions.
-  constructor(redraw, keys = {}) {
+  // `redraw` is called where there is something else to be drawn.
+  constructor(redraw) {
     this.redraw = redraw;
-    this.keys = keys;
     this.set = null; // Contours
     this.hidden = new Set(); // ROIs that are switched off
     this.isHidden = false; // all of them
@@ -22,13 +21,6 @@ export class Outlines {
 
   get isClinical() {
     return Boolean(this.set?.rois.length) && !this.isHidden;
-  }
-
-  // Whether a key was meant for it.
-  pressed(stage, key) {
-    if (!this.set || !this.keys[key]) return false;
-    this.keys[key]();
-    return true;
   }
 
   // Draws a set; null draws none.
@@ -54,16 +46,17 @@ export class Outlines {
     return this.cuts.get(plane).shapes;
   }
 
-  // The ROI at a place of a stage, as `space.js` counts; null for none.
+  // The ROI at a place of a stage, as `space.js` counts: {at, area}; null for none.
   at(stage, [column, row]) {
     const { view, dense } = stage;
     const scale = [view.across, view.down].map((one) => (one * view.scale) / dense);
-    return pick(this.shapes(stage), [column + 0.5, row + 0.5], scale);
+    const shape = pick(this.shapes(stage), [column + 0.5, row + 0.5], scale);
+    return shape && { at: shape.roi, area: shape.area };
   }
 
   told(stage, point) {
     const roi = this.at(stage, point);
-    return roi === null ? "" : nameOf(this.set.rois[roi]);
+    return roi ? nameOf(this.set.rois[roi.at]) : "";
   }
 
   // --- drawn --------------------------------------------------------------------------------------

@@ -69,11 +69,10 @@ export class Shape {
   }
 }
 
-// The ROI at a place: of those that are there the one with the smallest area; null for none.
+// What lies at a place: of those that are there the one with the smallest area; null for none.
 export function pick(shapes, [x, y], scale) {
   const there = shapes.filter((shape) => shape.hasNear(x, y, scale));
-  const smallest = there.reduce((best, one) => (best && best.area <= one.area ? best : one), null);
-  return smallest?.roi ?? null;
+  return there.reduce((best, one) => (best && best.area <= one.area ? best : one), null);
 }
 
 const HUNDREDTHS = Array.from({ length: 100 }, (_, at) => (at ? String(at / 100).slice(1) : ""));
