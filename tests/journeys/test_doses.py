@@ -143,6 +143,7 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
     others_are_named_and_refused(page, choice, state)
     masks_lie_over_their_slices(page)
     structures_and_segments_are_one_list(page)
+    console_errors.clear()
     page.goto(f"{live.url}/dicom/series/{series[uid(2, 3)]}/")
     it_lies_over_three_planes(page, highest)
     who_may_not_see_structures_has_the_segments(page)
@@ -276,6 +277,7 @@ def structures_and_segments_are_one_list(page: Page) -> None:
     expect(names).to_have_text(["Ring", "Seed", "Void", "Tumour", "<i>Edge</i>", "Nowhere"])
     expect(page.get_by_role("checkbox", name="Show <i>Edge</i>")).not_to_be_checked()
     expect(row_of(page, "Tumour")).to_contain_text("segment")
+    assert serious_findings(page) == []
     page.get_by_role("button", name="All", exact=True).click()
     expect(page.get_by_role("checkbox", name="Show <i>Edge</i>")).to_be_checked()
     page.get_by_role("button", name="Seed", exact=True).click()
