@@ -2,10 +2,11 @@
 
     GET /dicom/series/<pk>/segments/<object>/?changes=3     JSON: `Drawn`
 
-Drawn are the frames that have the very plane and matrix of an image of the series; how many have
-not is said. Their bits come from `doses.frames`.
+Drawn are the frames that have the very plane and matrix of an image of the series; how many of
+each segment have not is said. Their bits come from `doses.frames`.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -36,7 +37,7 @@ from .drawn import described, etag_of
 from .pictures import SEES_ALL
 from .slices import slices_of, told_if_changed
 
-VERSION = 1  # of an answer: raise it with any change
+VERSION = 2  # of an answer: raise it with any change
 MOST_IMAGES = 100_000  # of a series, and frames of these
 MOST_DRAWN = 100_000
 # Of segments that have none: told apart also by who sees few colours.
@@ -52,11 +53,16 @@ LIES = (
 _planes = json.Decoder(FramePlanes).decode
 
 
+class NotDrawn(NamedTuple):
+    segment: int | None  # its index; None for one that the segmentation does not describe
+    words: str
+
+
 class Drawn(NamedTuple):
     frame_of_reference: str
     segments: list[dict[str, Any]]  # number, name, type, colour
     frames: list[tuple[int, int, int]]  # of a mask; the segment's index; the series' slice
-    left_out: list[str]  # sentences
+    left_out: list[NotDrawn]
 
 
 @staff_member_required
@@ -87,21 +93,23 @@ def _description(file: int, series: DICOMSeries) -> dict[str, Any]:
 def _drawn(found: Segmentation, images: Planes) -> Drawn:
     indices = {one.number: index for index, one in enumerate(found.segments)}
     frames: list[tuple[int, int, int]] = []
-    elsewhere = 0
+    elsewhere: Counter[int | None] = Counter()  # by segment
     for frame, mask in enumerate(found.masks):
         plane = Plane(mask.position, mask.orientation, mask.spacing, found.rows, found.columns)
         index = indices.get(mask.segment)
         over = [*images.like(plane)] if index is not None else []
-        elsewhere += not over
+        elsewhere[index] += not over
         frames += [(frame, index or 0, number) for number in over]
         if len(frames) > MOST_DRAWN:
             break
-    left_out = []
-    if elsewhere:
-        words = counted(elsewhere, "frame") + (" is" if elsewhere == 1 else " are")
-        left_out.append(sentence("segments_elsewhere", frames=words))
+    left_out = [NotDrawn(index, _elsewhere(count)) for index, count in elsewhere.items() if count]
     described = [_segment(one, at) for at, one in enumerate(found.segments)]
     return Drawn(found.frame_of_reference, described, frames[:MOST_DRAWN], left_out)
+
+
+def _elsewhere(count: int) -> str:
+    frames = counted(count, "frame") + (" is" if count == 1 else " are")
+    return sentence("segments_elsewhere", frames=frames)
 
 
 def _segment(one: Segment, at: int) -> dict[str, Any]:

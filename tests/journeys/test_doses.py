@@ -240,7 +240,7 @@ def masks_lie_over_their_slices(page: Page) -> None:
     stage = page.locator("canvas[data-part=canvas]")
     page.get_by_label("Segmentation").select_option(index=1)
     page.get_by_label("Fill").fill("100")
-    expect(page.locator(".over-masks .over-notes")).to_have_text(
+    expect(row_of(page, "Edge").locator(".over-notes")).to_have_text(
         "1 frame is not drawn: no image here has the very same plane, rows and columns."
     )
     page.get_by_role("button", name="Tumour", exact=True).click()
@@ -351,7 +351,8 @@ def see(page: Page, colours: str) -> None:
 
 PLANES = """async () => {
   const { viewer } = await import(document.querySelector("script[src*=picture]").src);
-  return viewer.stages.map(({ plane, over, element, lines }) => ({
+  return viewer.stages.map(({ plane, over, element, lines, box }) => ({
+    box,
     ...plane,
     alphas: [...over.getContext("2d").getImageData(0, 0, over.width, over.height).data]
       .filter((_, at) => at % 4 === 3),
@@ -418,3 +419,21 @@ def masks_lie_over_three_planes(page: Page) -> None:
         wanted = bits[slice_, row, column]
         assert wanted.any()
         assert (np.array(one["alphas"]) > 0).tolist() == wanted.ravel().tolist()
+    # Of both segments, the second has fewer pixels of each plane that is cut.
+    for number, one in enumerate(page.evaluate(PLANES)[1:], 1):
+        away = np.subtract((FIRST[0] + 18 * EACH, FIRST[1] + 7 * EACH, 3), one["origin"])
+        column, row = (
+            np.dot(away, one[name]) / step
+            for name, step in zip(("row", "column"), one["spacing"][::-1], strict=True)
+        )
+        left, top, width, height = one["box"]
+        at = {
+            "x": left + (column + 0.5) / one["columns"] * width,
+            "y": top + (row + 0.5) / one["rows"] * height,
+        }
+        page.locator("canvas[data-part=canvas]").nth(number).hover(position=at)
+        expect(page.locator(".over-list .is-pointed .over-name")).to_have_text("<i>Edge</i>")
+        expect(page.locator("[data-part=value]").first).to_contain_text("Tumour, <i>Edge</i>")
+    page.get_by_role("button", name="Tumour", exact=True).click()
+    middle = re.compile(r"^x -5\.0, y -1[57]\.0, z 6\.0 mm$")
+    expect(page.locator("[data-part=point]")).to_have_text(middle)

@@ -169,9 +169,8 @@ def test_masks_lie_over_the_images_of_the_very_same_plane(get, import_zip):
         (2, "Segment 2"),
     ]
     assert found["segments"][0]["colour"] == rgb_of([35000, 53000, 50000])
-    assert found["left_out"] == [
-        "2 frames are not drawn: no image here has the very same plane, rows and columns."
-    ]
+    words = "1 frame is not drawn: no image here has the very same plane, rows and columns."
+    assert found["left_out"] == [[0, words], [None, words]]
     assert found["frame_of_reference"] == FRAME
     stale = get("series_segments", series.pk, of(2, 8, 1), changes=series.changes + 1)
     assert stale.status_code == 409
@@ -192,7 +191,7 @@ def test_other_masks_are_not_drawn_and_cost_a_sentence(get, import_zip):
     assert "fraction or a label" in found["why"]
     found = get("series_segments", series.pk, of(2, 8, 1)).json()
     assert (found["why_not"], found["frames"]) == ("", [])
-    assert found["left_out"][0].startswith("1 frame is not drawn: ")
+    assert found["left_out"][0][1].startswith("1 frame is not drawn: ")
 
 
 def test_masks_lie_over_frames_of_enhanced_images(get, import_zip):

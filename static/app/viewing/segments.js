@@ -67,7 +67,7 @@ export class Segments {
 
   show({ told, masks }) {
     this.layer.show(told, masks);
-    this.choice.note([...(masks.size ? [] : [NOTHING]), ...told.left_out]);
+    this.choice.note([...(masks.size ? [] : [NOTHING]), ...this.leftOut(null)]);
     this.list.put(this, told.segments.map(({ name, type, colour, number }, at) => {
       const kind = ["segment", type].filter(Boolean).join(", ");
       return { name, kind, colour, isEmpty: this.middleOf(at) === null, also: number };
@@ -77,7 +77,13 @@ export class Segments {
   // --- what its list asks for ---------------------------------------------------------------------
 
   saidOf(at) {
-    return this.middleOf(at) === null ? [NOT_HERE] : [];
+    const leftOut = this.leftOut(at);
+    return leftOut.length || this.middleOf(at) !== null ? leftOut : [NOT_HERE];
+  }
+
+  // Of a segment what lies over no picture here; null for one that is not described.
+  leftOut(at) {
+    return this.layer.shown.left_out.filter(([segment]) => segment === at).map(([, words]) => words);
   }
 
   // The middle one of the slices that have a segment; null where none has.
