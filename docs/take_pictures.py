@@ -84,10 +84,23 @@ def study(page: Page, series: str) -> None:
 
 
 def picture(page: Page, series: str) -> None:
-    page.goto(series)
+    page.goto(series.partition("?")[0])
     page.wait_for_load_state("networkidle")
+    page.get_by_label("Structure set").select_option(index=1)
+    page.click("[data-over=list] >> text=GTV")
     page.focus("[data-part=canvas]")
     page.keyboard.press("2")  # the file's own window for lungs
+    page.evaluate("scrollTo(0, 0)")
+
+
+def planes(page: Page, series: str) -> None:
+    picture(page, series)
+    page.locator("[data-dose=choice]").select_option(index=1)
+    page.click("text=Three planes")
+    page.wait_for_selector("text=Back to the slices")
+    page.click("[data-over=list] >> text=GTV")
+    page.focus("[data-part=canvas]")
+    page.keyboard.press("1")
     page.evaluate("scrollTo(0, 0)")
 
 
@@ -102,7 +115,8 @@ SHOWN = {
     "2-studies": (560, studies),
     "3-study": (760, study),
     "4-picture": (1016, picture),
-    "5-structures": (760, structures),
+    "5-planes": (1100, planes),
+    "6-structures": (760, structures),
 }
 
 
