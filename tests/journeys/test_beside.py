@@ -46,6 +46,7 @@ def test_two_series_are_looked_through_side_by_side(signed_in, live, import_zip,
         ct_image(SOPInstanceUID=uid(9), PatientName="Someone^Else", PatientID="Other"),
     )
     page = signed_in
+    a_slice_is_found_by_those_beside_it(page)
     keys = {one.series_instance_uid: one.pk for one in DICOMSeries.objects.all()}
     first = f"{live.url}/dicom/series/{keys[uid(5, 1)]}/beside/"
     the_series_page_leads_to_it(page, first.removesuffix("beside/"))
@@ -61,6 +62,40 @@ def test_two_series_are_looked_through_side_by_side(signed_in, live, import_zip,
     other = DICOMSeries.objects.get(dicom_study__patient__unique_patient_id="Other")
     assert page.request.get(f"{first}{other.pk}/").status == 404
     console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
+
+
+NEAREST = """async (cases) => {
+  const { nearest } = await import("/static/app/viewing/link.js");
+  const [row, column, normal] = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
+  return cases.map(([come, at, last, thickness]) => {
+    const slices = come.map(([slice, z]) => ({
+      slice,
+      plane: z === null ? null : { origin: [0, 0, z], row, column, normal, spacing: [1, 1], frame: "1", thickness },
+    }));
+    const found = nearest(slices, "1", [5, 5, at], { shown: 0, stack: { first: 0, last } });
+    return found.why ?? found.slice;
+  });
+}"""  # noqa: E501
+
+
+def a_slice_is_found_by_those_beside_it(page: Page) -> None:
+    """By their numbers in the stack: what has come so far may be far apart."""
+    begun = [[0, 0], [1, 3], [2, 6], [10, 30], [100, 300]]
+    cases = [
+        (begun, 200, 100, 0),
+        (begun, 4, 100, 0),
+        (begun, 31, 100, 0),
+        (begun, 31, 100, 3),
+        ([*begun, [99, 297]], 200, 100, 0),
+        ([*begun, [99, 297]], 301, 100, 0),
+        ([[0, 0], [1, 0], [2, 3]], 1, 5, 0),  # two in one place
+        ([[1, 0], [2, 3]], 1, 5, 0),
+        ([[0, 0], [1, 3], [2, None]], 4, 5, 0),  # beside one that lies nowhere
+        ([[0, 7]], 7, 0, 0),
+    ]
+    assert page.evaluate(NEAREST, cases) == [
+        *("loading", 1, "loading", 10, "loading", 100, 0, "loading", 1, 0),
+    ]
 
 
 def the_series_page_leads_to_it(page: Page, address: str) -> None:

@@ -86,7 +86,7 @@ export class Link {
       const one = this.planeAt(follower, number);
       if (one !== undefined) here.push({ slice: number, plane: one });
     }
-    const found = nearest(here, plane.frame, middle, follower.shown);
+    const found = nearest(here, plane.frame, middle, follower);
     return found.why && here.length < count ? { why: "loading" } : found;
   }
 
@@ -106,16 +106,30 @@ function flatPlane(place) {
   return plane && { ...plane, thickness: place.thickness };
 }
 
-// Of slices {slice, plane}, the one whose plane is nearest to a point, where it is not further than
-// half of what it is thick, or of what the next lies from it.
-export function nearest(slices, frame, point, shown) {
+// Of slices {slice, plane} that have come of a stack, the one whose plane is nearest to a point, where
+// it is not further than half of what it is thick, or of what the next of the stack lies from it.
+export function nearest(slices, frame, point, { shown, stack }) {
   const inFrame = slices.filter(({ plane }) => plane?.frame === frame);
   if (!inFrame.length) return { why: "frame" };
   const lying = inFrame.map(({ slice, plane }) => ({ slice, plane, off: pixelOf(plane, point)[2] }));
   const away = ({ slice, off }) => Math.abs(off) + (slice === shown ? 0 : SAME / 2);
   const best = lying.reduce((one, other) => (away(other) < away(one) ? other : one));
-  const room = Math.max(best.plane.thickness, spacingAt(best, lying)) / 2;
-  return Math.abs(best.off) <= room + SAME ? { slice: best.slice } : { why: "none" };
+  const isWithin = (length) => Math.abs(best.off) <= length / 2 + SAME;
+  if (isWithin(best.plane.thickness)) return { slice: best.slice };
+  if (!isBetweenKnown(best, slices, lying, stack)) return { why: "loading" };
+  return isWithin(spacingAt(best, lying)) ? { slice: best.slice } : { why: "none" };
+}
+
+// Whether the next slices that do not lie where one lies have come, on both sides: else it is not
+// known how near they are.
+function isBetweenKnown({ slice, off }, slices, lying, { first, last }) {
+  const known = new Set(slices.map((one) => one.slice));
+  const there = new Set(lying.filter((one) => Math.abs(one.off - off) <= SAME).map((one) => one.slice));
+  return [-1, 1].every((step) => {
+    let next = slice;
+    while (there.has(next)) next += step;
+    return next < first || next > last || known.has(next);
+  });
 }
 
 // How far the nearest slice lies that is parallel to one.
