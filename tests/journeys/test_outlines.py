@@ -196,6 +196,29 @@ def stack(count: int = 9, spacing: float = 3, **more: Any) -> list[Slice]:
     return [Slice((-31.5, -31.5, spacing * n), object=n + 1, **more) for n in range(count)]
 
 
+# What a server may answer, and what is said of it.
+REFUSED = "It is not to be had: reload the page."
+ANSWERS: dict[str, dict[str, Any]] = {
+    "large": {"status": 413, "body": "Too much.", "content_type": "text/plain; charset=utf-8"},
+    "proxy": {"status": 413, "body": "<h1>413</h1>", "content_type": "text/html"},
+    "fault": {"status": 500, "body": "Traceback", "content_type": "text/plain"},
+    "foreign": {"status": 403, "body": "<h1>403</h1>", "content_type": "text/html"},
+    "out": {"status": 401, "body": "out", "content_type": "text/plain"},
+    "changed": {"status": 409, "body": "It has changed.", "content_type": "text/plain"},
+}
+SAID = {
+    **{"large": "Too much.", "proxy": REFUSED, "fault": REFUSED},
+    "foreign": "You may not see this.",
+    "out": "Sign in again: reload the page.",
+    "changed": "The series has changed: reload the page.",
+    "here": "",
+}
+WHY_NOT = """async (urls) => {
+  const { answerOf, whyNot } = await import("/static/app/viewing/records.js");
+  return Promise.all(urls.map((url) => answerOf(url).then(() => "", whyNot)));
+}"""
+
+
 @pytest.fixture(scope="module")
 def bare(browser):
     """A page that has nothing but the modules."""
@@ -204,6 +227,8 @@ def bare(browser):
 
     def answer(route: Any) -> None:
         path = route.request.url.removeprefix(NOWHERE).removeprefix("static/")
+        if path in ANSWERS:
+            return route.fulfill(**ANSWERS[path])
         if path.endswith(".js"):
             route.fulfill(path=STATIC / path, content_type="text/javascript")
         else:
@@ -213,6 +238,10 @@ def bare(browser):
     page.goto(NOWHERE)
     yield page
     context.close()
+
+
+def test_what_the_server_refuses_is_told(bare):
+    assert bare.evaluate(WHY_NOT, [f"/{one}" for one in SAID]) == [*SAID.values()]
 
 
 # --- on slices ----------------------------------------------------------------------------------
@@ -889,9 +918,13 @@ def what_is_not_to_be_had_is_said(page: Page, address: str) -> None:
     expect(said).to_have_text("The series has changed: reload the page.")
     expect(page.locator(".over-list li")).to_have_count(0)
     page.unroute(asked)
+    signing_in = {"Location": "/admin/login/"}
+    page.route(asked, lambda route: route.fulfill(status=302, headers=signing_in))
+    choose_again(page)
+    expect(said).to_have_text("Sign in again: reload the page.")
+    page.unroute(asked)
     page.route(asked, lambda route: route.abort())
-    page.get_by_label("Structure set").select_option("")
-    page.get_by_label("Structure set").select_option(index=1)
+    choose_again(page)
     expect(said).to_have_text("The connection broke off: choose it again.")
     page.unroute(asked)
     page.get_by_role("button", name="Try again").filter(visible=True).click()
@@ -902,3 +935,8 @@ def what_is_not_to_be_had_is_said(page: Page, address: str) -> None:
     expect(said).to_have_text(
         "No structure set refers to this series or shares its frame of reference."
     )
+
+
+def choose_again(page: Page) -> None:
+    page.get_by_label("Structure set").select_option("")
+    page.get_by_label("Structure set").select_option(index=1)

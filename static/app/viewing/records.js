@@ -20,13 +20,26 @@ export function whyNot(error) {
 export async function answerOf(url, signal = null) {
   for (;;) {
     const response = await fetch(url, { signal });
-    if (response.status === 409) throw new Refused("The series has changed: reload the page.");
     if (response.status !== 503) {
       if (response.ok && !response.redirected) return response;
-      throw new Refused("It is not to be had: reload the page.");
+      throw new Refused(await refusalOf(response));
     }
     await pause(signal);
   }
+}
+
+const REFUSALS = {
+  401: "Sign in again: reload the page.",
+  403: "You may not see this.",
+  409: "The series has changed: reload the page.",
+};
+
+// A sentence of the server is told as it is.
+async function refusalOf(response) {
+  const { status } = response;
+  if (response.redirected) return REFUSALS[401]; // to where one signs in
+  const isSentence = status >= 400 && status < 500 && response.headers.get("Content-Type")?.startsWith("text/plain");
+  return REFUSALS[status] ?? ((isSentence && (await response.text())) || "It is not to be had: reload the page.");
 }
 
 function pause(signal) {
