@@ -240,6 +240,26 @@ def bare(browser):
     context.close()
 
 
+REACHING = """async ([first, last]) => {
+  const { Masks } = await import("/static/app/viewing/masks.js");
+  const [row, column, normal] = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
+  const heights = [0, 3, 6, 9, 0, 27]; // of two stacks in one place
+  const lies = (z) => ({ origin: [0, 0, z], row, column, normal, spacing: [1, 1], frame: "1" });
+  const places = new Map(heights.map((z, number) => [number, { position: [0, 0, z] }]));
+  const layer = new Masks({ slices: { places }, stack: { first, last }, redraw() {} }, () => {});
+  const masks = new Map(heights.map((z, number) => [number, [{ segment: 0, mask: { plane: lies(z), number } }]]));
+  layer.show({ frame_of_reference: "1", segments: [{}] }, masks);
+  const found = layer.reaching({ plane: lies(0), number: null });
+  return found.map(({ mask, below, above }) => [mask.number, below, above]);
+}"""  # noqa: E501
+
+
+def test_a_mask_reaches_between_the_slices_of_its_own_stack(bare):
+    whole = [[0, 1.5, 1.5], [1, 1.5, 1.5], [2, 1.5, 1.5], [3, 1.5, 1.5]]
+    assert bare.evaluate(REACHING, [0, 3]) == whole
+    assert bare.evaluate(REACHING, [4, 5]) == [[4, 13.5, 13.5], [5, 13.5, 13.5]]
+
+
 def test_what_the_server_refuses_is_told(bare):
     assert bare.evaluate(WHY_NOT, [f"/{one}" for one in SAID]) == [*SAID.values()]
 

@@ -104,7 +104,9 @@ export class Masks {
   // The masks that are switched on, with how far each reaches below and above its slice, in mm.
   reaching(stage) {
     if (!this.isOver(stage)) return [];
-    const all = [...this.masks].flatMap(([number, masks]) => masks.map((one) => ({ ...one, number })));
+    const { first, last } = this.viewer.stack; // another may lie in the same place
+    const here = [...this.masks].filter(([number]) => number >= first && number <= last);
+    const all = here.flatMap(([number, masks]) => masks.map((one) => ({ ...one, number })));
     return this.switchedOn(all).flatMap(({ segment, mask, number }) => {
       const [below, above] = mask.plane ? this.reach(number, mask.plane) : [];
       return below && above ? [{ segment, mask, below, above }] : [];
