@@ -52,18 +52,18 @@ def dose_at(x, y, z):
 
 
 def doses() -> list[bytes]:
-    """A plan's, which is linear; a beam's, relative and effective; one that cannot be placed."""
+    """A plan's, which is linear; a relative difference of beams; one that cannot be placed."""
     z, y, x = np.meshgrid(np.arange(-3, 13, 3), np.arange(-20, 21, 4), np.arange(-20, 21, 5),
                           indexing="ij")  # fmt: skip
     stored = np.rint(dose_at(x, y, z) * 1000).astype(np.uint32)
     lies = {"ImagePositionPatient": ["-20", "-20", "-3"], "PixelSpacing": ["4", "5"]}
     lies |= {"GridFrameOffsetVector": [str(3 * n) for n in range(len(stored))]}
     lies |= {"DoseGridScaling": "0.001"}
-    beam = {"DoseUnits": "RELATIVE", "DoseType": "EFFECTIVE", "DoseSummationType": "BEAM"}
+    beam = {"DoseUnits": "RELATIVE", "DoseType": "ERROR", "DoseSummationType": "BEAM"}
     lost = {"GridFrameOffsetVector": ["0", "NaN", *"23456"]}
     return [
         rt_dose(stored, **lies | {"SeriesDate": "20240304"}),
-        rt_dose(stored, **lies | beam, SOPInstanceUID=uid(2, 6, 2)),
+        rt_dose(stored.astype(np.int32) - 20_000, **lies | beam, SOPInstanceUID=uid(2, 6, 2)),
         rt_dose(stored, **lies | lost, SOPInstanceUID=uid(2, 6, 3)),
     ]
 
@@ -116,6 +116,7 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
     expect(page.locator("[data-dose=highest]")).to_have_text(
         f"{highest:.2f} Gy, the grid's maximum"
     )
+    expect(page.locator("[data-dose=below]")).to_be_hidden()
     the_wash_lies_where_the_dose_is(page, 0.0, highest / 10)
     expect(page.locator(".viewer-warning")).to_have_text("Not for clinical use")
     expect(page.locator("#clinical")).to_be_visible()
@@ -203,11 +204,12 @@ def where_it_does_not_belong_nothing_is_drawn(page: Page, state) -> None:
 
 def others_are_named_and_refused(page: Page, choice, state) -> None:
     choice.select_option(index=2)
-    named = "Relative dose, not in Gy, effective dose, of one or more beams"
+    named = "Relative dose, not in Gy, difference between doses, of one or more beams"
     expect(page.locator("[data-dose=words]")).to_have_text(named)
     expect(page.locator(".viewer-dose")).to_have_text(
-        f"{named} · Dose: 100 % = 57.00 relative, the grid's maximum"
+        f"{named} · Dose: 100 % = 37.00 relative, the grid's maximum"
     )
+    expect(page.get_by_text("Below zero nothing is coloured.")).to_be_visible()
     page.locator("canvas[data-part=canvas]").hover(position={"x": 320, "y": 320})
     expect(page.locator("[data-part=value]")).to_contain_text(re.compile(r"· \d+\.\d\d relative$"))
     choice.select_option(index=1)

@@ -75,7 +75,8 @@ export class Doses {
 
   describe() {
     const { grid } = this;
-    const { words, unit, highest } = grid;
+    const { words, unit, highest, lowest } = grid;
+    this.part("below").hidden = lowest >= 0;
     const name = unit || "relative";
     this.part("words").textContent = words;
     this.part("words").hidden = !words;
