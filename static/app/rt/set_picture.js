@@ -189,6 +189,7 @@ class SetPicture {
       stage.paint({ window, key: windows.keyOf(window), isInverted: false, hasOverlays: true, isHurried: false });
     } else stage.clear();
     stage.cover([this.layer], true);
+    document.getElementById("clinical").hidden = !(isPicture && this.layer.isClinical);
   }
 }
 
