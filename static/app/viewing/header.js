@@ -1,6 +1,7 @@
 // The header view: rows that do not match are hidden while somebody types; "/" leads to the field;
 // a sequence is folded by the button in its row; a switch shows at once what it switches; each value
 // is copied by a button of its own.
+import { measureBanner } from "../shared/banner.js";
 import { copyButton } from "../shared/copying.js";
 
 const table = document.getElementById("attributes");
@@ -103,7 +104,4 @@ field.addEventListener("input", show);
 for (const box of document.querySelectorAll(".attribute-switches input[type=checkbox]"))
   box.addEventListener("change", () => box.form.requestSubmit());
 
-// The bar stands below the patient's banner, which is as high as its name needs.
-const banner = document.querySelector(".patient-banner");
-if (banner)
-  new ResizeObserver(() => document.documentElement.style.setProperty("--banner", `${banner.offsetHeight}px`)).observe(banner);
+measureBanner(); // below which the bar stands

@@ -1,4 +1,5 @@
 // The picture on a series' page, and what else of the page leads to its slices.
+import { measureBanner } from "../shared/banner.js";
 import { offerOver } from "./over.js";
 import { Planes } from "./planes.js";
 import { Viewer } from "./viewer.js";
@@ -11,7 +12,11 @@ const isToOpenATab = (event) => event.ctrlKey || event.metaKey || event.shiftKey
 function goBy(event, go) {
   event.preventDefault();
   go();
-  viewer.stages[0].canvas.scrollIntoView({ block: "nearest" });
+  comeIntoView();
+}
+
+function comeIntoView() {
+  viewer.stages[0].element.scrollIntoView({ block: "nearest" });
 }
 
 function markRows() {
@@ -45,4 +50,13 @@ document.querySelector(".told")?.addEventListener("click", (event) => {
   if (mark) goBy(event, () => viewer.goTo(mark.slice));
 });
 
+// A name beside the picture leads to a slice of it, which may lie far above.
+document.getElementById("over")?.addEventListener("click", ({ target }) => {
+  if (!target.closest(".over-name")) return;
+  const { top, bottom } = viewer.stages[0].canvas.getBoundingClientRect();
+  const middle = (top + bottom) / 2;
+  if (middle < 0 || middle > innerHeight) comeIntoView();
+});
+
+measureBanner();
 void offerOver(viewer, document.getElementById("over"));
