@@ -101,6 +101,7 @@ export class Tools {
     if (isClinical === this.isClinical) return;
     this.isClinical = isClinical;
     this.part("warning").textContent = isClinical ? NOT_CLINICAL : NOT_DIAGNOSIS;
+    this.viewer.box.classList.toggle("is-clinical", isClinical);
     this.viewer.tell("clinical", isClinical);
   }
 
