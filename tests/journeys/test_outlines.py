@@ -841,9 +841,13 @@ def keys_and_clicks_mark(page: Page) -> None:
 
 def planes_cut_them(page: Page) -> None:
     """In planes that are cut across the slices, of which the uppermost ends at z = 16.5."""
+    page.get_by_role("button", name="Ösophagus", exact=True).click()
     page.get_by_role("button", name=re.compile("^Three planes")).click()
     stages = page.locator(".viewer-stage")
     expect(stages).to_have_count(3)
+    expect(page.locator("[data-part=point]")).to_have_text("x -19.5, y 0.5, z 6.0 mm")
+    page.get_by_role("button", name="Heart", exact=True).click()
+    expect(page.locator("[data-part=point]")).to_contain_text("x 0.5, y 0.5")
     layers = [(x, 3 * n, x + 6, 3 * n + 3) for n in range(1, 4) for x in (22, 36)]
     for number, rois in ((1, [0, 2]), (2, [0])):
         drawn_here = stages.nth(number).locator("[data-roi]")

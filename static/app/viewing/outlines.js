@@ -54,6 +54,14 @@ export class Outlines {
     return shape && { at: shape.roi, area: shape.area };
   }
 
+  // The middle of what the marked ROI has on a slice, else on that in its own middle; null where nothing is.
+  sought(number) {
+    const roi = this.set?.rois[this.marked];
+    if (!roi) return null;
+    const middle = this.set.middleOf(roi, 0, Infinity);
+    return middle === null ? null : (this.set.centreOf(roi, number) ?? this.set.centreOf(roi, middle));
+  }
+
   told(stage, point) {
     const roi = this.at(stage, point);
     return roi ? nameOf(this.set.rois[roi.at]) : "";

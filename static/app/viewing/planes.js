@@ -154,8 +154,16 @@ export class Planes {
     drags.add(new Option("the crosshair", DRAGS), 0);
     drags.value = DRAGS;
     viewer.addLayer(this.crosshair);
-    const [columns, rows] = this.volume.counts;
-    this.go([columns >> 1, rows >> 1, this.numbers.indexOf(viewer.shown)]);
+    this.go(this.first());
+  }
+
+  // Where something is marked, its middle; else that of the picture.
+  first() {
+    const { volume, viewer } = this;
+    const [marked] = viewer.layers.map((layer) => layer.sought?.(viewer.shown)).filter(Boolean);
+    if (marked) return volume.voxelOf(marked);
+    const [columns, rows] = volume.counts;
+    return [columns >> 1, rows >> 1, this.numbers.indexOf(viewer.shown)];
   }
 
   rank(axis) {
