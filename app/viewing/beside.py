@@ -30,5 +30,11 @@ def beside(request: HttpRequest, pk: int, other: int) -> HttpResponse:
         {"series": series, "pictured": pictured(series, told[series.pk], request.GET)}
         for series in pair
     ]
-    context = {"title": "Two series", "patient": patient, "series": one, "sides": sides}
+    context = {
+        "title": "Two series",
+        "patient": patient,
+        "series": one,
+        "sides": sides,
+        "are_pictured": all(side["pictured"].count for side in sides),
+    }
     return render(request, "viewing/beside.html", context)

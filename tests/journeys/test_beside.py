@@ -55,10 +55,16 @@ def test_two_series_are_looked_through_side_by_side(signed_in, live, import_zip,
     the_page_is_for_everybody(page)
     page.goto(f"{first}{keys[uid(5, 3)]}/")
     expect(page.locator("#link")).to_contain_text("They do not share a frame of reference")
+    expect(page.get_by_role("switch", name="Linked")).to_be_disabled()
+    expect(page.get_by_role("switch", name="Linked")).not_to_be_checked()
+    page.locator("[data-part=canvas]").first.press("Home")
+    page.locator(".up a").click()
+    expect(place(page, 0)).to_have_text("1 of 7 · z 0 mm")
     page.goto(f"{first}{keys[uid(6)]}/")
     a_line_shows_where_the_other_lies(page)
     page.goto(f"{first}{keys[uid(7)]}/")
     expect(page.get_by_text("This series has no pictures.")).to_be_visible()
+    expect(page.get_by_role("switch", name="Linked")).to_be_disabled()
     other = DICOMSeries.objects.get(dicom_study__patient__unique_patient_id="Other")
     assert page.request.get(f"{first}{other.pk}/").status == 404
     console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks

@@ -5,7 +5,7 @@ import { pixelOf, planeOf, pointOf } from "./space.js";
 const SAME = 0.01; // mm: slices that lie so near to each other lie in one place
 const PARALLEL = 0.999; // the cosine between two normals
 const WORDS = {
-  place: "It is not known where this slice lies in the patient: each is moved by itself.",
+  place: "It is not known where these pictures lie in the patient: each is moved by itself.",
   frame: "They do not share a frame of reference: each is moved by itself.",
 };
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
@@ -20,9 +20,13 @@ export class Link {
     this.words = bar.querySelector("[data-link=words]");
     this.sides = new Map(viewers.map((viewer, at) => [viewer, sides[at]]));
     this.planes = new Map(viewers.map((viewer) => [viewer, new Map()])); // by slice
+    this.isWanted = true;
     this.isFollowing = false;
     this.isDue = false;
-    this.toggle.addEventListener("change", () => this.follow());
+    this.toggle.addEventListener("change", () => {
+      this.isWanted = this.toggle.checked;
+      this.follow();
+    });
     for (const viewer of viewers) this.listen(viewer);
     this.later();
   }
@@ -57,8 +61,11 @@ export class Link {
   follow() {
     const { leader } = this;
     const follower = this.other(leader);
-    const found = this.toggle.checked ? this.found(leader, follower) : {};
+    const lying = this.found(leader, follower);
+    const found = this.isWanted || WORDS[lying.why] ? lying : {};
     this.words.textContent = WORDS[found.why] ?? "";
+    this.toggle.disabled = Boolean(WORDS[found.why]);
+    this.toggle.checked = this.isWanted && !this.toggle.disabled;
     for (const viewer of this.viewers) this.sayAway(viewer, viewer === follower && found.why === "none");
     if (found.slice === undefined || found.slice === follower.shown) return;
     this.isFollowing = true;

@@ -24,6 +24,6 @@ function left(more) {
 }
 
 // It begins with the slice that is shown.
-function addressOf(url, slice) {
+export function addressOf(url, slice) {
   return slice ? `${url}?${new URLSearchParams({ at: slice.told.object, frame: slice.told.frame + 1 })}` : url;
 }
