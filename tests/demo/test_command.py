@@ -194,3 +194,4 @@ def see_a_picture(page, service: Service) -> None:
     page.click("[type=submit]")
     expect(page.get_by_text(BANNER)).to_be_visible()
     page.wait_for_function(BRIGHT)
+    expect(page.locator(".viewer-lines [data-roi]").first).to_be_attached()

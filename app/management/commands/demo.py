@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.urls import reverse
 
 from app.demo.archive import write_archive
-from app.models import DICOMFile, DICOMSeries, Status
+from app.models import DICOMFile, DICOMSeries, RTStructureSetInformation, Status
 from app.uploads import claims
 from app.wording import counted
 
@@ -89,7 +89,10 @@ class Command(up.Command):
     def say_where(self, at: str) -> None:
         series = DICOMSeries.objects.filter(modality="CT").order_by("pk").first()
         if series:
-            self.say(f"Pictures: {at.rstrip('/')}{reverse('series', args=[series.pk])}")
+            address = f"{at.rstrip('/')}{reverse('series', args=[series.pk])}"
+            structures = RTStructureSetInformation.objects.order_by("pk").first()
+            drawn = f"?set={structures.dicom_instance_id}" if structures else ""
+            self.say(f"Pictures: {address}{drawn}")
 
 
 def refusal(folder: Path) -> str:
