@@ -260,6 +260,36 @@ def test_a_mask_reaches_between_the_slices_of_its_own_stack(bare):
     assert bare.evaluate(REACHING, [4, 5]) == [[4, 13.5, 13.5], [5, 13.5, 13.5]]
 
 
+PREPARED = """async ({ words, values, plane, hasIdle }) => {
+  const { Contours } = await import("/static/app/viewing/contours.js");
+  const { planeOf } = await import("/static/app/viewing/space.js");
+  const idle = globalThis.requestIdleCallback;
+  if (!hasIdle) globalThis.requestIdleCallback = undefined;
+  const [set, other, dropped] = [0, 0, 0].map(() => new Contours(words, Int32Array.from(values)));
+  await set.cuts.prepare(() => true);
+  dropped.cuts.findOn(); // what was begun is gone on with by the first cut
+  const isPrepared = set.cuts.found !== null && dropped.cuts.found === null;
+  globalThis.requestIdleCallback = idle;
+  const all = [set, other, dropped].map((one) => one.across(planeOf(plane)).map(({ solid }) => solid));
+  return [isPrepared, ...all];
+}"""  # noqa: E501
+
+
+@pytest.mark.parametrize("has_idle", [True, False])
+def test_cuts_are_prepared_in_idle_time(bare, has_idle):
+    rings = [square((0, 0, 3 * n), 20 + n) for n in range(9)]
+    words = {
+        **{"unit": 0.01, "points": 36, "types": ["CLOSED_PLANAR"], "images": [], "slices": []},
+        "rois": [{"frame_of_reference": FRAME, "contours": [[0, 4, -1, 0]] * 9}],
+    }
+    values = np.round(np.concatenate(rings).T.ravel() * 100).astype(int).tolist()
+    asked = {"words": words, "values": values, "plane": coronal(0.5).told, "hasIdle": has_idle}
+    is_prepared, *cuts = bare.evaluate(PREPARED, asked)
+    assert is_prepared
+    assert len(loops(cuts[0][0])) >= 1
+    assert cuts == [cuts[0]] * 3
+
+
 def test_what_the_server_refuses_is_told(bare):
     assert bare.evaluate(WHY_NOT, [f"/{one}" for one in SAID]) == [*SAID.values()]
 

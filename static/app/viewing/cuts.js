@@ -11,6 +11,7 @@ const FLAT = 0.05; // mm: points that lie so alike are in one plane, whatever a 
 const JOINED = 1.5; // usual distances, that layers may be apart and follow each other
 const ALONE = 2; // mm: how thick a layer is where no two are known
 const LEAST = 1e-6; // mm²
+const A_WHILE = 8; // ms
 
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 const cross = (a, b) => [
@@ -43,12 +44,33 @@ export function isParallel(turn, spread, normal) {
 export class Cuts {
   constructor(set) {
     this.set = set;
+    this.finding = directionsOf(set);
+    this.found = null;
   }
 
   // Directions of contours: {normal, spacing, rois: Map of layers}.
   get directions() {
-    this.found ??= directionsOf(this.set);
+    while (!this.found) this.findOn();
     return this.found;
+  }
+
+  // A bit more of them is found.
+  findOn() {
+    const { done, value } = this.finding.next();
+    if (done) this.found = value;
+  }
+
+  // They are found before they are asked for, while nothing else is to be done, and as long as that
+  // is wanted.
+  prepare(isWanted) {
+    return new Promise((done) => {
+      const run = (deadline) => {
+        while (!this.found && deadline.timeRemaining() > 0) this.findOn();
+        if (this.found || !isWanted()) done();
+        else whenIdle(run);
+      };
+      whenIdle(run);
+    });
   }
 
   // Half as thick as a contour's layer is, in mm.
@@ -78,9 +100,20 @@ export class Cuts {
   }
 }
 
-function directionsOf(set) {
+// Not every browser tells when it has nothing to do.
+function whenIdle(run) {
+  if (globalThis.requestIdleCallback) return void requestIdleCallback(run);
+  setTimeout(() => {
+    const until = performance.now() + A_WHILE;
+    run({ timeRemaining: () => until - performance.now() });
+  }, A_WHILE);
+}
+
+// Is done a contour or a ROI at a time.
+function* directionsOf(set) {
   const found = [];
   for (const contour of set.contours) {
+    yield;
     if (contour.kind !== "closed") continue;
     const turn = set.turnOf(contour);
     const size = Math.hypot(...turn);
@@ -94,18 +127,23 @@ function directionsOf(set) {
     if (!one.rois.has(contour.roi)) one.rois.set(contour.roi, []);
     one.rois.get(contour.roi).push(contour);
   }
-  return found.map(layered(set));
+  const directions = [];
+  for (const one of found) directions.push(yield* layered(set, one));
+  return directions;
 }
 
-const layered = (set) => ({ sum, contours, rois }) => {
+function* layered(set, { sum, contours, rois }) {
   const normal = unit(sum); // large ones tell it best
   const layers = new Map();
-  for (const [roi, all] of rois) layers.set(roi, layersOf(set, all, normal));
+  for (const [roi, all] of rois) {
+    yield;
+    layers.set(roi, layersOf(set, all, normal));
+  }
   const steps = [...layers.values()].flatMap((all) => all.slice(1).map(({ place }, at) => place - all[at].place));
   const spacing = steps.sort((one, other) => one - other)[steps.length >> 1] ?? ALONE;
   for (const all of layers.values()) bound(all, spacing);
   return { normal, spacing, contours, rois: layers };
-};
+}
 
 function layersOf(set, contours, normal) {
   const placed = contours.map((contour) => ({ contour, place: middleOf(set, contour, normal) }));

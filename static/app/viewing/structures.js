@@ -56,6 +56,7 @@ export class Structures {
     this.choice.say(set.words.why ?? "");
     for (const number of this.viewer.slices.places.keys()) this.tellOf(set, number);
     this.layer.show(set);
+    void set.cuts.prepare(() => this.set === set);
     this.choice.note(this.leftOut(null));
     this.list.put(this, set.rois.map(itemOf));
     const asked = this.asked.get("roi");
