@@ -52,7 +52,7 @@ def dose_at(x, y, z):
 
 
 def doses() -> list[bytes]:
-    """A plan's, which is linear; a relative difference of beams; one that cannot be placed."""
+    """A plan's, which is linear; a relative difference of beams; misplaced and strange ones."""
     z, y, x = np.meshgrid(np.arange(-3, 13, 3), np.arange(-20, 21, 4), np.arange(-20, 21, 5),
                           indexing="ij")  # fmt: skip
     stored = np.rint(dose_at(x, y, z) * 1000).astype(np.uint32)
@@ -65,6 +65,14 @@ def doses() -> list[bytes]:
         rt_dose(stored, **lies | {"SeriesDate": "20240304"}),
         rt_dose(stored.astype(np.int32) - 20_000, **lies | beam, SOPInstanceUID=uid(2, 6, 2)),
         rt_dose(stored, **lies | lost, SOPInstanceUID=uid(2, 6, 3)),
+        rt_dose(
+            stored,
+            **lies,
+            SOPInstanceUID=uid(2, 7, 1),
+            SeriesInstanceUID=uid(2, 7),
+            FrameOfReferenceUID=uid(5),
+            SeriesDescription="Strange",
+        ),
     ]
 
 
@@ -108,7 +116,6 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
         page.get_by_role("combobox", name="Dose", exact=True),
         page.locator("[data-dose=state]"),
     )
-    expect(choice.locator("option")).to_have_count(4)
     page.locator("canvas[data-part=canvas]").press("Home")
     choice.select_option(index=3)
     expect(page.get_by_label("Isodoses, in % of the grid's maximum")).to_be_visible()
@@ -117,6 +124,10 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
         f"{highest:.2f} Gy, the grid's maximum"
     )
     expect(page.locator("[data-dose=below]")).to_be_hidden()
+    # It is asked for again where a slice lies elsewhere.
+    expect(choice.locator("option")).to_have_count(5)
+    expect(choice.locator("option").nth(4)).to_have_text("Strange")
+    expect(choice).to_have_value(choice.locator("option").nth(3).get_attribute("value") or "")
     the_wash_lies_where_the_dose_is(page, 0.0, highest / 10)
     expect(page.locator(".viewer-warning")).to_have_text("Not for clinical use")
     expect(page.locator("#clinical")).to_be_visible()
@@ -198,6 +209,10 @@ def where_it_does_not_belong_nothing_is_drawn(page: Page, state) -> None:
     assert page.evaluate(READ)["isHidden"]
     expect(page.locator("[data-part=value]")).not_to_contain_text("dose")
     expect(page.locator(".viewer-dose")).to_be_hidden()
+    choice = page.get_by_role("combobox", name="Dose", exact=True)
+    choice.select_option(label="Strange")
+    expect(page.locator(".viewer-dose")).to_be_visible()
+    choice.select_option(index=3)
     stage.press("Home")
     expect(state).to_be_hidden()
 

@@ -23,8 +23,9 @@ export class Choice {
     return this.part("chosen").value;
   }
 
-  // `groups`: [label ("" for none), all: {object, words} of each].
+  // `groups`: [label ("" for none), all: {object, words} of each]. What is chosen stays.
   offer(...groups) {
+    const { value } = this;
     this.all = groups.flatMap(([, all]) => all);
     this.part("choice").hidden = !this.all.length;
     const options = groups.filter(([, all]) => all.length).flatMap(([label, all]) => {
@@ -35,6 +36,7 @@ export class Choice {
       return [group];
     });
     this.part("chosen").replaceChildren(new Option("None", ""), ...options);
+    this.part("chosen").value = value;
   }
 
   say(sentence, isPassing = false) {

@@ -19,18 +19,17 @@ const NOWHERE = "This dose is nowhere greater than 0, so nothing of it is drawn.
 const LACKING = "Planes of this dose are missing or damaged, so it is not drawn.";
 
 export class Doses {
-  // `box` is a .over-dose; `doses` are as the server offers them.
-  constructor(viewer, box, doses) {
+  // `box` is a .over-dose.
+  constructor(viewer, box) {
     this.viewer = viewer;
     this.box = box;
-    this.doses = doses;
+    this.doses = [];
     this.grid = null; // once all of it is here
     this.abort = null; // what is loading
     this.drawn = new WeakMap(); // by stage
     this.pixels = null; // that are coloured
     this.levels = LEVELS.map(([percent, colour, dashes]) => ({ percent, colour, dashes, isOn: true }));
-    this.offer();
-    viewer.addLayer(this);
+    this.listen();
   }
 
   part(name) {
@@ -39,11 +38,21 @@ export class Doses {
 
   // --- the box ----------------------------------------------------------------------------------
 
-  offer() {
+  // `doses` are as the server offers them. What is chosen stays.
+  offer(doses) {
     const choice = this.part("choice");
-    for (const { object, words, bytes } of this.doses) {
-      choice.append(new Option(bytes < LARGE ? words : `${megabytes(bytes)}: ${words}`, object));
-    }
+    const { value } = choice;
+    this.doses = doses;
+    const options = doses.map(({ object, words, bytes }) => (
+      new Option(bytes < LARGE ? words : `${megabytes(bytes)}: ${words}`, object)
+    ));
+    choice.replaceChildren(new Option("None", ""), ...options);
+    choice.value = value;
+    this.box.hidden = !doses.length;
+  }
+
+  listen() {
+    const choice = this.part("choice");
     choice.addEventListener("change", () => void this.choose(choice.value));
     for (const name of ["wash", "opacity", "threshold", "lines"]) {
       this.part(name).addEventListener("input", () => this.viewer.redraw());
@@ -52,7 +61,6 @@ export class Doses {
     this.part("unit").addEventListener("change", () => this.convert());
     drawScale(this.part("scale"));
     this.part("levels").append(...this.levels.map((level) => this.offerLevel(level)));
-    this.box.hidden = !this.doses.length;
   }
 
   offerLevel(level) {
@@ -214,6 +222,7 @@ export class Doses {
       isodoses(found, heights).forEach((path, n) => lines.set(lacking[n], path));
     }
     const group = stage.group(this);
+    if (!levels.length && !group.childElementCount) return;
     const paths = levels.map((level) => this.drawn.get(stage).lines.get(level));
     const [edge, ...drawn] = group.childElementCount ? group.children : this.begin(group);
     put(edge, paths.join("")); // dark, so that they are seen over bright tissue, too

@@ -1,11 +1,13 @@
 // The patient's other series, of which one can be looked at beside this.
 
-// `series`, and how many `more` there are, as `app/viewing/over.py` tells them.
+// `series`, and how many `more` there are, as `app/viewing/over.py` tells them. What is chosen stays.
 export function offerOthers(viewer, series, more) {
   const [box, select, link] = ["others", "other", "beside"].map((name) => viewer.part(name));
   if (!series.length) return;
+  const { value } = select;
   select.replaceChildren(...series.map(optionOf));
   if (more) select.append(left(more));
+  if (!box.hidden) return void (select.value = value);
   const lead = () => {
     link.href = addressOf(select.value, viewer.current);
   };

@@ -1,4 +1,6 @@
-// What can be drawn over a series' pictures: asked for once, and offered in the box beside them.
+// What can be drawn over a series' pictures: asked for, and offered in the box beside them. What the
+// server knows of that is by the frame of reference of the series: where slices come that lie in
+// another one it is asked again.
 import { Doses } from "./doses.js";
 import { List } from "./list.js";
 import { offerOthers } from "./others.js";
@@ -6,33 +8,85 @@ import { Refused, answerOf } from "./records.js";
 import { Segments } from "./segments.js";
 import { Structures } from "./structures.js";
 
+const AGAIN = 1_000; // ms from an answer to the next question
+const MOST_FRAMES = 20; // that the server takes
+
 // `box` is the page's #over; null where the page has none.
-export async function offerOver(viewer, box) {
-  if (!box) return;
-  const state = box.querySelector("[data-over=state]");
-  const sets = box.querySelector(".over-sets"); // not for everybody
-  const panel = box.querySelector(".over-structures");
-  try {
-    const over = await (await answerOf(box.dataset.url)).json();
-    const { structure_sets, doses, segmentations, more } = over;
-    offerOthers(viewer, over.series, more.series);
-    const { changes } = box.dataset;
-    panel.hidden = !(sets || segmentations.length);
-    box.hidden = panel.hidden && !doses.length;
-    const list = new List(viewer, panel);
-    const structures = sets && new Structures(viewer, list, sets, { sets: structure_sets, more: more.structure_sets, changes });
-    // Layers, those below first.
-    if (segmentations.length) {
-      const masks = box.querySelector(".over-masks");
-      viewer.addLayer(new Segments(viewer, list, masks, { segmentations, changes }).layer);
-    }
-    if (doses.length) new Doses(viewer, box.querySelector(".over-dose"), doses);
-    if (structures) viewer.addLayer(structures.layer);
-  } catch (error) {
-    if (!(error instanceof Refused || error instanceof TypeError)) throw error;
-    const isRefused = error instanceof Refused;
-    state.textContent = isRefused ? error.message : "The connection broke off: reload the page.";
-    box.hidden = state.hidden = false;
-    panel.hidden = true;
+export function offerOver(viewer, box) {
+  if (box) new Offers(viewer, box);
+}
+
+class Offers {
+  constructor(viewer, box) {
+    this.viewer = viewer;
+    this.box = box;
+    this.panel = box.querySelector(".over-structures");
+    this.frames = new Set(); // of reference that slices lie in, besides that of the series
+    this.lists = { structure_sets: [], doses: [], segmentations: [], series: [] };
+    this.sources = null; // once there is an answer
+    this.isDue = false;
+    this.asked = this.ask();
+    viewer.addEventListener("arrived", ({ detail }) => void this.meet(detail.slice));
+    for (const slice of viewer.slices.places.keys()) void this.meet(slice);
   }
+
+  async meet(slice) {
+    const { frame_of_reference: frame } = this.viewer.slices.places.get(slice);
+    if (!frame || frame === this.box.dataset.frame || this.frames.has(frame) || this.frames.size >= MOST_FRAMES) return;
+    this.frames.add(frame);
+    if (this.isDue) return;
+    this.isDue = true;
+    await this.asked;
+    await new Promise((go) => setTimeout(go, AGAIN));
+    this.isDue = false;
+    this.asked = this.ask();
+  }
+
+  async ask() {
+    const frames = [...this.frames].map((frame) => `&${new URLSearchParams({ frame })}`);
+    try {
+      this.take(await (await answerOf(`${this.box.dataset.url}${frames.join("")}`)).json());
+    } catch (error) {
+      if (!(error instanceof Refused || error instanceof TypeError)) throw error;
+      this.fail(error instanceof Refused ? error.message : "The connection broke off: reload the page.");
+    }
+  }
+
+  fail(words) {
+    const state = this.box.querySelector("[data-over=state]");
+    state.textContent = words;
+    this.box.hidden = state.hidden = false;
+    if (!this.sources) this.panel.hidden = true;
+  }
+
+  // What was offered stays: it may be chosen.
+  take(over) {
+    for (const [name, before] of Object.entries(this.lists)) this.lists[name] = joined(over[name], before);
+    const { structure_sets: sets, doses, segmentations, series } = this.lists;
+    offerOthers(this.viewer, series, over.more.series);
+    this.sources ??= this.made();
+    this.panel.hidden = !(this.sources.structures || segmentations.length);
+    this.box.hidden = this.panel.hidden && !doses.length;
+    this.sources.segments.offer(segmentations);
+    this.sources.doses.offer(doses);
+    this.sources.structures?.offer(sets, over.more.structure_sets);
+  }
+
+  made() {
+    const { viewer, box } = this;
+    const { changes } = box.dataset;
+    const [sets, masks, dose] = ["sets", "masks", "dose"].map((name) => box.querySelector(`.over-${name}`));
+    const list = new List(viewer, this.panel);
+    const structures = sets && new Structures(viewer, list, sets, changes); // not for everybody
+    const segments = new Segments(viewer, list, masks, changes);
+    const doses = new Doses(viewer, dose);
+    // Layers, those below first.
+    for (const layer of [segments.layer, doses, structures?.layer]) if (layer) viewer.addLayer(layer);
+    return { structures, segments, doses };
+  }
+}
+
+function joined(found, before) {
+  const urls = new Set(found.map(({ url }) => url));
+  return [...found, ...before.filter(({ url }) => !urls.has(url))];
 }

@@ -59,4 +59,4 @@ document.getElementById("over")?.addEventListener("click", ({ target }) => {
 });
 
 measureBanner();
-void offerOver(viewer, document.getElementById("over"));
+offerOver(viewer, document.getElementById("over"));

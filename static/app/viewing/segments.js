@@ -12,15 +12,18 @@ const LACKING = "Masks of this segmentation are missing or damaged, so it is not
 const TOO_MUCH = "This segmentation is too large to be drawn here.";
 const OTHER_FRAME = "This picture lies in another frame of reference than the segmentation, which is not drawn over it.";
 
-// A source of a `list`. `box` is a .over-masks; `segmentations` are as the server offers them for
-// this state of the series.
+// A source of a `list`. `box` is a .over-masks, `changes` the state of the series.
 export class Segments {
-  constructor(viewer, list, box, { segmentations, changes }) {
+  constructor(viewer, list, box, changes) {
     this.list = list;
     this.changes = changes;
     this.layer = new Masks(viewer, (isElsewhere) => this.choice.say(isElsewhere ? OTHER_FRAME : ""));
     this.choice = new Choice(box, this);
     list.add(this);
+  }
+
+  // As the server offers them. What is chosen stays.
+  offer(segmentations) {
     this.choice.offer(["", segmentations]);
   }
 

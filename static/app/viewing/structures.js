@@ -9,10 +9,9 @@ const SOON = 400; // ms after the last slice has come, what is not drawn is told
 const DAMAGED = "The contours came damaged: choose them again.";
 const NONE_HERE = "No structure set refers to this series or shares its frame of reference.";
 
-// A source of a `list`. `box` is a .over-sets; `sets` are as the server offers them for this state of
-// the series, `more` how many it has left out.
+// A source of a `list`. `box` is a .over-sets, `changes` the state of the series.
 export class Structures {
-  constructor(viewer, list, box, { sets, more, changes }) {
+  constructor(viewer, list, box, changes) {
     this.viewer = viewer;
     this.list = list;
     this.changes = changes;
@@ -21,16 +20,17 @@ export class Structures {
     this.choice = new Choice(box, this);
     list.add(this);
     viewer.addEventListener("arrived", ({ detail }) => this.see(detail.slice));
-    this.offer(sets, more);
   }
 
   get set() {
     return this.layer.set;
   }
 
+  // `sets` are as the server offers them, `more` is how many it has left out. What is chosen stays.
   offer(sets, more) {
     const those = (wanted) => sets.filter(({ refers }) => refers === wanted);
     this.choice.offer(["Refer to this series", those(true)], ["Share its frame of reference", those(false)]);
+    if (this.choice.value) return;
     this.choice.say(sets.length ? "" : NONE_HERE);
     if (more) this.choice.say(`${more} more structure ${more === 1 ? "set is" : "sets are"} not listed.`);
     const asked = sets.find(({ object }) => String(object) === this.asked.get("set"));
@@ -42,7 +42,9 @@ export class Structures {
   clear() {
     this.layer.show(null);
     this.list.put(this, []);
-    if (!this.choice.value) this.remember();
+    if (this.choice.value) return;
+    this.asked = new URLSearchParams();
+    this.remember();
   }
 
   async load({ url }, signal) {
