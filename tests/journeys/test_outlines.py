@@ -749,6 +749,9 @@ def test_structures_are_found_shown_and_marked_over_the_pictures(signed_in, live
     others_are_switched_off(page)
     keys_and_clicks_mark(page)
     planes_cut_them(page)
+    RTStructureROI.objects.get(roi_name="Void").delete()
+    page.goto(f"{live.url}/dicom/structure-sets/{structure_set.pk}/")
+    another_reading_is_not_matched_to_the_list(page)
 
 
 @pytest.mark.long
@@ -962,6 +965,15 @@ def the_set_s_page_has_the_middle_slice(page: Page) -> None:
     assert serious_findings(page) == []
     page.get_by_role("link", name="Over all slices of the series").click()
     expect(row_of(page, "Isocentre")).to_have_class(re.compile("is-marked"))
+
+
+def another_reading_is_not_matched_to_the_list(page: Page) -> None:
+    """As where this version reads more or fewer structures than the one that catalogued them."""
+    why = page.locator("[data-said=why]")
+    expect(why).to_contain_text("Two readings of this structure set differ")
+    page.locator(".roi").filter(has_text="Isocentre").locator(".col-type").click()
+    expect(page.locator(".roi-marked .row-name")).to_have_text("Isocentre")
+    expect(why).to_contain_text("Two readings of this structure set differ")
 
 
 def what_is_not_to_be_had_is_said(page: Page, address: str) -> None:

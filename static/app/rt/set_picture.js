@@ -17,6 +17,7 @@ const AT_ONCE = 20; // slices that are looked for beside one
 const WIDE = matchMedia("(min-width: 1100px)");
 
 const DAMAGED = "The contours came damaged: reload the page.";
+const DIFFERS = "Two readings of this structure set differ, so its picture cannot be matched to the list.";
 
 const box = document.getElementById("set-picture");
 const rows = [...document.querySelectorAll(".roi")];
@@ -48,9 +49,10 @@ class SetPicture {
   }
 
   take(set) {
-    this.set = set;
     this.stack = { first: 0, last: set.sliceCount - 1 };
     this.rois = new Map(set.rois.map((roi) => [roi.page.match(/(\d+)\/$/)?.[1], roi]));
+    if (!rows.every((row) => this.rois.has(keyOf(row)))) throw new Refused(DIFFERS);
+    this.set = set;
     this.layer.show(set);
     void this.show();
   }
