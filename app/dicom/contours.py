@@ -9,6 +9,8 @@ Only a child imports this: it brings numpy.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, groupby
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -20,25 +22,32 @@ from .damage import Damage, as_damage_to_a_part
 from .drawn import MOST_CONTOURS, MOST_POINTS, MOST_ROIS, ROI, Drawing, Line, Omitted
 from .headers import HeaderLimits, RawHeader, charset_of, read_with
 from .packing import packed_once
-from .scanner import Buffer
+from .scanner import Buffer, Element
 from .structures import (
     DATA,
     Definition,
     Images,
     OfROI,
     Read,
+    count_of,
     each_with_its_own,
+    pieces_of,
     points_in,
     read_rois,
     type_of,
 )
-from .values import Elements
+from .values import BINARY, NOT_NUMBERS, WHITESPACE, Elements
 
 PIECE = 1 << 18  # bytes of written numbers that are converted together
 FARTHEST = 10_000_000.0  # mm, along each axis
 IN_A_MILLIMETRE = 100
 FAR = "contours_far"
 UNREAD = ("contour_unreadable", "contour_decimal_commas")
+
+# What is left of them `float` takes exactly where they are DS.
+TO_SPACES = bytes.maketrans(b"\0", b" ")
+OF_NUMBERS = b"0123456789+-.eE\\" + WHITESPACE
+Array = Any  # of numpy
 
 _numbers = json.Decoder(list[float]).decode
 
@@ -104,8 +113,8 @@ class Drawn(OfROI):
     canvas: Canvas = field(default_factory=Canvas)
     lines: list[Line] = field(default_factory=list)
     parts: list[Any] = field(default_factory=list)  # arrays of points
-    waiting: list[tuple[Line, bytes]] = field(default_factory=list)  # with their numbers
-    size: int = 0  # bytes of these
+    waiting: list[tuple[Line, bytes | list[float]]] = field(default_factory=list)
+    size: int = 0  # bytes or numbers of these
 
     def takes(self, batch: Sequence[Elements]) -> bool:
         """Whether there is room for them; where there is none, they are only counted."""
@@ -113,27 +122,53 @@ class Drawn(OfROI):
         self.canvas.points += sum(map(points_in, batch))
         return not self.canvas.is_full
 
-    def add(self, geometric_type: bytes, numbers: bytes, images: Images) -> None:
-        if not numbers:
-            return  # without points there is nothing to draw
+    def read_odd(self, element: Element, little_endian: bool) -> list[float] | Array:
+        vr, written = element
+        if vr in BINARY:
+            numbers = _binary(vr, written, little_endian)
+            return numbers if len(written) > PIECE else numbers.tolist()
+        if len(written) <= PIECE:
+            return [number for piece in pieces_of(element) for number in _written(vr, piece)]
+        return np.concatenate([np.array(_written(vr, piece)) for piece in pieces_of(element)])
+
+    def add(
+        self, geometric_type: bytes, numbers: bytes | list[float] | Array, images: Images
+    ) -> None:
+        points = count_of(numbers) // 3
+        if not points:
+            return  # there is nothing to draw
         canvas = self.canvas
-        points = (numbers.count(b",") + 1) // 3
         image = next((one for one in images.all if one.uid), None)
         kind = canvas.types.setdefault(geometric_type, len(canvas.types))
         on = canvas.images.setdefault(image.uid, len(canvas.images)) if image else -1
         line = Line(kind, points, on, image.frame_number if image else 0)
+        if isinstance(numbers, bytes) and len(numbers) > PIECE:
+            numbers = np.concatenate([np.array(_floats(piece)) for piece in _pieces(numbers)])
+        if not isinstance(numbers, bytes | list):
+            self.convert()
+            self.keep([line], numbers)
+            return
         self.waiting.append((line, numbers))
         self.size += len(numbers)
         if self.size > PIECE:
             self.convert()
 
     def convert(self) -> None:
-        """Make numbers of what is written, without what lies too far away."""
+        """Keep what waits."""
         if not self.waiting:
             return
-        lines, written = zip(*self.waiting, strict=True)
+        lines, waiting = zip(*self.waiting, strict=True)
         self.waiting, self.size = [], 0
-        numbers = np.array(_floats(b",".join(written)))
+        numbers: list[float] = []
+        for kind, some in groupby(waiting, key=type):
+            if kind is bytes:
+                numbers += _floats(b",".join(some))
+            else:
+                numbers += chain.from_iterable(some)
+        self.keep(lines, np.array(numbers))
+
+    def keep(self, lines: Sequence[Line], numbers: Array) -> None:
+        """Keep contours, without those that lie too far away."""
         points = np.array([line.points for line in lines])
         starts = 3 * (np.cumsum(points) - points)
         is_near = np.maximum.reduceat(np.abs(numbers), starts) <= FARTHEST
@@ -145,10 +180,34 @@ class Drawn(OfROI):
         self.parts.append(hundredths.reshape(-1, 3))
 
 
-def _floats(written: bytes) -> list[float]:
-    if b"e" in written:  # msgspec takes 20 us for one like 1e308
-        return [*map(float, written.split(b","))]
-    return _numbers(b"[%b]" % written)
+def _floats(plain: bytes) -> list[float]:
+    return _numbers(b"[%b]" % plain)
+
+
+def _pieces(plain: bytes) -> Iterator[bytes]:
+    start = 0
+    while (stop := plain.find(b",", start + PIECE)) >= 0:
+        yield plain[start:stop]
+        start = stop + 1
+    yield plain[start:]
+
+
+def _written(vr: bytes, written: bytes) -> list[float]:
+    """What `numbers_of` makes of numbers as DS has them, in a quarter of the time."""
+    written = written.translate(TO_SPACES)
+    if vr in NOT_NUMBERS or written.translate(None, OF_NUMBERS):
+        raise ValueError
+    numbers = [*map(float, written.split(b"\\"))] if written.strip() else []
+    if not all(map(isfinite, numbers)):
+        raise ValueError
+    return numbers
+
+
+def _binary(vr: bytes, value: bytes, little_endian: bool) -> Array:
+    numbers = np.frombuffer(value, ("<" if little_endian else ">") + BINARY[vr]).astype(float)
+    if not np.isfinite(numbers).all():
+        raise ValueError
+    return numbers
 
 
 def _drawing(raw: RawHeader, assumed_charset: str) -> tuple[Drawing, bytes]:

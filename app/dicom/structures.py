@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from struct import calcsize
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -134,9 +134,21 @@ class OfROI:
         """Whether these contours are read at all: it is asked before their numbers are."""
         return True
 
-    def add(self, geometric_type: bytes, numbers: bytes, images: "Images") -> None:
-        """A contour, whose numbers are JSON's between commas: whole points, or none at all."""
+    def add(self, geometric_type: bytes, numbers: Any, images: "Images") -> None:
+        """A contour, whose numbers are whole points, or none at all.
+
+        They are JSON's between commas, or where they are not plain as `read_odd` gives them.
+        """
         raise NotImplementedError
+
+    def read_odd(self, element: Element, little_endian: bool) -> Any:
+        """Numbers that are not plain, as `len` counts them, or else JSON's between commas.
+
+        Raises
+        ------
+        ValueError
+        """
+        return _json_numbers(element, little_endian)
 
 
 @dataclass(slots=True)
@@ -358,7 +370,7 @@ def _contours(
         for batch in _batches(item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED), batch_size):
             if not contours.takes(batch):
                 continue
-            for contour, numbers in zip(batch, _numbers_of_each(batch, contours.odd), strict=True):
+            for contour, numbers in zip(batch, _numbers_of_each(batch, contours), strict=True):
                 images = _images_of(contour, values, references, known)
                 if numbers is not None:
                     contours.add(_geometric_type(contour), numbers, images)
@@ -379,14 +391,23 @@ def _batches(contours: Iterator[Elements], batch_size: int) -> Iterator[list[Ele
     yield batch
 
 
-def _numbers_of_each(batch: Sequence[Elements], odd: Counter[str]) -> Sequence[bytes | None]:
-    """Each Contour Data as JSON's numbers between commas; None where it is not whole points."""
+def _numbers_of_each(batch: Sequence[Elements], of_roi: OfROI) -> Sequence[Any]:
+    """Each Contour Data as `OfROI.add` takes it; None where it is not whole points."""
     elements = [contour.get(DATA) or NO_VALUE for contour in batch]
     plain = _plain_numbers(elements)
     if plain and _are_as_many_as_said(plain, batch):
         return plain
-    numbers: Iterable[bytes | None] = plain or map(_json_numbers, elements, batch)
-    return [_whole_points(*each, odd) for each in zip(numbers, elements, batch, strict=True)]
+    numbers = plain or [_numbers_in(*each, of_roi) for each in zip(elements, batch, strict=True)]
+    return [_whole_points(*each, of_roi.odd) for each in zip(numbers, elements, batch, strict=True)]
+
+
+def _numbers_in(element: Element, contour: Elements, of_roi: OfROI) -> Any:
+    if plain := _plain_numbers([element]):
+        return plain[0]
+    try:
+        return of_roi.read_odd(element, contour.little_endian)
+    except ValueError:
+        return None
 
 
 def _are_as_many_as_said(numbers: Sequence[bytes], batch: Sequence[Elements]) -> bool:
@@ -407,11 +428,9 @@ def points_in(contour: Elements) -> int:
     return (written.count(b"\\") + 1) // 3
 
 
-def _whole_points(
-    numbers: bytes | None, element: Element, contour: Elements, odd: Counter[str]
-) -> bytes | None:
+def _whole_points(numbers: Any, element: Element, contour: Elements, odd: Counter[str]) -> Any:
     """The numbers, if they are whole points; what is odd about them is counted."""
-    count = numbers.count(b",") + 1 if numbers else 0
+    count = 0 if numbers is None else count_of(numbers)
     is_text = element[0] not in BINARY
     if numbers is None or count % 3:
         with_commas = is_text and DECIMAL_COMMA.search(element[1])
@@ -421,6 +440,12 @@ def _whole_points(
     as_said = _points_said(contour) in (None, count // 3) and not contour.overflowed
     odd["contour_points_differ"] += not as_said
     return numbers
+
+
+def count_of(numbers: Any) -> int:
+    if isinstance(numbers, bytes):
+        return numbers.count(b",") + 1 if numbers else 0
+    return len(numbers)
 
 
 def _points_said(contour: Elements) -> int | float | None:
@@ -483,27 +508,34 @@ def _plain_numbers(elements: Sequence[Element]) -> list[bytes] | None:
     return None
 
 
-def _json_numbers(element: Element, contour: Elements) -> bytes | None:
-    """Contour Data as JSON's numbers between commas; None where it cannot be read."""
-    if plain := _plain_numbers([element]):
-        return plain[0]
+def _json_numbers(element: Element, little_endian: bool) -> bytes:
+    """Contour Data as JSON's numbers between commas.
+
+    Raises
+    ------
+    ValueError
+        It cannot be read.
+    """
+    # DS (PS3.5 6.2) allows +1.5, .5, 5. and 01.5, which JSON does not.
+    converted = []
+    for piece in pieces_of(element):
+        numbers = numbers_of((element[0], piece), "DS", little_endian)
+        converted.append(",".join(map(repr, map(float, numbers))).encode())
+    return b",".join(converted)
+
+
+def pieces_of(element: Element) -> Iterator[bytes]:
+    """Written numbers, some thousands at a time: as Python's they take ten times the memory.
+
+    Raises
+    ------
+    ValueError
+        There is one between two backslashes that is none.
+    """
     vr, data = element
     if vr not in BINARY:
         data = data.strip(WHITESPACE)
         data = data[:-1] if _ends_in_separator(data) else data
-    # DS (PS3.5 6.2) allows +1.5, .5, 5. and 01.5, which JSON does not.
-    converted = []
-    try:
-        for piece in _pieces(vr, data):
-            numbers = numbers_of((vr, piece), "DS", contour.little_endian)
-            converted.append(",".join(map(repr, map(float, numbers))).encode())
-    except ValueError:
-        return None
-    return b",".join(converted)
-
-
-def _pieces(vr: bytes, data: bytes) -> Iterator[bytes]:
-    """Written numbers, some thousands at a time: as Python's they take ten times the memory."""
     start = 0
     while vr not in BINARY and (stop := data.find(b"\\", start + NUMBERS_PIECE)) >= 0:
         yield data[start:stop]

@@ -11,7 +11,7 @@ import pytest
 from app.dicom.contours import read_drawing
 from app.dicom.headers import HeaderLimits, read_header
 from tests.dicom.test_structures import WAYS
-from tests.making.objects import TRIANGLE, Raw, contour, roi, rt_structure_set, uid
+from tests.making.objects import IMPLICIT, TRIANGLE, Raw, contour, roi, rt_structure_set, uid
 
 
 def drawn(data: bytes):
@@ -38,12 +38,16 @@ def sets() -> dict[str, list]:
     binary = contour() | {"ContourData": Raw("FD", [1.25, -2.5, 3.0]), "NumberOfContourPoints": "1"}
     plain = [contour(*(n / 4 for n in range(3 * count)), sop=uid(2, 1, count)) for count in (2, 70)]
     odd = [written_oddly(chance) for _ in range(200)]
+    forms = ["1e2", "-1.5E-1", " 2.5 ", "3\0", "\t4", ".5", "6.", "007", "1_0", "nan", "inf"]
+    forms += ["1e400", "1 2", "+", "0x1", "1e", "--1", "1\x1c", ""]
+    notations = [contour("1", form, "+3") for form in forms]
     empty, half, large = contour(), contour(1, 2), contour("1e9", 1, 2)
     return {
         "plain": [roi(1, "A", *plain), roi(2, "B"), roi(3, "C", *plain)],
         "odd": [roi(4, "A", *odd[:90], *plain), roi("x", "B", *plain), roi(5, "C", *odd[90:])],
         "broken": [roi(1, "A", plain[0], half, empty, plain[1]), roi(1, "B", plain[0])],
         "far": [roi(1, "A", large, plain[0], contour("inf", 1, 2)), roi(2, "B", large)],
+        "notations": [roi(1, "A", *notations, plain[0]), roi(2, "B", *notations[:8])],
         "binary": [roi(1, "A", binary, plain[0])],
         "none": [],
     }
@@ -53,6 +57,14 @@ def sets() -> dict[str, list]:
 def test_what_is_drawn_is_what_is_kept(way):
     for rois in sets().values():
         compare(rt_structure_set(rois, **way))
+
+
+def test_long_contours_are_drawn_as_they_are_kept():
+    ends = ("+1\\2\\3", "1\\2\\3", "1\\2\\3\\", "1\\2\\x", "1\\2\\1e9")
+    long = [contour() | {"ContourData": "1.25\\-2\\3\\" * 30_000 + end} for end in ends]
+    short = [contour(1, 2, 3), contour("+1", 2, 3)]
+    rois = [roi(1, "A", *short, *long, *short), roi(2, "B", *short)]
+    compare(rt_structure_set(rois, transfer_syntax=IMPLICIT))
 
 
 @pytest.mark.parametrize("length", [3, 0xFFFF])
