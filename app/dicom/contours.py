@@ -9,9 +9,9 @@ Only a child imports this: it brings numpy.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import chain, compress, groupby
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import json
@@ -19,7 +19,18 @@ from msgspec import json
 from app.errors import Expected
 
 from .damage import Damage, as_damage_to_a_part
-from .drawn import MOST_CONTOURS, MOST_POINTS, MOST_ROIS, ROI, Drawing, Line, Omitted
+from .drawn import (
+    MOST_CONTOURS,
+    MOST_IMAGES,
+    MOST_POINTS,
+    MOST_ROIS,
+    ROI,
+    Drawing,
+    Line,
+    Omitted,
+    OnImage,
+    Several,
+)
 from .headers import HeaderLimits, RawHeader, charset_of, read_with
 from .packing import packed_once
 from .scanner import Buffer, Element
@@ -29,6 +40,7 @@ from .structures import (
     Images,
     OfROI,
     Read,
+    Refers,
     count_of,
     each_with_its_own,
     pieces_of,
@@ -82,9 +94,20 @@ class Canvas:
         self.points = self.contours = 0
         self.types: dict[bytes, int] = {}
         self.images: dict[str, int] = {}
+        self.several: dict[tuple[Refers, ...], int] = {}  # that contours name together
 
     def keep(self) -> "Drawn":
         return Drawn(canvas=self)
+
+    def image(self, uid: str) -> int:
+        return self.images.setdefault(uid, len(self.images))
+
+    def together(self) -> list[list[OnImage]]:
+        """The images of `several`."""
+        return [
+            [OnImage(self.image(one.uid), one.frame_number) for one in some if one.uid]
+            for some in self.several
+        ]
 
     @property
     def is_full(self) -> bool:
@@ -106,6 +129,13 @@ class Canvas:
             raise NotDrawn("points_too_many", count=count, limit=limit)
 
 
+class Named(NamedTuple):
+    """A contour, with the number of the images that it names where these are several."""
+
+    line: Line
+    several: int | None
+
+
 @dataclass(slots=True)
 class Drawn(OfROI):
     """The contours of one ROI."""
@@ -113,7 +143,8 @@ class Drawn(OfROI):
     canvas: Canvas = field(default_factory=Canvas)
     lines: list[Line] = field(default_factory=list)
     parts: list[Any] = field(default_factory=list)  # arrays of points
-    waiting: list[tuple[Line, bytes | list[float]]] = field(default_factory=list)
+    several: list[Several] = field(default_factory=list)
+    waiting: list[tuple[Named, bytes | list[float]]] = field(default_factory=list)
     size: int = 0  # bytes or numbers of these
 
     def takes(self, batch: Sequence[Elements]) -> bool:
@@ -140,15 +171,17 @@ class Drawn(OfROI):
         canvas = self.canvas
         image = next((one for one in images.all if one.uid), None)
         kind = canvas.types.setdefault(geometric_type, len(canvas.types))
-        on = canvas.images.setdefault(image.uid, len(canvas.images)) if image else -1
+        on = canvas.image(image.uid) if image else -1
         line = Line(kind, points, on, image.frame_number if image else 0)
+        some = images.all[:MOST_IMAGES]
+        several = canvas.several.setdefault(some, len(canvas.several)) if len(some) > 1 else None
         if isinstance(numbers, bytes) and len(numbers) > PIECE:
             numbers = np.concatenate([np.array(_floats(piece)) for piece in _pieces(numbers)])
         if not isinstance(numbers, bytes | list):
             self.convert()
-            self.keep([line], numbers)
+            self.keep([Named(line, several)], numbers)
             return
-        self.waiting.append((line, numbers))
+        self.waiting.append((Named(line, several), numbers))
         self.size += len(numbers)
         if self.size > PIECE:
             self.convert()
@@ -157,7 +190,7 @@ class Drawn(OfROI):
         """Keep what waits."""
         if not self.waiting:
             return
-        lines, waiting = zip(*self.waiting, strict=True)
+        named, waiting = zip(*self.waiting, strict=True)
         self.waiting, self.size = [], 0
         numbers: list[float] = []
         for kind, some in groupby(waiting, key=type):
@@ -165,17 +198,20 @@ class Drawn(OfROI):
                 numbers += _floats(b",".join(some))
             else:
                 numbers += chain.from_iterable(some)
-        self.keep(lines, np.array(numbers))
+        self.keep(named, np.array(numbers))
 
-    def keep(self, lines: Sequence[Line], numbers: Array) -> None:
+    def keep(self, named: Sequence[Named], numbers: Array) -> None:
         """Keep contours, without those that lie too far away."""
-        points = np.array([line.points for line in lines])
+        points = np.array([line.points for line, _ in named])
         starts = 3 * (np.cumsum(points) - points)
         is_near = np.maximum.reduceat(np.abs(numbers), starts) <= FARTHEST
         if not is_near.all():
-            self.odd[FAR] += int(len(lines) - is_near.sum())
+            self.odd[FAR] += int(len(named) - is_near.sum())
             numbers = numbers[np.repeat(is_near, 3 * points)]
-        self.lines += (line for line, near in zip(lines, is_near, strict=True) if near)
+        for line, several in compress(named, is_near):
+            if several is not None:
+                self.several.append(Several(len(self.lines), several))
+            self.lines.append(line)
         hundredths = np.rint(numbers * IN_A_MILLIMETRE).astype(np.int32)
         self.parts.append(hundredths.reshape(-1, 3))
 
@@ -227,11 +263,13 @@ def _drawing(raw: RawHeader, assumed_charset: str) -> tuple[Drawing, bytes]:
     parts = [part for _, drawn in pairs for part in drawn.parts]
     points = np.concatenate(parts) if parts else np.zeros((0, 3), np.int32)
     rois = [_roi(roi, drawn, read) for roi, drawn in pairs]
+    together = canvas.together()
     drawing = Drawing(
         len(points),
         [*dict.fromkeys(filter(None, (roi.frame_of_reference for roi in rois)))],
         [type_of(one) for one in canvas.types],
         [*canvas.images],
+        together,
         rois,
         [*_left_out(read, raw.cut)],
     )
@@ -243,7 +281,8 @@ def _roi(roi: Definition, drawn: Drawn, read: Read[Drawn]) -> ROI:
     # Where it names none itself it lies where the whole set does, if that is one place.
     frame = roi.frame_of_reference or (frames[0] if len(frames) == 1 else "")
     kind = read.types.get(roi.number, "") if roi.number is not None else ""
-    return ROI(roi.number, roi.name, kind, roi.algorithm, drawn.color, frame, drawn.lines)
+    known = roi.number, roi.name, kind, roi.algorithm, drawn.color, frame
+    return ROI(*known, drawn.lines, drawn.several)
 
 
 def _left_out(read: Read[Drawn], is_cut: bool) -> Iterator[Omitted]:

@@ -14,6 +14,8 @@ MOST_POINTS = 1_000_000
 MOST_CONTOURS = 100_000
 MOST_ROIS = 10_000
 
+MOST_IMAGES = 16  # of a contour
+
 Index = Annotated[int, Meta(ge=-1, lt=2**31)]
 
 
@@ -22,8 +24,25 @@ class Line(NamedTuple):
 
     type: Count
     points: Count
-    image: Index  # -1: it names none
+    image: Index  # the first that it names; -1: it names none
     frame: Count  # from 1; 0: the whole object
+
+
+class OnImage(NamedTuple):
+    """An image that a contour names, as `Line` has it."""
+
+    image: Count
+    frame: Count
+
+
+Together = Annotated[list[OnImage], Meta(max_length=MOST_IMAGES)]
+
+
+class Several(NamedTuple):
+    """A contour that names several images."""
+
+    contour: Count  # its number in the ROI's
+    images: Count  # the number of these in `Drawing.several`
 
 
 class ROI(Named, frozen=True):
@@ -34,6 +53,7 @@ class ROI(Named, frozen=True):
     colour: Color | None
     frame_of_reference: UID
     contours: Annotated[list[Line], Meta(max_length=MOST_CONTOURS)]
+    several: Annotated[list[Several], Meta(max_length=MOST_CONTOURS)] = []
 
 
 class Omitted(Named, frozen=True):
@@ -50,6 +70,7 @@ class Drawing(Named, frozen=True):
     points: Annotated[int, Meta(ge=0, le=MOST_POINTS)]
     frames_of_reference: Annotated[list[UID], Meta(max_length=MOST_ROIS)]
     types: Annotated[list[Text64], Meta(max_length=MOST_CONTOURS)]
-    images: Annotated[list[UID], Meta(max_length=MOST_CONTOURS)]  # that contours name
+    images: Annotated[list[UID], Meta(max_length=MOST_IMAGES * MOST_CONTOURS)]
+    several: Annotated[list[Together], Meta(max_length=MOST_CONTOURS)]  # that contours name
     rois: Annotated[list[ROI], Meta(max_length=MOST_ROIS)]
     left_out: Annotated[list[Omitted], Meta(max_length=4 * MOST_ROIS)]

@@ -16,7 +16,7 @@ from app.derived.kinds import Key, Numbers
 from app.models import DICOMInstance, RTStructureSetInformation, StructureSetContours
 from app.sandbox.contours import Drawn
 
-VERSION = 1  # of how they are read, `app.dicom.structures` included, and of their form
+VERSION = 2  # of how they are read, `app.dicom.structures` included, and of their form
 GONE = "object_gone"
 TRIED_AGAIN = (GONE, "contours_not_read")  # a file may come back, and a disk
 TRIED_LATER = ("contours_took_long", "contours_not_made", "too_much_memory")  # it may be busy,

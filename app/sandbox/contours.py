@@ -3,6 +3,7 @@
 A child process (`drawing`) reads them, by a descriptor, and answers with one `Drawn`.
 """
 
+from itertools import chain
 from math import ceil
 from typing import Annotated
 
@@ -78,9 +79,15 @@ def drawn_of(body: bytes) -> Drawn:
 def _is_sound(drawing: Drawing) -> bool:
     """Whether its numbers fit together: a page's script relies on them."""
     lines = [line for roi in drawing.rois for line in roi.contours]
+    images = [one.image for some in drawing.several for one in some]
     return (
         sum(line.points for line in lines) == drawing.points
         and max((line.type for line in lines), default=-1) < len(drawing.types)
-        and max((line.image for line in lines), default=-1) < len(drawing.images)
+        and max(chain(images, (line.image for line in lines)), default=-1) < len(drawing.images)
+        and all(
+            one.contour < len(roi.contours) and one.images < len(drawing.several)
+            for roi in drawing.rois
+            for one in roi.several
+        )
         and all(one.code in reasons.CONTOURS for one in drawing.left_out)
     )

@@ -10,7 +10,8 @@ in which the words have them.
 
 A contour of a ROI is [type, points, image, frame]: the number of its type in `types`, how many
 points it has, the number of its image in `images`, -1 where it names none, and that image's frame,
-from 1, or 0 for all of it. An image is [object, whether it is of this series]; 0 where it is not
+from 1, or 0 for all of it. Of several images that it names it is the first of this series, or else
+the first. An image is [object, whether it is of this series]; 0 where it is not
 here. `slices` are those of the series, in their order: a page knows on which one a contour lies
 before its picture has come.
 
@@ -34,7 +35,7 @@ from app.catalogue.names import plain
 from app.catalogue.transactions import give_back_connection
 from app.derived.kinds import Key, Kind
 from app.derived.making import NotNow
-from app.dicom.drawn import Omitted
+from app.dicom.drawn import Line, Omitted, OnImage, Several
 from app.dicom.pictures import Named
 from app.limits import pool_settings
 from app.models import (
@@ -81,6 +82,7 @@ class KeptROI(Named, frozen=True):
     colour: list[int] | None
     frame_of_reference: str
     contours: Raw
+    several: list[Several] = []
 
 
 class Kept(Named, frozen=True):
@@ -90,11 +92,19 @@ class Kept(Named, frozen=True):
     frames_of_reference: list[str] = []
     types: list[str] = []
     images: list[str] = []
+    several: list[list[OnImage]] = []
     rois: list[KeptROI] = []
     left_out: list[Omitted] = []
 
 
-class ROI(KeptROI, frozen=True, kw_only=True):
+class ROI(Named, frozen=True):
+    number: int | None
+    name: str
+    type: str
+    algorithm: str
+    colour: list[int] | None
+    frame_of_reference: str
+    contours: Raw
     page: str
 
 
@@ -129,6 +139,7 @@ class Told(Named, frozen=True):
 
 
 _kept = json.Decoder(Kept).decode
+_lines = json.Decoder(list[Line]).decode
 
 
 @staff_member_required
@@ -167,14 +178,16 @@ def _told(
     made: StructureSetContours, structure_set: RTStructureSetInformation, series: DICOMSeries
 ) -> Told:
     found = _kept(made.words) if made.words else Kept()
+    images = _images(found.images, structure_set, series)
+    chosen = [_chosen(some, images) for some in found.several]
     return Told(
         [Place(one.object, one.frame) for one in slices_of(series)],
         found.frames_of_reference,
         UNIT,
         found.points,
         found.types,
-        _images(found.images, structure_set, series),
-        _rois(found.rois, structure_set),
+        images,
+        _rois(found.rois, structure_set, chosen),
         [NotDrawn(one.roi, sentence(one.code, count=f"{one.count:,}")) for one in found.left_out],
         made.why_not,
         sentence(made.why_not, **made.facts),
@@ -197,7 +210,28 @@ def _images(
     ]
 
 
-def _rois(rois: list[KeptROI], structure_set: RTStructureSetInformation) -> list[ROI]:
+def _chosen(several: list[OnImage], images: list[Image]) -> OnImage | None:
+    """Of several images that contours name the first of this series; None: it is the first."""
+    own = next((at for at, one in enumerate(several) if images[one.image].is_of_series), 0)
+    return several[own] if own else None
+
+
+def _contours(roi: KeptROI, chosen: list[OnImage | None]) -> Raw:
+    """A ROI's contours as they are kept, each on the image of the series that it names."""
+    others = {one.contour: on for one in roi.several if (on := chosen[one.images])}
+    if not others:
+        return roi.contours
+    lines = _lines(roi.contours)
+    for at, on in others.items():
+        lines[at] = lines[at]._replace(image=on.image, frame=on.frame)
+    return Raw(json.encode(lines))
+
+
+def _rois(
+    rois: list[KeptROI],
+    structure_set: RTStructureSetInformation,
+    chosen: list[OnImage | None],
+) -> list[ROI]:
     """The ROIs, each with the address of its page: both are in the order of the file."""
     rows = RTStructureROI.objects.filter(rt_structure_set=structure_set).order_by("pk")
     pks = [*rows.values_list("pk", flat=True)]
@@ -214,8 +248,8 @@ def _rois(rois: list[KeptROI], structure_set: RTStructureSetInformation) -> list
             plain(one.algorithm),
             one.colour,
             one.frame_of_reference,
-            one.contours,
-            page=page,
+            _contours(one, chosen),
+            page,
         )
         for one, page in zip(rois, pages, strict=True)
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec import msgpack
 
-from app.dicom.drawn import ROI, Drawing, Line
+from app.dicom.drawn import ROI, Drawing, Line, OnImage, Several
 from app.dicom.headers import HeaderLimits
 from app.reasons import sentence
 from app.sandbox import contours
@@ -165,16 +165,20 @@ LINES = [Line(0, 3, 0, 0)]
         {"images": []},
         {"points": -1},
         {"rois": [["unlike"]]},
+        {"several": [[(0, 0), (1, 0)]]},
+        {"several": []},
+        {"rois": [ROI(1, "A", "", "", None, "", LINES, [(1, 0)])]},
     ],
 )
 def test_what_does_not_fit_together_is_not_believed(changes):
     def answer(**changes: Any) -> bytes:
-        one = ROI(1, "A", "", "", None, "", LINES)
+        one = ROI(1, "A", "", "", None, "", LINES, [Several(0, 0)])
         whole = {
             "points": 3,
             "frames_of_reference": [],
             "types": ["POINT"],
             "images": [uid(1)],
+            "several": [[OnImage(0, 0), OnImage(0, 2)]],
             "rois": [one],
             "left_out": [],
         }

@@ -181,6 +181,38 @@ def test_images_are_those_of_the_series_and_of_the_same_patient(get, staff_clien
     assert staff_client.get(image).status_code == 404
 
 
+def test_of_several_images_that_a_contour_names_it_lies_on_that_of_the_series(get, import_zip):
+    def naming(*items: dict[str, Any]) -> dict[str, Any]:
+        return contour(1, 2, 3) | {"ContourImageSequence": [*items]}
+
+    one, two, gone = ({"ReferencedSOPInstanceUID": sop} for sop in SOPS)
+    framed = two | {"ReferencedFrameNumber": "2"}
+    far, plain = (
+        naming(one, two) | {"ContourData": ["1e9", "0", "0"]},
+        contour(1, 2, 3, sop=SOPS[0]),
+    )
+    heart = roi(1, "A", far, naming(one, framed), plain, naming(gone, two), naming({}, one))
+    nowhere = roi(2, "B", naming(*16 * [one], two))
+    import_zip(
+        *images(1),
+        *images(2, SeriesInstanceUID=uid(2, 3), Modality="MR"),
+        rt_structure_set([heart, nowhere]),
+    )
+
+    def named(found: DICOMSeries) -> list[list[Any]]:
+        told, _ = get(found)
+        uids = dict(DICOMInstance.objects.values_list("pk", "sop_instance_uid"))
+        return [
+            [[uids.get(told["images"][image][0]), frame] for _, _, image, frame in each["contours"]]
+            for each in told["rois"]
+        ]
+
+    first, second = (DICOMInstance.objects.get(sop_instance_uid=sop) for sop in SOPS[:2])
+    here, there = [SOPS[0], 0], [SOPS[1], 0]
+    assert named(first.dicom_series) == [[here, here, [None, 0], here], [here]]
+    assert named(second.dicom_series) == [[[SOPS[1], 2], here, there, here], [here]]
+
+
 # --- kept, and gone --------------------------------------------------------------------------
 
 
