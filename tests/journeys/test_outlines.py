@@ -743,7 +743,9 @@ def structures(import_zip) -> tuple[DICOMSeries, RTStructureSetInformation]:
 
 def test_structures_are_found_shown_and_marked_over_the_pictures(signed_in, live, structures):
     page, (series, structure_set) = signed_in, structures
-    page.goto(f"{live.url}/dicom/series/{series.pk}/")
+    page.goto(f"{live.url}/dicom/series/{series.pk}/?set=999&roi=3")
+    expect(page.locator(".over-sets")).to_contain_text("of this address is not offered")
+    expect(page).to_have_url(f"{live.url}/dicom/series/{series.pk}/")
     a_set_is_chosen(page, structure_set)
     a_structure_is_found_and_led_to(page)
     others_are_switched_off(page)

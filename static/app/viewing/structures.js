@@ -8,6 +8,7 @@ const SOON = 400; // ms after the last slice has come, what is not drawn is told
 
 const DAMAGED = "The contours came damaged: choose them again.";
 const NONE_HERE = "No structure set refers to this series or shares its frame of reference.";
+const NOT_OFFERED = "The structure set of this address is not offered for this series.";
 
 // A source of a `list`. `box` is a .over-sets, `changes` the state of the series.
 export class Structures {
@@ -31,10 +32,11 @@ export class Structures {
     const those = (wanted) => sets.filter(({ refers }) => refers === wanted);
     this.choice.offer(["Refer to this series", those(true)], ["Share its frame of reference", those(false)]);
     if (this.choice.value) return;
-    this.choice.say(sets.length ? "" : NONE_HERE);
-    if (more) this.choice.say(`${more} more structure ${more === 1 ? "set is" : "sets are"} not listed.`);
-    const asked = sets.find(({ object }) => String(object) === this.asked.get("set"));
-    if (asked) this.choice.choose(String(asked.object));
+    const wanted = this.asked.get("set");
+    const asked = sets.find(({ object }) => String(object) === wanted);
+    if (asked) return this.choice.choose(String(asked.object));
+    const said = [wanted && NOT_OFFERED, !sets.length && NONE_HERE, more && notListed(more)];
+    this.choice.say(said.filter(Boolean).join(" "));
   }
 
   // --- a set --------------------------------------------------------------------------------------
@@ -122,6 +124,8 @@ export class Structures {
     return this.set.centreOf(this.set.rois[at], slice);
   }
 }
+
+const notListed = (more) => `${more} more structure ${more === 1 ? "set is" : "sets are"} not listed.`;
 
 function itemOf(roi) {
   const isEmpty = !roi.contours.length;
