@@ -37,6 +37,7 @@ export class Structures {
     if (asked) return this.choice.choose(String(asked.object));
     const said = [wanted && NOT_OFFERED, !sets.length && NONE_HERE, more && notListed(more)];
     this.choice.say(said.filter(Boolean).join(" "));
+    this.remember();
   }
 
   // --- a set --------------------------------------------------------------------------------------
