@@ -64,7 +64,7 @@ export class Structures {
     void set.cuts.prepare(() => this.set === set);
     this.choice.note(this.leftOut(null));
     this.list.put(this, set.rois.map(itemOf));
-    const asked = this.asked.get("roi");
+    const asked = this.asked.get("set") === this.choice.value ? this.asked.get("roi") : null;
     const marked = asked === null ? undefined : set.rois.find(({ number }) => String(number) === asked);
     this.asked = new URLSearchParams();
     if (marked) this.list.goToPlace(this, marked.at);
