@@ -719,7 +719,13 @@ def structures(import_zip) -> tuple[DICOMSeries, RTStructureSetInformation]:
         item_of_roi(3, "Ösophagus", flat(square((-20, 0, 6), 6), 2), ROIDisplayColor=[0, 128, 255]),
         item_of_roi(4, "Isocentre", flat([(20, 20, 9)], 3, "POINT"), ROIDisplayColor=None),
         item_of_roi(5, "Elsewhere", flat(square((0, 0, 9), 30), 5)),
-        item_of_roi(6, "<b>Free</b>", flat(square((20, -20, 12.4), 6))),
+        item_of_roi(
+            6,
+            "<b>Free</b>",
+            flat(square((20, -20, 12.4), 6)),
+            ROIDisplayColor=[20, 0, 60],
+            RTROIInterpretedType="EXTERNAL",
+        ),
         item_of_roi(
             7,
             "Other frame",
@@ -847,7 +853,7 @@ def others_are_switched_off(page: Page) -> None:
     expect(page.locator(".viewer-lines [data-roi]")).to_have_count(0)
     page.get_by_role("button", name="All", exact=True).click()
     page.get_by_label("Fill").fill("30")
-    expect(page.locator(".viewer-lines [data-roi='0']")).to_have_attribute("fill-opacity", "0.3")
+    expect(page.locator("g[fill-opacity='0.3'] .roi-solid")).not_to_have_count(0)
 
 
 def keys_and_clicks_mark(page: Page) -> None:
@@ -872,6 +878,11 @@ def keys_and_clicks_mark(page: Page) -> None:
     canvas.press("ArrowDown")
     canvas.press("ArrowDown")
     expect(path_of(page, 5)).to_have_attribute("d", "M49 9L55 9L55 15L49 15Z")
+    expect(path_of(page, 5, "halo")).to_have_attribute("d", "M49 9L55 9L55 15L49 15Z")
+    expect(page.locator(".viewer-lines .roi-halo")).to_have_count(1)  # it is dark, Heart is not,
+    filled = page.locator(".viewer-lines > g:first-child[fill-opacity='0.3'] > .roi-solid")
+    expect(filled).to_have_count(1)  # and it is the patient's outside, which is not filled
+    expect(filled).to_have_attribute("fill", "rgb(220,20,60)")
 
 
 def planes_cut_them(page: Page) -> None:
@@ -889,9 +900,9 @@ def planes_cut_them(page: Page) -> None:
         expect(drawn_here).to_have_count(len(rois))
         found = drawn_here.evaluate_all("(all) => all.map((one) => Number(one.dataset.roi))")
         assert found == rois
-        path = drawn_here.first.locator(".roi-solid").get_attribute("d")
+        path = stages.nth(number).locator(".roi-solid").first.get_attribute("d")
         assert np.allclose(corners_of(path), layers, atol=HALF_PIXEL)
-    path = stages.nth(1).locator("[data-roi='2'] .roi-solid").get_attribute("d")
+    path = stages.nth(1).locator(".roi-solid").nth(1).get_attribute("d")
     assert np.allclose(corners_of(path), [(9, 9, 15, 12)], atol=HALF_PIXEL)
 
 

@@ -176,7 +176,8 @@ export class Doses {
     const isDrawn = Boolean(grid && !why);
     this.label(stage, isDrawn);
     this.drawLines(stage, isDrawn && this.part("lines").checked ? this.levels.filter(({ isOn }) => isOn) : []);
-    if (isDrawn && this.part("wash").checked) this.drawWash(stage);
+    stage.hasDose = isDrawn && this.part("wash").checked;
+    if (stage.hasDose) this.drawWash(stage);
   }
 
   whyNotOn(stage) {

@@ -4,6 +4,7 @@ import { pick } from "./shapes.js";
 const SVG = "http://www.w3.org/2000/svg";
 const UNCOLOURED = "255, 255, 255"; // a ROI that has no colour
 const ARM = 7; // of a cross, in the page's pixels
+const DARK = 0.1; // relative luminance, below which a line has a light one under it
 
 export class Outlines {
   // `redraw` is called where there is something else to be drawn.
@@ -77,11 +78,13 @@ export class Outlines {
       this.sizes.observe(stage.lines);
     }
     const { rois } = this.drawn.get(stage);
-    const there = new Map(this.shapes(stage).map((shape) => [shape.roi, shape]));
+    const shapes = this.shapes(stage);
+    this.drawFills(stage, shapes);
+    const there = new Map(shapes.map((shape) => [shape.roi, shape]));
     for (const [roi, element] of rois) if (!there.has(roi)) element.remove();
     let after = null;
     for (const [roi, shape] of there) {
-      if (!rois.has(roi)) rois.set(roi, this.made(roi));
+      if (!rois.has(roi)) rois.set(roi, this.elementOf(roi));
       const element = rois.get(roi);
       this.fill(element, shape);
       if (element.parentNode !== group || element.previousSibling !== after) {
@@ -93,39 +96,42 @@ export class Outlines {
     this.size(stage.lines);
   }
 
-  made(roi) {
-    const { colour } = this.set.rois[roi];
-    const element = document.createElementNS(SVG, "g");
+  // Below all lines, those of a dose among them; none where colours of a dose would be taken for others.
+  drawFills(stage, shapes) {
+    const group = stage.ground(this);
+    const isFilled = ({ roi }) => this.set.rois[roi].type.toUpperCase() !== "EXTERNAL";
+    const filled = this.opacity && !stage.hasDose ? shapes.filter(isFilled) : [];
+    group.setAttribute("fill-opacity", this.opacity);
+    if (group.shapes?.length === filled.length && filled.every((shape, at) => shape === group.shapes[at])) return;
+    group.shapes = filled;
+    group.replaceChildren(...filled.map((shape) => {
+      const fill = made("path", "roi-solid");
+      fill.setAttribute("fill", coloured(this.set.rois[shape.roi]));
+      fill.setAttribute("d", shape.closed + shape.solid);
+      return fill;
+    }));
+  }
+
+  elementOf(roi) {
+    const element = made("g");
     element.dataset.roi = roi;
-    element.setAttribute("stroke", `rgb(${colour ?? UNCOLOURED})`);
-    element.setAttribute("fill", `rgb(${colour ?? UNCOLOURED})`);
-    for (const name of ["solid", "closed", "lines"]) {
-      const path = document.createElementNS(SVG, "path");
-      path.classList.add(`roi-${name}`);
-      element[name] = path;
-    }
-    element.crosses = [];
+    element.setAttribute("stroke", coloured(this.set.rois[roi]));
+    element.halo = isDark(this.set.rois[roi]) ? made("path", "roi-halo") : null;
+    for (const name of ["closed", "lines"]) element[name] = made("path", `roi-${name}`);
     return element;
   }
 
   fill(element, shape) {
     element.classList.toggle("roi-is-marked", shape.roi === this.marked);
-    if (element.getAttribute("fill-opacity") !== String(this.opacity)) element.setAttribute("fill-opacity", this.opacity);
     if (element.shape === shape) return;
     element.shape = shape;
-    for (const name of ["solid", "closed", "lines"]) {
-      element[name].setAttribute("d", shape[name]);
-      if (!shape[name]) element[name].remove();
-      else if (!element[name].parentNode) element.append(element[name]);
-    }
-    for (const cross of element.crosses) cross.remove();
-    element.crosses = shape.crosses.map(([x, y]) => {
-      const cross = document.createElementNS(SVG, "path");
-      cross.classList.add("roi-cross");
-      [cross.dataset.x, cross.dataset.y] = [x, y];
-      element.append(cross);
-      return cross;
-    });
+    const { halo, closed, lines } = element;
+    halo?.setAttribute("d", shape.closed + shape.lines);
+    closed.setAttribute("d", shape.closed);
+    lines.setAttribute("d", shape.lines);
+    const crosses = shape.crosses.flatMap((at) => [...(halo ? [crossAt(at, "roi-halo")] : []), crossAt(at)]);
+    const drawn = [halo, closed, lines].filter((one) => one?.getAttribute("d"));
+    element.replaceChildren(...drawn, ...crosses);
   }
 
   // Crosses are as large on the screen whatever the picture's size.
@@ -144,3 +150,22 @@ export class Outlines {
 }
 
 export const nameOf = ({ name, number }) => name || (number === null ? "(no name)" : `(no name), number ${number}`);
+
+const coloured = ({ colour }) => `rgb(${colour ?? UNCOLOURED})`;
+
+function isDark({ colour }) {
+  const [red, green, blue] = (colour ?? [255, 255, 255]).map((one) => (one / 255) ** 2.2);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue < DARK;
+}
+
+function made(tag, classes = "") {
+  const element = document.createElementNS(SVG, tag);
+  if (classes) element.setAttribute("class", classes);
+  return element;
+}
+
+function crossAt([x, y], also = "") {
+  const cross = made("path", `roi-cross ${also}`.trim());
+  [cross.dataset.x, cross.dataset.y] = [x, y];
+  return cross;
+}

@@ -21,6 +21,8 @@ export class Stage {
     this.over = this.part("over"); // for washes: hidden while nobody draws any
     this.lines = this.part("lines"); // an <svg>, of which a unit is a pixel of the picture
     this.groups = new Map(); // of `lines`, by layer
+    this.grounds = new Map(); // below all of these
+    this.hasDose = false; // whether a dose's colours lie over it
     this.labels = new Map(); // words that lie over the picture, by layer, and where
     this.slice = null; // what is painted; null where there is nothing
     this.plane = null; // where it lies in its patient; null where that is not known
@@ -178,7 +180,19 @@ export class Stage {
     return this.groups.get(layer);
   }
 
+  // A part of its own that lies below all layers' lines.
+  ground(layer) {
+    if (!this.grounds.has(layer)) {
+      const made = document.createElementNS(SVG, "g");
+      this.grounds.set(layer, made);
+      this.lines.prepend(made);
+    }
+    return this.grounds.get(layer);
+  }
+
   leave(layer) {
+    this.grounds.get(layer)?.remove();
+    this.grounds.delete(layer);
     this.groups.get(layer)?.remove();
     this.groups.delete(layer);
     this.labels.get(layer)?.element.remove();
