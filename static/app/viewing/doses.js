@@ -248,6 +248,13 @@ export class Doses {
     return [words, whole].filter(Boolean).join(" · ");
   }
 
+  // The lines that are drawn: [words, colour] of each.
+  legend(stage) {
+    if (!this.grid || this.whyNotOn(stage) || !this.part("lines").checked) return [];
+    const levels = this.levels.filter((level) => level.isOn && this.on(stage).lines.get(level));
+    return levels.length ? [["Isodoses"], ...levels.map(({ percent, colour }) => [`${percent} %`, colour])] : [];
+  }
+
   label(stage, isDrawn) {
     let label = stage.element.querySelector(".viewer-dose");
     if (!label && !isDrawn) return;

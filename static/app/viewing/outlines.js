@@ -2,6 +2,7 @@
 import { pick } from "./shapes.js";
 
 const SVG = "http://www.w3.org/2000/svg";
+const NAMED = 6; // ROIs on a picture that is saved
 const UNCOLOURED = "255, 255, 255"; // a ROI that has no colour
 const ARM = 7; // of a cross, in the page's pixels
 const DARK = 0.1; // relative luminance, below which a line has a light one under it
@@ -66,6 +67,13 @@ export class Outlines {
   told(stage, point) {
     const roi = this.at(stage, point);
     return roi ? nameOf(this.set.rois[roi.at]) : "";
+  }
+
+  // What is drawn on a stage: [words, colour] of each. Not the set's label, which may tell who somebody is.
+  legend(stage) {
+    const there = this.shapes(stage).map(({ roi }) => this.set.rois[roi]);
+    const named = there.slice(0, NAMED).map((roi) => [nameOf(roi), coloured(roi)]);
+    return there.length > NAMED ? [...named, [`and ${there.length - NAMED} more`]] : named;
   }
 
   // --- drawn --------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 // they are not for.
 const SIZE = 14; // of letters, in the page's pixels
 const LINE = 18;
+const [SWATCH, APART] = [9, 12]; // of a legend, in the page's pixels
 
-// Of stages, one beside the other: `lines` say whose it is, `notes` what it is and is not.
+// Of stages, one beside the other: `lines` say whose it is, `notes` what it is and is not: words, or a
+// legend, of [words, colour].
 export function pngOf(stages, { lines, notes }) {
   const target = document.createElement("canvas");
   target.width = stages.reduce((sum, { canvas }) => sum + canvas.width, 0);
@@ -44,12 +46,38 @@ function drawStage(pen, stage, left, { lines, notes }) {
   write(edges.top, right / 2, said.length ? 8 + LINE * said.length : 6, "center", "top");
   write(edges.bottom, right / 2, bottom - 6, "center", "bottom");
   said.forEach((line, at) => write(line, 8, 8 + LINE * at, "left", "top"));
-  [...notes].reverse().forEach((line, at) => write(line, 8, bottom - 8 - LINE * at, "left", "bottom"));
+  [...notes].reverse().forEach((note, at) => {
+    const low = bottom - 8 - LINE * at;
+    if (typeof note === "string") write(note, 8, low, "left", "bottom");
+    else drawLegend(pen, write, note, [8, low, right - 16]);
+  });
   for (const { element } of stage.labels.values()) {
     const [x, y] = [parseFloat(element.style.left), parseFloat(element.style.top)];
     if (!element.hidden) write(element.textContent, x, y, "left", "middle");
   }
   if (scale) drawScale(pen, write, right - scale.right, bottom - scale.bottom, scale);
+}
+
+// In a row, narrower where there is no room.
+function drawLegend(pen, write, legend, [left, low, room]) {
+  const widthOf = ([words, colour]) => pen.measureText(words).width + APART + (colour ? SWATCH + 4 : 0);
+  const width = legend.reduce((sum, one) => sum + widthOf(one), 0);
+  pen.save();
+  pen.translate(left, low);
+  pen.scale(Math.min(room / width, 1), 1);
+  let at = 0;
+  for (const one of legend) {
+    const [words, colour] = one;
+    if (colour) {
+      pen.fillStyle = colour;
+      pen.fillRect(at, -SWATCH - 4, SWATCH, SWATCH);
+      pen.strokeRect(at, -SWATCH - 4, SWATCH, SWATCH);
+      pen.fillStyle = "#fff";
+    }
+    write(words, at + (colour ? SWATCH + 4 : 0), 0, "left", "bottom");
+    at += widthOf(one);
+  }
+  pen.restore();
 }
 
 function drawScale(pen, write, end, low, { length, text }) {

@@ -180,10 +180,10 @@ export class Tools {
     const blob = await pngOf(stages, {
       lines: this.part("named").checked ? [name, id].filter(Boolean) : [],
       notes: [
-        ...viewer.layers.map((layer) => layer.named?.(stages[0])),
+        ...viewer.layers.flatMap((layer) => [layer.named?.(stages[0]), layer.legend?.(stages[0])]),
         lossy.hidden ? "" : lossy.textContent,
         this.part("warning").textContent,
-      ].filter(Boolean),
+      ].filter((note) => note?.length),
     });
     save(blob, `picture-${viewer.box.dataset.series}-${this.nameOfPainted()}${stages.length > 1 ? "-planes" : ""}.png`);
   }

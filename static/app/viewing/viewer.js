@@ -36,8 +36,9 @@ export class Viewer extends EventTarget {
     this.isHurried = false; // a window is dragged
     this.drags = new Map(Object.entries(DRAGS));
     // What lies over pictures, those below first: {draw(stage)}, and where there is anything to it
-    // told(stage, point) and named(stage), which give words, sought(number of a slice), which gives the
-    // point of the patient that it leads to, pressed(stage, key), isClinical.
+    // told(stage, point) and named(stage), which give words, legend(stage), which gives [words, colour]
+    // of each, sought(number of a slice), which gives the point of the patient that it leads to,
+    // pressed(stage, key), isClinical.
     this.layers = [new Distance(this)];
     this.haveLayersChanged = false;
     this.isDue = false;
