@@ -149,7 +149,7 @@ def dragged(page: Page, series: str) -> float:
 # --- what is drawn over pictures ------------------------------------------------------------------
 
 STRUCTURES, OUTLINES = ".over-sets select", ".viewer-lines path[d]:not([d=''])"
-DOSE, WASH = "[data-dose=choice]", "canvas.viewer-over:not([hidden])"
+DOSE, WASH = ".over-doses select", "canvas.viewer-over:not([hidden])"
 ISODOSES = "[data-dose=lines]"
 PLANES = "[data-part=three]"
 

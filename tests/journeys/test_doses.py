@@ -114,7 +114,7 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
     page.goto(f"{live.url}/dicom/series/{series[uid(2, 1)]}/")
     choice, state = (
         page.get_by_role("combobox", name="Dose", exact=True),
-        page.locator("[data-dose=state]"),
+        page.locator(".over-doses [data-over=said]"),
     )
     page.locator("canvas[data-part=canvas]").press("Home")
     choice.select_option(index=3)
@@ -235,10 +235,17 @@ def others_are_named_and_refused(page: Page, choice, state) -> None:
     expect(state).to_be_hidden()
     page.route("**/frames/**", lambda _: None)  # it comes when nobody waits for it any more
     choice.select_option(index=3)
-    expect(state).to_have_text("Loading …")
+    expect(state).to_contain_text("Loading Dose")
     choice.select_option(index=0)
     expect(state).to_be_hidden()
     page.unroute("**/frames/**")
+    page.route("**/frames/**", lambda route: route.fulfill(body=""))  # cut off
+    choice.select_option(index=3)
+    expect(state).to_have_text("The connection broke off.")
+    page.unroute("**/frames/**")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("[data-dose=how]")).to_be_visible()
+    choice.select_option(index=0)
 
 
 COLOURS = """() => {

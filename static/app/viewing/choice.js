@@ -1,7 +1,7 @@
 // One of the things that can be drawn over a picture, as somebody chooses it: it is loaded, and what
 // keeps it from that is said.
 import { noteOf } from "./list.js";
-import { Refused, whyNot } from "./records.js";
+import { BrokenOff, Refused, whyNot } from "./records.js";
 
 export class Choice {
   // `box` is what templates/viewing/_over_choice.html makes. `source` has clear(), which is called
@@ -73,7 +73,7 @@ export class Choice {
       this.source.show(loaded);
     } catch (error) {
       if (signal.aborted) return;
-      this.say(whyNot(error), error instanceof TypeError);
+      this.say(whyNot(error), error instanceof TypeError || error instanceof BrokenOff);
       if (!(error instanceof Refused || error instanceof TypeError)) throw error;
     }
   }

@@ -1,7 +1,8 @@
 // A dose over a series' pictures, as somebody chooses it beside them: a layer of the viewer, and its
 // box. What is drawn is in `dose.js`.
+import { Choice } from "./choice.js";
 import { Grid, colourOf, inWords, isodoses, sampled, wash } from "./dose.js";
-import { Refused, answerOf, everyFrame, isTold, whyNot } from "./records.js";
+import { Refused, answerOf, everyFrame, isTold } from "./records.js";
 import { pointOf } from "./space.js";
 import { valuesOf } from "./values.js";
 
@@ -23,12 +24,11 @@ export class Doses {
   constructor(viewer, box) {
     this.viewer = viewer;
     this.box = box;
-    this.doses = [];
     this.grid = null; // once all of it is here
-    this.abort = null; // what is loading
     this.drawn = new WeakMap(); // by stage
     this.pixels = null; // that are coloured
     this.levels = LEVELS.map(([percent, colour, dashes]) => ({ percent, colour, dashes, isOn: true }));
+    this.choice = new Choice(box.querySelector(".over-doses"), this);
     this.listen();
   }
 
@@ -40,20 +40,12 @@ export class Doses {
 
   // `doses` are as the server offers them. What is chosen stays.
   offer(doses) {
-    const choice = this.part("choice");
-    const { value } = choice;
-    this.doses = doses;
-    const options = doses.map(({ object, words, bytes }) => (
-      new Option(bytes < LARGE ? words : `${megabytes(bytes)}: ${words}`, object)
-    ));
-    choice.replaceChildren(new Option("None", ""), ...options);
-    choice.value = value;
+    const words = (dose) => (dose.bytes < LARGE ? dose.words : `${megabytes(dose.bytes)}: ${dose.words}`);
+    this.choice.offer(["", doses.map((dose) => ({ ...dose, words: words(dose) }))]);
     this.box.hidden = !doses.length;
   }
 
   listen() {
-    const choice = this.part("choice");
-    choice.addEventListener("change", () => void this.choose(choice.value));
     for (const name of ["wash", "opacity", "threshold", "lines"]) {
       this.part(name).addEventListener("input", () => this.viewer.redraw());
     }
@@ -114,42 +106,21 @@ export class Doses {
     return this.isInPercent ? (value / 100) * this.grid.highest : value;
   }
 
-  say(words) {
-    const state = this.part("state");
-    if (state.textContent !== words) state.textContent = words;
-    state.hidden = !words;
-  }
-
   // --- loading ----------------------------------------------------------------------------------
 
-  async choose(object) {
-    this.abort?.abort();
-    this.abort = new AbortController();
-    const { signal } = this.abort;
+  clear() {
     this.show(null);
-    const dose = this.doses.find((one) => String(one.object) === object);
-    if (!dose) return;
-    this.say("Loading …");
-    try {
-      const grid = await this.loaded(dose, signal);
-      if (!signal.aborted) this.show(grid);
-    } catch (error) {
-      if (signal.aborted) return;
-      this.say(whyNot(error));
-      if (!(error instanceof Refused || error instanceof TypeError)) throw error;
-    }
   }
 
   show(grid) {
     this.grid = grid;
     this.drawn = new WeakMap();
     this.part("how").hidden = !grid;
-    this.say("");
     if (grid) this.describe();
     this.viewer.redraw();
   }
 
-  async loaded({ url, frames, bytes }, signal) {
+  async load({ url, frames, bytes }, signal) {
     const told = await (await answerOf(url, signal)).json();
     if (told.why_not) throw new Refused(told.why);
     const grid = roomFor(told, bytes);
@@ -160,7 +131,7 @@ export class Doses {
       if (!values) throw new Refused(LACKING);
       grid.fill(one.frame, values, one.scale);
       count++;
-      if (!signal.aborted && isTold(count, grid.frames)) this.say(`Loading: ${count} of ${grid.frames} planes`);
+      if (!signal.aborted && isTold(count, grid.frames)) this.choice.say(`Loading: ${count} of ${grid.frames} planes`);
     });
     if (count < grid.frames) throw new Refused(LACKING);
     if (!(grid.highest > 0)) throw new Refused(NOWHERE);
@@ -172,7 +143,7 @@ export class Doses {
   draw(stage) {
     const { grid } = this;
     const why = grid ? this.whyNotOn(stage) : "";
-    if (grid && stage === this.viewer.stages[0]) this.say(why);
+    if (grid && stage === this.viewer.stages[0]) this.choice.say(why);
     const isDrawn = Boolean(grid && !why);
     this.label(stage, isDrawn);
     this.drawLines(stage, isDrawn && this.part("lines").checked ? this.levels.filter(({ isOn }) => isOn) : []);

@@ -6,13 +6,18 @@ const LONGEST = 128 << 20; // bytes of a record's words, or of its values
 // What is not to be had; its message is a sentence for who asked for it.
 export class Refused extends Error {}
 
+// An answer that was cut off: it may be had when it is asked for again.
+export class BrokenOff extends Refused {
+  message = "The connection broke off.";
+}
+
 // Whether it is said that so many of all have come: ten times, since it is read out.
 export const isTold = (count, all) => count % Math.ceil(all / 10) === 0;
 
 // What is said of an error that ended a loading.
 export function whyNot(error) {
   if (error instanceof Refused) return error.message;
-  if (error instanceof TypeError) return "The connection broke off: choose it again.";
+  if (error instanceof TypeError) return new BrokenOff().message;
   return "Something went wrong: reload the page.";
 }
 
@@ -76,7 +81,7 @@ export async function everyFrame(url, [from, last], signal, take) {
       await take(told, packed);
       next = told.slice + 1;
     }
-    if (next === first) throw new Refused("The connection broke off: choose it again.");
+    if (next === first) throw new BrokenOff();
   }
 }
 
