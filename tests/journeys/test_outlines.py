@@ -59,6 +59,7 @@ DRAWN = """async ({ words, values, slices, cuts, places, coming, ends }) => {
     slices: slices.map((one, number) => plain(set.on(number))),
     cuts: cuts.map((cut) => plain(set.across(planeOf(cut)))),
     said: set.rois.map((roi) => set.saidOf(roi)),
+    amiss: set.rois.map((roi) => set.isAmiss(roi)),
     middles: set.rois.map((roi) => set.middleOf(roi, 0, slices.length)),
     early: early.rois.map((roi) => early.middleOf(roi, 0, slices.length)),
     coming: onEach,
@@ -412,6 +413,7 @@ def test_a_contour_that_names_no_image_lies_on_the_nearest_slice(bare):
         [0], [0], [], [], [1], [], [], [], [],
     ]  # fmt: skip
     assert found["said"] == [["Not drawn: 1 contour lies on no slice of this series."], []]
+    assert found["amiss"] == [False, False]
     assert found["middles"] == [1, 4]
 
 
@@ -462,6 +464,7 @@ def test_another_frame_of_reference_is_not_drawn(bare):
     ]
     nothing = drawn(bare, mixed, named, frame="2.25.7")
     assert nothing["slices"] == [[], [], []]
+    assert nothing["amiss"] == several["amiss"][:1] == [True]
     assert nothing["said"] == [
         ["Not drawn: it lies in another frame of reference than these images."]
     ]
@@ -825,6 +828,7 @@ def a_set_is_chosen(page: Page, structure_set: RTStructureSetInformation) -> Non
         "Not drawn: 1 contour lies elsewhere than the image that it names."
     )
     expect(row_of(page, "Other frame")).to_contain_text("in another frame of reference")
+    expect(page.locator(".over-list li:has(.is-amiss)")).to_have_count(2)
 
 
 def a_structure_is_found_and_led_to(page: Page) -> None:

@@ -352,6 +352,11 @@ export class Contours {
     return [...(why.length ? [`Not drawn: ${why.join("; ")}.`] : []), ...(cut ? [CUT(cut)] : [])];
   }
 
+  // Whether something of a ROI is not drawn that was to be expected: not what lies beside the slices.
+  isAmiss(roi) {
+    return roi.contours.some((contour) => AMISS.includes(this.stateOf(contour)));
+  }
+
   // The numbers of the slices that it is drawn on; also those that its contours name and that are
   // not known yet.
   slicesOf(roi) {
@@ -389,6 +394,7 @@ export class Contours {
 const contours = (count) => (count === 1 ? "1 contour" : `${count} contours`);
 const they = (count, one, more) => (count === 1 ? one : more);
 
+const AMISS = ["frame", "elsewhere", "unknown"];
 const WHY_NOT = {
   frame: (count, isAll) => `${isAll ? "it lies" : `${contours(count)} ${they(count, "lies", "lie")}`} in another frame of reference than these images`,
   elsewhere: (count) => `${contours(count)} ${they(count, "lies elsewhere than the image that it names", "lie elsewhere than the images that they name")}`,

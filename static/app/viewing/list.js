@@ -4,8 +4,9 @@
 //
 // `layer`: {hidden (the places of rows that are switched off), isHidden (all of them are), opacity,
 // marked (the place of a row; null for none), at(stage, point) which gives {at, area} or null,
-// redraw()}, saidOf(at) which gives sentences, middleOf(at) a slice or null, centreOf(at, slice) a
-// point of the patient or null, and where there is anything to it haveMarked().
+// redraw()}, saidOf(at) which gives sentences, isAmiss(at) whether they warn, middleOf(at) a slice or
+// null, centreOf(at, slice) a point of the patient or null, and where there is anything to it
+// haveMarked().
 //
 // It is a layer itself, for its keys.
 const SVG = "http://www.w3.org/2000/svg";
@@ -62,6 +63,7 @@ export class List {
   tell(source) {
     for (const { at, notes } of this.sources.get(source)) {
       const said = source.saidOf(at);
+      notes.classList.toggle("is-amiss", source.isAmiss(at));
       if (notes.textContent !== said.join("")) notes.replaceChildren(...said.map(noteOf));
     }
   }

@@ -84,6 +84,10 @@ export class Segments {
     return leftOut.length || this.middleOf(at) !== null ? leftOut : [NOT_HERE];
   }
 
+  isAmiss(at) {
+    return this.leftOut(at).length > 0;
+  }
+
   // Of a segment what lies over no picture here; null for one that is not described.
   leftOut(at) {
     return this.layer.shown.left_out.filter(([segment]) => segment === at).map(([, words]) => words);

@@ -111,6 +111,11 @@ export class Structures {
     return [...this.leftOut(roi.number ?? undefined), ...this.set.saidOf(roi)];
   }
 
+  isAmiss(at) {
+    const roi = this.set.rois[at];
+    return this.leftOut(roi.number ?? undefined).length > 0 || this.set.isAmiss(roi);
+  }
+
   // What the server could not read of a ROI.
   leftOut(number) {
     return (this.set.words.left_out ?? []).filter(({ roi }) => roi === number).map(({ words }) => words);
