@@ -290,6 +290,33 @@ def masks_lie_over_their_slices(page: Page) -> None:
     expect(page.locator("[data-over=shown]")).to_be_hidden()
 
 
+LEGENDS = """async () => {
+  const { viewer } = await import(document.querySelector("script[src*=picture]").src);
+  return viewer.layers.flatMap((layer) => layer.legend?.(viewer.stages[0]) ?? []);
+}"""
+
+
+def fills_leave_a_dose_as_it_is(page: Page) -> None:
+    """They are not drawn over its colours, and below its lines; a PNG names what is drawn."""
+    fills, said = page.locator(".roi-solid"), page.get_by_text("Contours are not filled while")
+    dose = page.get_by_role("combobox", name="Dose", exact=True)
+    expect(fills).to_have_count(2)
+    dose.select_option(index=3)
+    expect(said).to_be_visible()
+    expect(fills).to_have_count(0)
+    page.get_by_label("Colours", exact=True).uncheck()
+    page.get_by_label("Isodoses, in % of the grid's maximum").check()
+    expect(fills).to_have_count(2)
+    expect(said).to_be_hidden()
+    page.wait_for_function("() => document.querySelectorAll('.isodose')[3].getAttribute('d')")
+    assert page.evaluate(LEGENDS) == [
+        ["Isodoses"], ["80 %", "#fe6100"],
+        ["Ring", "rgb(255,0,10)"], ["Seed", "rgb(255,0,10)"],
+    ]  # fmt: skip
+    page.get_by_label("Colours", exact=True).check()
+    dose.select_option(index=0)
+
+
 def structures_and_segments_are_one_list(page: Page) -> None:
     stage, place = page.locator("canvas[data-part=canvas]"), page.locator("[data-part=place]")
     names = page.locator(".over-list li:visible .over-name")
@@ -323,6 +350,7 @@ def structures_and_segments_are_one_list(page: Page) -> None:
         expect(marked.locator(".over-name")).to_have_text(name)
         expect(page.locator(".over-list .is-pointed .over-name")).to_have_text(name)
     expect(page.locator("[data-part=value]")).to_contain_text("Tumour · Seed")
+    fills_leave_a_dose_as_it_is(page)
     drawn = page.locator(".viewer-lines [data-roi]")
     page.get_by_role("button", name="Only Tumour").click()
     expect(drawn).to_have_count(0)
