@@ -49,7 +49,7 @@ function drawStage(pen, stage, left, { lines, notes }) {
   [...notes].reverse().forEach((note, at) => {
     const low = bottom - 8 - LINE * at;
     if (typeof note === "string") write(note, 8, low, "left", "bottom");
-    else drawLegend(pen, write, note, [8, low, right - 24 - (scale ? scale.length + scale.right : 0)]);
+    else drawLegend(pen, write, note, [8, low, right - 16]);
   });
   for (const { element } of stage.labels.values()) {
     const [x, y] = [parseFloat(element.style.left), parseFloat(element.style.top)];
