@@ -67,6 +67,9 @@ def test_two_series_are_looked_through_side_by_side(signed_in, live, import_zip,
     expect(page.get_by_role("switch", name="Linked")).to_be_disabled()
     other = DICOMSeries.objects.get(dicom_study__patient__unique_patient_id="Other")
     assert page.request.get(f"{first}{other.pk}/").status == 404
+    without_scripts = page.request.get(f"{first}{keys[uid(5, 2)]}/").text()
+    for key in (keys[uid(5, 1)], keys[uid(5, 2)]):
+        assert f'src="/dicom/series/{key}/thumbnail/' in without_scripts
     console_errors.clear()  # axe marks what it looks at with styles, which the policy blocks
 
 
