@@ -38,7 +38,7 @@ def test_all_that_it_brings_is_imported_without_a_warning_and_found(
     with (tmp_path / "demo.zip").open("xb") as file:
         write_archive(file, coarser=8)
     imported = import_zip(tmp_path / "demo.zip")
-    assert imported.outcomes[Outcome.IMPORTED] == imported.member_count == 42
+    assert imported.outcomes[Outcome.IMPORTED] == imported.member_count == 43
     assert imported.warning_count == 0
     settings.ICON_DEMO = True
     study = DICOMStudy.objects.get(series__modality="RTDOSE")
@@ -130,7 +130,7 @@ def test_a_refusal_is_a_sentence(tmp_path):
 def test_the_archive_can_be_written_by_itself_and_replaces_nothing(tmp_path, capsys):
     path = tmp_path / "demo.zip"
     call_command("make_demo_archive", path, "--coarser", "8")
-    assert capsys.readouterr().out.startswith(f"{path}: 42 objects of two invented patients, ")
+    assert capsys.readouterr().out.startswith(f"{path}: 43 objects of two invented patients, ")
     with pytest.raises(CommandError, match="is there already"):
         call_command("make_demo_archive", path)
 
