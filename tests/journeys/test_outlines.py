@@ -1016,6 +1016,7 @@ def what_is_not_to_be_had_is_said(page: Page, address: str) -> None:
     page.route(re.compile("/over/"), lambda route: route.fulfill(json=NOTHING_OVER))
     page.goto(address)
     expect(said).to_have_text(
+        "The structure set of this address is not offered for this series. "
         "No structure set refers to this series or shares its frame of reference."
     )
 
