@@ -1019,6 +1019,25 @@ def what_is_not_to_be_had_is_said(page: Page, address: str) -> None:
         "The structure set of this address is not offered for this series. "
         "No structure set refers to this series or shares its frame of reference."
     )
+    the_box_is_gone_where_there_can_be_nothing(page, address)
+
+
+def the_box_is_gone_where_there_can_be_nothing(page: Page, address: str) -> None:
+    """A page of no frame of reference, as a radiograph's: nothing is offered, and then a set is."""
+
+    def without(route: Any) -> None:
+        response = route.fetch()
+        body = re.sub('data-frame="[^"]+"', 'data-frame="" hidden', response.text())
+        route.fulfill(response=response, body=body)
+
+    page.route(address, without)
+    box = page.locator('#over[data-frame=""]')
+    page.goto(address)
+    expect(page.locator(".over-sets [data-over=said]")).to_contain_text("No structure set")
+    expect(box).to_be_hidden()
+    page.unroute(re.compile("/over/"))
+    page.goto(address)
+    expect(box).to_be_visible()
 
 
 def choose_again(page: Page) -> None:

@@ -66,7 +66,8 @@ class Offers {
     offerOthers(this.viewer, series, over.more.series);
     this.sources ??= this.made();
     this.panel.hidden = !(this.sources.structures || segmentations.length);
-    this.box.hidden = this.panel.hidden && !doses.length;
+    const isNowhere = !this.box.dataset.frame && ![...sets, ...segmentations].length;
+    this.box.hidden = (this.panel.hidden || isNowhere) && !doses.length;
     this.sources.segments.offer(segmentations);
     this.sources.doses.offer(doses);
     this.sources.structures?.offer(sets, over.more.structure_sets);
