@@ -99,6 +99,25 @@ def confine(memory: int, parent: int, processor: int = 0, nice: int = NICE) -> N
     os.nice(nice)
 
 
+def stand_behind(nice: int) -> None:
+    """Give way to processes of other sessions.
+
+    Linux shares a processor among sessions first, and by `nice` within each (sched(7), "The
+    autogroup feature"); where it has none, `nice` counts among all.
+    """
+    os.setsid()
+    try:
+        group = os.open("/proc/self/autogroup", os.O_WRONLY)
+    except OSError:
+        return
+    try:
+        os.write(group, str(nice).encode())
+    except OSError:
+        pass  # as it is, then
+    finally:
+        os.close(group)
+
+
 def lock(
     read: Sequence[int] = (),
     write: Sequence[int] = (),
