@@ -75,7 +75,7 @@ def take_stdout() -> int:
     return answers
 
 
-def confine(memory: int, parent: int, processor: int = 0, nice: int = NICE) -> None:
+def confine(memory: int, parent: int, processor: int = 0) -> None:
     """Limit this process, and let it end with its parent.
 
     Parameters
@@ -84,9 +84,6 @@ def confine(memory: int, parent: int, processor: int = 0, nice: int = NICE) -> N
         Bytes of address space.
     processor
         Seconds of processor time after which it is ended (SIGXCPU); 0 for any number.
-    nice
-        How far it stands behind its parent, the only one that files and commits, and behind the
-        web server.
     """
     _limit(resource.RLIMIT_AS, memory)
     if processor:
@@ -96,26 +93,8 @@ def confine(memory: int, parent: int, processor: int = 0, nice: int = NICE) -> N
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit()
-    os.nice(nice)
-
-
-def stand_behind(nice: int) -> None:
-    """Give way to processes of other sessions.
-
-    Linux shares a processor among sessions first, and by `nice` within each (sched(7), "The
-    autogroup feature"); where it has none, `nice` counts among all.
-    """
-    os.setsid()
-    try:
-        group = os.open("/proc/self/autogroup", os.O_WRONLY)
-    except OSError:
-        return
-    try:
-        os.write(group, str(nice).encode())
-    except OSError:
-        pass  # as it is, then
-    finally:
-        os.close(group)
+    # Its parent, the only one that files and commits, goes first, and so does the web server.
+    os.nice(NICE)
 
 
 def lock(

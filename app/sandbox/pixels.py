@@ -25,7 +25,7 @@ from app.dicom.pixels import Array, Pixels
 from app.dicom.shrinking import small_picture
 from app.errors import Expected
 
-from .confine import confine, lock, stand_behind, take_stdout
+from .confine import confine, lock, take_stdout
 from .pictures import (
     IDLE,
     LONGEST_QUESTION,
@@ -40,8 +40,6 @@ from .wire import frame as framed
 
 LARGEST_FLOAT = 3.0e38  # of "f4"
 QUALITY = 80  # of a JPEG
-# Behind what reads an archive: an import goes on beside ten who look through pictures.
-NICE, NICE_SESSION = 15, 10
 
 
 class Object:
@@ -176,8 +174,7 @@ def main(channel: int, parent: int, memory: int) -> None:
     questions.settimeout(IDLE)
     warnings.simplefilter("ignore")  # pydicom's quote values
     with os.fdopen(take_stdout(), "wb") as answers:
-        confine(memory, parent, PROCESSOR_SECONDS, NICE)
-        stand_behind(NICE_SESSION)
+        confine(memory, parent, PROCESSOR_SECONDS)
         lock(receives=True)
         with suppress(TimeoutError):
             serve(questions, answers)

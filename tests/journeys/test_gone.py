@@ -88,10 +88,10 @@ def world(staff_user, import_zip) -> dict[str, Any]:
 
 
 def address(name: str) -> str:
-    """With the key of the first row of its table, where it takes one."""
+    """With the key of the first row of its table, wherever it takes one."""
     [([(_, parameters)], *_)] = ADDRESSES.getlist(name)
-    keys = [ROWS.get(name, DICOMFile).objects.order_by("pk")[0].pk] if parameters else []
-    return reverse(name, args=keys)
+    key = ROWS.get(name, DICOMFile).objects.order_by("pk")[0].pk
+    return reverse(name, args=[key] * len(parameters))
 
 
 def test_every_address_that_takes_a_post_is_tried_here(staff_client, world):

@@ -446,15 +446,6 @@ def test_a_picture_for_which_memory_is_lacking_is_refused_and_its_child_replaced
     small.close()
 
 
-def test_a_child_stands_behind_what_imports(asked, readers):
-    asked(native(GREY))
-    child = readers.idle[0].child.pid
-    assert os.getsid(child) == child  # sessions share processors, where the kernel has them do so
-    group = Path(f"/proc/{child}/autogroup")
-    assert not group.exists() or group.read_text().endswith(" nice 10\n")
-    assert os.getpriority(os.PRIO_PROCESS, child) >= 15
-
-
 def test_a_header_that_asks_for_too_much_ends_no_child(asked, readers):
     asked(native(GREY))
     child = readers.idle[0].child.pid

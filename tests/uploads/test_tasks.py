@@ -21,7 +21,7 @@ from app.models import DICOMFile, DICOMInstance, Status
 from app.uploads import claims
 from tests.conftest import free_port, wait_until
 from tests.making.faults import wait_for
-from tests.making.objects import ct_image, uid
+from tests.making.objects import ct_image, rt_structure_set, uid
 
 
 def images(count: int) -> list[bytes]:
@@ -33,10 +33,10 @@ def is_sound() -> bool:
 
 
 def test_a_worker_runs_what_was_started(upload_zip, worker):
-    upload = upload_zip(*images(3))
+    upload = upload_zip(*images(3), rt_structure_set())
     assert tasks.start([upload.pk]) == tasks.Started(queued=[upload.pk])
     wait_for(upload, Status.COMPLETED)
-    assert upload.outcomes["imported"] == 3
+    assert upload.outcomes["imported"] == 4
     assert upload.task_id
     assert is_sound()
     wait_until(lambda: all(kind.numbers().made for kind in KINDS), "what is derived")
