@@ -95,7 +95,7 @@ def picture(page: Page, series: str) -> None:
 
 def planes(page: Page, series: str) -> None:
     picture(page, series)
-    page.locator("[data-dose=choice]").select_option(index=1)
+    page.locator(".over-doses select").select_option(index=1)
     page.click("text=Three planes")
     page.wait_for_selector("text=Back to the slices")
     page.click("[data-over=list] >> text=GTV")
