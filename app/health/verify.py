@@ -126,7 +126,7 @@ def verify(
         "counts": lambda last: _check_counts(repair, wait),
         "archives": lambda last: _check_archives(repair),
         "trash": lambda last: _check_trash(last, repair, step, pace, reached),
-        "thumbnails": lambda last: _clear_thumbnails(wait),
+        "thumbnails": lambda last: _clear_derived(wait),
     }
     names, (first, last) = list(parts), begin
     for name in names[names.index(first) if first else 0 :]:
@@ -538,7 +538,7 @@ def _strangers_in_trash(root: Path) -> Iterator[str]:
             yield from (f"{TRASH}/{folder}/{name}" for name in trash.strangers(pk, names))
 
 
-def _clear_thumbnails(pace: Pace) -> Iterator[Violation]:
+def _clear_derived(pace: Pace) -> Iterator[Violation]:
     """Remove thumbnails without a row, as a kill may leave them: they are nobody's data.
 
     And what was made of rows that code from before its table deleted.

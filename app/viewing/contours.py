@@ -72,8 +72,8 @@ SEES_ALL = ("app.view_dicominstance", "app.view_patient", "app.view_rtstructurer
 UNIT = 0.01  # mm
 
 
-class KeptROI(Named, frozen=True):
-    """A ROI as it is kept; its contours are sent as they stand."""
+class SentROI(Named, frozen=True):
+    """What is kept of a ROI and sent as it stands, its contours included."""
 
     number: int | None
     name: str
@@ -82,6 +82,9 @@ class KeptROI(Named, frozen=True):
     colour: list[int] | None
     frame_of_reference: str
     contours: Raw
+
+
+class KeptROI(SentROI, frozen=True):
     several: list[Several] = []
 
 
@@ -97,14 +100,7 @@ class Kept(Named, frozen=True):
     left_out: list[Omitted] = []
 
 
-class ROI(Named, frozen=True):
-    number: int | None
-    name: str
-    type: str
-    algorithm: str
-    colour: list[int] | None
-    frame_of_reference: str
-    contours: Raw
+class ROI(SentROI, frozen=True):
     page: str
 
 

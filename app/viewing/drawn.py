@@ -51,6 +51,15 @@ def described(
     return response
 
 
+def kept_by_browsers(request: HttpRequest, body: bytes, etag: str) -> HttpResponseBase:
+    """JSON that a browser may keep, and has to ask about each time."""
+    response = get_conditional_response(request, etag=etag)
+    response = response or HttpResponse(body, content_type="application/json")
+    response["Cache-Control"] = "private, no-cache"
+    response["ETag"] = etag
+    return response
+
+
 def etag_of(*parts: object) -> str:
     words = "\n".join(map(str, parts))
     return f'"{hashlib.sha256(words.encode()).hexdigest()[:32]}"'

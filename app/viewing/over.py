@@ -14,11 +14,10 @@ from typing import Any
 
 from django.contrib.admin.views.decorators import staff_member_required
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When, Window
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.utils.cache import get_conditional_response
 from django.utils.formats import date_format
 from django.views.decorators.http import require_safe
 from msgspec import Struct, json
@@ -29,7 +28,7 @@ from app.dicom.kinds import RT_DOSE, SEGMENTATION, STANDARD_ROOT
 from app.models import DICOMInstance, DICOMSeries, Link, LinkKind, RTStructureSetInformation
 from app.needing import needing
 
-from .drawn import etag_of
+from .drawn import etag_of, kept_by_browsers
 from .slices import told_if_changed
 
 VERSION = 1  # of the answer: raise it with any change
@@ -100,12 +99,7 @@ def over(request: HttpRequest, pk: int) -> HttpResponseBase:
     body = json.encode(_over(request, series))
     if changed := told_if_changed(request, series):
         return changed
-    etag = etag_of("over", VERSION, body.decode())
-    response = get_conditional_response(request, etag=etag)
-    response = response or HttpResponse(body, content_type="application/json")
-    response["Cache-Control"] = "private, no-cache"
-    response["ETag"] = etag
-    return response
+    return kept_by_browsers(request, body, etag_of("over", VERSION, body.decode()))
 
 
 def _over(request: HttpRequest, series: DICOMSeries) -> Over:

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from django.contrib.admin.views.decorators import staff_member_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
-from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 from msgspec import MsgspecError, Struct, json
 
@@ -27,7 +26,7 @@ from app.models import DICOMSeries, ImageInformation
 from app.needing import needing
 from app.wording import counted
 
-from .drawn import etag_of
+from .drawn import etag_of, kept_by_browsers
 from .slices import told_if_changed
 
 VERSION = 1  # of the answer: raise it with any change
@@ -63,12 +62,7 @@ def planes(request: HttpRequest, pk: int) -> HttpResponseBase:
         return changed
     content = json.encode(told)
     # Of the answer itself, which may change though no file does: when rows are read anew.
-    etag = etag_of("planes", VERSION, content.decode())
-    response = get_conditional_response(request, etag=etag)
-    response = response or HttpResponse(content, content_type="application/json")
-    response["Cache-Control"] = "private, no-cache"
-    response["ETag"] = etag
-    return response
+    return kept_by_browsers(request, content, etag_of("planes", VERSION, content.decode()))
 
 
 def _told(series: DICOMSeries, stack: Stack) -> Told:
