@@ -8,12 +8,13 @@ from playwright.sync_api import Page, Request, Response
 
 LOOKS = 15  # at a series, of which each begins anew
 FRAMES = 120
-# Notes when something was first drawn, and how often anything was.
+# Notes when a picture was first drawn, and how often any was.
 NOTED = """() => {
   const draw = CanvasRenderingContext2D.prototype.drawImage;
   window.draws = 0;
   CanvasRenderingContext2D.prototype.drawImage = function (...all) {
     draw.apply(this, all);
+    if (this.canvas.dataset?.part !== "canvas") return; // what lies over it, or is small
     window.draws++;
     window.drawn ??= performance.timeOrigin + performance.now();
   };
