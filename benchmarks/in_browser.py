@@ -12,11 +12,13 @@ FRAMES = 120
 NOTED = """() => {
   const draw = CanvasRenderingContext2D.prototype.drawImage;
   window.draws = 0;
+  let tell;
+  window.firstDrawn = new Promise((resolve) => (tell = resolve));
   CanvasRenderingContext2D.prototype.drawImage = function (...all) {
     draw.apply(this, all);
     if (this.canvas.dataset?.part !== "canvas") return; // what lies over it, or is small
     window.draws++;
-    window.drawn ??= performance.timeOrigin + performance.now();
+    tell(performance.timeOrigin + performance.now());
   };
 }"""
 ALL_HERE = """() => document.querySelector("[data-part=loaded]").textContent === ""
@@ -107,8 +109,8 @@ def _first_drawn(page: Page, series: str, object_: str) -> float:
 
     page.on("response", noted)
     page.goto(f"{series}?at={object_}")
-    page.wait_for_function("() => window.drawn")
-    drawn, begun = page.evaluate("() => [window.drawn, performance.timeOrigin]")
+    # Not `wait_for_function`, which makes a frame of the page each time that it looks.
+    drawn, begun = page.evaluate("async () => [await window.firstDrawn, performance.timeOrigin]")
     page.remove_listener("response", noted)
     page.goto("about:blank")  # which ends what is still sent
     times = [one.timing["startTime"] for one in asked if "/pictures/?" in one.url]

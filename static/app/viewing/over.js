@@ -25,7 +25,7 @@ class Offers {
     this.lists = { structure_sets: [], doses: [], segmentations: [], series: [] };
     this.sources = null; // once there is an answer
     this.isDue = false;
-    this.asked = this.ask();
+    this.asked = viewer.begun.then(() => this.ask());
     viewer.addEventListener("arrived", ({ detail }) => void this.meet(detail.slice));
     for (const slice of viewer.slices.places.keys()) void this.meet(slice);
   }

@@ -70,13 +70,14 @@ export class Slices extends EventTarget {
   }
 
   heard(data) {
-    if (data.rendering) this.renderings.set(data.id, data.rendering);
-    else if (data.told) this.take(data);
-    else if ("arrived" in data) this.note(data);
-    else if ("gone" in data) this.arrived.delete(data.gone);
-    else if ("unused" in data) this.renderings.delete(data.unused);
-    else if ("speed" in data) rememberSpeed(data.speed);
-    else this.trouble = data.trouble;
+    if (data.rendering) return void this.renderings.set(data.id, data.rendering);
+    if ("unused" in data) return void this.renderings.delete(data.unused);
+    if ("speed" in data) return rememberSpeed(data.speed);
+    if (data.arrival) this.note(data.arrival);
+    if (data.told) this.take(data);
+    if (data.arrival) this.tell("arrived", { slice: data.arrival.slice, object: data.arrival.object });
+    if ("gone" in data) this.arrived.delete(data.gone);
+    if (data.trouble) this.trouble = data.trouble;
     this.tell("changed");
   }
 
@@ -89,14 +90,13 @@ export class Slices extends EventTarget {
     this.tell("came", slice);
   }
 
-  note({ arrived: slice, object, step, id, lies }) {
+  note({ slice, object, step, id, lies }) {
     this.arrived.add(slice);
     this.objects.set(slice, object);
     const plane = planeOf({ told: lies, rendering: this.renderings.get(id) });
     this.places.set(slice, { ...lies.place, object, frame: lies.frame, plane });
     this.trouble = "";
     if (slice !== this.shown && this.held.get(slice)?.told.step > step) this.held.delete(slice);
-    this.tell("arrived", { slice, object });
   }
 
   hold(slice) {

@@ -40,8 +40,11 @@ export async function warmUp() {
 
 async function inflated(packed, length) {
   const bytes = new Uint8Array(length);
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const reader = stream.getReader();
+  const stream = new DecompressionStream("deflate");
+  const [writer, reader] = [stream.writable.getWriter(), stream.readable.getReader()];
+  // What fails is told by the reader.
+  writer.write(packed).catch(() => {});
+  writer.close().catch(() => {});
   let at = 0;
   try {
     for (;;) {

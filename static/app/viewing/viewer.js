@@ -49,6 +49,7 @@ export class Viewer extends EventTarget {
     this.keysAreLacking = pictured.has_key_objects;
     this.strip = strip && new Strip(strip, (slice) => this.show(slice));
     this.stages = [];
+    this.begun = new Promise((begin) => (this.begin = begin)); // the first picture is drawn, or none comes
     const stage = this.add(box.querySelector(".viewer-stage"));
     stage.walk = walkOf(this);
     this.tools = new Tools(this);
@@ -100,7 +101,10 @@ export class Viewer extends EventTarget {
       this.tell("came", detail);
     });
     slices.addEventListener("arrived", ({ detail }) => this.noteArrived(detail));
-    slices.addEventListener("changed", () => this.later());
+    slices.addEventListener("changed", () => {
+      if (slices.trouble) this.begin();
+      this.later();
+    });
   }
 
   noteArrived({ slice, object }) {
@@ -250,11 +254,12 @@ export class Viewer extends EventTarget {
     const slice = this.current;
     const [stage] = this.stages;
     this.box.classList.toggle("is-waiting", !slice);
-    this.tools.tell(slice);
     stage.show(slice?.values ? slice : null, this.shown);
     if (slice && !slice.values) stage.clear();
+    if (slice) this.begin();
     this.tell("drawing");
     for (const one of this.stages) this.paint(one);
+    this.tools.tell(slice);
     if (slice) this.tools.sayWindows(slice);
     this.tools.warn();
     this.haveLayersChanged = false;

@@ -5,9 +5,10 @@
 // It is sent {url, count, speed} once, then {stack: [first, last]} for the slices that are looked
 // through, {want: slice} for what is shown, {also: slice} for what may be next, and {again: slice} for
 // one that failed in passing. It sends {rendering, id} before the first slice that has it, {told, values}
-// of each slice asked for, {arrived: slice, object, step, id, lies} of each that is here and where it
-// lies, {gone: slice} of each that was let go, {unused: id} of each rendering that no slice has any
-// more, {trouble} where nothing comes, and {speed}, in bits a second, as it measures it.
+// of each slice asked for, {arrival: {slice, object, step, id, lies}} of each that is here and where it
+// lies, which goes with the values of what is shown, {gone: slice} of each that was let go,
+// {unused: id} of each rendering that no slice has any more, {trouble} where nothing comes, and {speed},
+// in bits a second, as it measures it.
 import { overlaysOf, valuesOf, warmUp } from "./values.js";
 
 const MOST_BYTES = 256 << 20; // of pictures as they are sent, with their overlays
@@ -91,7 +92,8 @@ function isNear(slice) {
 // Every how many rows come first: all of a picture that is small anyhow.
 const firstStep = () => (isSmall ? 1 : (SLOW.find(([most]) => speed < most)?.[1] ?? 1));
 
-async function send(slice) {
+// `arrival` is told with it.
+async function send(slice, arrival) {
   const one = kept.get(slice);
   if (!one || sending.has(one)) return;
   const { told, id, samples } = one;
@@ -99,7 +101,7 @@ async function send(slice) {
   try {
     const values = told.why_not ? null : await valuesOf(one.packed, told, samples);
     const overlays = values ? await overlaysOf(told) : [];
-    postMessage({ told, id, values, overlays }, values ? [values.buffer] : []);
+    postMessage({ told, id, values, overlays, arrival }, values ? [values.buffer] : []);
   } catch (error) {
     postMessage({ trouble: "failed" });
     throw error;
@@ -236,7 +238,7 @@ async function records(reader) {
       continue;
     }
     rendering = told.rendering ?? rendering;
-    keep(told, packed, rendering);
+    await keep(told, packed, rendering);
     const isOver = wanted === null ? !kept.has(told.slice) : !isNear(wanted);
     if (isOver) run.abort.abort();
   }
@@ -263,7 +265,8 @@ function taken(parts, length) {
   return found;
 }
 
-function keep(told, packed, rendering) {
+// What is shown is inflated before more is read, and told of with its values: so it is drawn at once.
+async function keep(told, packed, rendering) {
   const { slice, object, step } = told;
   run.distance = Math.abs(slice - run.from);
   run.came.add(slice);
@@ -277,12 +280,12 @@ function keep(told, packed, rendering) {
   bytes += weight(one);
   missing.delete(slice);
   const { frame, place, whole_rows, whole_columns } = told;
-  postMessage({ arrived: slice, object, step, id, lies: { frame, place, whole_rows, whole_columns } });
+  const arrival = { slice, object, step, id, lies: { frame, place, whole_rows, whole_columns } };
   if (slice === wanted) wanted = null;
-  if (slice === shown) {
-    if (told.is_passing && !retried.has(slice)) retry(slice);
-    else void send(slice);
-  }
+  const isAgain = told.is_passing && !retried.has(slice);
+  if (slice === shown && !isAgain) await send(slice, arrival);
+  else postMessage({ arrival });
+  if (slice === shown && isAgain) retry(slice);
   makeRoom();
 }
 
