@@ -63,21 +63,22 @@ CORPORA = {
 }
 
 
-def make(name: str, folder: Path, scale: float = 1.0) -> Path:
-    """The archive of that name in the folder; made there unless it is there."""
-    path = folder / (f"{name}.zip" if scale == 1 else f"{name}-{scale:g}.zip")
+def make(name: str, folder: Path, scale: float = 1.0, first: int = 0) -> Path:
+    """The archive of that name in the folder, of patients from a number on; made unless there."""
+    of = f"-from-{first}" if first else ""
+    path = folder / (f"{name}{of}.zip" if scale == 1 else f"{name}{of}-{scale:g}.zip")
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".part")
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
-            _write(archive, CORPORA[name], scale)
+            _write(archive, CORPORA[name], scale, first)
         draft.rename(path)
     return path
 
 
-def _write(archive: zipfile.ZipFile, corpus: Corpus, scale: float) -> None:
+def _write(archive: zipfile.ZipFile, corpus: Corpus, scale: float, first: int) -> None:
     images = max(1, round(corpus.images * scale))
-    for patient in range(corpus.patients):
+    for patient in range(first, first + corpus.patients):
         for name, parts in _objects(corpus, patient, images):
             member = zipfile.ZipInfo(f"DICOM/{name}", (2024, 1, 1, 12, 0, 0))
             member.compress_type = zipfile.ZIP_DEFLATED

@@ -41,6 +41,7 @@ SYNTAX = "1.2.840.10008.1.2"
 SLICES, RUNS, AT_ONCE = 24, 3, 8
 SIDE = 128  # pixels of a thumbnail
 READERS = 10
+ROUNDS = 5  # of an import beside them
 
 Encode = Callable[[np.ndarray], bytes]
 GREY: dict[str, tuple[str, Encode]] = {
@@ -69,7 +70,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="for what is made meanwhile")
     parser.add_argument("--no-server", action="store_true", help="the child alone")
-    parser.add_argument("--scale", type=float, default=0.4, help="of the import beside readers")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the import beside readers")
     return parser.parse_args()
 
 
@@ -242,21 +243,25 @@ def first_slices(folder: Path) -> Iterator[pydicom.FileDataset]:
 
 
 def beside_an_import(folder: Path, var: Path, server: "Server", scale: float) -> None:
-    """Ten readers, each beside the others, and an import beside all of them."""
-    archive = corpora.make("mr", folder, scale)
-    alone = import_archive(archive, migrated(folder / "alone"), "imported").seconds
-    over = threading.Event()
-    begun = time.monotonic()
-    with ThreadPoolExecutor(READERS) as pool:
-        readers = [pool.submit(server.read_until, over) for _ in range(READERS)]
-        try:
-            beside = import_archive(archive, var, "imported").seconds
-        finally:
-            over.set()
-        seconds = time.monotonic() - begun
-        rates = [one.result() / seconds for one in readers]
-    said(f"slices/s of each of {READERS} readers beside an import, at least 10", min(rates))
-    said("times as long as without readers took the import, at most 1.5", beside / alone)
+    """Ten readers, each beside the others, and an import beside all of them; and one without."""
+    times, rates = [], []
+    for number in range(ROUNDS):
+        archive = corpora.make("mr", folder, scale, number * corpora.CORPORA["mr"].patients)
+        alone = import_archive(archive, migrated(folder / f"alone-{number}"), "imported").seconds
+        over = threading.Event()
+        begun = time.monotonic()
+        with ThreadPoolExecutor(READERS) as pool:
+            readers = [pool.submit(server.read_until, over) for _ in range(READERS)]
+            try:
+                beside = import_archive(archive, var, "imported").seconds
+            finally:
+                over.set()
+            seconds = time.monotonic() - begun
+            rates.append(min(one.result() for one in readers) / seconds)
+        times.append(beside / alone)
+    said(f"slices/s of each of {READERS} readers beside an import, at least 10", median(rates))
+    said("times as long as without readers took the import, at most 1.5", median(times))
+    print("from", ", ".join(f"{one:.2f}" for one in sorted(times)))
 
 
 def rate(run: tuple[float, int]) -> float:

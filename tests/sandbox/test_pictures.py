@@ -7,11 +7,13 @@ import re
 import resource
 import signal
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -489,6 +491,45 @@ def test_what_has_no_room_in_its_turn_is_put_off_and_its_child_stays(asked, read
     assert len(found[0].values) > pictures.TURN_BYTES
     assert [one.frame for one in asked(data, 2, 1, 0)] == [2, 1]
     assert readers.idle[0].child.pid == child
+
+
+def test_a_child_rests_where_others_use_the_processor(asked):
+    frames = np.random.default_rng(5).integers(0, 4096, (12, 512, 512), np.uint16)
+    data = native(*frames)
+    one = Readers(1)
+    asked(data, of=one)
+    child = one.idle[0]
+    with beside_a_busy_one(child.child.pid):
+        asked(data, *range(12), of=one)
+        assert 0 < child.rest <= pictures.MOST_REST
+        assert child.waited() > 0
+        assert asked(data, of=one)[0].why_not == ""  # once it has rested
+    one.close()
+
+
+@contextmanager
+def beside_a_busy_one(pid: int) -> Iterator[None]:
+    """Has the process share one processor with another that uses all of it."""
+    shared = {min(os.sched_getaffinity(0))}
+    loop = f"import os; os.sched_setaffinity(0, {shared})\nprint(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", loop], stdout=subprocess.PIPE) as busy:
+        assert busy.stdout
+        busy.stdout.readline()
+        os.sched_setaffinity(pid, shared)
+        yield
+        busy.kill()
+
+
+def test_who_goes_ahead_waits_for_no_rest_and_the_turn_is_there_but_once():
+    turns = Turns(1)
+    assert turns.take(0, ahead=False)
+    turns.give_back(rest=60)
+    assert not turns.take(0, ahead=False)
+    assert turns.take(0, ahead=True)
+    turns.give_back(rest=0.05)
+    assert turns.take(5, ahead=False)  # when it is over
+    turns.give_back()
+    assert (turns.left, turns.resting) == (1, 0)
 
 
 def test_frames_that_are_made_to_be_slow_have_a_turn_each(asked, monkeypatch):
