@@ -65,6 +65,7 @@ ROI_COLUMNS = Columns(
     {"rt_structure_set": "structure_set", "search_text": "search_text"},
     ROIRecord,
     "record",
+    is_long=True,
 )
 
 

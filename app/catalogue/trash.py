@@ -192,6 +192,7 @@ COLUMNS = Columns(
         **{name: name for name in ("sop_instance_uid", "sha256", "size", "is_image", "has_file")},
         **{"superseded": "superseded", "rows": "rows"},
     },
+    is_long=True,
 )
 
 
