@@ -45,7 +45,8 @@ from .log import Log
 from .progress import Progress
 
 MOST_MEMBERS, MOST_BYTES, MOST_SECONDS = 1_000, 8_000_000, 1.0  # the most of one batch
-LAST_MEMBERS = 200  # of the last batch, for which no extractor works any more
+FIRST_MEMBERS = 250  # of the first batch, for which nothing is written meanwhile
+LAST_MEMBERS = 500  # of the last ones, for which no extractor works any more
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def gather(
 ) -> Iterator[list[Extracted]]:
     """Batches by number, by bytes of contours, and by time, so that the bar moves."""
     batch: list[Extracted] = []
-    weight, most, begun = 0, MOST_MEMBERS, time.monotonic()
+    weight, most, largest, begun = 0, FIRST_MEMBERS, FIRST_MEMBERS, time.monotonic()
     for extracted in results:
         run.check()
         progress.show()
@@ -64,13 +65,14 @@ def gather(
             weight += extracted.weight
             progress.extracted += not extracted.inner
             # How many more there are in a ZIP inside is not known.
-            most = MOST_MEMBERS if extracted.inner else _size(progress)
+            most = min(largest, MOST_MEMBERS if extracted.inner else _size(progress))
         extracted = None  # only the batch holds it
         late = time.monotonic() - begun > MOST_SECONDS
         full = len(batch) >= most or weight >= MOST_BYTES
         if batch and (late or full):
             yield batch
             batch, weight, begun = [], 0, time.monotonic()
+            largest = MOST_MEMBERS
     if batch:
         yield batch
 

@@ -17,7 +17,7 @@ import pytest
 from app import tasks
 from app.models import DICOMFile, Status
 from app.uploads import ingest, progress
-from tests.conftest import Service, begin, wait_until
+from tests.conftest import begin, wait_until
 from tests.making import faults
 from tests.making.objects import zip_of
 
@@ -68,16 +68,6 @@ def is_running(upload: DICOMFile) -> bool:
     return upload.processing_status == Status.IN_PROGRESS
 
 
-def children(parent: int) -> dict[int, bytes]:
-    """The command lines of the processes that a process has started."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if (process / "stat").read_text().rpartition(")")[2].split()[1] == str(parent):
-                found[int(process.name)] = (process / "cmdline").read_bytes()
-    return found
-
-
 PARTS = [(100, "valkey", "sqlite"), (100, "redis", "postgresql")]  # of the thousand
 
 
@@ -90,7 +80,7 @@ def kill_all(pids) -> None:
 @pytest.mark.parametrize("times", [4, pytest.param(50, marks=pytest.mark.long)])
 def test_kills_of_the_processes_of_a_worker_lose_nothing(times, start_worker, strike):
     worker = start_worker(ICON_EXTRACTORS="1")
-    strike(times, 0.4, lambda: kill_all(children(worker.process.pid)))
+    strike(times, 0.4, lambda: kill_all(faults.children(worker.process.pid)))
     assert worker.process.poll() is None
 
 
@@ -111,7 +101,8 @@ def test_kills_of_the_worker_and_the_broker_lose_nothing(
     def kill() -> None:
         nonlocal kills
         kills += 1
-        killed = [worker for worker in workers if any(extractors(worker).values())] or workers
+        at_work = [worker for worker in workers if any(faults.extractors(worker).values())]
+        killed = at_work or workers
         for worker in killed:
             worker.kill()
         if kills % 10 == 1:
@@ -123,27 +114,16 @@ def test_kills_of_the_worker_and_the_broker_lose_nothing(
     strike(times, 1.2, kill)
 
 
-def extractors(worker: Service) -> dict[int, bool]:
-    """Those of its processes, and whether each is at work: it has locked itself in then."""
-    found = {}
-    for process in children(worker.process.pid):
-        for pid, command in children(process).items():
-            if b"extractor" in command:
-                with suppress(FileNotFoundError):  # it has ended
-                    found[pid] = "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
-    return found
-
-
 def test_extractors_wait_for_an_upload_and_again_for_the_next(start_worker, upload_zip, archive):
     worker = start_worker("-c", "1", ICON_EXTRACTORS="2")
-    wait_until(lambda: len(extractors(worker)) == 2, "extractors")
-    waiting = extractors(worker)
+    wait_until(lambda: len(faults.extractors(worker)) == 2, "extractors")
+    waiting = faults.extractors(worker)
     assert not any(waiting.values())
     upload = upload_zip(archive)
     tasks.start([upload.pk])
     faults.wait_for(upload, Status.COMPLETED)
-    wait_until(lambda: len(extractors(worker)) == 2, "others")
-    assert not {*waiting} & {*extractors(worker)}
+    wait_until(lambda: len(faults.extractors(worker)) == 2, "others")
+    assert not {*waiting} & {*faults.extractors(worker)}
 
 
 def test_kills_of_extractors_change_no_outcome(upload_zip, archive, processed_root, monkeypatch):
@@ -152,7 +132,8 @@ def test_kills_of_extractors_change_no_outcome(upload_zip, archive, processed_ro
     kills = []
 
     def kill_one(percent: int, step: str) -> None:
-        extractors = [p for p, command in children(os.getpid()).items() if b"extractor" in command]
+        started = faults.children(os.getpid())
+        extractors = [pid for pid, command in started.items() if b"extractor" in command]
         if extractors and len(kills) < 6:
             kills.append(random.choice(extractors))
             kill_all(kills[-1:])

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -25,7 +26,7 @@ from app.models import (
     RTStructureROI,
     Status,
 )
-from tests.conftest import lacking, wait_until
+from tests.conftest import Service, lacking, wait_until
 
 from .objects import ct_image, rt_structure_set, uid
 
@@ -71,6 +72,27 @@ def wait_for(upload: DICOMFile, *statuses: Status, seconds: float = 60) -> None:
         return False
 
     wait_until(reached, f"upload {upload.pk} to be {statuses}", seconds)
+
+
+def children(parent: int) -> dict[int, bytes]:
+    """The command lines of the processes that a process has started."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "stat").read_text().rpartition(")")[2].split()[1] == str(parent):
+                found[int(process.name)] = (process / "cmdline").read_bytes()
+    return found
+
+
+def extractors(worker: Service) -> dict[int, bool]:
+    """Those of its processes, and whether each is at work: it has locked itself in then."""
+    found = {}
+    for process in children(worker.process.pid):
+        for pid, command in children(process).items():
+            if b"extractor" in command:
+                with suppress(FileNotFoundError):  # it has ended
+                    found[pid] = "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
+    return found
 
 
 def in_a_copy(act: Callable[[], object]) -> int:

@@ -20,7 +20,7 @@ from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Status
 from app.uploads import claims
 from tests.conftest import free_port, wait_until
-from tests.making.faults import wait_for
+from tests.making.faults import extractors, wait_for
 from tests.making.objects import ct_image, rt_structure_set, uid
 
 
@@ -136,9 +136,12 @@ def test_a_worker_finds_what_the_broker_never_heard_of(upload_zip, start_worker)
 
 def test_cancel_stops_a_run_and_process_now_goes_on(slow_upload, start_worker):
     upload = slow_upload
-    start_worker(ICON_EXTRACTORS="1")
+    worker = start_worker(ICON_EXTRACTORS="1")
     tasks.start([upload.pk])
     wait_until(lambda: DICOMInstance.objects.exists(), "the first batch")
+    for extractor, is_at_work in extractors(worker).items():
+        if is_at_work:
+            os.kill(extractor, signal.SIGSTOP)  # the run does not end before it looks up
     begun = time.monotonic()
     claims.cancel([upload.pk])
     wait_for(upload, Status.PENDING, Status.COMPLETED)
