@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 
 from app.catalogue import instances, writing
-from app.catalogue.bulk import Columns
+from app.catalogue.bulk import BLOCK, Columns
+from app.models import FileToDelete
 
 TABLES = [one for module in (instances, writing) for one in vars(module).values()
           if isinstance(one, Columns)]  # fmt: skip
@@ -25,3 +28,13 @@ def test_the_tables_of_bulk_inserts_are_all_looked_at():
         "RTStructureROI",
         "ArchiveMember",
     }
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("is_long", [False, True])
+@pytest.mark.parametrize("count", [0, 1, BLOCK, 2 * BLOCK + 3])
+def test_every_row_is_inserted_in_its_order(count, is_long):
+    columns = Columns(FileToDelete, {"path": "path", "sop_instance_uid": "uid"}, is_long=is_long)
+    columns.insert(SimpleNamespace(path=f"{at}", uid=f"1.{at}") for at in range(count))
+    found = FileToDelete.objects.order_by("pk").values_list("path", "sop_instance_uid")
+    assert [*found] == [(f"{at}", f"1.{at}") for at in range(count)]

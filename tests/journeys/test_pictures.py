@@ -425,6 +425,13 @@ def clip() -> bytes:
     return native(*frames, PixelSpacing=["1", "1"], **own)
 
 
+def cut_clip() -> bytes:
+    """Twenty frames, by its header."""
+    own = {"SOPInstanceUID": uid(4, 1, 1), "SeriesInstanceUID": uid(4, 1), "Modality": "XA"}
+    frames = [np.full((64, 64), number, np.uint8) for number in range(5)]
+    return native(*frames, NumberOfFrames="20", **own)
+
+
 def of_an_animal() -> bytes:
     own = {"AnatomicalOrientationType": "QUADRUPED", "PatientOrientation": ["L", "F"]}
     own |= {"ImagerPixelSpacing": ["1", "1"], "Modality": "DX", "PatientName": "Doe^Jane"}
@@ -451,7 +458,7 @@ def test_somebody_chooses_a_stack_plays_it_and_saves_what_is_seen(
     places = [(echo, z) for echo in (4.6, 9.2) for z in range(12) if (echo, z) != (4.6, 5)]
     import_zip(
         *(echo_of(n, *one) for n, one in enumerate(places)),
-        *(clip(), of_an_animal(), key_object(uid(2, 1, 10))),
+        *(clip(), cut_clip(), of_an_animal(), key_object(uid(2, 1, 10))),
     )
     page, series = signed_in, DICOMSeries.objects.get(modality="MR")
     last = processed_root / slices_of(series)[-1].path
@@ -478,6 +485,8 @@ def test_somebody_chooses_a_stack_plays_it_and_saves_what_is_seen(
     assert box["y"] + box["height"] < stage["y"] + 320
     expect(page.get_by_label("slices a second")).to_have_value("25")
     a_region_has_its_own_scale(page)
+    page.goto(f"{live.url}/dicom/series/{DICOMSeries.objects.get(modality='XA').pk}/")
+    what_is_sought_beyond_the_end_says_why(page)
     page.goto(f"{live.url}/dicom/series/{DICOMSeries.objects.get(modality='DX').pk}/")
     expect(page.locator("[data-part=scale]")).to_have_text("20 mm at the detector")
     assert page.locator("[data-part=left]").inner_text() == ""
@@ -674,6 +683,21 @@ CLINICAL = """async () => {
   };
   viewer.redraw();
 }"""
+
+
+def what_is_sought_beyond_the_end_says_why(page: Page) -> None:
+    """Also where that is sought before an answer has come: all of it is about the slice before."""
+    held: list[Route] = []
+    page.route("**/pictures/?**", lambda one: one.continue_() if held else held.append(one))
+    page.reload()
+    expect(place(page)).to_have_text("11 of 20 · loading")
+    while not held:
+        page.wait_for_timeout(10)
+    page.locator("[data-part=canvas]").press("ArrowDown")
+    held[0].continue_()
+    expect(place(page)).to_have_text("12 of 20")
+    expect(page.locator("[data-part=why]")).to_have_text("The file ends before this picture does.")
+    page.unroute("**/pictures/?**")
 
 
 def what_lies_over_a_picture_is_saved(page: Page) -> None:

@@ -24,7 +24,7 @@ export class Gathering {
     const { slices, ended: { signal } } = this;
     slices.trouble = ""; // of before
     slices.addEventListener("came", ({ detail }) => this.take(detail), { signal });
-    slices.addEventListener("arrived", ({ detail }) => this.waiting.delete(detail.slice), { signal });
+    slices.addEventListener("arrived", ({ detail }) => !detail.hasCome && this.waiting.delete(detail.slice), { signal });
     slices.addEventListener("changed", () => this.goOn(), { signal });
     for (const number of [...this.lacking]) {
       const here = slices.get(number);

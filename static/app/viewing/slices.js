@@ -1,7 +1,8 @@
 // The pictures of a series that are here: asks the worker for them, and keeps those inflated last.
 //
-// It tells of "arrived" {slice, object} where the worker has one, of "came" (the slice itself) where it is
-// inflated, and of "changed" after everything that the worker says.
+// It tells of "arrived" {slice, object, hasCome} where the worker has one, of "came" (the slice itself)
+// where it is inflated, which may be told before, and of "changed" after all that the worker says of
+// slices.
 import { planeOf } from "./space.js";
 
 const MOST_BYTES = 192 << 20; // of inflated pictures
@@ -75,7 +76,7 @@ export class Slices extends EventTarget {
     if ("speed" in data) return rememberSpeed(data.speed);
     if (data.arrival) this.note(data.arrival);
     if (data.told) this.take(data);
-    if (data.arrival) this.tell("arrived", { slice: data.arrival.slice, object: data.arrival.object });
+    if (data.arrival) this.tellArrived(data.arrival, Boolean(data.told));
     if ("gone" in data) this.arrived.delete(data.gone);
     if (data.trouble) this.trouble = data.trouble;
     this.tell("changed");
@@ -83,6 +84,10 @@ export class Slices extends EventTarget {
 
   tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  tellArrived({ slice, object }, hasCome) {
+    this.tell("arrived", { slice, object, hasCome });
   }
 
   take(slice) {

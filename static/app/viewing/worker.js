@@ -198,7 +198,9 @@ async function fetched() {
     for (let slice = run.first; slice <= run.last; slice++) {
       if (!run.came.has(slice)) missing.add(slice);
     }
-    if (missing.has(wanted)) wanted = null;
+    // What was wanted meanwhile is asked for by itself: then the server says why it is not there.
+    if (run.from !== wanted) missing.delete(wanted);
+    else if (missing.has(wanted)) wanted = null;
     return "";
   } catch (error) {
     if (signal.aborted) return "";
