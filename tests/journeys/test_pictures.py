@@ -1,6 +1,7 @@
 """The pictures of a series in a browser: their greys as PS3.3 C.11 has them, and the way there."""
 
 import re
+from base64 import b64encode
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,51 @@ def test_greys_are_those_of_the_standard(signed_in, live, import_zip):
     assert len(differences) >= 58
     assert max(differences) <= 1
     assert sum(one == 0 for one in differences) / len(differences) >= 0.95
+    small_pictures_are_painted_alike(page)
+
+
+# A slice comes of every second row first, as on a slow line, then whole: what its small picture
+# shows in the middle of the left and of the right half, and in the overlay at the top.
+SMALL = """async ({ type, halves, rendering, side }) => {
+  const { Strip } = await import("/static/app/viewing/strip.js");
+  const { everyNth } = await import("/static/app/viewing/greys.js");
+  const planes = halves[0].length;
+  const values = new globalThis[`${type}Array`](planes * side * side);
+  for (let at = 0; at < values.length; at++) {
+    const [plane, column] = [Math.floor(at / side ** 2), at % side];
+    values[at] = halves[column < side / 2 ? 0 : 1][plane];
+  }
+  const told = { slice: 0, rows: side, columns: side, whole_rows: side, whole_columns: side, step: 1, scale: 1 };
+  Object.assign(told, { type: type === "Float32" ? "f4" : "u1", lowest: 0, highest: 255 });
+  const overlay = { rows: 16, columns: side, top: 1, left: 1, bits: new Uint8Array(2 * side).fill(255) };
+  const whole = { told, values, overlays: [overlay] };
+  const strip = new Strip(document.createElement("div"), () => {});
+  strip.begin({ first: 0, count: 2 });
+  const brush = strip.buttons.get(0).querySelector("canvas").getContext("2d");
+  return [{ ...everyNth(whole, 2), overlays: [] }, whole].map((slice) => {
+    strip.paint(slice, rendering, { center: 127.5, width: 255, function: "LINEAR_EXACT" });
+    const shown = [[32, 64], [96, 64], [64, 0]].map((at) => [...brush.getImageData(...at, 1, 1).data.slice(0, 3)]);
+    return [...shown, strip.lacks.has(0)];
+  });
+}"""  # noqa: E501
+RED, LIME, BLACK, WHITE = [255, 0, 0], [0, 255, 0], [0, 0, 0], [255, 255, 255]
+BY_RULE = {"slope": 1, "intercept": 0, "modality_lut": None, "padding": [], "spacing": None}
+COLOURS = {"first": 3, "colours": b64encode(bytes(RED + LIME)).decode()}
+IN_SMALL = [
+    ("Uint8", [[0], [255]], {"photometric": "MONOCHROME2"}, [BLACK, WHITE]),
+    ("Float32", [[255], [0]], {"photometric": "MONOCHROME1"}, [BLACK, WHITE]),
+    ("Uint8", [RED, LIME], {"photometric": "RGB", "bits": 8}, [RED, LIME]),
+    ("Uint8", [[3], [4]], {"photometric": "PALETTE COLOR", "palette": COLOURS}, [RED, LIME]),
+]
+
+
+def small_pictures_are_painted_alike(page: Page) -> None:
+    """Greys, colours and overlays, also of pictures that are much larger than these."""
+    for (kind, halves, rendering, wanted), side in product(IN_SMALL, (128, 1536)):
+        asked = {"type": kind, "halves": halves, "rendering": BY_RULE | rendering, "side": side}
+        first, then = page.evaluate(SMALL, asked)
+        assert (first[:2], first[3]) == (wanted, True), (rendering, side)
+        assert then == [*wanted, WHITE, False], (rendering, side)
 
 
 def seen(page: Page, wanted: np.ndarray) -> np.ndarray:

@@ -124,28 +124,48 @@ function paintPalette(target, values, { first, colours }, isInverted) {
 }
 
 // Draws an overlay's bits, as white as can be, over the pixels of an ImageData.
-export function lay(pixels, { rows, columns, top, left, bits }) {
+export function lay(pixels, overlay) {
   const target = new Uint32Array(pixels.data.buffer);
   const { width, height } = pixels;
+  eachBit(overlay, height, width, (row, column) => (target[row * width + column] = 0xffffffff));
+}
+
+// Tells of each bit that is set, and lies over a picture of so many rows and columns.
+function eachBit({ rows, columns, top, left, bits }, height, width, found) {
   const [firstRow, firstColumn] = [Math.max(top - 1, 0), Math.max(left - 1, 0)];
   const [endRow, endColumn] = [Math.min(top - 1 + rows, height), Math.min(left - 1 + columns, width)];
   for (let row = firstRow; row < endRow; row++) {
     for (let column = firstColumn; column < endColumn; column++) {
       const at = (row - top + 1) * columns + column - left + 1;
-      if ((bits[Math.floor(at / 8)] >> (at % 8)) & 1) target[row * width + column] = 0xffffffff;
+      if ((bits[Math.floor(at / 8)] >> (at % 8)) & 1) found(row, column);
     }
   }
 }
 
-// Every so many rows and columns of a slice of greys, as on a slow line; without overlays.
-export function everyNth({ told, values }, step) {
+// Every so many rows and columns of a slice, as on a slow line.
+export function everyNth({ told, values, overlays }, step) {
   const [rows, columns] = [told.rows, told.columns].map((side) => Math.ceil(side / step));
-  const found = new values.constructor(rows * columns);
-  for (let row = 0, at = 0; row < rows; row++) {
-    const first = row * step * told.columns;
-    for (let column = 0; column < columns; column++, at++) found[at] = values[first + column * step];
+  const planes = values.length / (told.rows * told.columns); // three of a picture in colour
+  const found = new values.constructor(planes * rows * columns);
+  for (let plane = 0, at = 0; plane < planes; plane++) {
+    for (let row = 0; row < rows; row++) {
+      const first = (plane * told.rows + row * step) * told.columns;
+      for (let column = 0; column < columns; column++, at++) found[at] = values[first + column * step];
+    }
   }
-  return { told: { ...told, rows, columns, step }, values: found, overlays: [] };
+  const fewer = { ...told, rows, columns, step: told.step * step };
+  return { told: fewer, values: found, overlays: overlays.map((one) => smaller(one, told, step)) };
+}
+
+// A bit of it is set where any is of those that it stands for: a thin line stays one.
+function smaller(overlay, told, step) {
+  const [rows, columns] = [told.rows, told.columns].map((side) => Math.ceil(side / step));
+  const bits = new Uint8Array(Math.ceil((rows * columns) / 8));
+  eachBit(overlay, told.rows, told.columns, (row, column) => {
+    const at = Math.floor(row / step) * columns + Math.floor(column / step);
+    bits[at >> 3] |= 1 << (at & 7);
+  });
+  return { rows, columns, top: 1, left: 1, bits };
 }
 
 // Whether a stored value is one that stands for no tissue, or is no number.

@@ -84,9 +84,7 @@ export class Stage {
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingEnabled = told.step > 1 || (view.scale !== 1 && view.scale < 4);
     context.imageSmoothingQuality = view.scale < 1 ? "medium" : "low";
-    const [left, top, width, height] = view.box;
-    const [across, down] = [told.columns / told.whole_columns, told.rows / told.whole_rows];
-    context.drawImage(this.source, left, top, width * across * told.step, height * down * told.step);
+    context.drawImage(this.source, ...view.boxOf(told));
     this.drawRound(this.slice);
   }
 

@@ -1,6 +1,7 @@
 // Small pictures of some slices of a stack, evenly apart, which lead to them. Each is painted once
-// its slice has come for the picture above, as the file wishes to be seen.
-import { everyNth, isGrey, paint, unsaid } from "./greys.js";
+// its slice has come for the picture above, as the file wishes to be seen: with its own window, and with
+// its overlays.
+import { everyNth, isGrey, lay, paint, unsaid } from "./greys.js";
 import { View } from "./view.js";
 import { pixelSize } from "./words.js";
 
@@ -49,26 +50,28 @@ export class Strip {
     }
   }
 
+  // What has come of every second or fourth row, as on a slow line, is painted again once all of it has:
+  // overlays come with that.
   paint(slice, rendering, window) {
     const { told } = slice;
     if (!this.lacks.has(told.slice)) return;
     const button = this.buttons.get(told.slice);
     button.title = slice.values ? "" : told.why || "This picture came damaged.";
     if (!slice.values) return;
-    this.lacks.delete(told.slice);
-    const isOfGreys = isGrey(rendering);
-    const every = Math.floor(Math.max(told.rows, told.columns) / ENOUGH);
-    const small = isOfGreys && every > 1 ? { ...slice, ...everyNth(slice, every) } : slice;
+    if (told.step === 1) this.lacks.delete(told.slice);
+    const every = Math.max(Math.floor(Math.max(told.rows, told.columns) / ENOUGH), 1);
+    const small = every > 1 ? { ...slice, ...everyNth(slice, every) } : slice;
     const source = new OffscreenCanvas(small.told.columns, small.told.rows);
     const brush = source.getContext("2d", { alpha: false });
     const pixels = brush.createImageData(source.width, source.height);
-    paint(pixels, small, rendering, isOfGreys ? (window ?? unsaid(slice, rendering)) : null, false);
+    paint(pixels, small, rendering, isGrey(rendering) ? (window ?? unsaid(small, rendering)) : null, false);
+    for (const overlay of small.overlays) lay(pixels, overlay);
     brush.putImageData(pixels, 0, 0);
     const canvas = button.querySelector("canvas");
     const view = new View(canvas);
     view.show(told.whole_columns, told.whole_rows, pixelSize(rendering));
     const context = canvas.getContext("2d", { alpha: false });
     context.imageSmoothingQuality = "high";
-    context.drawImage(source, ...view.box);
+    context.drawImage(source, ...view.boxOf(small.told));
   }
 }

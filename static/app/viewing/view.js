@@ -42,6 +42,12 @@ export class View {
     return [left, Math.round((canvas.height - height) / 2 + this.y), width, height];
   }
 
+  // Where what has been sent of it lies: the last of every so many rows and columns may reach beyond.
+  boxOf({ rows, columns, step }) {
+    const [left, top, width, height] = this.box;
+    return [left, top, (width * columns * step) / this.columns, (height * rows * step) / this.rows];
+  }
+
   zoomBy(steps, x = this.canvas.width / 2, y = this.canvas.height / 2) {
     const [left, top, width] = this.box;
     const least = Math.min(this.fitting, 1) / 2;
