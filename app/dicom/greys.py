@@ -51,6 +51,9 @@ SLOWEST, FASTEST = 0.1, 1000.0  # frames a second
 MACROS = (
     *("PixelValueTransformationSequence", "FrameVOILUTSequence", "PixelMeasuresSequence"),
     *("PlanePositionSequence", "PlaneOrientationSequence"),
+    "FramePixelDataPropertiesSequence",  # of X-ray: PS3.3 C.8.19.6.4
+    *("CTImageFrameTypeSequence", "MRImageFrameTypeSequence", "PETFrameTypeSequence"),
+    "XRay3DFrameTypeSequence",
 )
 
 
@@ -121,6 +124,9 @@ class Described:
         slope = _first(sources, "DoseGridScaling" if self.is_dose else "RescaleSlope", 1)
         intercept = _first(sources, "RescaleIntercept", 1)
         spacing, kind = self._spacing(sources)
+        ratio = spacing or _aspect(dataset)
+        if _is_uneven(sources):
+            spacing, kind = None, ""
         modality_luts = self._luts(sources, "ModalityLUTSequence", self.image.is_signed)
         # A slope of 0 would make one grey of all.
         return Rendering(
@@ -137,7 +143,7 @@ class Described:
             unit=self._unit(sources),
             spacing=spacing,
             spacing_kind=kind,
-            aspect=_aspect(dataset) if spacing is None else None,
+            aspect=ratio if spacing is None else None,
             regions=_regions(dataset),
             frame_rate=_frame_rate(dataset),
             is_lossy=self._is_lossy(),
@@ -185,7 +191,7 @@ class Described:
             return text(self.dataset, "Units")[:64]
         if self.is_dose:
             return "Gy" if text(self.dataset, "DoseUnits") == "GY" else ""
-        found = next(filter(None, (text(one, "RescaleType") for one in sources)), "")
+        found = _said(sources, "RescaleType")
         is_original = texts(self.dataset, "ImageType")[:1] == ["ORIGINAL"]
         if not found and modality == "CT" and is_original:
             return "HU"
@@ -281,6 +287,14 @@ class Described:
         return number if 0 <= number < int(count.value) else None
 
 
+def _is_uneven(sources: list[Dataset]) -> bool:
+    """Whether a mm is not as many pixels everywhere: PS3.3 C.8.19.6.4, C.8.16.2.1.2."""
+    return (
+        _said(sources, "GeometricalProperties") == "NON_UNIFORM"
+        or _said(sources, "VolumetricProperties") == "DISTORTED"
+    )
+
+
 def _windows(sources: list[Dataset]) -> tuple[list[Window], Any]:
     """The windows of the first source that has any, and the function that they are for."""
     for source in sources:
@@ -372,3 +386,8 @@ def _first(sources: list[Dataset], keyword: str, count: int) -> list[float]:
         if len(found) == count and all(map(math.isfinite, found)):
             return found
     return []
+
+
+def _said(sources: list[Dataset], keyword: str) -> str:
+    """The same of words; "" for none."""
+    return next(filter(None, (text(source, keyword) for source in sources)), "")

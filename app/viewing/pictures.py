@@ -75,7 +75,7 @@ from app.storage.tree import open_object
 
 from .slices import Slice, busy, slices_of, told_if_changed
 
-VERSION = 6  # of the records and of what is in them: raise it with any change of either
+VERSION = 7  # of the records and of what is in them: raise it with any change of either
 SEES_ALL = ("app.view_dicominstance", "app.view_patient")  # pixels may name who they are of
 STEPS = (1, 2, 4)
 MOST_AT_ONCE = 8  # slices that one question asks for

@@ -122,6 +122,45 @@ def test_a_projection_that_was_not_calibrated_is_measured_at_the_detector(
     assert bool(found.spacing) == bool(kind)
 
 
+PROPERTIES, TYPE = "FramePixelDataPropertiesSequence", "XRay3DFrameTypeSequence"
+FINE, COARSE = ([{"ImagerPixelSpacing": [one] * 2}] for one in ("0.2", "0.4"))
+UNEVEN = [{**FINE[0], "GeometricalProperties": "NON_UNIFORM"}]
+MEASURES = [{"PixelSpacing": ["0.3", "0.3"]}]
+
+
+@pytest.mark.parametrize(
+    ("of_all", "of_each", "wanted"),
+    [
+        ({PROPERTIES: FINE}, [{}, {}], [(0.2, "detector")] * 2),
+        ({}, [{PROPERTIES: FINE}, {PROPERTIES: COARSE}], [(0.2, "detector"), (0.4, "detector")]),
+        ({PROPERTIES: FINE}, [{PROPERTIES: COARSE}, {}], [(0.4, "detector"), (0.2, "detector")]),
+        ({}, [{PROPERTIES: FINE}, {PROPERTIES: UNEVEN}], [(0.2, "detector"), (None, "")]),
+        ({PROPERTIES: FINE, "PixelMeasuresSequence": MEASURES}, [{}], [(0.3, "patient")]),
+        ({PROPERTIES: UNEVEN, "PixelMeasuresSequence": MEASURES}, [{}], [(None, "")]),
+        (
+            {"PixelMeasuresSequence": MEASURES},
+            [{TYPE: [{"VolumetricProperties": one}]} for one in ("VOLUME", "DISTORTED")],
+            [(0.3, "patient"), (None, "")],
+        ),
+        ({}, [{}], [(None, "")]),
+    ],
+)
+def test_what_functional_groups_say_of_spacing_is_of_their_frames(
+    of_all, of_each, wanted, described
+):
+    own = {"Modality": "XA", "SharedFunctionalGroupsSequence": [of_all]}
+    own["PerFrameFunctionalGroupsSequence"] = of_each
+    found = described(native(*[FRAME] * len(of_each), **own))
+    told = [found.rendering(frame) for frame in range(len(of_each))]
+    assert [(one.spacing and one.spacing[0], one.spacing_kind) for one in told] == wanted
+
+
+def test_pixels_whose_size_is_not_known_may_have_a_ratio(described):
+    own = {"PixelSpacing": ["0.2", "0.4"], "VolumetricProperties": "DISTORTED"}
+    found = described(native(FRAME, **own)).rendering(0)
+    assert (found.spacing, found.aspect) == (None, [0.2, 0.4])
+
+
 # Loss
 
 
