@@ -94,10 +94,13 @@ def pixels(stored: Array, bits: int) -> dict[str, Any]:
     }
 
 
-def packed(stored: Array, bits: int) -> dict[str, Any]:
-    """The same, in a JPEG-LS stream without loss: half as large as Deflate makes it."""
+def packed(stored: Array) -> dict[str, Any]:
+    """The same, in a JPEG-LS stream without loss: half as large as Deflate makes it.
+
+    Stored are as many bits as the stream says, which this encoder writes for all of the type's.
+    """
     stream = bytes(imagecodecs.jpegls_encode(stored))
-    return {**pixels(stored, bits), "PixelData": encapsulate([stream])}
+    return {**pixels(stored, 8 * stored.itemsize), "PixelData": encapsulate([stream])}
 
 
 # --- CT --------------------------------------------------------------------------------------
@@ -119,7 +122,7 @@ def ct_image(stack: Stack, number: int) -> bytes:
     stored = np.clip(hounsfield(stack.grid, number) - LOWEST, 0, 4095)
     attributes = {
         **stack.placed(number),
-        **packed(np.rint(stored).astype(np.uint16), 12),
+        **packed(np.rint(stored).astype(np.uint16)),
         "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
         "RescaleIntercept": str(LOWEST),
         "RescaleSlope": "1",

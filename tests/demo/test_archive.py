@@ -106,6 +106,15 @@ def test_images_lie_in_one_frame_of_reference_and_have_believable_values(objects
     assert len({one.FrameOfReferenceUID for one in placed}) == 1
 
 
+def test_compressed_images_store_as_many_bits_as_their_streams_say(objects):
+    """Samples' precision, in the segment that begins a frame: T.87 C.2.2."""
+    images = of(objects, "CT")
+    streams = [next(generate_frames(one.PixelData, number_of_frames=1)) for one in images]
+    precisions = [stream[stream.index(b"\xff\xf7") + 4] for stream in streams]
+    assert precisions == [one.BitsStored for one in images]
+    assert {one.HighBit + 1 for one in images} == {*precisions}
+
+
 def inside(outlines: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Which points lie within an odd number of outlines."""
     crossed = np.zeros(np.broadcast_shapes(x.shape, y.shape), int)
