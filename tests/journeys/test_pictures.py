@@ -535,12 +535,33 @@ def test_somebody_chooses_a_stack_plays_it_and_saves_what_is_seen(
     what_is_sought_beyond_the_end_says_why(page)
     page.goto(f"{live.url}/dicom/series/{DICOMSeries.objects.get(modality='DX').pk}/")
     expect(page.locator("[data-part=scale]")).to_have_text("20 mm at the detector")
+    words_of_a_short_scale_are_all_seen(page)
     assert page.locator("[data-part=left]").inner_text() == ""
     drag_a_distance(page, (100, 100), (130, 140))
     expect(length(page)).to_have_text("5.0 mm at the detector")
     expect(page.get_by_role("button", name="Play")).to_be_hidden()
     assert [one for one in console_errors if "409 (Conflict)" not in one] == []
     console_errors.clear()  # the browser says of a series that has changed, or does not
+
+
+# From the stage's right side to the words' right end.
+BESIDE_WORDS = """() => {
+  const [scale, canvas] = ["scale", "canvas"].map((part) => document.querySelector(`[data-part=${part}]`));
+  const words = document.createRange();
+  words.selectNodeContents(scale);
+  const { left, right, width } = words.getBoundingClientRect();
+  const stage = canvas.getBoundingClientRect();
+  return { from: left - stage.left, to: stage.right - right, isLonger: width > scale.clientWidth };
+}"""  # noqa: E501
+
+
+def words_of_a_short_scale_are_all_seen(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    wait_until(lambda: page.evaluate(BESIDE_WORDS)["isLonger"], "a scale shorter than its words")
+    seen = page.evaluate(BESIDE_WORDS)
+    assert seen["to"] >= 10
+    assert seen["from"] >= 10
+    page.set_viewport_size({"width": 1280, "height": 800})
 
 
 def a_stack_is_chosen(page: Page) -> None:

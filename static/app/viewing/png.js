@@ -88,7 +88,8 @@ function drawScale(pen, write, end, low, { length, text }) {
   pen.lineTo(end, low);
   pen.lineTo(end, low - 16);
   pen.stroke();
-  write(text, end - length / 2, low - 3, "center", "bottom");
+  const beyond = Math.max(pen.measureText(text).width - length, 0); // to the left, where there is room
+  write(text, end - (length + beyond) / 2, low - 3, "center", "bottom");
 }
 
 // Washes and lines, as the page shows them.
