@@ -181,7 +181,10 @@ class Turns:
             self.resting += 1
         timer = threading.Timer(rest, self._has_rested)
         timer.daemon = True
-        timer.start()
+        try:
+            timer.start()
+        except RuntimeError:  # no thread more may be started
+            self._has_rested()
 
     def _has_rested(self) -> None:
         with self.lock:

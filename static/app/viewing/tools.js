@@ -107,10 +107,11 @@ export class Tools {
 
   // `slice`: what is shown; null where it has not come.
   tell(slice) {
-    const { stack, stacks, shown, strip } = this.viewer;
+    const { stack, stacks, shown, strip, slices } = this.viewer;
     this.drawArrived();
+    const isComing = ["", "busy"].includes(slices.trouble);
     const where = `${shown - stack.first + 1} of ${stack.count}`;
-    const words = slice ? [where, lies(slice.told.place)] : [where, "loading"];
+    const words = [where, slice ? lies(slice.told.place) : isComing && "loading"];
     this.part("place").textContent = words.filter(Boolean).join(" · ");
     const slider = this.part("slider");
     slider.value = shown - stack.first;

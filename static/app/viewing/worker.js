@@ -103,8 +103,8 @@ async function send(slice, arrival) {
     const overlays = values ? await overlaysOf(told) : [];
     postMessage({ told, id, values, overlays, arrival }, values ? [values.buffer] : []);
   } catch (error) {
-    postMessage({ trouble: "failed" });
-    throw error;
+    postMessage({ trouble: "failed", arrival });
+    reportError(error); // others may be inflated
   } finally {
     sending.delete(one);
     if (kept.get(slice) !== one) forgetUnused();
