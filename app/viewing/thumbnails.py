@@ -143,7 +143,7 @@ def _made_now(series: DICOMSeries) -> Made | None:
     if not WAITING.acquire(blocking=False):
         return None
     try:
-        made = made_of(series, PATIENCE)
+        made = made_of(series, PATIENCE, ahead=True)
         try:
             keep(series, made)
         except (OSError, OperationalError) as error:  # it is made again for the next
@@ -158,8 +158,8 @@ def _made_now(series: DICOMSeries) -> Made | None:
 # --- making ----------------------------------------------------------------------------------
 
 
-def made_of(series: DICOMSeries, patience: float) -> Made:
-    """A thumbnail of a series, or why there is none.
+def made_of(series: DICOMSeries, patience: float, ahead: bool) -> Made:
+    """A thumbnail of a series, or why there is none; `ahead` where somebody waits for it.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def made_of(series: DICOMSeries, patience: float) -> Made:
             raise Busy
         try:
             wish = Wish(middle.transfer_syntax, [middle.frame], 1, SIDE)
-            pictures = READERS.ask([wish], [file], patience, seconds=SECONDS)
+            pictures = READERS.ask([wish], [file], patience, ahead, SECONDS)
         finally:
             TURNS.give_back()
     finally:
@@ -300,7 +300,7 @@ def _make(pk: Key) -> None:
     if series is None:
         return
     try:
-        keep(series, made_of(series, PATIENCE_OF_WORKER))
+        keep(series, made_of(series, PATIENCE_OF_WORKER, ahead=False))
     except (Busy, OSError) as error:
         raise NotNow from error
 

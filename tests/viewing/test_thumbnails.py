@@ -209,7 +209,7 @@ def test_it_goes_with_an_object_that_is_replaced_or_deleted_and_comes_back_resto
 def test_what_was_made_of_a_series_before_it_changed_is_not_kept(files, import_zip):
     import_zip(flat(1, 50))
     series = DICOMSeries.objects.get()
-    made = thumbnails.made_of(series, 10)
+    made = thumbnails.made_of(series, 10, ahead=True)
     import_zip(flat(2, 100))
     thumbnails.keep(series, made)
     removal.delete(DICOMSeries.objects.get())
@@ -358,7 +358,7 @@ def test_no_file_outlives_its_row(three, files, settings):
         return execute(sql, *rest)
 
     first = three[0]
-    made = thumbnails.made_of(first, 10)
+    made = thumbnails.made_of(first, 10, ahead=True)
     with connection.execute_wrapper(refusing), pytest.raises(OperationalError):
         thumbnails.keep(first, made)
     assert files() == []

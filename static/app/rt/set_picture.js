@@ -8,7 +8,7 @@ import { planeOf } from "../viewing/space.js";
 import { Stage } from "../viewing/stage.js";
 import { overlaysOf, valuesOf } from "../viewing/values.js";
 import { Windows } from "../viewing/windows.js";
-import { lies } from "../viewing/words.js";
+import { NO_VALUES, lies } from "../viewing/words.js";
 
 const SMALL = 4; // every so many rows and columns of a slice that is not shown
 const MOST = 400; // slices that are asked for where contours name no images
@@ -113,7 +113,7 @@ class SetPicture {
     if (!slice) return this.say("The picture is not there.");
     const words = [`slice ${number + 1} of ${this.set.sliceCount}`, lies(slice.told.place)];
     said("place").textContent = words.filter(Boolean).join(" · ");
-    this.say(slice.values ? "" : slice.told.why || "This picture came damaged.");
+    this.say(slice.values ? "" : slice.told.why || NO_VALUES);
   }
 
   // The number of a ROI's middle slice, which is here; null where it lies on none. That a contour

@@ -3,6 +3,7 @@
 // `heard` is told {came: how many}, and at the end {all: slices, in their order} or {trouble, isPassing}:
 // why not, in a sentence, and whether it may be otherwise a moment later.
 import { TROUBLES } from "./tools.js";
+import { NO_VALUES } from "./words.js";
 
 const AT_ONCE = 4; // that are being inflated
 
@@ -63,7 +64,7 @@ export class Gathering {
     const without = [...this.found.values()].find(({ values }) => !values);
     if (without) {
       const { slice, why } = without.told;
-      const words = why || "This picture came damaged.";
+      const words = why || NO_VALUES;
       const trouble = `Slice ${slice - this.first + 1} has no picture, so there are no planes: ${words}`;
       this.heard({ trouble, isPassing: without.told.is_passing });
     } else {

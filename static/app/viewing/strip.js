@@ -3,7 +3,7 @@
 // its overlays.
 import { everyNth, isGrey, lay, paint, unsaid } from "./greys.js";
 import { View } from "./view.js";
-import { pixelSize } from "./words.js";
+import { NO_VALUES, pixelSize } from "./words.js";
 
 const MOST = 8;
 const SIDE = 128; // of the canvas's pixels
@@ -56,7 +56,7 @@ export class Strip {
     const { told } = slice;
     if (!this.lacks.has(told.slice)) return;
     const button = this.buttons.get(told.slice);
-    button.title = slice.values ? "" : told.why || "This picture came damaged.";
+    button.title = slice.values ? "" : told.why || NO_VALUES;
     if (!slice.values) return;
     if (told.step === 1) this.lacks.delete(told.slice);
     const every = Math.max(Math.floor(Math.max(told.rows, told.columns) / ENOUGH), 1);

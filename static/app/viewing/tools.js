@@ -3,7 +3,7 @@ import { FASTEST, USUAL_RATE } from "./cine.js";
 import { isGrey } from "./greys.js";
 import { pngOf, save } from "./png.js";
 import { drawMarks } from "./stacks.js";
-import { lies, measure } from "./words.js";
+import { NO_VALUES, lies, measure } from "./words.js";
 
 const NOT_DIAGNOSIS = "Not for diagnosis";
 const NOT_CLINICAL = "Not for clinical use";
@@ -204,5 +204,5 @@ const stackOption = ({ words, count }, at) =>
 
 function whyNot({ told, values }) {
   if (values) return "";
-  return told.why_not ? told.why : "This picture came damaged.";
+  return told.why_not ? told.why : NO_VALUES;
 }

@@ -4,6 +4,9 @@ const OPPOSITE = { L: "R", R: "L", A: "P", P: "A", H: "F", F: "H" };
 const OBLIQUE = 0.2; // of a direction, from which on its letter is said
 const LENGTHS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 
+// Where values came that are no picture, as they are here.
+export const NO_VALUES = "This picture came damaged, or is too large for this browser.";
+
 // A number as people write it: "3", "0.977", "-30.25".
 export function measure(value) {
   if (Math.abs(value) >= 1e6 || (value && Math.abs(value) < 0.001)) return value.toPrecision(3);

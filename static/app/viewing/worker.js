@@ -99,16 +99,22 @@ async function send(slice, arrival) {
   const { told, id, samples } = one;
   sending.add(one);
   try {
-    const values = told.why_not ? null : await valuesOf(one.packed, told, samples);
+    const values = told.why_not ? null : await valuesOf(one.packed, told, samples).catch(noRoom);
     const overlays = values ? await overlaysOf(told) : [];
     postMessage({ told, id, values, overlays, arrival }, values ? [values.buffer] : []);
   } catch (error) {
-    postMessage({ trouble: "failed", arrival });
-    reportError(error); // others may be inflated
+    postMessage({ trouble: "failed" });
+    throw error;
   } finally {
     sending.delete(one);
     if (kept.get(slice) !== one) forgetUnused();
   }
+}
+
+// One that is too large for the browser costs only itself.
+function noRoom(error) {
+  if (error instanceof RangeError) return null;
+  throw error;
 }
 
 // One run after another, until all is here or there is no room.
