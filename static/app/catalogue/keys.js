@@ -1,6 +1,7 @@
 // The keys of the catalogue's pages. They work while no field has the focus, and where the page has
 // what they are for: rows (see rows.js), a page above this one, the search field (whose "/" is of
 // shared/menus.js). Above a page is where `[data-up]` or <link rel="up"> leads, else the patient.
+import { isVisible } from "../shared/visible.js";
 import { opener, rows } from "./rows.js";
 
 const up =
@@ -44,7 +45,7 @@ function mark(step) {
 
 // Where this page offers a download: the choice of how, or the file itself.
 function download() {
-  return [...document.querySelectorAll("[data-download]")].find((one) => one.checkVisibility());
+  return [...document.querySelectorAll("[data-download]")].find(isVisible);
 }
 
 function fetchIt() {

@@ -1,9 +1,10 @@
 // Rows that lead somewhere: `[data-row]` with a link `[data-opens]`. Beside its own links a click
 // anywhere in a row opens it; with the keys that open a link in a new tab, there.
+import { isVisible } from "../shared/visible.js";
+
 const OWN = "a, button, input, label, select, textarea, summary";
 
-export const rows = () =>
-  [...document.querySelectorAll("[data-row]")].filter((row) => row.checkVisibility());
+export const rows = () => [...document.querySelectorAll("[data-row]")].filter(isVisible);
 export const opener = (row) => row.querySelector("[data-opens]") ?? row.querySelector("a");
 
 document.addEventListener("click", (event) => {

@@ -1,5 +1,7 @@
 // A PNG of what is seen: pictures with what lies over them, their letters and their scales, and what
 // they are not for.
+import { isVisible } from "../shared/visible.js";
+
 const SIZE = 14; // of letters, in the page's pixels
 const LINE = 18;
 const [SWATCH, APART] = [9, 12]; // of a legend, in the page's pixels
@@ -111,7 +113,7 @@ function drawOver(pen, { slice, over, lines, box: [left, top, width, height] }) 
 // `scale`: from a pixel of the picture to the page's, which alone makes no line thicker.
 function drawPath(pen, path, scale) {
   const style = getComputedStyle(path);
-  if (!path.checkVisibility()) return;
+  if (!isVisible(path)) return;
   const drawn = new Path2D();
   drawn.addPath(new Path2D(path.getAttribute("d") ?? ""), scale);
   const opacity = opacityOf(path);
