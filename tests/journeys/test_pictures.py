@@ -811,6 +811,12 @@ def on_a_slow_line_less_comes_first(page: Page) -> None:
     expect(page.get_by_role("button", name="Save PNG")).to_be_enabled()  # all of it is there
     assert asked[0].endswith("from=17&first=15&last=19&step=4")
     assert not any("step" in one for one in asked[1:])
+    whole = re.compile(r"pictures/\?(?!.*step)")
+    page.route(whole, lambda _: None)  # it does not come
+    page.reload()
+    so_far = re.compile("^every fourth row and column so far · [1-5] of 12 loaded$")
+    expect(page.locator("[data-part=loaded]")).to_have_text(so_far)
+    page.unroute(whole)
 
 
 def what_has_no_room_is_not_asked_for_again(page: Page) -> None:

@@ -7,6 +7,7 @@ import { NO_VALUES, lies, measure } from "./words.js";
 
 const NOT_DIAGNOSIS = "Not for diagnosis";
 const NOT_CLINICAL = "Not for clinical use";
+const NTH = { 2: "second", 4: "fourth" }; // of rows and columns, which come first on a slow line
 
 export const TROUBLES = {
   busy: "Pictures are being made for others. This one comes by itself, in a moment.",
@@ -108,7 +109,7 @@ export class Tools {
   // `slice`: what is shown; null where it has not come.
   tell(slice) {
     const { stack, stacks, shown, strip, slices } = this.viewer;
-    this.drawArrived();
+    this.drawArrived(slice);
     const isComing = ["", "busy"].includes(slices.trouble);
     const where = `${shown - stack.first + 1} of ${stack.count}`;
     const words = [where, slice ? lies(slice.told.place) : isComing && "loading"];
@@ -127,21 +128,26 @@ export class Tools {
     if (!this.hasOwnRate && slice?.rendering) this.setRate(rate);
   }
 
-  drawArrived() {
+  drawArrived(shown) {
     const { stack, slices } = this.viewer;
     const strip = this.part("arrived");
     const brush = strip.getContext("2d");
-    const [width, step] = [strip.width, strip.width / stack.count];
+    const [width, each] = [strip.width, strip.width / stack.count];
     brush.clearRect(0, 0, width, 1);
     brush.fillStyle = getComputedStyle(strip).color;
     let here = 0;
     for (const slice of slices.arrived) {
       if (slice < stack.first || slice > stack.last) continue;
-      const left = Math.floor((slice - stack.first) * step);
-      brush.fillRect(left, 0, Math.max(Math.ceil((slice - stack.first + 1) * step) - left, 1), 1);
+      const left = Math.floor((slice - stack.first) * each);
+      brush.fillRect(left, 0, Math.max(Math.ceil((slice - stack.first + 1) * each) - left, 1), 1);
       here++;
     }
-    this.part("loaded").textContent = here >= stack.count ? "" : `${here} of ${stack.count} loaded`;
+    const step = shown?.values ? shown.told.step : 1;
+    const words = [
+      step > 1 ? `every ${NTH[step]} row and column so far` : "",
+      here < stack.count ? `${here} of ${stack.count} loaded` : "",
+    ];
+    this.part("loaded").textContent = words.filter(Boolean).join(" · ");
   }
 
   // Why there is no picture, and what can be done about it.
