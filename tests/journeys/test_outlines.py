@@ -51,8 +51,9 @@ DRAWN = """async ({ words, values, slices, cuts, places, coming, ends }) => {
     }
     return slices.map((one, number) => bit.on(number).map(({ roi }) => roi));
   });
+  const drawn = ["roi", "closed", "lines", "solid", "crosses", "dots"];
   const plain = (shapes) => shapes.map((one) => (
-    Object.fromEntries(["roi", "closed", "lines", "solid", "crosses"].map((key) => [key, one[key]]))
+    Object.fromEntries(drawn.map((key) => [key, one[key]]))
   ));
   const there = (number) => (number < 0 ? set.across(planeOf(cuts[-1 - number])) : set.on(number));
   return {
@@ -82,11 +83,13 @@ class Slice:
         size: int = 64,
         thickness: float | None = None,
         number: int = 0,
+        voxel: float = 0,
     ) -> None:
         self.position, self.orientation = [*map(float, position)], [*map(float, orientation)]
         self.spacing, self.frame = [*map(float, spacing)], frame
         self.size, self.own = size, {"object": object, "frame": number}
         self.own |= {"thickness": thickness}
+        self.voxel = voxel  # how thick a plane is that has been cut
 
     def pixel(self, point: Sequence[float]) -> tuple[float, float]:
         """The place of a point on a drawing, whose origin is the first pixel's corner."""
@@ -103,6 +106,7 @@ class Slice:
             "position": self.position,
             "orientation": self.orientation,
             "frame_of_reference": self.frame,
+            "thickness": self.voxel,
         }
         told = {"place": place, "whole_rows": self.size, "whole_columns": self.size}
         rendering = {"spacing": self.spacing, "spacing_kind": "patient"}
@@ -519,7 +523,7 @@ def test_kinds_are_drawn_as_what_they_are(bare):
     for roi in (0, 1):
         assert shape(here, roi) == {
             "roi": roi, "closed": "", "lines": "M27 27L37 27L37 37L27 37", "solid": "",
-            "crosses": [],
+            "crosses": [], "dots": [],
         }  # fmt: skip
     assert shape(here, 2)["crosses"] == [[27, 27]]
     assert shape(here, 3)["closed"].endswith("Z")
@@ -531,7 +535,7 @@ def test_kinds_are_drawn_as_what_they_are(bare):
 
 def coronal(y: float) -> Slice:
     """A plane at a y, as it is cut through `stack`: 1 mm, from the highest z downwards."""
-    return Slice((-31.5, y, 40.5), (1, 0, 0, 0, 0, -1))
+    return Slice((-31.5, y, 40.5), (1, 0, 0, 0, 0, -1), voxel=1)
 
 
 def sagittal(x: float) -> Slice:
@@ -589,6 +593,38 @@ def test_holes_are_holes_nested_or_by_a_keyhole(bare):
         assert found["picked"] == [None, 0, 0, None, None, 0]
         wanted = [(17, 34, 27, 36), (37, 34, 47, 36)]  # of one layer alone: 2 mm
         assert np.allclose(corners_of(shape(found["cuts"][0])["solid"]), wanted, atol=HALF_PIXEL)
+
+
+def test_open_contours_and_points_are_seen_where_a_plane_meets_them(bare):
+    across = [contour([(-20, -9.5, 6), (0, 10.5, 6), (20, -9.5, 6)], 3, "OPEN_PLANAR")]
+    rising = [contour([(-10, -10, 1), (10, 10, 21)], kind="OPEN_NONPLANAR")]
+    along = [contour([(5, 0.5, 3), (9, 0.5, 3), (9, 30, 3)], kind="OPEN_PLANAR")]
+    level = [contour([(-4, 0.5, 9), (4, 0.9, 9)], kind="OPEN_PLANAR")]
+    points = [contour([(0, y, 12)], kind="POINT") for y in (0.1, 0.95, 1.0, 1.1, 1.4)]
+    cuts = [coronal(0.5), coronal(1.5), coronal(40)]
+    found = drawn(
+        bare, stack(), across, rising, along, level, points,
+        cuts=cuts, places=[(-1, 22, 35), (-1, 32.5, 28.5)],
+    )  # fmt: skip
+
+    def dots(number: int, roi: int) -> list[tuple[float, float]]:
+        return [(one["x"], one["y"]) for one in shape(found["cuts"][number], roi)["dots"]]
+
+    # A pixel's middle is at x = column - 31.5 and at z = 40.5 - row.
+    assert np.allclose(dots(0, 0), [(22, 35), (42, 35)])
+    assert np.allclose(dots(0, 1), [(32.5, 29.5)])
+    assert shape(found["cuts"][0], 2)["lines"] == "M37 38L41 38"
+    assert loops(shape(found["cuts"][0], 3)["lines"])[0].tolist() == [[28, 32], [36, 32]]
+    assert dots(0, 3) == []
+    assert [len(shape(found["cuts"][n], 4)["crosses"]) for n in (0, 1)] == [3, 2]
+    assert [one["roi"] for one in found["cuts"][1]] == [0, 1, 2, 4]
+    assert found["cuts"][2] == []
+    assert found["picked"] == [0, 1]
+    # The slices themselves are crossed by what rises through them.
+    assert [len(shape(here, 1)["dots"]) for here in found["slices"][1:8]] == [1] * 7
+    assert found["said"][1] == [
+        "1 contour is not parallel to the slices: seen where the slices cut it."
+    ]
 
 
 def test_the_smallest_roi_at_a_place_is_picked(bare):

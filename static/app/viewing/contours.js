@@ -10,7 +10,7 @@
 // what lies in it is drawn at most on the very image that it names, and only where one of the two
 // does not say.
 //
-// A closed contour that is not parallel to a plane is cut by it: `cuts.js`.
+// A contour that is not parallel to a plane is cut by it: `cuts.js`.
 import { Cuts, isParallel, turnOf } from "./cuts.js";
 import { Shape } from "./shapes.js";
 import { along } from "./space.js";
@@ -121,15 +121,21 @@ export class Contours {
     const shapes = new Map();
     const isSeen = (contour) => this.isIn(contour, plane) && this.stateOf(contour) !== "elsewhere";
     const seen = this.contours.filter(isSeen);
-    this.cuts.add((contour) => this.shapeIn(shapes, contour), plane, seen);
     const direction = this.directionOf(plane.normal);
     const at = along(direction, plane.origin);
-    for (const contour of seen) {
-      const half = contour.kind === "closed" ? this.cuts.halfOf(contour) : ALONE;
-      const isOn = this.isFlat(contour, direction, half) && isWithin(direction, contour, at, half);
-      if (isOn) this.shapeIn(shapes, contour).outline(this, contour, plane);
-    }
+    const whole = new Set(seen.filter((contour) => this.isAlong(contour, plane, direction, at)));
+    const cut = seen.filter((contour) => contour.kind === "closed" || !whole.has(contour));
+    this.cuts.add((contour) => this.shapeIn(shapes, contour), plane, cut);
+    for (const contour of whole) this.shapeIn(shapes, contour).outline(this, contour, plane);
     return inOrder(shapes);
+  }
+
+  // Whether a contour lies in a plane: an open one or a point in that of two that it is nearer to.
+  isAlong(contour, plane, direction, at) {
+    const isClosed = contour.kind === "closed";
+    const half = isClosed ? this.cuts.halfOf(contour) : plane.thickness / 2 || ALONE;
+    if (!this.isFlat(contour, direction, half) || !isWithin(direction, contour, at, half)) return false;
+    return isClosed || isNearest(direction, contour, at, half);
   }
 
   keep(number, half, shapes) {
@@ -182,9 +188,7 @@ export class Contours {
     }
     if (!contour.kind || !this.isFlat(contour, direction, half)) return false;
     if (!isWithin(direction, contour, at, half)) return false;
-    if (this.isBound(contour)) return true;
-    const off = direction.middle(contour.at) - at;
-    return off > TINY - half && off <= half + TINY; // of two that it lies in the middle of, one
+    return this.isBound(contour) || isNearest(direction, contour, at, half);
   }
 
   // Whether it names one slice.
@@ -203,7 +207,7 @@ export class Contours {
 
   // One that names no image of the series and is not parallel to its slices.
   isCut(contour, plane, half) {
-    if (contour.kind !== "closed" || contour.object || !this.isIn(contour, plane)) return false;
+    if (!["closed", "open"].includes(contour.kind) || contour.object || !this.isIn(contour, plane)) return false;
     return !this.isFlat(contour, this.directionOf(plane.normal), half);
   }
 
@@ -320,7 +324,7 @@ export class Contours {
     const own = this.rois[contour.roi].frame_of_reference;
     if (all.frames.size && !(own && all.frames.has(own))) return "frame";
     const isFlat = ([direction, half]) => this.isFlat(contour, direction, half);
-    return contour.kind === "closed" && ![...all.directions].some(isFlat) ? "cut" : "nowhere";
+    return contour.kind === "point" || [...all.directions].some(isFlat) ? "nowhere" : "cut";
   }
 
   unlessOnNamed(contour) {
@@ -450,6 +454,12 @@ class Direction {
   middle(at) {
     return (this.low[at] + this.high[at]) / 2;
   }
+}
+
+// Of two planes that it lies in the middle of it is one's.
+function isNearest(direction, contour, at, half) {
+  const off = direction.middle(contour.at) - at;
+  return off > TINY - half && off <= half + TINY;
 }
 
 function isWithin({ low, high }, contour, at, half) {

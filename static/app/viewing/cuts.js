@@ -1,6 +1,7 @@
-// Closed contours cut by a plane that is not parallel to them.
+// Contours cut by a plane that is not parallel to them. An open one is seen where its line crosses the
+// plane, a dot each time.
 //
-// A ROI's contours that lie in one plane are a layer of it, as thick as its layers are apart. Where
+// A ROI's closed contours that lie in one plane are a layer of it, as thick as its layers are apart. Where
 // its lines cross the picture's plane, even-odd, the layer is seen from the one crossing to the
 // next; where two layers follow each other, a line is drawn where only one of them is.
 import { along, pixelOf } from "./space.js";
@@ -11,6 +12,7 @@ const FLAT = 0.05; // mm: points that lie so alike are in one plane, whatever a 
 const JOINED = 1.5; // usual distances, that layers may be apart and follow each other
 const ALONE = 2; // mm: how thick a layer is where no two are known
 const LEAST = 1e-6; // mm²
+const TINY = 1e-6; // mm
 const A_WHILE = 8; // ms
 
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
@@ -82,8 +84,10 @@ export class Cuts {
   add(shapeOf, plane, contours) {
     const across = this.set.directionOf(plane.normal);
     const at = along(across, plane.origin);
-    const isMet = (one) => across.low[one.at] <= at && across.high[one.at] >= at && one.kind === "closed";
-    const met = new Set(contours.filter(isMet));
+    const isMet = (one) => across.low[one.at] <= at + TINY && across.high[one.at] >= at - TINY;
+    const those = contours.filter(isMet);
+    for (const one of those) if (one.kind === "open") mark(shapeOf(one), this.set, one, plane, across.places(), at);
+    const met = new Set(those.filter(({ kind }) => kind === "closed"));
     if (!met.size) return; // else all would be looked at for their directions
     const places = across.places();
     for (const { normal, rois } of this.directions) {
@@ -213,6 +217,27 @@ function crossings(set, contours, places, level, line) {
     }
   }
   return found.sort((one, other) => one - other);
+}
+
+// Where a contour's line crosses a plane, and where it runs along it.
+function mark(shape, set, { from, to }, plane, places, level) {
+  const off = (at) => (Math.abs(places[at] - level) < TINY ? 0 : places[at] - level);
+  const point = (at) => [set.x(at), set.y(at), set.z(at)];
+  const corner = (point) => shape.corner(...pixelOf(plane, point).slice(0, 2).map((one) => one + 0.5));
+  let last = null; // {off, corner}, of the point before
+  for (let at = from; at < to; at++) {
+    const here = { off: off(at), corner: null };
+    if (!here.off) {
+      here.corner = corner(point(at));
+      shape.dot(here.corner);
+      if (last?.corner) shape.line(last.corner, here.corner);
+    } else if (last && last.off * here.off < 0) {
+      const part = last.off / (last.off - here.off);
+      const before = point(at - 1);
+      shape.dot(corner(point(at).map((one, axis) => before[axis] + part * (one - before[axis]))));
+    }
+    last = here;
+  }
 }
 
 // Each place is worked out once: an end of a layer is a corner of what is filled, and of the lines

@@ -139,7 +139,7 @@ export class Outlines {
     lines.setAttribute("d", shape.lines);
     const crosses = shape.crosses.flatMap((at) => [...(halo ? [crossAt(at, "roi-halo")] : []), crossAt(at)]);
     const drawn = [halo, closed, lines].filter((one) => one?.getAttribute("d"));
-    element.replaceChildren(...drawn, ...crosses);
+    element.replaceChildren(...drawn, ...crosses, ...(shape.dots.length ? dotsAt(shape.dots, halo) : []));
   }
 
   // Crosses are as large on the screen whatever the picture's size.
@@ -170,6 +170,16 @@ function made(tag, classes = "") {
   const element = document.createElementNS(SVG, tag);
   if (classes) element.setAttribute("class", classes);
   return element;
+}
+
+// As one path: lines of nearly no length, whose ends are round.
+function dotsAt(dots, halo) {
+  const path = dots.map(({ words }) => `M${words}h.01`).join("");
+  return [...(halo ? ["roi-dot roi-halo"] : []), "roi-dot"].map((classes) => {
+    const drawn = made("path", classes);
+    drawn.setAttribute("d", path);
+    return drawn;
+  });
 }
 
 function crossAt([x, y], also = "") {

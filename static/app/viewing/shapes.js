@@ -11,6 +11,7 @@ export class Shape {
     this.lines = ""; // a path: a line alone
     this.solid = ""; // a path: filled alone
     this.crosses = []; // [x, y]
+    this.dots = []; // {x, y, words}
     this.loops = []; // {xs, ys, isClosed}
     this.points = 0;
   }
@@ -49,13 +50,19 @@ export class Shape {
     this.lines += `M${from.words}L${to.words}`;
   }
 
+  dot(corner) {
+    this.points += 1;
+    this.dots.push(corner);
+  }
+
   // Whether it has a place inside it, by the rule that fills it, or one of its lines is near that.
   // `scale`: how many of the screen's pixels a pixel is wide and high.
   hasNear(x, y, [across, down]) {
     const isInside = this.loops.filter((loop) => loop.isClosed && isIn(loop, x, y)).length % 2;
     if (isInside) return true;
     const isAt = ([left, top]) => Math.hypot((left - x) * across, (top - y) * down) <= NEAR_POINT;
-    return this.crosses.some(isAt) || this.loops.some((loop) => distance(loop, x, y, across, down) <= NEAR);
+    const marks = [...this.crosses, ...this.dots.map(({ x, y }) => [x, y])];
+    return marks.some(isAt) || this.loops.some((loop) => distance(loop, x, y, across, down) <= NEAR);
   }
 
   // In pixels; that of a hole counts against it.

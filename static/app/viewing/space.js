@@ -13,7 +13,8 @@ const cross = (a, b) => [
 
 const length = (a) => Math.sqrt(dot(a, a));
 
-// The plane of a slice as it is told: {origin, row, column, normal, spacing, rows, columns, frame}.
+// The plane of a slice as it is told: {origin, row, column, normal, spacing, rows, columns, frame,
+// thickness: 0 or undefined where it is not told}.
 // `row` is the direction in which columns follow each other, `spacing` that between rows and that
 // between columns, `frame` the UID of the frame of reference. null where it does not say where it
 // lies in its patient, or where a row and a column are not upright on each other: `pixelOf` would not
@@ -27,7 +28,7 @@ export function planeOf({ told, rendering }) {
   const isSound = [length(row) - 1, length(column) - 1, dot(row, column)].every((one) => Math.abs(one) <= OFF);
   if (!isSound || !spacing.every((one) => one > 0)) return null;
   const [rows, columns] = [told.whole_rows, told.whole_columns];
-  return { origin: position, row, column, normal, spacing, rows, columns, frame };
+  return { origin: position, row, column, normal, spacing, rows, columns, frame, thickness: told.place.thickness };
 }
 
 // The column and the row of a point of the patient, and how far it lies from the plane, along its

@@ -146,6 +146,7 @@ export class Volume {
         position: this.pointAt(...voxel, place),
         orientation: [...this.direction(lie, "across"), ...this.direction(lie, "down")],
         letters: "",
+        thickness: this.spacing[axis],
       },
     };
     const spacing = [each[lie.down], each[lie.across]];
