@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from app.dicom.greys import Described
 from app.dicom.packing import packed
+from app.dicom.pictures import Place
 from app.dicom.pixels import Array, Pixels
 from app.dicom.shrinking import small_picture
 from app.errors import Expected
@@ -103,11 +104,20 @@ class Objects:
             except Expected as why:
                 frames = self.one.pixels.frames if self.one else 0
                 code = "picture_unread" if _is_of_the_disk(why) else why.code
-                yield Picture(number, frame, frames, why_not=code)
+                yield Picture(number, frame, frames, place=self._place(frame), why_not=code)
             except MemoryError:
                 self.lacked_memory = True
                 frames = self.one.pixels.frames if self.one else 0
-                yield Picture(number, frame, frames, why_not="picture_too_large")
+                place = self._place(frame)
+                yield Picture(number, frame, frames, place=place, why_not="picture_too_large")
+
+    def _place(self, frame: int) -> Place:
+        """Where a frame lies of which there is no picture, as far as that is known."""
+        if self.one is None or frame >= self.one.pixels.image.frames:
+            return Place()
+        with suppress(Expected, MemoryError):
+            return self.one.described.place(frame)
+        return Place()
 
     def _open(self, file: int, transfer_syntax: str) -> Object:
         stat = os.fstat(file)

@@ -16,7 +16,8 @@ The answer is made while it is sent. It is a row of records, each of which is
     values     filtered and deflated stored values, as `app.sandbox.pictures` says; none where
                there is no picture
 
-Where `rendering` is null it is that of the record before. A slice without a picture says why; where
+Where `rendering` is null it is that of the record before. A slice without a picture says why, and
+where it lies if its header can be read; where
 its object has no further frames, or none at all, the rest of these has no records. The last record
 is {"all_sent": true}: what was asked for and has no record is not there. An answer that ends before
 it, since others use all children or it took long, may be asked for again.
@@ -75,7 +76,7 @@ from app.storage.tree import open_object
 
 from .slices import Slice, busy, slices_of, told_if_changed
 
-VERSION = 7  # of the records and of what is in them: raise it with any change of either
+VERSION = 8  # of the records and of what is in them: raise it with any change of either
 SEES_ALL = ("app.view_dicominstance", "app.view_patient")  # pixels may name who they are of
 STEPS = (1, 2, 4)
 MOST_AT_ONCE = 8  # slices that one question asks for

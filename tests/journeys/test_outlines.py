@@ -7,7 +7,8 @@ slices and contours as a series' page is.
 import json
 import math
 import re
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ DRAWN = """async ({ words, values, slices, cuts, places, coming, ends }) => {
   const set = new Contours(words, Int32Array.from(values));
   const stack = { first: 0, last: slices.length - 1 };
   slices.forEach(({ told, rendering, ...own }, number) => {
-    set.see(number, { ...own, stack, plane: planeOf({ told, rendering }) });
+    set.see(number, { ...told.place, ...own, stack, plane: planeOf({ told, rendering }) });
   });
   const early = new Contours(words, Int32Array.from(values)); // which has been told of one slice
   const { told, rendering, ...own } = slices[slices.length >> 1];
@@ -47,7 +48,7 @@ DRAWN = """async ({ words, values, slices, cuts, places, coming, ends }) => {
     for (const number of numbers) {
       const { told, rendering, ...own } = slices[number];
       const stack = within.find(({ last }) => number <= last);
-      bit.see(number, { ...own, stack, plane: planeOf({ told, rendering }) });
+      bit.see(number, { ...told.place, ...own, stack, plane: planeOf({ told, rendering }) });
     }
     return slices.map((one, number) => bit.on(number).map(({ roi }) => roi));
   });
@@ -90,6 +91,7 @@ class Slice:
         self.size, self.own = size, {"object": object, "frame": number}
         self.own |= {"thickness": thickness}
         self.voxel = voxel  # how thick a plane is that has been cut
+        self.has_picture = True
 
     def pixel(self, point: Sequence[float]) -> tuple[float, float]:
         """The place of a point on a drawing, whose origin is the first pixel's corner."""
@@ -109,7 +111,8 @@ class Slice:
             "thickness": self.voxel,
         }
         told = {"place": place, "whole_rows": self.size, "whole_columns": self.size}
-        rendering = {"spacing": self.spacing, "spacing_kind": "patient"}
+        kind = "patient" if self.has_picture else "unknown"
+        rendering = {"spacing": self.spacing, "spacing_kind": kind}
         return {"told": told, "rendering": rendering, **self.own}
 
 
@@ -393,6 +396,23 @@ def test_nothing_is_drawn_before_both_neighbours_of_a_slice_are_known(bare):
     assert [one[100] for one in found] == [[], [], [1], [1], [1]]
     assert found[0][0] == [3]  # the first, of which there is one neighbour
     assert [one[149] for one in found] == [[], [], [], [], [3]]
+
+
+def test_a_slice_without_a_picture_keeps_contours_from_others_by_where_it_lies(bare):
+    slices = stack(9)
+    for number in (3, 5):
+        slices[number].has_picture = False  # it has a place
+    for number in (1, 2):
+        slices[number] = Slice((), object=number + 1)  # it has none, and never comes
+    off = [contour(square((0, 0, z), 8), 5) for z in (12, 13.4, 14)]
+    beside = [contour(square((0, 0, 0.3), 8), 1), contour(square((0, 0, 9), 8), 4)]
+    found = drawn(bare, slices, off, beside, coming=[[0, 4], [3, 5], [1, 2]], ends=[(0, 8)])
+    assert found["coming"] == [
+        [[]] * 9,
+        [[], [], [], [], [0], [], [], [], []],
+        [[1], [], [], [], [0], [], [], [], []],
+    ]
+    assert len(loops(shape(found["slices"][4])["closed"])) == 2  # not at 14: it is nearer to 15
 
 
 def test_neighbours_lie_elsewhere_in_the_same_stack(bare):
@@ -796,6 +816,7 @@ def test_structures_are_found_shown_and_marked_over_the_pictures(signed_in, live
     others_are_switched_off(page)
     keys_and_clicks_mark(page)
     planes_cut_them(page)
+    what_never_comes_keeps_nothing_from_its_neighbours(page)
     RTStructureROI.objects.get(roi_name="Void").delete()
     page.goto(f"{live.url}/dicom/structure-sets/{structure_set.pk}/")
     another_reading_is_not_matched_to_the_list(page)
@@ -944,6 +965,32 @@ def planes_cut_them(page: Page) -> None:
         assert np.allclose(corners_of(path), layers, atol=HALF_PIXEL)
     path = stages.nth(1).locator(".roi-solid").nth(1).get_attribute("d")
     assert np.allclose(corners_of(path), [(9, 9, 15, 12)], atol=HALF_PIXEL)
+
+
+def what_never_comes_keeps_nothing_from_its_neighbours(page: Page) -> None:
+    """As of an object that has fewer frames than it says."""
+    pictures = re.compile(r"/pictures/\?")
+
+    def without(route: Any) -> None:
+        response = route.fetch()
+        body = b"".join(one for number, one in records(response.body()) if number != 1)
+        route.fulfill(response=response, body=body)
+
+    page.route(pictures, without)
+    page.goto(page.url)
+    row_of(page, "Isocentre").get_by_role("button", name="Isocentre", exact=True).click()
+    expect(place(page)).to_have_text("3 of 5 · z 9 mm")
+    expect(path_of(page, 0)).to_have_count(1)
+    page.unroute(pictures)
+
+
+def records(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """The records of pictures, each with the number of its slice; -1 at the end."""
+    while body:
+        words, values = struct.unpack_from("<II", body)
+        told = json.loads(body[8 : 8 + words])
+        yield told.get("slice", -1), body[: 8 + words + values]
+        body = body[8 + words + values :]
 
 
 def the_address_leads_to_it_again(page: Page, address: str) -> None:

@@ -143,6 +143,12 @@ def test_a_picture_that_cannot_be_made_says_why_and_costs_only_itself(
     assert [number for number, told in found.items() if told["is_passing"]] == [1]
 
 
+def test_a_picture_that_cannot_be_made_says_where_it_lies(get, import_zip):
+    import_zip(image(1), image(2, PixelData=b"\0\0"))
+    found = [(told["why_not"], told["place"]["position"]) for told, _ in get()]
+    assert found == [("", [0, 0, 1]), ("picture_cut", [0, 0, 2])]
+
+
 def test_a_million_frames_that_are_not_there_are_said_once(get, import_zip):
     import_zip(native(GREY, GREY, NumberOfFrames="1000000"))
     found = get()

@@ -175,8 +175,7 @@ class SetPicture {
 
   know(told, rendering) {
     const plane = planeOf({ told, rendering });
-    const { thickness } = told.place;
-    this.set.see(told.slice, { object: told.object, frame: told.frame, stack: this.stack, plane, thickness });
+    this.set.see(told.slice, { ...told.place, object: told.object, frame: told.frame, stack: this.stack, plane });
   }
 
   // --- drawn --------------------------------------------------------------------------------------

@@ -5,15 +5,16 @@
 // of that image's plane; else it is drawn nowhere. One that names none is drawn on the slice within
 // half a spacing of which it lies; where several closed ones of a ROI, of different planes, lie so near
 // to one slice, as those of thinner slices do, it has those of the nearest plane. A slice's spacing is
-// the distance to its nearest neighbour along their normal; of one that has none, its thickness. As
-// long as it is not known where both of its neighbours lie, nothing is drawn on it. Another frame of reference, or one that is not known, is none that can be compared:
-// what lies in it is drawn at most on the very image that it names, and only where one of the two
-// does not say.
+// the distance to its nearest neighbour along their normal, which may have a place and no picture; of
+// one that has none, its thickness. As long as it is not known where both of its neighbours lie, or
+// that they do not say so, nothing is drawn on it. Another frame of reference, or one that is not
+// known, is none that can be compared: what lies in it is drawn at most on the very image that it
+// names, and only where one of the two does not say.
 //
 // A contour that is not parallel to a plane is cut by it: `cuts.js`.
 import { Cuts, isParallel, turnOf } from "./cuts.js";
 import { Shape } from "./shapes.js";
-import { along } from "./space.js";
+import { along, liesOf } from "./space.js";
 import { valuesOf } from "./values.js";
 
 const ALONE = 1; // mm: half a spacing of a slice that has no neighbour and no thickness
@@ -63,7 +64,7 @@ export class Contours {
     });
     this.named = groupedBy(this.contours.filter(({ object }) => object), ({ object }) => object);
     this.numbers = groupedBy(slices.map(([object, frame], number) => ({ object, frame, number })), ({ object }) => object);
-    this.slices = new Map(); // that are known, by number: {object, frame, plane, stack}
+    this.slices = new Map(); // that are known, by number: {object, frame, plane, lies, stack}
     this.settled = new Set(); // those of them whose neighbours are known
     this.stacks = new Map(); // by number: the positions of a stack's slices that lie alike
     this.directions = [];
@@ -74,16 +75,18 @@ export class Contours {
     this.cuts = new Cuts(this);
   }
 
-  // A slice is known: {object, frame (from 0), stack, plane (null where it has none), thickness}.
-  // `stack` is one {first, last} for all slices from the one number to the other.
+  // A slice is known: {object, frame (from 0), stack, plane (null where it has none), thickness}, and
+  // of one without a picture its position and orientation, as far as these are known. `stack` is one
+  // {first, last} for all slices from the one number to the other.
   see(number, slice) {
     if (this.slices.get(number)?.plane) return;
-    this.slices.set(number, slice);
+    const lies = slice.plane ?? liesOf(slice);
+    this.slices.set(number, { ...slice, lies });
     this.isJudged = null;
-    if (!slice.plane) return;
-    const direction = this.directionOf(slice.plane.normal);
+    if (!lies) return;
+    const direction = this.directionOf(lies.normal);
     const positions = this.positionsOf(slice.stack, direction);
-    const at = along(direction, slice.plane.origin);
+    const at = along(direction, lies.origin);
     positions.splice(lowerBound(positions, at), 0, at);
   }
 
@@ -252,7 +255,7 @@ export class Contours {
   neighbour(number, step) {
     const { plane, stack } = this.slices.get(number);
     const direction = this.directionOf(plane.normal);
-    const isThere = (one) => one?.plane && Math.abs(along(direction, one.plane.origin) - along(direction, plane.origin)) <= SAME;
+    const isThere = (one) => one?.lies && Math.abs(along(direction, one.lies.origin) - along(direction, plane.origin)) <= SAME;
     let next = number + step;
     while (next >= stack.first && next <= stack.last && isThere(this.slices.get(next))) next += step;
     return next;

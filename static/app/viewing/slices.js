@@ -1,8 +1,8 @@
 // The pictures of a series that are here: asks the worker for them, and keeps those inflated last.
 //
 // It tells of "arrived" {slice, object, hasCome} where the worker has one, of "came" (the slice itself)
-// where it is inflated, which may be told before, and of "changed" after all that the worker says of
-// slices.
+// where it is inflated, which may be told before, of "lacking" (numbers) where slices will never come,
+// and of "changed" after all that the worker says of slices.
 import { planeOf } from "./space.js";
 
 const MOST_BYTES = 192 << 20; // of inflated pictures
@@ -18,7 +18,7 @@ export class Slices extends EventTarget {
     this.trouble = ""; // why nothing comes
     this.arrived = new Set();
     this.objects = new Map(); // by slice
-    this.places = new Map(); // by slice, of all that have arrived once: where it lies, and its object
+    this.places = new Map(); // by slice, of all that have arrived once, or never will: where it lies, and its object
     this.held = new Map(); // slices that are inflated, those used last at the end
     this.block = new Map(); // that somebody else keeps
     this.renderings = new Map(); // by the worker's numbers, of what may come
@@ -74,6 +74,7 @@ export class Slices extends EventTarget {
     if (data.rendering) return void this.renderings.set(data.id, data.rendering);
     if ("unused" in data) return void this.renderings.delete(data.unused);
     if ("speed" in data) return rememberSpeed(data.speed);
+    if (data.lacking) this.lack(data.lacking);
     if (data.arrival) this.note(data.arrival);
     if (data.told) this.take(data);
     if (data.arrival) this.tellArrived(data.arrival, Boolean(data.told));
@@ -102,6 +103,11 @@ export class Slices extends EventTarget {
     this.places.set(slice, { ...lies.place, object, frame: lies.frame, plane });
     this.trouble = "";
     if (slice !== this.shown && this.held.get(slice)?.told.step > step) this.held.delete(slice);
+  }
+
+  lack(numbers) {
+    for (const number of numbers) this.places.set(number, { object: 0, frame: 0, plane: null });
+    this.tell("lacking", numbers);
   }
 
   hold(slice) {

@@ -20,15 +20,20 @@ const length = (a) => Math.sqrt(dot(a, a));
 // lies in its patient, or where a row and a column are not upright on each other: `pixelOf` would not
 // find again what `pointOf` gives.
 export function planeOf({ told, rendering }) {
-  const { position, orientation, frame_of_reference: frame } = told.place;
+  const lies = liesOf(told.place);
   const { spacing, spacing_kind } = rendering ?? {};
-  if (position.length < 3 || orientation.length < 6 || spacing_kind !== "patient") return null;
-  const [row, column] = [orientation.slice(0, 3), orientation.slice(3, 6)];
-  const normal = cross(row, column);
-  const isSound = [length(row) - 1, length(column) - 1, dot(row, column)].every((one) => Math.abs(one) <= OFF);
-  if (!isSound || !spacing.every((one) => one > 0)) return null;
+  if (!lies || spacing_kind !== "patient" || !spacing.every((one) => one > 0)) return null;
   const [rows, columns] = [told.whole_rows, told.whole_columns];
-  return { origin: position, row, column, normal, spacing, rows, columns, frame, thickness: told.place.thickness };
+  const { frame_of_reference: frame, thickness } = told.place;
+  return { ...lies, spacing, rows, columns, frame, thickness };
+}
+
+// The same of what has a place and no picture: {origin, row, column, normal}.
+export function liesOf({ position = [], orientation = [] }) {
+  if (position.length < 3 || orientation.length < 6) return null;
+  const [row, column] = [orientation.slice(0, 3), orientation.slice(3, 6)];
+  const isSound = [length(row) - 1, length(column) - 1, dot(row, column)].every((one) => Math.abs(one) <= OFF);
+  return isSound ? { origin: position, row, column, normal: cross(row, column) } : null;
 }
 
 // The column and the row of a point of the patient, and how far it lies from the plane, along its

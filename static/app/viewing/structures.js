@@ -20,7 +20,8 @@ export class Structures {
     this.asked = new URLSearchParams(location.search);
     this.choice = new Choice(box, this);
     list.add(this);
-    viewer.addEventListener("arrived", ({ detail }) => this.see(detail.slice));
+    viewer.addEventListener("arrived", ({ detail }) => this.see([detail.slice]));
+    viewer.slices.addEventListener("lacking", ({ detail }) => this.see(detail));
   }
 
   get set() {
@@ -77,11 +78,11 @@ export class Structures {
     set.see(number, { ...slices.places.get(number), stack: stacks.all[stacks.at(number)] });
   }
 
-  see(number) {
+  see(numbers) {
     if (!this.set) return;
     const { shown } = this.viewer;
     const before = this.set.halfOf(shown);
-    this.tellOf(this.set, number);
+    for (const number of numbers) this.tellOf(this.set, number);
     if (this.set.halfOf(shown) !== before) this.viewer.redraw();
     clearTimeout(this.soon);
     this.soon = setTimeout(() => this.list.tell(this), SOON);

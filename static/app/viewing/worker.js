@@ -7,7 +7,8 @@
 // one that failed in passing. It sends {rendering, id} before the first slice that has it, {told, values}
 // of each slice asked for, {arrival: {slice, object, step, id, lies}} of each that is here and where it
 // lies, which goes with the values of what is shown, {gone: slice} of each that was let go,
-// {unused: id} of each rendering that no slice has any more, {trouble} where nothing comes, and {speed},
+// {unused: id} of each rendering that no slice has any more, {lacking: slices} where an object says it
+// has them, and has not, {trouble} where nothing comes, and {speed},
 // in bits a second, as it measures it.
 import { overlaysOf, valuesOf, warmUp } from "./values.js";
 
@@ -201,9 +202,12 @@ async function fetched() {
     if (signal.aborted) return "";
     if (isCut || !(run.came.size || run.isAllSent)) return "cut";
     if (!run.isAllSent) return ""; // what lacks is asked for again
+    const lacking = [];
     for (let slice = run.first; slice <= run.last; slice++) {
-      if (!run.came.has(slice)) missing.add(slice);
+      if (!run.came.has(slice)) lacking.push(slice);
     }
+    for (const slice of lacking) missing.add(slice);
+    if (lacking.length) postMessage({ lacking });
     // What was wanted meanwhile is asked for by itself: then the server says why it is not there.
     if (run.from !== wanted) missing.delete(wanted);
     else if (missing.has(wanted)) wanted = null;
