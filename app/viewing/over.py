@@ -1,10 +1,11 @@
 """What can be drawn over a series' pictures, or be looked at beside them.
 
-    GET /dicom/series/<pk>/over/?changes=3&frame=1.2.3&frame=1.2.4
+    GET /dicom/series/<pk>/over/?changes=3&frame=1.2.3&frame=1.2.4&set=12
 
 It is of the same patient, and refers to the series or lies in its frame of reference, or in a
 `frame`: the catalogue knows one of a series, and each image's own header may say another, which
-the page then names.
+the page then names. Of long lists the first are told; a structure set that the address of the page
+names, as its own page leads to it, is always among them.
 """
 
 import re
@@ -23,6 +24,7 @@ from django.views.decorators.http import require_safe
 from msgspec import Struct, json
 
 from app.audit.recording import record_view
+from app.catalogue.addresses import key_in
 from app.catalogue.names import plain, row_name
 from app.dicom.kinds import RT_DOSE, SEGMENTATION, STANDARD_ROOT
 from app.models import DICOMInstance, DICOMSeries, Link, LinkKind, RTStructureSetInformation
@@ -38,6 +40,7 @@ SEES_ROIS = "app.view_rtstructureroi"
 SEES_SETS = "app.view_rtstructuresetinformation"
 DOSE, MASKS = "RTDOSE", "SEG"  # modalities, which have lists of their own
 FRAME = "frame"  # in an address: of reference
+ASKED = "set"  # in an address: a structure set's object
 MOST_FRAMES = 20
 UID = re.compile(r"[\w.-]{1,128}", re.ASCII)  # as strict as those who write files are
 
@@ -105,7 +108,8 @@ def over(request: HttpRequest, pk: int) -> HttpResponseBase:
 def _over(request: HttpRequest, series: DICOMSeries) -> Over:
     sees_rois, sees_sets = request.user.has_perm(SEES_ROIS), request.user.has_perm(SEES_SETS)
     frames = _frames(request, series)
-    sets = _first(_structure_sets(series, frames)) if sees_rois else []
+    asked = key_in(request.GET, ASKED)
+    sets = _first(_structure_sets(series, frames, asked)) if sees_rois else []
     doses = _first(_doses(series, frames))
     segmentations = _first(_segmentations(series, frames))
     others = _first(_others(series, frames))
@@ -160,8 +164,10 @@ def _more(listed: list[Any]) -> int:
     return listed[0].all_of_them - len(listed) if listed else 0
 
 
-def _structure_sets(series: DICOMSeries, frames: list[str]) -> QuerySet[RTStructureSetInformation]:
-    """Those that refer to it first, then the newest."""
+def _structure_sets(
+    series: DICOMSeries, frames: list[str], asked: int | None
+) -> QuerySet[RTStructureSetInformation]:
+    """The one that is asked for first, then those that refer to it, then the newest."""
     links = Link.objects.filter(source=OuterRef("dicom_instance"))
     images = links.filter(kind=LinkKind.IMAGE, instance__dicom_series=series)
     named = links.filter(kind=LinkKind.SERIES, series=series)
@@ -174,7 +180,9 @@ def _structure_sets(series: DICOMSeries, frames: list[str]) -> QuerySet[RTStruct
     there = links.filter(kind=LinkKind.FRAME_OF_REFERENCE, target_uid__in=frames)
     wanted = Q(refers=True) | Q(Exists(there))
     newest = F("structure_set_date").desc(nulls_last=True)
-    return rows.filter(wanted).defer("search_text").order_by("-refers", newest, "-pk")
+    others = Case(When(dicom_instance=asked, then=Value(0)), default=Value(1))
+    first = [] if asked is None else [others]
+    return rows.filter(wanted).defer("search_text").order_by(*first, "-refers", newest, "-pk")
 
 
 def _doses(series: DICOMSeries, frames: list[str]) -> QuerySet[DICOMInstance]:

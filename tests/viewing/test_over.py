@@ -144,6 +144,25 @@ def test_nothing_equals_an_empty_frame_of_reference_and_lists_end(
     assert found["more"] == {"structure_sets": 0, "doses": 0, "segmentations": 0, "series": 1}
 
 
+def test_a_set_that_is_asked_for_is_listed_however_many_there_are(
+    patient, staff_client, monkeypatch
+):
+    monkeypatch.setattr(over, "MOST", 2)
+    address, there = url(series(1)), RTStructureSetInformation.objects
+    last, foreign, elsewhere = (
+        there.get(structure_set_label=f"Set {number}").dicom_instance_id for number in (2, 9, 3)
+    )
+    for asked, expected in (
+        (last, ["Set 2, 4 Mar 2024", "Set 1, 1 Jan 2020"]),
+        (foreign, ["Set 1, 1 Jan 2020", "Set 4, 1 Jan 2019"]),
+        (elsewhere, ["Set 1, 1 Jan 2020", "Set 4, 1 Jan 2019"]),
+        ("x", ["Set 1, 1 Jan 2020", "Set 4, 1 Jan 2019"]),
+    ):
+        found = staff_client.get(address, {"set": asked}).json()
+        assert words(found, "structure_sets") == expected
+        assert found["more"]["structure_sets"] == 1
+
+
 def test_what_lies_where_single_images_say_that_they_lie_is_listed_too(
     patient, staff_client, django_assert_num_queries
 ):

@@ -21,6 +21,7 @@ class Offers {
     this.viewer = viewer;
     this.box = box;
     this.panel = box.querySelector(".over-structures");
+    this.set = new URLSearchParams(location.search).get("set"); // that is offered however many there are
     this.frames = new Set(); // of reference that slices lie in, besides that of the series
     this.lists = { structure_sets: [], doses: [], segmentations: [], series: [] };
     this.sources = null; // once there is an answer
@@ -43,9 +44,10 @@ class Offers {
   }
 
   async ask() {
-    const frames = [...this.frames].map((frame) => `&${new URLSearchParams({ frame })}`);
+    const asked = [...[...this.frames].map((frame) => ({ frame })), ...(this.set ? [{ set: this.set }] : [])];
+    const also = asked.map((one) => `&${new URLSearchParams(one)}`).join("");
     try {
-      this.take(await (await answerOf(`${this.box.dataset.url}${frames.join("")}`)).json());
+      this.take(await (await answerOf(`${this.box.dataset.url}${also}`)).json());
     } catch (error) {
       if (!(error instanceof Refused || error instanceof TypeError)) throw error;
       this.fail(error instanceof Refused ? error.message : "The connection broke off: reload the page.");

@@ -19,6 +19,7 @@ export class Structures {
     this.layer = new Outlines(() => viewer.redraw());
     this.asked = new URLSearchParams(location.search);
     this.choice = new Choice(box, this);
+    this.unlisted = box.parentElement.querySelector("[data-over=unlisted]");
     list.add(this);
     viewer.addEventListener("arrived", ({ detail }) => this.see([detail.slice]));
     viewer.slices.addEventListener("lacking", ({ detail }) => this.see(detail));
@@ -32,11 +33,13 @@ export class Structures {
   offer(sets, more) {
     const those = (wanted) => sets.filter(({ refers }) => refers === wanted);
     this.choice.offer(["Refer to this series", those(true)], ["Share its frame of reference", those(false)]);
+    this.unlisted.hidden = !more;
+    this.unlisted.firstElementChild.textContent = notListed(more);
     if (this.choice.value) return;
     const wanted = this.asked.get("set");
     const asked = sets.find(({ object }) => String(object) === wanted);
     if (asked) return this.choice.choose(String(asked.object));
-    const said = [wanted && NOT_OFFERED, !sets.length && NONE_HERE, more && notListed(more)];
+    const said = [wanted && NOT_OFFERED, !sets.length && NONE_HERE];
     this.choice.say(said.filter(Boolean).join(" "));
     this.remember();
   }
@@ -132,7 +135,7 @@ export class Structures {
   }
 }
 
-const notListed = (more) => `${more} more structure ${more === 1 ? "set is" : "sets are"} not listed.`;
+const notListed = (more) => `${more} more structure ${more === 1 ? "set is" : "sets are"} not listed here.`;
 
 function itemOf(roi) {
   const isEmpty = !roi.contours.length;
