@@ -138,6 +138,7 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
     page.locator("canvas[data-part=canvas]").press("ArrowDown")
     the_wash_lies_where_the_dose_is(page, 3.0, 28.1)
     the_lines_lie_where_the_dose_is(page, 3.0, highest)
+    the_lines_say_what_they_are(page, 3.0, highest)
     the_pointer_tells_the_dose(page, 3.0, highest)
     page.get_by_role("checkbox", name=re.compile("^50 %: ")).uncheck()
     page.wait_for_function(
@@ -147,6 +148,7 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
     page.get_by_label("Colours", exact=True).uncheck()
     page.wait_for_function("() => document.querySelector('[data-part=over]').hidden")
     assert not any(page.evaluate(READ)["paths"])
+    expect(page.locator(".viewer-label").filter(visible=True)).to_have_count(0)
     expect(page.get_by_role("checkbox", name=re.compile("^50 %: "))).to_be_disabled()
     page.get_by_label("Colours", exact=True).check()
     assert serious_findings(page) == []
@@ -183,6 +185,29 @@ def the_lines_lie_where_the_dose_is(page: Page, z: float, highest: float) -> Non
         a_pixel = EACH * np.hypot(0.5, 0.25)
         assert np.abs(dose - percent / 100 * highest).max() < 0.05 * a_pixel, percent
         assert np.ptp(points, axis=0).max() > 3
+
+
+def the_lines_say_what_they_are(page: Page, z: float, highest: float) -> None:
+    short, long = (page.evaluate(READ)["paths"][at] for at in (3, 4))
+    assert length_of(short) * 640 / SIDE < 160 < length_of(long) * 640 / SIDE
+    label = page.locator(".viewer-label").filter(visible=True)
+    expect(label).to_have_text(["50 %"])
+    left, top, colour = label.evaluate(
+        "({ style: { left, top, color } }) => [parseFloat(left), parseFloat(top), color]"
+    )
+    column, row = np.array((left, top)) * SIDE / 640 - 0.5
+    dose = dose_at(FIRST[0] + EACH * column, FIRST[1] + EACH * row, z)
+    assert abs(dose - highest / 2) < 0.05 * EACH
+    assert colour == "rgb(255, 95, 168)"
+    page.set_viewport_size({"width": 220, "height": 800})  # where this one is short, too
+    expect(label).to_have_count(0)
+    page.set_viewport_size({"width": 1280, "height": 720})
+    expect(label).to_have_count(1)
+
+
+def length_of(path: str) -> float:
+    points = np.array([[*map(float, one.split())] for one in re.split("[ML]", path)[1:]])
+    return float(np.hypot(*np.diff(points, axis=0).T).sum())
 
 
 def the_pointer_tells_the_dose(page: Page, z: float, highest: float) -> None:

@@ -337,6 +337,17 @@ function joined(next, place) {
   return parts.join("");
 }
 
+// Some points of a path's longest line, evenly apart along its corners.
+export function pointsOn(path, most) {
+  const longest = path.split("M").reduce((best, one) => (one.length > best.length ? one : best));
+  if (!longest) return [];
+  const corners = longest.replace("Z", "").split("L");
+  const count = Math.min(corners.length, most);
+  return Array.from({ length: count }, (_, n) => (
+    corners[Math.floor((n * corners.length) / count)].split(" ").map(Number)
+  ));
+}
+
 // --- in words -----------------------------------------------------------------------------------
 
 // A dose as people read it; NaN is none.

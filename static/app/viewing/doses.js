@@ -1,7 +1,7 @@
 // A dose over a series' pictures, as somebody chooses it beside them: a layer of the viewer, and its
 // box. What is drawn is in `dose.js`.
 import { Choice } from "./choice.js";
-import { Grid, colourOf, inWords, isodoses, sampled, wash } from "./dose.js";
+import { Grid, colourOf, inWords, isodoses, pointsOn, sampled, wash } from "./dose.js";
 import { Refused, answerOf, everyFrame, isTold } from "./records.js";
 import { pointOf } from "./space.js";
 import { valuesOf } from "./values.js";
@@ -13,6 +13,11 @@ const LEVELS = [
   [95, "#fff27a", ""], [90, "#ffb000", "7 3"], [80, "#fe6100", "2 2"],
   [50, "#ff5fa8", ""], [30, "#a493ff", "7 3"], [20, "#7fb4ff", "2 2"],
 ];
+// Of words on lines, in the page's pixels.
+const SHORT = 160; // a line that has none
+const ROOM = [48, 20]; // between two
+const EDGE = 28; // of the stage, where other words are
+const PLACES = 48; // on a line, where they may be
 const LARGE = 1e7; // bytes: of which one is told before
 const OTHER_FRAME = "This picture lies in another frame of reference than the dose, which is not drawn over it.";
 const APART = "The dose's grid does not reach this picture.";
@@ -27,6 +32,7 @@ export class Doses {
     this.grid = null; // once all of it is here
     this.drawn = new WeakMap(); // by stage
     this.pixels = null; // that are coloured
+    this.lined = new WeakMap(); // by stage: the levels whose lines are drawn
     this.levels = LEVELS.map(([percent, colour, dashes]) => ({ percent, colour, dashes, isOn: true }));
     this.choice = new Choice(box.querySelector(".over-doses"), this);
     this.listen();
@@ -146,7 +152,8 @@ export class Doses {
     if (grid && stage === this.viewer.stages[0]) this.choice.say(why);
     const isDrawn = Boolean(grid && !why);
     this.label(stage, isDrawn);
-    this.drawLines(stage, isDrawn && this.part("lines").checked ? this.levels.filter(({ isOn }) => isOn) : []);
+    this.lined.set(stage, isDrawn && this.part("lines").checked ? this.levels.filter(({ isOn }) => isOn) : []);
+    this.drawLines(stage, this.lined.get(stage));
     stage.hasDose = isDrawn && this.part("wash").checked;
     if (stage.hasDose) this.drawWash(stage);
   }
@@ -161,7 +168,8 @@ export class Doses {
     const key = JSON.stringify(stage.plane);
     let kept = this.drawn.get(stage);
     if (kept?.key !== key) {
-      kept = { key, found: sampled(this.grid, stage.plane), washed: null, threshold: null, lines: new Map() };
+      const found = sampled(this.grid, stage.plane);
+      kept = { key, found, washed: null, threshold: null, lines: new Map(), points: new Map() };
       this.drawn.set(stage, kept);
     }
     return kept;
@@ -199,6 +207,41 @@ export class Doses {
     const [edge, ...drawn] = group.childElementCount ? group.children : this.begin(group);
     put(edge, paths.join("")); // dark, so that they are seen over bright tissue, too
     this.levels.forEach((level, n) => put(drawn[n], paths[levels.indexOf(level)] ?? ""));
+  }
+
+  // Writes on each line what it is: not where it is short, nor where others are.
+  lie(stage) {
+    const taken = [];
+    const levels = this.lined.get(stage) ?? [];
+    this.levels.forEach((level, n) => {
+      const at = levels.includes(level) ? this.placeOn(stage, level, n / this.levels.length, taken) : null;
+      if (!at && !stage.labels.has(level)) return;
+      const element = stage.label(level, at ? `${level.percent} %` : "", at, true);
+      if (element.style.color) return;
+      element.style.color = level.colour;
+      element.setAttribute("aria-hidden", "true");
+    });
+  }
+
+  // The first place on a level's line, from a part of it on, that is seen and apart from those `taken`.
+  placeOn(stage, level, part, taken) {
+    const { lines, points } = this.on(stage);
+    if (!points.has(level)) points.set(level, pointsOn(lines.get(level), PLACES));
+    const corners = points.get(level);
+    const [left, top, width, height] = stage.box;
+    const { whole_columns: columns, whole_rows: rows } = stage.slice.told;
+    const there = corners.map(([x, y]) => [left + (x / columns) * width, top + (y / rows) * height]);
+    const far = (one, other) => Math.hypot(one[0] - other[0], one[1] - other[1]);
+    if (there.reduce((sum, one, n) => sum + (n ? far(one, there[n - 1]) : 0), 0) < SHORT) return null;
+    const side = stage.canvas.clientWidth;
+    const isSeen = (at) => at.every((one) => one > EDGE && one < side - EDGE);
+    const isFree = (at) => taken.every((one) => ROOM.some((least, n) => Math.abs(one[n] - at[n]) > least));
+    const first = Math.floor(part * there.length);
+    const turned = (n) => (first + n) % there.length;
+    const found = there.findIndex((_, n) => isSeen(there[turned(n)]) && isFree(there[turned(n)]));
+    if (found < 0) return null;
+    taken.push(there[turned(found)]);
+    return corners[turned(found)];
   }
 
   begin(group) {

@@ -53,9 +53,12 @@ function drawStage(pen, stage, left, { lines, notes }) {
     if (typeof note === "string") write(note, 8, low, "left", "bottom");
     else drawLegend(pen, write, note, [8, low, right - 16]);
   });
-  for (const { element } of stage.labels.values()) {
+  for (const { element, isCentred } of stage.labels.values()) {
+    if (element.hidden) continue;
     const [x, y] = [parseFloat(element.style.left), parseFloat(element.style.top)];
-    if (!element.hidden) write(element.textContent, x, y, "left", "middle");
+    pen.fillStyle = getComputedStyle(element).color;
+    write(element.textContent, x, y, isCentred ? "center" : "left", "middle");
+    pen.fillStyle = "#fff";
   }
   if (scale) drawScale(pen, write, right - scale.right, bottom - scale.bottom, scale);
 }

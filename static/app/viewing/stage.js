@@ -156,6 +156,7 @@ export class Stage {
     if (!slice) over.hidden = true;
     else {
       if (this.isNew || haveChanged) this.drawOver(layers, slice.told);
+      for (const layer of layers) layer.lie?.(this);
       this.place(lines, over);
     }
   }
@@ -197,17 +198,18 @@ export class Stage {
     this.labels.delete(layer);
   }
 
-  // A layer's words at a place, in units of `lines`; "" for none.
-  label(layer, words, at) {
+  // A layer's words beside a place, or in the middle of it, in units of `lines`; "" for none. A layer
+  // has several by other keys than itself.
+  label(layer, words, at, isCentred = false) {
     if (!this.labels.has(layer)) {
       const element = document.createElement("span");
-      element.className = "viewer-label";
+      element.className = isCentred ? "viewer-label is-centred" : "viewer-label";
       element.hidden = true;
       this.element.append(element);
-      this.labels.set(layer, { element, at: [0, 0] });
+      this.labels.set(layer, { element, at: [0, 0], isCentred });
     }
     const label = this.labels.get(layer);
-    if (words !== undefined) label.element.textContent = words;
+    if (words !== undefined && label.element.textContent !== words) label.element.textContent = words;
     if (at) label.at = at;
     label.element.hidden = !label.element.textContent;
     return label.element;
@@ -234,11 +236,14 @@ export class Stage {
     const [left, top, width, height] = this.box;
     for (const one of all) move(one, { left, top, width, height });
     const { whole_columns: columns, whole_rows: rows } = this.slice.told;
-    for (const { element, at: [x, y] } of this.labels.values()) {
+    for (const { element, at: [x, y], isCentred } of this.labels.values()) {
       if (element.hidden) continue;
-      const most = this.element.clientWidth - element.offsetWidth - BESIDE;
-      const [across, down] = [left + (x / columns) * width + BESIDE, top + (y / rows) * height];
-      move(element, { left: Math.min(across, most), top: down });
+      const [across, down] = [left + (x / columns) * width, top + (y / rows) * height];
+      if (isCentred) move(element, { left: across, top: down });
+      else {
+        const most = this.element.clientWidth - element.offsetWidth - BESIDE;
+        move(element, { left: Math.min(across + BESIDE, most), top: down });
+      }
     }
   }
 

@@ -36,6 +36,7 @@ export class Viewer extends EventTarget {
     this.isHurried = false; // a window is dragged
     this.drags = new Map(Object.entries(DRAGS));
     // What lies over pictures, those below first: {draw(stage)}, and where there is anything to it
+    // lie(stage), which is called whenever the picture may lie elsewhere,
     // told(stage, point) and named(stage), which give words, legend(stage), which gives [words, colour]
     // of each, sought(number of a slice), which gives the point of the patient that it leads to,
     // pressed(stage, key), isClinical.
