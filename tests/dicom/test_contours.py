@@ -5,6 +5,7 @@ import random
 import struct
 import zlib
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -65,6 +66,33 @@ def test_long_contours_are_drawn_as_they_are_kept():
     short = [contour(1, 2, 3), contour("+1", 2, 3)]
     rois = [roi(1, "A", *short, *long, *short), roi(2, "B", *short)]
     compare(rt_structure_set(rois, transfer_syntax=IMPLICIT))
+
+
+def ring(z: int) -> dict:
+    angles = np.arange(100) * 2 * np.pi / 100
+    points = np.stack([50 * np.cos(angles), 40 * np.sin(angles), 0 * angles + 3 * z], axis=1)
+    return contour(*(f"{one:.2f}" for one in points.ravel()), sop=uid(2, 1, z))
+
+
+def noise() -> dict:
+    chance = random.Random(1)
+    return contour(*(f"{chance.randrange(1, 10)}e{chance.randrange(7)}" for _ in range(15_000)))
+
+
+@pytest.mark.parametrize(
+    ("rois", "most"),
+    [
+        ([roi(n, f"ROI {n}", *map(ring, range(40))) for n in range(5)], 0.03),
+        ([roi(1, "A", noise())], 0.8),
+        ([roi(1, "A", *[contour(1, 2, 3, kind="POINT")] * 1000)], 0.3),
+        ([roi(n, '"' * 64) for n in range(500)], 1.3),
+    ],
+    ids=["contours", "noise", "points", "names"],
+)
+def test_what_is_kept_takes_no_more_than_its_object(rois, most):
+    data = rt_structure_set(rois)
+    drawing, values = drawn(data)
+    assert len(msgspec.json.encode(drawing)) + len(values) < most * len(data)
 
 
 @pytest.mark.parametrize("length", [3, 0xFFFF])
