@@ -45,7 +45,7 @@ def small_picture(
     else:
         painted = _greys(samples, _first_window(values, rendering, scale), rendering, scale)
     for overlay in overlays:
-        painted[_covered(overlay, down, across)] = 255
+        painted[_covered(overlay, values.shape, len(down), len(across))] = 255
     parts = [
         painted[row::SAMPLES, column::SAMPLES].astype(np.uint16)
         for row in range(SAMPLES)
@@ -178,12 +178,20 @@ def _percentiles(values: Array, rendering: Rendering, scale: float) -> Window:
     return Window((low + high) / 2, high - low or abs(high) / 1000 or 1.0)
 
 
-def _covered(overlay: Overlay, down: Array, across: Array) -> Array:
-    """Which of the samples an overlay's bits lie over."""
-    bits = np.frombuffer(zlib.decompress(overlay.bits), np.uint8)
-    rows, columns = down - (overlay.top - 1), across - (overlay.left - 1)
-    within = ((rows >= 0) & (rows < overlay.rows))[:, None]
-    within = within & ((columns >= 0) & (columns < overlay.columns))
-    at = np.where(within, rows[:, None] * overlay.columns + columns, 0)
-    found: Array = within & ((bits[at >> 3] >> (at & 7)) & 1).astype(bool)
+def _covered(overlay: Overlay, shape: tuple[int, ...], rows: int, columns: int) -> Array:
+    """Which of so many rows and columns of samples an overlay's bits lie over.
+
+    A sample is, where any pixel is that it stands for: a thin line stays one.
+    """
+    packed = np.frombuffer(zlib.decompress(overlay.bits), np.uint8)
+    bits = np.unpackbits(packed, count=overlay.rows * overlay.columns, bitorder="little")
+    over = np.zeros(shape[:2], bool)
+    top, left = overlay.top - 1, overlay.left - 1
+    within = bits.reshape(overlay.rows, overlay.columns)[max(-top, 0) :, max(-left, 0) :]
+    part = over[max(top, 0) :, max(left, 0) :]
+    height, width = (min(pair) for pair in zip(part.shape, within.shape, strict=True))
+    part[:height, :width] = within[:height, :width]
+    first = np.arange(rows) * shape[0] // rows, np.arange(columns) * shape[1] // columns
+    by_rows = np.logical_or.reduceat(over, first[0], axis=0)
+    found: Array = np.logical_or.reduceat(by_rows, first[1], axis=1)
     return found

@@ -9,7 +9,7 @@ from app.dicom.greys import Described
 from app.dicom.pixels import Pixels
 from app.dicom.shrinking import small_picture
 from tests.journeys.test_pictures import colours, made, overlaid, tables, windows
-from tests.making.objects import Raw
+from tests.making.objects import Raw, element
 from tests.making.pictures import WHEEL, native
 
 BLACK, WHITE = 0, 255
@@ -36,6 +36,21 @@ def test_its_greys_are_those_of_the_standard(painted):
     for number, (frame, keywords, expected) in enumerate(cases):
         found = painted(made(frame, keywords, number))
         assert np.abs(found.astype(int) - expected[0]).max() <= 1, keywords
+
+
+def test_thin_lines_of_an_overlay_are_seen_in_it(painted):
+    """A line one pixel wide in a picture sixteen times as large, wherever it lies."""
+    for column in range(504, 520, 5):
+        bits = np.zeros((512, 1024), np.uint8)
+        bits[:, column] = 1
+        own = [element(0x60000010, "US", 512), element(0x60000011, "US", 1024)]
+        own += [element(0x60000050, "SS", [513, 1])]  # of the lower half
+        own += [element(0x60003000, "OW", np.packbits(bits, bitorder="little").tobytes())]
+        frame = np.zeros((1024, 1024), np.uint8)
+        found = painted(made(frame, {"overlay": b"".join(own)}, 1), side=64)
+        lit = np.argwhere(found >= 127)
+        assert {row for row, _ in lit} == {*range(32, 64)}, column
+        assert {place for _, place in lit} == {column // 16}, column
 
 
 def test_a_palette_is_looked_up(painted):
