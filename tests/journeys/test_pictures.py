@@ -764,6 +764,7 @@ def what_is_sought_beyond_the_end_says_why(page: Page) -> None:
     held[0].continue_()
     expect(place(page)).to_have_text("12 of 20")
     expect(page.locator("[data-part=why]")).to_have_text("The file ends before this picture does.")
+    expect(page.locator("[data-part=loaded]")).to_have_text("")  # there is no more
     page.unroute("**/pictures/?**")
 
 

@@ -17,6 +17,7 @@ export class Slices extends EventTarget {
     this.shown = 0; // the slice that is not let go
     this.trouble = ""; // why nothing comes
     this.arrived = new Set();
+    this.absent = new Set(); // that an object says it has, and has not
     this.objects = new Map(); // by slice
     this.places = new Map(); // by slice, of all that have arrived once, or never will: where it lies, and its object
     this.held = new Map(); // slices that are inflated, those used last at the end
@@ -98,6 +99,7 @@ export class Slices extends EventTarget {
 
   note({ slice, object, step, id, lies }) {
     this.arrived.add(slice);
+    this.absent.delete(slice);
     this.objects.set(slice, object);
     const plane = planeOf({ told: lies, rendering: this.renderings.get(id) });
     this.places.set(slice, { ...lies.place, object, frame: lies.frame, plane });
@@ -106,7 +108,10 @@ export class Slices extends EventTarget {
   }
 
   lack(numbers) {
-    for (const number of numbers) this.places.set(number, { object: 0, frame: 0, plane: null });
+    for (const number of numbers) {
+      this.absent.add(number);
+      this.places.set(number, { object: 0, frame: 0, plane: null });
+    }
     this.tell("lacking", numbers);
   }
 

@@ -142,10 +142,11 @@ export class Tools {
       brush.fillRect(left, 0, Math.max(Math.ceil((slice - stack.first + 1) * each) - left, 1), 1);
       here++;
     }
+    const absent = [...slices.absent].filter((slice) => slice >= stack.first && slice <= stack.last);
     const step = shown?.values ? shown.told.step : 1;
     const words = [
       step > 1 ? `every ${NTH[step]} row and column so far` : "",
-      here < stack.count ? `${here} of ${stack.count} loaded` : "",
+      here + absent.length < stack.count ? `${here} of ${stack.count} loaded` : "",
     ];
     this.part("loaded").textContent = words.filter(Boolean).join(" · ");
   }
