@@ -34,7 +34,7 @@ from . import (
 )
 from .packing import label
 from .protection import refuse_protected
-from .transactions import lock_patients, while_heard
+from .transactions import is_only_writer, lock_patients, while_heard
 
 DELETED_AT_ONCE = 500  # instances deleted in one transaction
 TRIES = 5
@@ -250,6 +250,10 @@ def _delete_childless(
 ) -> None:
     child, parent = CHILDREN[model]
     children = child._default_manager.filter(**{parent: models.OuterRef("pk")})
+    if model is DICOMSeries and not is_only_writer():
+        # Who keeps what was made of a series holds the series first, and that then.
+        held = model._default_manager.select_for_update(no_key=True).filter(pk__in=pks)
+        list(held.order_by("pk").values_list("pk"))
     childless = model._default_manager.filter(~models.Exists(children), pk__in=pks)
     entries = collecting.entries_of(childless, model)
     if deletion:
