@@ -220,7 +220,7 @@ def test_many_files_go_a_chunk_at_a_time(
 ):
     monkeypatch.setattr(removal, "DELETED_AT_ONCE", 20)
     import_zip(*images(*range(50)))
-    with django_assert_max_num_queries(137):
+    with django_assert_max_num_queries(140):
         removal.delete(Patient.objects.get())
     assert not FileToDelete.objects.exists()
     assert files(processed_root) == []

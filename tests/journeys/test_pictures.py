@@ -754,6 +754,8 @@ CLINICAL = """async () => {
 
 def what_is_sought_beyond_the_end_says_why(page: Page) -> None:
     """Also where that is sought before an answer has come: all of it is about the slice before."""
+    why = page.locator("[data-part=why]")
+    expect(why).to_have_text("The file ends before this picture does.")
     held: list[Route] = []
     page.route("**/pictures/?**", lambda one: one.continue_() if held else held.append(one))
     page.reload()
@@ -763,7 +765,7 @@ def what_is_sought_beyond_the_end_says_why(page: Page) -> None:
     page.locator("[data-part=canvas]").press("ArrowDown")
     held[0].continue_()
     expect(place(page)).to_have_text("12 of 20")
-    expect(page.locator("[data-part=why]")).to_have_text("The file ends before this picture does.")
+    expect(why).to_have_text("The file ends before this picture does.")
     expect(page.locator("[data-part=loaded]")).to_have_text("")  # there is no more
     page.unroute("**/pictures/?**")
 

@@ -205,6 +205,7 @@ def test_a_small_upload_does_not_wait_for_two_large_ones(upload_zip, slow_zip, s
     assert [line for line in told if "gives way" in line]
 
 
+@pytest.mark.long
 def test_an_upload_survives_the_death_of_its_worker(slow_upload, start_worker, processed_root):
     upload = slow_upload
     first = start_worker(ICON_EXTRACTORS="1")
