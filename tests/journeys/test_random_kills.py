@@ -87,7 +87,7 @@ def test_kills_of_the_processes_of_a_worker_lose_nothing(times, start_worker, st
 @pytest.mark.parametrize(
     ("times", "mortal_broker", "either_database"),
     [
-        (3, "valkey", "sqlite"),
+        pytest.param(3, "valkey", "sqlite", marks=pytest.mark.long),
         *[pytest.param(*part, marks=pytest.mark.crash) for part in 5 * PARTS],
     ],
     indirect=["mortal_broker", "either_database"],
