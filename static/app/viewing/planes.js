@@ -155,6 +155,7 @@ export class Planes {
     drags.value = DRAGS;
     viewer.addLayer(this.crosshair);
     this.go(this.first());
+    viewer.stages[0].element.scrollIntoView({ block: "nearest" }); // the page is laid out anew
   }
 
   // Where something is marked, its middle; else that of the picture.
