@@ -76,7 +76,7 @@ def make(name: str, folder: Path, scale: float = 1.0, first: int = 0) -> Path:
     return path
 
 
-def _write(archive: zipfile.ZipFile, corpus: Corpus, scale: float, first: int) -> None:
+def _write(archive: zipfile.ZipFile, corpus: Corpus, scale: float, first: int = 0) -> None:
     images = max(1, round(corpus.images * scale))
     for patient in range(first, first + corpus.patients):
         for name, parts in _objects(corpus, patient, images):
