@@ -11,7 +11,7 @@ and no answer grows beyond memory.
 
 Where others use the processor, as an import does, a child rests after each turn, but where somebody
 waits for a first picture: what is sent before it is looked at comes slower then. An import beside
-ten readers took 2.1 times as long as alone without rests, 1.3 times with them
+ten readers took 2.1 times as long as alone without rests, 1.3 to 1.4 times with them
 (`benchmarks/pictures.py`, two cores, 2026-11-29).
 
 What a picture is as it is sent: its stored values, exactly, of `type` and row after row; of a

@@ -44,10 +44,10 @@ class Offers {
   }
 
   async ask() {
-    const asked = [...[...this.frames].map((frame) => ({ frame })), ...(this.set ? [{ set: this.set }] : [])];
-    const also = asked.map((one) => `&${new URLSearchParams(one)}`).join("");
+    const also = new URLSearchParams([...this.frames].map((frame) => ["frame", frame]));
+    if (this.set) also.append("set", this.set);
     try {
-      this.take(await (await answerOf(`${this.box.dataset.url}${also}`)).json());
+      this.take(await (await answerOf(`${this.box.dataset.url}&${also}`)).json());
     } catch (error) {
       if (!(error instanceof Refused || error instanceof TypeError)) throw error;
       this.fail(error instanceof Refused ? error.message : "The connection broke off: reload the page.");
