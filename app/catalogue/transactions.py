@@ -40,6 +40,30 @@ def lock_patients(pks: Collection[int]) -> dict[int, Patient]:
 
 
 @contextmanager
+def put_aside_in_memory() -> Iterator[None]:
+    """Around a transaction of many rows: what SQLite may have to take back is kept in memory.
+
+    For each statement it puts aside the pages that this changes, beyond 64 kB of them in a file
+    outside the data folder; that took a tenth of a batch.
+    """
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        yield
+        return
+    connection.ensure_connection()
+    _put_aside("MEMORY")
+    try:
+        yield
+    finally:
+        _put_aside("DEFAULT")
+
+
+def _put_aside(where: str) -> None:
+    if connection.connection:
+        with connection.wrap_database_errors:
+            connection.connection.execute(f"PRAGMA temp_store = {where}")
+
+
+@contextmanager
 def while_heard(seconds: float) -> Iterator[None]:
     """A transaction that PostgreSQL ends when it has heard nothing of it for so long.
 

@@ -32,7 +32,7 @@ from msgspec import structs
 
 from app.catalogue import filing, writing
 from app.catalogue.entries import Entry, Source
-from app.catalogue.transactions import while_heard
+from app.catalogue.transactions import put_aside_in_memory, while_heard
 from app.dicom.records import ReadWarning
 from app.models import ArchiveMember, Outcome
 from app.reasons import PASSING
@@ -161,7 +161,7 @@ class Batch:
         run, progress = self.storing.run, self.storing.progress
         log = run.log.copy()
         # It holds the upload's row, which another run may have to take over.
-        with while_heard(LEASE.total_seconds()):
+        with put_aside_in_memory(), while_heard(LEASE.total_seconds()):
             entries = writing.write(self.storing.source, self.members, self.emptied)
             log.note_entries(progress.stage, entries)
             outcomes = Counter(entry.outcome for entry in entries)

@@ -1,9 +1,12 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from django.db import transaction
 
 from app.catalogue import instances, writing
 from app.catalogue.bulk import BLOCK, Columns
+from app.catalogue.transactions import put_aside_in_memory
 from app.models import FileToDelete
 
 TABLES = [one for module in (instances, writing) for one in vars(module).values()
@@ -38,3 +41,16 @@ def test_every_row_is_inserted_in_its_order(count, is_long):
     columns.insert(SimpleNamespace(path=f"{at}", uid=f"1.{at}") for at in range(count))
     found = FileToDelete.objects.order_by("pk").values_list("path", "sop_instance_uid")
     assert [*found] == [(f"{at}", f"1.{at}") for at in range(count)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_batch_may_take_back_is_in_no_file_of_its_own():
+    columns = Columns(FileToDelete, {"path": "path", "sop_instance_uid": "uid"})
+    # Out of order, so that each statement changes many pages of the index.
+    rows = [SimpleNamespace(path=f"{at * 7_919 % 20_011:0200}", uid="1") for at in range(4_000)]
+    with put_aside_in_memory(), transaction.atomic():
+        columns.insert(rows)
+        opened = [
+            str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()
+        ]
+    assert [path for path in opened if "etilqs" in path] == []  # SQLite's own, backwards

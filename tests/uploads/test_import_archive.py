@@ -100,7 +100,6 @@ def died(upload_zip, monkeypatch) -> DICOMFile:
     """An upload whose run was killed right after a commit: rows, and files still staged."""
     upload = upload_zip(*(ct_image(SOPInstanceUID=uid(8, number)) for number in range(6)))
     monkeypatch.setattr(batches, "MOST_MEMBERS", 3)
-    monkeypatch.setattr(batches, "MOST_SECONDS", 600)  # no fewer on a busy machine
     with monkeypatch.context() as patch:
 
         def die(*arguments: object) -> None:
