@@ -364,7 +364,11 @@ CONTOURS = [
 ]
 
 
-@pytest.mark.parametrize("way", SCANNED[:4], ids=str)
+@pytest.mark.parametrize(
+    "way",
+    [SCANNED[0], *(pytest.param(way, marks=pytest.mark.long) for way in SCANNED[1:4])],
+    ids=str,
+)
 def test_contours_beside_one_with_any_byte_altered_are_read_as_pydicom_reads_them(way):
     rois = [objects.roi(1, "A", *CONTOURS * 2, CONTOURS[0], *CONTOURS)]
     data = objects.rt_structure_set(rois, **way)
