@@ -215,7 +215,7 @@ class Bench:
             reader = Reader(self._orders(), archive, self.tray, self.mark)
             for member in opened.members():
                 reader.used = False  # as a fresh one: it ends where memory may have run out
-                yield from reader.extract(Job(member, [], {}, 0, 0))
+                yield from reader.extract([Job(member, [], {}, 0, 0)])
         except ArchiveRefused as refused:
             sentence(refused.code, **refused.facts)
         finally:

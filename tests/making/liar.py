@@ -6,10 +6,8 @@ from typing import Any
 
 from msgspec import json, msgpack
 
-from app.dicom.records import Header
-from app.errors import Expected
 from app.sandbox import extractor
-from app.sandbox.extractor import Content, Reader
+from app.sandbox.extractor import Content, Reader, Reading
 from app.sandbox.wire import LENGTH, Extracted, Sender
 
 Change = Callable[[list[Any]], object]
@@ -107,19 +105,12 @@ class LyingSender(Sender):
 class LyingReader(Reader):
     """Does not leave a member's file as it says."""
 
-    def _extracted(
-        self,
-        index: int,
-        number: int,
-        name: str,
-        size: int,
-        content: Content | None,
-        result: Header | Expected,
-    ) -> Extracted:
-        if not isinstance(result, Header) or not content or name not in FILES:
-            return super()._extracted(index, number, name, size, content, result)
-        FILES[name](content)
-        return Extracted(index, number, name, size, content.sha256, "", "", header=result)
+    def _keep(self, reading: Reading) -> None:
+        if reading.name in FILES and reading.content:
+            FILES[reading.name](reading.content)
+            reading.content = None
+        else:
+            super()._keep(reading)
 
 
 def _leave_half(content: Content) -> None:
