@@ -45,6 +45,7 @@ from tests.making.objects import ct_image, uid, zip_of
 from tests.making.pristine import Pristine
 
 START_SECONDS = 60
+BROWSER_SECONDS = 30  # for what somebody waits in a browser, on a busy machine
 FIRST = "0001_initial"
 MIGRATED = (
     Path(os.environ["ICON_VAR"]) / "migrated.sqlite3"
@@ -534,8 +535,9 @@ def chromium() -> str | None:
 def browser():
     """Chromium, driven by Playwright."""
     binary = chromium() or lacking("Chromium", "chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=BROWSER_SECONDS * 1_000)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=binary, args=[*CHROMIUM])
         yield started
@@ -552,7 +554,7 @@ def console_errors() -> list[str]:
 def page(browser, console_errors):
     """A page 1280 pixels wide. The test fails where the browser's console shows an error."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(BROWSER_SECONDS * 1_000)
     page = context.new_page()
     page.on("console", lambda m: m.type == "error" and console_errors.append(m.text))
     page.on("pageerror", lambda error: console_errors.append(str(error)))
@@ -573,6 +575,16 @@ def let_in(context, url: str, client) -> None:
     """Give a browser the session of a client, which has signed in."""
     name = project.SESSION_COOKIE_NAME
     context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": url}])
+
+
+def press_on_page(page, *keys: str) -> None:
+    """Press what scripts of a page listen to, once they do: all have run when it is loaded.
+
+    Of a page that was led to something has been seen before: else it is still the one before it.
+    """
+    page.wait_for_load_state()
+    for key in keys:
+        page.keyboard.press(key)
 
 
 def searched(client, url: str, words: str):

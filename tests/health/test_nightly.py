@@ -12,7 +12,7 @@ from app import tasks
 from app.health import nightly, verify
 from app.models import CatalogueCheck, DICOMFile, DICOMInstance
 from app.uploads import claims
-from tests.conftest import wait_until
+from tests.conftest import START_SECONDS, wait_until
 from tests.making.objects import ct_image, uid
 
 pytestmark = pytest.mark.database
@@ -114,7 +114,7 @@ def test_it_waits_while_an_upload_is_queued_or_in_progress(three, upload_zip, mo
     assert thread.is_alive()
     assert CatalogueCheck.objects.get(pk=pk).instance_count == 0
     claims.cancel([upload.pk])
-    thread.join(20)
+    thread.join(START_SECONDS)
     assert CatalogueCheck.objects.get(pk=pk).instance_count == 3
 
 

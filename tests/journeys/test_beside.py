@@ -11,7 +11,7 @@ from app.models import DICOMSeries
 from tests.making.objects import ct_image, structured_report, uid
 
 from .test_browser import serious_findings
-from .test_pictures import slice_of
+from .test_pictures import slice_of, wait_for_a_frame
 
 CORONAL = ["1", "0", "0", "0", "0", "-1"]
 NAMED = {"PatientName": "Featherstonehaugh^Wilhelmina"}
@@ -161,6 +161,7 @@ def they_are_unlinked(page: Page) -> None:
 
 
 def the_page_is_for_everybody(page: Page) -> None:
+    page.wait_for_load_state()
     for width, scheme in product((390, 1280), ("dark", "light")):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.set_viewport_size({"width": width, "height": 800})
@@ -177,6 +178,7 @@ def a_line_shows_where_the_other_lies(page: Page) -> None:
     one.press("Home")
     expect(line).to_have_count(1)
     expect(other).to_have_attribute("d", re.compile(",5.5$"))
+    wait_for_a_frame(page)
     # Pixels of 1 mm, of which the first one's centre lies at x = y = -32, and at x = -20, z = 5.
     assert ends(line) == [[-20.5 + 32.5, -12 + 32.5], [43.5 + 32.5, -12 + 32.5]]
     assert ends(other) == [[-32.5 + 20.5, 5 + 0.5], [31.5 + 20.5, 5 + 0.5]]

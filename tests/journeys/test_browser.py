@@ -45,6 +45,7 @@ def test_a_new_user_s_whole_journey(signed_in, live, worker, tmp_path):
     page = signed_in
     page.click("text=Uploads")
     page.click("text=Upload ZIPs")
+    page.wait_for_load_state()  # a script takes what is chosen
     path = zip_of(tmp_path / "export.zip", *images(3), ("README.txt", b"hello"))
     page.uncheck("#id_process")
     page.set_input_files("#id_file", path)
@@ -128,11 +129,11 @@ def test_the_page_reconnects_when_the_server_was_away(
     signed_in, live, start_worker, slow_upload, console_errors
 ):
     page = signed_in
-    start_worker(ICON_EXTRACTORS="1")
     tasks.start([slow_upload.pk])
     page.goto(f"{live.url}/dicom/progress/?upload={slow_upload.pk}")
     live.stop()
     expect(page.locator("[data-field=connection]")).to_contain_text("econnecting")
+    start_worker(ICON_EXTRACTORS="1")
     live.start()
     card = page.locator("article.upload")
     expect(card.locator("[data-field=status]")).to_have_text("Completed", timeout=60_000)
@@ -144,10 +145,10 @@ def test_a_reload_a_new_tab_and_a_second_browser_show_the_same(
     signed_in, live, start_worker, slow_upload, browser
 ):
     page = signed_in
-    start_worker(ICON_EXTRACTORS="1")
     tasks.start([slow_upload.pk])
     url = f"{live.url}/dicom/progress/?upload={slow_upload.pk}"
     page.goto(url)
+    start_worker(ICON_EXTRACTORS="1")
     expect(page.locator("[data-field=status]")).to_have_text("In Progress")
     page.reload()
     tab = page.context.new_page()
@@ -177,9 +178,9 @@ def test_the_list_of_uploads_keeps_itself_current(signed_in, live, start_worker,
     page.get_by_text("Filters").click()
     expect(page.get_by_role("link", name="Needs attention (0)")).to_be_visible()
     start_worker()
-    expect(rows[0].locator(".status")).to_have_text("Completed", timeout=30_000)
+    expect(rows[0].locator(".status")).to_have_text("Completed")
     expect(rows[0].locator(".field-files")).to_have_text("2 imported")
-    expect(rows[1].locator(".status")).to_have_text("Failed", timeout=30_000)
+    expect(rows[1].locator(".status")).to_have_text("Failed")
     expect(rows[1].get_by_role("button", name=re.compile("again"))).to_be_hidden()
     for row in rows:
         expect(row.get_by_role("link", name=re.compile("Result"))).to_be_visible()
@@ -238,11 +239,12 @@ def test_a_failing_archive_says_what_to_do(signed_in, live, worker, upload_zip):
 
 def test_the_keyboard_alone_is_enough(page, live, staff_user, worker, tmp_path, media_root):
     page.goto(f"{live.url}/admin/login/?next=/admin/app/dicomfile/")
+    expect(page.locator("#id_username")).to_be_focused()
     page.keyboard.type("staff")
     page.keyboard.press("Tab")
     page.keyboard.type("staff-password")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/admin/app/dicomfile/")
+    page.wait_for_url(f"{live.url}/admin/app/dicomfile/")
     press(page, page.get_by_role("link", name="Upload ZIPs").first)
     page.wait_for_url("**/add/")
     with page.expect_file_chooser() as chooser:
@@ -288,7 +290,7 @@ def test_who_asks_is_notified_when_the_work_is_over(signed_in, live, start_worke
     assert page.evaluate("told") == []
     start_worker()
     expect(page.locator("[data-field=status]")).to_have_text(["Completed", "Failed"])
-    wait_until(lambda: page.evaluate("told.length"), "the notification", 5)
+    wait_until(lambda: page.evaluate("told.length"), "the notification")
     assert [(title, more["body"]) for title, more in page.evaluate("told")] == [
         ("ICON", "Uploads: 1 completed, 1 failed.")
     ]
@@ -298,17 +300,25 @@ def test_a_tab_that_nobody_looks_at_asks_seldom(signed_in, live, upload_zip):
     page = signed_in
     upload = upload_zip(*images(1))
     tasks.start([upload.pk])
+    page.clock.install()
     page.goto(f"{live.url}/dicom/progress/?upload={upload.pk}")
     asked = []
     page.on("request", lambda request: "/dicom/status/" in request.url and asked.append(request))
-    wait_until(lambda: page.wait_for_timeout(100) or len(asked) > 1, "two questions", 10)
+    # Time passes on the page as it is told from here on.
+    page.clock.pause_at(page.evaluate("Date.now()") + 1_000)
+    wait_until(lambda: page.clock.run_for(1_000) or len(asked) > 1, "two questions")
     show_tab(page, hidden=True)
-    page.wait_for_timeout(1_100)  # one more may have been on its way
     asked.clear()
-    page.wait_for_timeout(3_000)
-    assert asked == []
-    show_tab(page, hidden=False)
-    wait_until(lambda: page.wait_for_timeout(50) or asked, "a question at once", 0.9)
+    for _ in range(60):
+        page.clock.run_for(1_000)
+    assert len(asked) <= 60 / 15 + 1  # one more may have been on its way
+    asked.clear()
+
+    def look() -> None:
+        show_tab(page, hidden=False)
+        page.wait_for_timeout(50)  # the browser goes on meanwhile
+
+    wait_until(lambda: look() or asked, "a question at once")
 
 
 def show_tab(page, hidden: bool) -> None:
@@ -404,7 +414,7 @@ def test_the_page_is_dressed_with_and_without_the_cdn(
     live = start_live(ICON_CDN="1")
     sign_in(page, live.url)
     page.goto(f"{live.url}/dicom/progress/")
-    wait_until(lambda: colour_of_a_button(page) != "0px", "Bootstrap's look", 10)
+    wait_until(lambda: colour_of_a_button(page) != "0px", "Bootstrap's look")
     assert set(asked) >= {*CDN_STYLES[:1], *CDN_SCRIPTS}
     if not reachable:
         console_errors.clear()  # the browser told of what it could not load
@@ -426,7 +436,7 @@ def test_a_network_that_swallows_what_is_sent_to_the_cdn_delays_no_page(browser,
             page.goto(live.url + path)
             wait_until(lambda: page.evaluate(PAINTED), "the first paint")
             painted = page.evaluate(PAINTED)
-            assert painted[0]["startTime"] < 5_000, path  # milliseconds; the CDN would take 30 s
+            assert painted[0]["startTime"] < 25_000, path  # milliseconds; the CDN would take 30 s
         assert colour_of_a_button(page) != "0px"
         other.close()
         with pytest.raises(BlockingIOError):  # nobody has knocked
@@ -482,6 +492,7 @@ STAND_STILL = """Promise.allSettled(
 
 
 def serious_findings(page) -> list[str]:
+    page.wait_for_load_state()
     # The strict policy lets no script in but ICON's own, so axe runs through the debugger.
     page.evaluate(AXE.read_text())
     # In mid-transition a colour is neither the one nor the other.

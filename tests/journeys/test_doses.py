@@ -13,6 +13,7 @@ from tests.making.pictures import attributes_of
 
 from .test_browser import serious_findings
 from .test_outlines import row_of, square
+from .test_pictures import wait_for_a_frame
 
 SIDE, EACH = 32, 2.0  # pixels, mm
 FIRST = (-31.0, -29.0)  # x and y of the first pixel
@@ -147,6 +148,7 @@ def test_a_dose_is_looked_at_over_the_images(signed_in, live, import_zip, consol
     page.get_by_label("Isodoses, in % of the grid's maximum").uncheck()
     page.get_by_label("Colours", exact=True).uncheck()
     page.wait_for_function("() => document.querySelector('[data-part=over]').hidden")
+    wait_for_a_frame(page)
     assert not any(page.evaluate(READ)["paths"])
     expect(page.locator(".viewer-label").filter(visible=True)).to_have_count(0)
     expect(page.get_by_role("checkbox", name=re.compile("^50 %: "))).to_be_disabled()
@@ -226,11 +228,13 @@ def where_it_does_not_belong_nothing_is_drawn(page: Page, state) -> None:
     stage = page.locator("canvas[data-part=canvas]")
     stage.press("End")
     expect(state).to_have_text("The dose's grid does not reach this picture.")
+    wait_for_a_frame(page)
     assert page.evaluate(READ) | {"label": ""} == {
         "isHidden": True, "alphas": [], "paths": [""] * 7, "label": "",
     }  # fmt: skip
     stage.press("ArrowUp")
     expect(state).to_contain_text("in another frame of reference")
+    wait_for_a_frame(page)
     assert page.evaluate(READ)["isHidden"]
     expect(page.locator("[data-part=value]")).not_to_contain_text("dose")
     expect(page.locator(".viewer-dose")).to_be_hidden()
@@ -255,6 +259,7 @@ def others_are_named_and_refused(page: Page, choice, state) -> None:
     choice.select_option(index=1)
     expect(state).to_contain_text("cannot be told for certain")
     expect(page.locator("[data-dose=how]")).to_be_hidden()
+    wait_for_a_frame(page)
     assert page.evaluate(READ)["isHidden"]
     choice.select_option(index=0)
     expect(state).to_be_hidden()
@@ -334,6 +339,7 @@ def fills_leave_a_dose_as_it_is(page: Page) -> None:
     expect(fills).to_have_count(2)
     expect(said).to_be_hidden()
     page.wait_for_function("() => document.querySelectorAll('.isodose')[3].getAttribute('d')")
+    wait_for_a_frame(page)
     assert page.evaluate(LEGENDS) == [
         ["Isodoses"], ["80 %", "#fe6100"],
         ["Ring", "rgb(255,0,10)"], ["Seed", "rgb(255,0,10)"],
@@ -449,6 +455,7 @@ def it_lies_over_three_planes(page: Page, highest: float) -> None:
     page.locator("[data-dose=threshold]").fill("50")
     expect(page.locator(".viewer-dose")).to_have_count(3)
     page.wait_for_function(f"async () => (await ({PLANES})()).every(({{ line }}) => line)")
+    wait_for_a_frame(page)
     planes = page.evaluate(PLANES)
     assert len({tuple(np.abs(np.cross(one["row"], one["column"]))) for one in planes}) == 3
     for one in planes:
@@ -486,6 +493,7 @@ def masks_lie_over_three_planes(page: Page) -> None:
     each = stage.bounding_box()["width"] / SIDE
     stage.click(position={"x": 18.5 * each, "y": 7.5 * each})
     page.wait_for_function(f"async () => !(await ({PLANES})()).some(({{ isHidden }}) => isHidden)")
+    wait_for_a_frame(page)
     bits = np.zeros((len(BLOCK), SIDE, SIDE), bool)
     bits[1:3, 5:9, 7:20] = bits[1, 7:12, 18:22] = True
     for one in page.evaluate(PLANES):

@@ -36,6 +36,7 @@ def test_a_check_is_watched_stopped_and_read(signed_in, live, import_zip, consol
 
 def the_page_is_for_everybody(page) -> None:
     """At both widths, with axe."""
+    page.wait_for_load_state()
     for width in (390, 1280):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width

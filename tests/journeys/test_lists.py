@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from app.models import DICOMStudy, Patient
+from tests.conftest import press_on_page
 
 from .test_browser import serious_findings
 
@@ -67,8 +68,7 @@ def test_the_lists_are_for_everybody(signed_in, live, sixty, console_errors):
 
 def chosen_rows_go_into_a_collection(page: Page, url: str) -> None:
     page.goto(f"{url}/dicom/studies/")
-    for key in ("j", "x", "j", "x"):
-        page.keyboard.press(key)
+    press_on_page(page, "j", "x", "j", "x")
     bar = page.locator("#chosen")
     expect(bar).to_contain_text("2 studies, 3,932 images, 1.9 GB")
     bar.get_by_label("Name of a new collection").fill("Trial <b>")
@@ -99,8 +99,7 @@ def chosen_rows_are_kept_while_pages_are_turned(page: Page, bar: Locator) -> Non
     box.check()
     page.get_by_role("link", name="Older").click()
     expect(bar).to_contain_text("1 study, none of them on this page")
-    page.keyboard.press("j")
-    page.keyboard.press("x")
+    press_on_page(page, "j", "x")
     expect(bar).to_contain_text("2 studies, 1 of them on this page")
     kept = page.evaluate("Object.entries(sessionStorage)")
     assert [[re.sub("[0-9]+", "1", text) for text in one] for one in kept] == [
@@ -117,7 +116,7 @@ def chosen_rows_are_kept_while_pages_are_turned(page: Page, bar: Locator) -> Non
     expect(bar).to_be_visible()
     page.evaluate("document.querySelector('form[action$=\"/logout/\"]').requestSubmit()")
     expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
-    assert page.evaluate("sessionStorage.length") == 0
+    page.wait_for_function("() => sessionStorage.length === 0")
 
 
 def rows_are_about_as_high_as_two_lines(page: Page) -> None:
@@ -162,17 +161,15 @@ def the_mouse_leads_down_from_anywhere_in_a_row(
 
 def the_keyboard_leads_through_the_lists(page: Page, url: str, studies: list[DICOMStudy]) -> None:
     page.goto(f"{url}/dicom/studies/")
-    for key in ("j", "ArrowDown", "j", "k"):
-        page.keyboard.press(key)
+    press_on_page(page, "j", "ArrowDown", "j", "k")
     second = studies[-2]
-    # Each page until it is loaded, and listens to keys.
     page.keyboard.press("Enter")
-    page.wait_for_url(f"{url}/dicom/studies/{second.pk}/")
-    page.keyboard.press("u")
-    page.wait_for_url(f"{url}/dicom/patients/{second.patient_id}/")
-    page.keyboard.press("u")
-    page.wait_for_url(f"{url}/dicom/patients/")
-    page.keyboard.press("?")
+    expect(page).to_have_url(f"{url}/dicom/studies/{second.pk}/")
+    press_on_page(page, "u")
+    expect(page).to_have_url(f"{url}/dicom/patients/{second.patient_id}/")
+    press_on_page(page, "u")
+    expect(page).to_have_url(f"{url}/dicom/patients/")
+    press_on_page(page, "?")
     keys = page.get_by_role("dialog", name="Keys")
     expect(keys).to_contain_text("Next row")
     expect(keys).not_to_contain_text("One level up")

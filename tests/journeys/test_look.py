@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from playwright.sync_api import Page, expect
 
 from app.models import DICOMFile
+from tests.conftest import press_on_page
 from tests.making.objects import ct_image, rt_structure_set
 
 from .test_browser import sign_in
@@ -51,9 +52,9 @@ def the_header_is_one_in_the_colours_that_were_chosen(page: Page, url: str) -> N
     page.locator("details.site-wide summary").click()
     page.get_by_role("button", name="Dark").click()
     expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
-    page.keyboard.press("Escape")
+    press_on_page(page, "Escape")
     expect(page.get_by_role("button", name="Dark")).to_be_hidden()
-    page.keyboard.press("/")
+    press_on_page(page, "/")
     expect(page.locator("#search-site")).to_be_focused()
     seen = {}
     for path in (*PAGES[:4], *PAGES[-2:]):

@@ -10,13 +10,12 @@ from playwright.sync_api import Page, expect
 from app.derived import making
 from app.health.derived import KINDS
 from app.models import DICOMSeries, Patient
+from tests.conftest import press_on_page
 from tests.making.objects import ct_image, mr_image, rt_structure_set, structured_report, uid
 from tests.making.pictures import attributes_of
 
 from .test_browser import serious_findings
 
-# Links of the admin take a moment to change their colour.
-STANDS_STILL = "Promise.all(document.getAnimations().map((one) => one.finished))"
 # Radio buttons of one name are one stop, and have the arrow keys.
 FOCUSED = """() => {
   const at = document.activeElement, style = getComputedStyle(at);
@@ -76,11 +75,11 @@ def test_a_patient_is_looked_through_down_to_its_objects(
 
 def the_page_is_for_everybody(page: Page) -> None:
     """At both widths, light and dark, with axe; nothing of a file is taken for markup."""
+    page.wait_for_load_state()
     for width, scheme in product((390, 1280), ("dark", "light")):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, page.url
-        page.evaluate(STANDS_STILL)
         assert serious_findings(page) == []
     assert page.locator("main script").count() == 0
 
@@ -107,8 +106,7 @@ def incomplete_series_lead_to_the_place(page: Page, url: str) -> None:
     page.get_by_role("link", name=re.compile("^All incomplete series")).press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Incomplete series")
     the_page_is_for_everybody(page)
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
+    press_on_page(page, "j", "Enter")
     expect(page).to_have_url(re.compile(r"/dicom/series/\d+/$"))
     page.go_back()
     page.get_by_role("link", name="1 double").press("Enter")
@@ -164,11 +162,10 @@ def the_series_leads_to_each_of_its_objects(page: Page) -> None:
 
 def the_keys_lead_up_and_down_again(page: Page) -> None:
     for above in ("studies", "patients"):
-        page.keyboard.press("u")
+        press_on_page(page, "u")
         expect(page).to_have_url(re.compile(rf"/dicom/{above}/\d+/$"))
     for below in ("studies", "series"):
-        page.keyboard.press("j")
-        page.keyboard.press("Enter")
+        press_on_page(page, "j", "Enter")
         expect(page).to_have_url(re.compile(rf"/dicom/{below}/\d+/$"))
 
 

@@ -23,6 +23,7 @@ from tests.making.objects import roi as item_of_roi
 from tests.making.pictures import attributes_of
 
 from .test_browser import serious_findings
+from .test_pictures import wait_for_a_frame
 
 STATIC = Path(__file__).parents[2] / "static"
 NOWHERE = "https://icon.test/"
@@ -956,6 +957,7 @@ def planes_cut_them(page: Page) -> None:
     expect(page.locator("[data-part=point]")).to_have_text("x -19.5, y 0.5, z 6.0 mm")
     page.get_by_role("button", name="Heart", exact=True).click()
     expect(page.locator("[data-part=point]")).to_contain_text("x 0.5, y 0.5")
+    wait_for_a_frame(page)
     layers = [(x, 3 * n, x + 6, 3 * n + 3) for n in range(1, 4) for x in (22, 36)]
     for number, rois in ((1, [0, 2]), (2, [0])):
         drawn_here = stages.nth(number).locator("[data-roi]")

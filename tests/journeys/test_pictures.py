@@ -215,12 +215,17 @@ def small_pictures_are_painted_alike(page: Page) -> None:
         assert then == [*wanted, WHITE, False], (rendering, side)
 
 
-def seen(page: Page, wanted: np.ndarray) -> np.ndarray:
-    """What is on the canvas in the next frame but one: grey where it is to be grey."""
-    expect(page.get_by_role("button", name="Save PNG")).to_be_enabled()  # all of it is there
+def wait_for_a_frame(page: Page) -> None:
+    """Until all that was asked for is drawn: in the next frame, which the one after it ends."""
     page.evaluate(
         "() => new Promise((on) => requestAnimationFrame(() => requestAnimationFrame(on)))"
     )
+
+
+def seen(page: Page, wanted: np.ndarray) -> np.ndarray:
+    """What is on the canvas, once that is drawn: grey where it is to be grey."""
+    expect(page.get_by_role("button", name="Save PNG")).to_be_enabled()  # all of it is there
+    wait_for_a_frame(page)
     rows, columns = (min(side, CANVAS) for side in wanted.shape[:2])
     text = page.evaluate(READ, [columns, rows])
     pixels = np.fromstring(text, int, sep=",").reshape(rows, columns, 4)[..., :3]
@@ -268,7 +273,7 @@ def test_every_file_of_pydicom_gives_a_picture_or_a_sentence(
         page.keyboard.press("o")
         for number, one in enumerate(slices[:3], 1):
             said = re.compile(rf"^{number} of {len(slices)}(?!.*loading)")
-            expect(place(page)).to_have_text(said, timeout=15_000)
+            expect(place(page)).to_have_text(said)
             if page.locator("[data-part=why]").is_hidden():
                 path = processed_root / one.path
                 wanted = of_a_file(path, one.transfer_syntax, one.frame)

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.models import RTStructureSetInformation
+from tests.conftest import press_on_page
 from tests.making.objects import contour, ct_image, frame_reference, roi, rt_structure_set, uid
 
 from .test_browser import serious_findings
@@ -68,6 +69,7 @@ def a_search_leads_to_the_set(page: Page, url: str) -> None:
 def the_set_is_filtered_and_gone_through_by_keyboard(page: Page) -> None:
     rows = page.locator(".roi:visible")
     expect(rows).to_have_count(19)
+    page.wait_for_load_state()  # a script filters
     page.get_by_label("Filter structures").fill("lung LEFT")
     expect(rows).to_have_count(1)
     page.keyboard.press("Escape")
@@ -91,7 +93,7 @@ def the_set_is_filtered_and_gone_through_by_keyboard(page: Page) -> None:
 def a_structure_leads_to_its_images(page: Page) -> None:
     page.get_by_role("link", name="images that Heart lies on").click()
     expect(page.get_by_text("2 of 3 images here.")).to_be_visible()
-    page.keyboard.press("u")
+    press_on_page(page, "u")
     page.wait_for_url(re.compile(r"/dicom/structure-sets/\d+/$"))
     page.go_back()
     page.get_by_role("link", name="CT 2", exact=True).click()

@@ -25,7 +25,7 @@ from app import tasks
 from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Status
 from app.uploads import batches, ingest, progress
-from tests.conftest import Service, wait_until
+from tests.conftest import START_SECONDS, Service, wait_until
 from tests.making import faults
 from tests.making.objects import ct_image, uid, zip_of
 
@@ -106,7 +106,7 @@ def test_a_run_that_wakes_when_another_has_its_upload_changes_nothing(
         """Where there is something left to read, in the midst of it."""
         if percent >= 60 and sleeper.poll() is None:
             os.killpg(sleeper.pid, signal.SIGCONT)
-            assert sleeper.wait(30) == 0
+            assert sleeper.wait(START_SECONDS) == 0
 
     assert ingest.run_upload(upload.pk, report=wake)
     assert sleeper.poll() == 0

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings as project
 
-from app.management.commands.up import is_loopback
+from app.management.commands.up import STOP_SECONDS, is_loopback
 from icon.processes import LOG_BYTES, Child, keep_short, stop
-from tests.conftest import Service, free_port, outside, wait_until
+from tests.conftest import START_SECONDS, Service, free_port, outside, wait_until
 
 
 class Up(Service):
@@ -121,8 +121,8 @@ def test_the_first_start_makes_an_admin_and_ctrl_c_leaves_nothing_running(up):
     assert all(word in commands for word in ("valkey", "gunicorn", "celery"))
     began = time.monotonic()
     first.process.send_signal(signal.SIGINT)
-    assert first.process.wait(30) == 0
-    assert time.monotonic() - began < 15
+    assert first.process.wait(START_SECONDS) == 0
+    assert time.monotonic() - began < STOP_SECONDS  # nobody had to be killed
     assert first.processes() == {}
     assert not Path(first.var, "broker.url").exists()
 
@@ -135,7 +135,7 @@ def test_the_first_start_makes_an_admin_and_ctrl_c_leaves_nothing_running(up):
 def test_sigterm_ends_it_as_ctrl_c_does(up):
     service = up()
     service.process.send_signal(signal.SIGTERM)
-    assert service.process.wait(30) == 0
+    assert service.process.wait(START_SECONDS) == 0
     assert service.processes() == {}
 
 
@@ -187,7 +187,7 @@ def test_killing_it_leaves_no_orphans_and_it_starts_again(up):
     second = up(ready=False)
     wait_until(lambda: second.says("Its logs are in"), "the second start")
     old = set(first.processes()) - set(descendants(second))
-    wait_until(lambda: not old & set(first.processes()), "the first one's children to end", 20)
+    wait_until(lambda: not old & set(first.processes()), "the first one's children to end")
 
 
 def descendants(service: Up) -> set[int]:
@@ -211,7 +211,7 @@ def test_a_part_that_dies_is_started_again_and_leaves_no_orphans(up, word):
     family = {pid for pid in service.processes() if pid == old or parent(pid) == old}
     os.kill(old, signal.SIGKILL)
     wait_until(lambda: service.says("it starts again"), "the death to be noticed")
-    wait_until(lambda: service.processes().keys().isdisjoint(family), "the orphans to end", 10)
+    wait_until(lambda: service.processes().keys().isdisjoint(family), "the orphans to end")
     wait_until(lambda: service.child(word) not in (None, old), f"{word} to be back")
     assert urllib.request.urlopen(service.url).status == 200
 
@@ -219,7 +219,7 @@ def test_a_part_that_dies_is_started_again_and_leaves_no_orphans(up, word):
 def test_a_second_one_on_the_same_data_is_refused_with_a_sentence(up):
     first = up()
     second = up("--port", "0", ready=False)
-    assert second.process.wait(30) == 1
+    assert second.process.wait(START_SECONDS) == 1
     assert second.output == f"ICON is already running on the data in {first.var}\n"
     assert urllib.request.urlopen(first.url).status == 200
 
@@ -228,7 +228,7 @@ def test_a_port_in_use_is_refused_with_a_sentence(up):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         service = up("--port", str(port), ready=False)
-        assert service.process.wait(30) == 1
+        assert service.process.wait(START_SECONDS) == 1
     assert service.output.startswith(f"ICON cannot listen on 127.0.0.1 port {port}: ")
     assert len(service.output.splitlines()) == 1
 
@@ -236,7 +236,7 @@ def test_a_port_in_use_is_refused_with_a_sentence(up):
 def test_behind_a_proxy_a_port_that_others_reach_is_warned_of(up):
     nobody_s = "192.0.2.1"  # RFC 5737, so it cannot listen there
     service = up("--bind", nobody_s, ready=False, ICON_HTTPS="1")
-    assert service.process.wait(30) == 1
+    assert service.process.wait(START_SECONDS) == 1
     assert "nobody but the proxy may reach this port" in service.output.splitlines()[0]
 
 
@@ -251,7 +251,7 @@ def test_loopback_is_told_from_other_addresses(host, alone):
 def test_a_database_that_is_away_is_named_in_a_sentence(up):
     away = f"postgres://icon@127.0.0.1:{free_port()}/icon"
     service = up("--port", "0", ready=False, ICON_DATABASE_URL=away)
-    assert service.process.wait(30) == 1
+    assert service.process.wait(START_SECONDS) == 1
     assert service.output == "The database does not answer. Is ICON_DATABASE_URL right?\n"
 
 

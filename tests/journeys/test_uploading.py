@@ -152,7 +152,7 @@ def wait_until_nothing_is_left(page, media_root) -> None:
         page.wait_for_timeout(100)  # the browser goes on meanwhile
         return [path for path in media_root.rglob("*") if path.is_file()]
 
-    wait_until(lambda: not left(), "no file", 30)
+    wait_until(lambda: not left(), "no file")
     assert not DICOMFile.objects.exists()
 
 
@@ -160,7 +160,7 @@ def test_an_upload_that_is_cancelled_leaves_nothing(adding, large_zip, media_roo
     slowly(adding, large_zip)
     expect(adding.locator("#sending-total")).to_contain_text(re.compile(r"^Sending 1 of 1 · \d+ %"))
     expect(adding.get_by_label("Process as soon")).to_be_disabled()
-    assert [path for path in media_root.rglob("*") if path.is_file()]
+    wait_until(lambda: [path for path in media_root.rglob("*") if path.is_file()], "its file")
     row(adding, "large.zip").get_by_role("button", name="Cancel large.zip").click()
     expect(row(adding, "large.zip")).to_have_count(0)
     wait_until_nothing_is_left(adding, media_root)

@@ -67,7 +67,7 @@ def read(tmp_path):
 def strike(pool: Pool, index: int, sent: signal.Signals) -> bool:
     """Signal the extractor that is in the middle of a member, and see it replaced."""
     begun = False
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while time.monotonic() < end and not (begun and not pool.order):
         begun = begun or bool(pool.order)
         for child in list(pool.children):

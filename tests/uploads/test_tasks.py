@@ -19,7 +19,7 @@ from app.health.derived import KINDS
 from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Status
 from app.uploads import claims
-from tests.conftest import free_port, wait_until
+from tests.conftest import START_SECONDS, free_port, wait_until
 from tests.making.faults import extractors, wait_for
 from tests.making.objects import ct_image, rt_structure_set, uid
 
@@ -122,7 +122,7 @@ def test_without_a_broker_an_upload_is_queued_at_once(upload_zip, environment):
     )
     started, seconds = done.stdout.splitlines()
     assert started == str(tasks.Started(queued=[upload.pk], broker_away=True))
-    assert float(seconds) < 4
+    assert float(seconds) < 15  # nobody waits for the broker to come back
     upload.refresh_from_db()
     assert upload.status_label == "Queued"
 
@@ -145,7 +145,7 @@ def test_cancel_stops_a_run_and_process_now_goes_on(slow_upload, start_worker):
     begun = time.monotonic()
     claims.cancel([upload.pk])
     wait_for(upload, Status.PENDING, Status.COMPLETED)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30  # an extractor may be silent for a minute
     assert upload.status_label.startswith("Stopped")
     assert is_sound()
     tasks.start([upload.pk])
@@ -159,7 +159,7 @@ def test_a_worker_that_shuts_down_hands_its_upload_on(slow_upload, start_worker)
     first = start_worker(ICON_EXTRACTORS="1")
     tasks.start([upload.pk])
     wait_until(lambda: DICOMInstance.objects.exists(), "the first batch")
-    first.stop(signal.SIGTERM)
+    first.stop(signal.SIGTERM, START_SECONDS)
     upload.refresh_from_db()
     assert upload.status_label == "Queued"
     assert upload.outcomes["imported"] < 150
@@ -180,7 +180,7 @@ def test_a_worker_hands_on_what_it_cannot_run_since_another_version_was_installe
     with (installed / "app/sandbox/wire.py").open("a") as wire:
         wire.write("# another version\n")
     tasks.start([upload.pk])
-    assert old.process.wait(30) == 0
+    assert old.process.wait(START_SECONDS) == 0
     assert "Another version of ICON is installed" in old.output
     upload.refresh_from_db()
     assert upload.status_label == "Queued"
@@ -268,5 +268,5 @@ def test_a_process_that_a_stopping_worker_had_just_made_ends_with_it(start, envi
     wait_until(lambda: worker.says("beat is"), "beat")
     beat = re.search(r"beat is (\d+)", worker.output)[1]
     worker.process.send_signal(signal.SIGTERM)
-    assert worker.process.wait(30) == 0
-    wait_until(lambda: not Path("/proc", beat).exists(), "beat to end", 10)
+    assert worker.process.wait(START_SECONDS) == 0
+    wait_until(lambda: not Path("/proc", beat).exists(), "beat to end")

@@ -117,7 +117,7 @@ def test_a_dose_that_is_made_to_harm_costs_a_sentence(get, import_zip):
     for at, (code, _) in enumerate(HOSTILE):
         begun = time.monotonic()
         found = get("dose", of(2, 6, at)).json()
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 20  # 0.1 as a rule; what is believed takes minutes
         assert (found["why_not"], "." in found["why"], found.get("frames")) == (code, True, None)
     too_many, none = b"10,000 planes", b"no grid of doses"
     for at, said in ((4, b"64 million"), (9, too_many), (10, none)):
