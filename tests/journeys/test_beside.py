@@ -113,6 +113,7 @@ def the_series_page_leads_to_it(page: Page, address: str) -> None:
     page.locator("[data-part=canvas]").press("ArrowDown")
     expect(place(page, 0)).to_have_text("5 of 7 · z 8 mm")
     other = page.get_by_label("Beside it")
+    expect(other.locator("option")).to_have_count(3)
     names = other.locator("option").all_text_contents()
     assert [one.partition(",")[0] for one in names] == [
         *("MR Coronal", "MR Linked <b>", "MR Elsewhere"),
