@@ -431,11 +431,18 @@ def test_a_child_that_takes_too_long_is_replaced_and_that_frame_is_named(turn, m
     short = Readers(1, seconds=0.3)
     turn(native(GREY), of=short)
     stopped = short.idle[0].child
-    os.kill(stopped.pid, signal.SIGSTOP)
+    stop(stopped.pid)
     found = turn(native(GREY, GREY), 0, 1, of=short)
     assert [one.why_not for one in found] == ["picture_took_long", ""]
     assert stopped.poll() is not None
     short.close()
+
+
+def stop(pid: int) -> None:
+    """A process stops when it has the processor next."""
+    os.kill(pid, signal.SIGSTOP)
+    state = Path(f"/proc/{pid}/stat")
+    wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", "it to stop")
 
 
 def test_a_server_with_many_files_open_has_pictures_too(asked):
@@ -497,8 +504,8 @@ def test_a_child_that_has_answered_enough_is_replaced(asked, monkeypatch):
 
 def test_who_waits_too_long_for_a_child_is_told_that_it_is_busy(readers, asked):
     asked(native(GREY))
-    os.kill(readers.idle[0].child.pid, signal.SIGSTOP)
     child = readers.idle[0].child
+    stop(child.pid)
     waiting = threading.Thread(target=asked, args=[compressed(f"{SYNTAX}.4.80", GREY)])
     waiting.start()
     wait_until(lambda: not readers.idle, "the other to ask")

@@ -1,6 +1,6 @@
 """What is drawn over images: doses and binary segmentations, as a page's script is sent them."""
 
-import time
+import os
 import zlib
 from typing import Any
 
@@ -110,14 +110,20 @@ HOSTILE = (
 )
 
 
+def worked() -> float:
+    """Seconds of a processor that this process has had, and its children that have ended."""
+    now = os.times()
+    return now.user + now.system + now.children_user + now.children_system
+
+
 def test_a_dose_that_is_made_to_harm_costs_a_sentence(get, import_zip):
     own = ({"SOPInstanceUID": uid(2, 6, at)} for at, _ in enumerate(HOSTILE))
     these = [rt_dose(STORED, **one[1], **two) for one, two in zip(HOSTILE, own, strict=True)]
     import_zip(ct_image(), *these)
     for at, (code, _) in enumerate(HOSTILE):
-        begun = time.monotonic()
+        begun = worked()
         found = get("dose", of(2, 6, at)).json()
-        assert time.monotonic() - begun < 20  # 0.1 as a rule; what is believed takes minutes
+        assert worked() - begun < 2
         assert (found["why_not"], "." in found["why"], found.get("frames")) == (code, True, None)
     too_many, none = b"10,000 planes", b"no grid of doses"
     for at, said in ((4, b"64 million"), (9, too_many), (10, none)):
