@@ -795,8 +795,9 @@ def too_many(request: HttpRequest, rows: QuerySet[Any]) -> bool:
 def asked(request: HttpRequest, rows: Iterable[Model]) -> dict[str, Any]:
     """What the page that asks needs to know of rows of one table of the catalogue."""
     rows = list(rows)
-    if protections := protections_of(rows)[:NAMED]:
-        return {"protections": [(one.study, words_of(one)) for one in protections]}
+    protections = protections_of(rows)
+    if named := [(one.study, words_of(one)) for one in protections[:NAMED]]:
+        return {"protections": named, "more": protections.count() - len(named)}
     kept = deleting.kept_of(rows)
     return {
         "kept": kept,

@@ -64,7 +64,17 @@ class Kept:
     total: int
     held: int
     unsought: int  # objects that were not looked for in all ZIPs
-    uploads: list[DICOMFile]  # the first of them
+    uploads: list[DICOMFile]
+
+    @property
+    def named(self) -> list[DICOMFile]:
+        """The first of the uploads."""
+        return self.uploads[:NAMED]
+
+    @property
+    def more(self) -> int:
+        """Uploads that are not among them."""
+        return len(self.uploads) - len(self.named)
 
     @property
     def words(self) -> str:
@@ -96,7 +106,7 @@ def kept_of(rows: Sequence[Model]) -> Kept:
     held = sum(counts[one.pk] for one in uploads)
     total = sum(counts.values())
     if held == total:
-        return Kept(total, held, 0, uploads[:NAMED])
+        return Kept(total, held, 0, uploads)
     others = instances.filter(upload=None) | instances.exclude(
         upload__in=[one.pk for one in uploads]
     )
@@ -107,7 +117,7 @@ def kept_of(rows: Sequence[Model]) -> Kept:
         theirs = _again(others).filter(upload__in=[one.pk for one in more])
         held += theirs.values("instance").distinct().count()
     unsought = max(total - sum(counts[one.pk] for one in uploads) - LOOKED_FOR, 0)
-    return Kept(total, held, unsought, list(dict.fromkeys([*uploads, *more]))[:NAMED])
+    return Kept(total, held, unsought, list(dict.fromkeys([*uploads, *more])))
 
 
 def _again(instances: QuerySet[DICOMInstance]) -> QuerySet[ArchiveMember]:

@@ -106,6 +106,30 @@ def test_the_page_that_asks_says_which_zip_holds_what_goes(
     assert upload.name not in page
 
 
+def test_of_many_zips_the_page_that_asks_says_how_many_it_does_not_name(
+    import_zip, staff_client, monkeypatch, settings
+):
+    settings.ICON_TRASH_DAYS = 0  # it names them also where they hold a part
+    removed = import_zip(image(0), image(99))
+    uploads = [import_zip(image(0), image(n)) for n in range(1, deleting.NAMED + 3)]
+
+    def links() -> tuple[str, list[bool]]:
+        """How many more there are, and which of the uploads are named."""
+        page = asked(staff_client, *patient()).content.decode()
+        words = re.search(r"<br>(and .*more)", page)
+        named = [f'href="{upload.get_absolute_url()}"' in page for upload in uploads]
+        return words[1] if words else "", named
+
+    assert links() == ("and 3 more", [True] * 9 + [False] * 3)
+    remove_zip(removed)
+    assert links() == ("and 2 more", [True] * 10 + [False] * 2)
+    monkeypatch.setattr(deleting, "LOOKED_FOR", 1)
+    assert links() == ("and at least 2 more", [True] * 10 + [False] * 2)
+    for upload in uploads[:2]:
+        remove_zip(upload)
+    assert links() == ("", [False] * 2 + [True] * 10)
+
+
 # Why, and how many
 
 

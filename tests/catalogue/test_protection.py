@@ -106,6 +106,20 @@ def test_nothing_of_a_protected_study_is_deleted(model, boss, two_studies):
     assert not entries.exists()
 
 
+def test_of_many_protected_studies_the_page_says_how_many_it_does_not_name(boss, import_zip):
+    import_zip(*(ct_image(SOPInstanceUID=uid(3, n), StudyInstanceUID=uid(n)) for n in range(12)))
+    for study in DICOMStudy.objects.all():
+        Protection.objects.create(study=study, reason="Trial <7>", said_by="boss")
+    row = first_of(Patient)
+    page = text(boss.get(reverse("admin:app_patient_delete", args=[row.pk])))
+    assert page.count(WORDS) == 10
+    assert "<li>and 2 more</li>" in page
+    Protection.objects.filter(study__in=DICOMStudy.objects.order_by("pk")[:2]).delete()
+    page = text(boss.get(reverse("admin:app_patient_delete", args=[row.pk])))
+    assert page.count(WORDS) == 10
+    assert " more</li>" not in page
+
+
 def test_the_other_studies_of_the_patient_can_be_deleted(boss, two_studies):
     protect(boss)
     other = DICOMStudy.objects.order_by("-pk")[0]
