@@ -66,7 +66,7 @@ from app.sandbox.contours import Drawn, read_contours
 from .drawn import etag_of
 from .opening import NotOpened, opened
 from .pictures import CONTENT_TYPE, record_of
-from .slices import busy, slices_of, told_if_changed
+from .slices import busy, kept_by_browsers, slices_of, told_if_changed
 
 SEES_ALL = ("app.view_dicominstance", "app.view_patient", "app.view_rtstructureroi")
 UNIT = 0.01  # mm
@@ -165,9 +165,7 @@ def contours(request: HttpRequest, pk: int, object: int) -> HttpResponseBase:
         if values is None:  # replaced or deleted in between: the next answer is of what is there
             return busy()
         response = HttpResponse(record_of(words, values), content_type=CONTENT_TYPE)
-    response["Cache-Control"] = "private, no-cache"
-    response["ETag"] = etag
-    return response
+    return kept_by_browsers(response, etag)
 
 
 def _told(

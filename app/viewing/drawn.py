@@ -13,7 +13,7 @@ from app.models import DICOMInstance
 from app.reasons import sentence
 
 from .opening import NotOpened, opened
-from .slices import busy
+from .slices import busy, kept_by_browsers
 
 PASSING = ("object_gone", "header_took_long", "header_unread")  # it may be otherwise in a moment
 
@@ -24,40 +24,33 @@ def described(
     etag: str,
     describe: Callable[[int], dict[str, Any]],
 ) -> HttpResponseBase:
-    """An answer that the browser may keep, and has to ask about each time.
+    """An answer that the browser keeps unless it may be another in a moment.
 
     Parameters
     ----------
     describe
         What is said of the object that a descriptor is of; `why_not` in it is a reason's code.
     """
-    response = get_conditional_response(request, etag=etag)
-    if response is None:
-        try:
-            with opened([instance.path]) as (file,):
-                found = describe(file)
-        except NotOpened as why:
-            if why.is_busy:
-                return busy()
-            found = {"why_not": why.code}
-        code = found.get("why_not", "")
-        found = {**found, "why_not": code, "why": sentence(code)}
-        response = HttpResponse(json.encode(found), content_type="application/json")
-        if code in PASSING:
-            response["Cache-Control"] = "no-store"
-            return response
-    response["Cache-Control"] = "private, no-cache"
-    response["ETag"] = etag
-    return response
+    if response := get_conditional_response(request, etag=etag):
+        return kept_by_browsers(response, etag)
+    try:
+        with opened([instance.path]) as (file,):
+            found = describe(file)
+    except NotOpened as why:
+        if why.is_busy:
+            return busy()
+        found = {"why_not": why.code}
+    code = found.get("why_not", "")
+    found = {**found, "why_not": code, "why": sentence(code)}
+    answer = HttpResponse(json.encode(found), content_type="application/json")
+    return answer if code in PASSING else kept_by_browsers(answer, etag)
 
 
-def kept_by_browsers(request: HttpRequest, body: bytes, etag: str) -> HttpResponseBase:
-    """JSON that a browser may keep, and has to ask about each time."""
+def answered(request: HttpRequest, body: bytes, etag: str) -> HttpResponseBase:
+    """JSON that the browser keeps."""
     response = get_conditional_response(request, etag=etag)
     response = response or HttpResponse(body, content_type="application/json")
-    response["Cache-Control"] = "private, no-cache"
-    response["ETag"] = etag
-    return response
+    return kept_by_browsers(response, etag)
 
 
 def etag_of(*parts: object) -> str:

@@ -27,7 +27,7 @@ from app.sandbox.document import Document, Reference, read_document
 
 from .opening import NotOpened, opened
 from .report import title_of
-from .slices import told_if_changed
+from .slices import kept_by_browsers, told_if_changed
 
 VERSION = 1  # of the answer: raise it with any change
 MOST = 10  # documents of a study,
@@ -45,19 +45,14 @@ def key_objects(request: HttpRequest, pk: int) -> HttpResponseBase:
     record_view(request.user, series, "pictures")
     documents = _documents(series)
     etag = _etag(series, documents)
-    response = get_conditional_response(request, etag=etag)
-    if response is None:
-        read = [*map(_read, documents)]
-        found = [*_marks(series, [one for one in read if one])]
-        if changed := told_if_changed(request, series):
-            return changed
-        response = HttpResponse(json.encode(found), content_type="application/json")
-        if None in read:
-            response["Cache-Control"] = "no-store"
-            return response
-    response["Cache-Control"] = "private, no-cache"
-    response["ETag"] = etag
-    return response
+    if response := get_conditional_response(request, etag=etag):
+        return kept_by_browsers(response, etag)
+    read = [*map(_read, documents)]
+    found = [*_marks(series, [one for one in read if one])]
+    if changed := told_if_changed(request, series):
+        return changed
+    answer = HttpResponse(json.encode(found), content_type="application/json")
+    return answer if None in read else kept_by_browsers(answer, etag)
 
 
 def _documents(series: DICOMSeries) -> list[DICOMInstance]:

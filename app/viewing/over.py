@@ -30,7 +30,7 @@ from app.dicom.kinds import RT_DOSE, SEGMENTATION, STANDARD_ROOT
 from app.models import DICOMInstance, DICOMSeries, Link, LinkKind, RTStructureSetInformation
 from app.needing import needing
 
-from .drawn import etag_of, kept_by_browsers
+from .drawn import answered, etag_of
 from .slices import told_if_changed
 
 VERSION = 1  # of the answer: raise it with any change
@@ -102,7 +102,7 @@ def over(request: HttpRequest, pk: int) -> HttpResponseBase:
     body = json.encode(_over(request, series))
     if changed := told_if_changed(request, series):
         return changed
-    return kept_by_browsers(request, body, etag_of("over", VERSION, body.decode()))
+    return answered(request, body, etag_of("over", VERSION, body.decode()))
 
 
 def _over(request: HttpRequest, series: DICOMSeries) -> Over:

@@ -74,7 +74,7 @@ from app.reasons import sentence
 from app.sandbox.pictures import PASSING, Busy, Picture, Readers, Wish
 from app.storage.tree import open_object
 
-from .slices import Slice, busy, slices_of, told_if_changed
+from .slices import Slice, busy, kept_by_browsers, slices_of, told_if_changed
 
 VERSION = 8  # of the records and of what is in them: raise it with any change of either
 SEES_ALL = ("app.view_dicominstance", "app.view_patient")  # pixels may name who they are of
@@ -140,12 +140,7 @@ def _sent(request: HttpRequest, run: "Run") -> HttpResponseBase:
         response = get_conditional_response(request, etag=run.etag) or _answer(request, run)
     except Busy:
         return busy()
-    if run.begins_in_passing:
-        response["Cache-Control"] = "no-store"
-        return response
-    response["Cache-Control"] = "private, no-cache"
-    response["ETag"] = run.etag
-    return response
+    return response if run.begins_in_passing else kept_by_browsers(response, run.etag)
 
 
 def _step(request: HttpRequest) -> int:

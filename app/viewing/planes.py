@@ -26,7 +26,7 @@ from app.models import DICOMSeries, ImageInformation
 from app.needing import needing
 from app.wording import counted
 
-from .drawn import etag_of, kept_by_browsers
+from .drawn import answered, etag_of
 from .slices import told_if_changed
 
 VERSION = 1  # of the answer: raise it with any change
@@ -62,7 +62,7 @@ def planes(request: HttpRequest, pk: int) -> HttpResponseBase:
         return changed
     content = json.encode(told)
     # Of the answer itself, which may change though no file does: when rows are read anew.
-    return kept_by_browsers(request, content, etag_of("planes", VERSION, content.decode()))
+    return answered(request, content, etag_of("planes", VERSION, content.decode()))
 
 
 def _told(series: DICOMSeries, stack: Stack) -> Told:

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 from app.catalogue.addresses import key_in
 from app.catalogue.stacks import middle_of, stacks_of
@@ -41,6 +42,13 @@ def told_if_changed(request: HttpRequest, series: DICOMSeries) -> HttpResponse |
         return None
     response = refusal("series_changed", HTTPStatus.CONFLICT)
     response["Cache-Control"] = "no-store"
+    return response
+
+
+def kept_by_browsers(response: HttpResponseBase, etag: str) -> HttpResponseBase:
+    """An answer that a browser may keep, and has to ask about each time: no other is kept."""
+    response["Cache-Control"] = "private, no-cache"
+    response["ETag"] = etag
     return response
 
 

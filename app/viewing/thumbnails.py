@@ -57,7 +57,7 @@ from app.storage.thumbnails import (
 from app.storage.tree import open_object, unlink
 
 from .pictures import READERS
-from .slices import middle_slice
+from .slices import kept_by_browsers, middle_slice
 
 SIDE = 128  # pixels
 LARGEST = 1 << 16  # bytes of a JPEG of that size, and far more than any has
@@ -105,14 +105,14 @@ def thumbnail(request: HttpRequest, pk: int) -> HttpResponseBase:
     if kept and kept.why_not not in TRIED_AGAIN:
         etag = _etag(kept.digest, kept.why_not)
         if response := get_conditional_response(request, etag=etag):
-            return _kept_by_browsers(response, etag)
+            return kept_by_browsers(response, etag)
         jpeg = b"" if kept.why_not else _read(series, kept)
         if jpeg or kept.why_not:
-            return _kept_by_browsers(_answer(jpeg), etag)
+            return kept_by_browsers(_answer(jpeg), etag)
     made = _made_now(series)
     if made is None or made.why_not in TRIED_AGAIN:
         return _answer(b"")
-    return _kept_by_browsers(_answer(made.jpeg), _etag(made.digest, made.why_not))
+    return kept_by_browsers(_answer(made.jpeg), _etag(made.digest, made.why_not))
 
 
 def _etag(digest: str, why_not: str) -> str:
@@ -122,12 +122,6 @@ def _etag(digest: str, why_not: str) -> str:
 def _answer(jpeg: bytes) -> HttpResponse:
     response = HttpResponse(jpeg or NOTHING, content_type="image/jpeg" if jpeg else "image/svg+xml")
     response["Cache-Control"] = "no-store"
-    return response
-
-
-def _kept_by_browsers(response: HttpResponseBase, etag: str) -> HttpResponseBase:
-    response["Cache-Control"] = "private, no-cache"
-    response["ETag"] = etag
     return response
 
 
