@@ -1,11 +1,11 @@
 """What can be drawn over a series' pictures, or be looked at beside them.
 
-    GET /dicom/series/<pk>/over/?changes=3&frame=1.2.3&frame=1.2.4&set=12
+    GET /dicom/series/<pk>/over/?changes=3&frame=1.2.3&frame=1.2.4&set=12&all=doses
 
 It is of the same patient, and refers to the series or lies in its frame of reference, or in a
 `frame`: the catalogue knows one of a series, and each image's own header may say another, which
-the page then names. Of long lists the first are told; a structure set that the address of the page
-names, as its own page leads to it, is always among them.
+the page then names. Of long lists the first are told, and all where these are asked for; a
+structure set that the address of the page names, as its own page leads to it, is always among them.
 """
 
 import re
@@ -34,13 +34,15 @@ from .drawn import answered, etag_of
 from .slices import told_if_changed
 
 VERSION = 1  # of the answer: raise it with any change
-MOST = 50  # of each list
+MOST = 50  # of each list,
+MOST_OF_ALL = 1_000  # and of one that is asked for as a whole
 SEES_ALL = ("app.view_dicominstance", "app.view_patient")
 SEES_ROIS = "app.view_rtstructureroi"
 SEES_SETS = "app.view_rtstructuresetinformation"
 DOSE, MASKS = "RTDOSE", "SEG"  # modalities, which have lists of their own
 FRAME = "frame"  # in an address: of reference
 ASKED = "set"  # in an address: a structure set's object
+ALL = "all"  # in an address: such a list, by its name in `Over`
 MOST_FRAMES = 20
 UID = re.compile(r"[\w.-]{1,128}", re.ASCII)  # as strict as those who write files are
 
@@ -109,10 +111,16 @@ def _over(request: HttpRequest, series: DICOMSeries) -> Over:
     sees_rois, sees_sets = request.user.has_perm(SEES_ROIS), request.user.has_perm(SEES_SETS)
     frames = _frames(request, series)
     asked = key_in(request.GET, ASKED)
-    sets = _first(_structure_sets(series, frames, asked)) if sees_rois else []
-    doses = _first(_doses(series, frames))
-    segmentations = _first(_segmentations(series, frames))
-    others = _first(_others(series, frames))
+    whole = request.GET.getlist(ALL)
+
+    def told_of(name: str, rows: QuerySet[Any]) -> list[Any]:
+        return _first(rows, MOST_OF_ALL if name in whole else MOST)
+
+    there = _structure_sets(series, frames, asked)
+    sets = told_of("structure_sets", there) if sees_rois else []
+    doses = told_of("doses", _doses(series, frames))
+    segmentations = told_of("segmentations", _segmentations(series, frames))
+    others = _first(_others(series, frames), MOST)
     return Over(
         [_structure_set(one, series, sees_sets) for one in sets],
         [
@@ -155,9 +163,9 @@ def _frames(request: HttpRequest, series: DICOMSeries) -> list[str]:
     return [*filter(None, {series.frame_of_reference_uid: None} | dict.fromkeys(met[:MOST_FRAMES]))]
 
 
-def _first(rows: QuerySet[Any]) -> list[Any]:
+def _first(rows: QuerySet[Any], most: int) -> list[Any]:
     """The first of them, each of which knows how many there are."""
-    return [*rows.annotate(all_of_them=Window(Count("*")))[:MOST]]
+    return [*rows.annotate(all_of_them=Window(Count("*")))[:most]]
 
 
 def _more(listed: list[Any]) -> int:

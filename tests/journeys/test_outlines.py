@@ -818,7 +818,6 @@ def test_structures_are_found_shown_and_marked_over_the_pictures(signed_in, live
     keys_and_clicks_mark(page)
     planes_cut_them(page)
     what_never_comes_keeps_nothing_from_its_neighbours(page)
-    sets_beyond_the_list_are_led_to(page, structure_set)
     RTStructureROI.objects.get(roi_name="Void").delete()
     page.goto(f"{live.url}/dicom/structure-sets/{structure_set.pk}/")
     another_reading_is_not_matched_to_the_list(page)
@@ -984,28 +983,7 @@ def what_never_comes_keeps_nothing_from_its_neighbours(page: Page) -> None:
     row_of(page, "Isocentre").get_by_role("button", name="Isocentre", exact=True).click()
     expect(place(page)).to_have_text("3 of 5 · z 9 mm")
     expect(path_of(page, 0)).to_have_count(1)
-    page.unroute(pictures)
-
-
-def sets_beyond_the_list_are_led_to(page: Page, chosen: RTStructureSetInformation) -> None:
-    asked = re.compile(r"/over/\?")
-
-    def as_if_many(route: Any) -> None:
-        assert f"&set={chosen.dicom_instance_id}" in route.request.url
-        response = route.fetch()
-        found = response.json()
-        found["more"]["structure_sets"] = 3
-        route.fulfill(response=response, json=found)
-
-    page.route(asked, as_if_many)
-    page.goto(page.url)
-    unlisted = page.locator("[data-over=unlisted]")
-    expect(unlisted).to_contain_text("3 more structure sets are not listed here.")
-    patient = DICOMSeries.objects.get(modality="CT").dicom_study.patient_id
-    link = unlisted.get_by_role("link", name="the patient's studies")
-    expect(link).to_have_attribute("href", f"/dicom/patients/{patient}/")
-    expect(page.get_by_label("Structure set")).to_have_value(str(chosen.dicom_instance_id))
-    page.unroute(asked)
+    page.unroute_all(behavior="wait")
 
 
 def records(body: bytes) -> Iterator[tuple[int, bytes]]:

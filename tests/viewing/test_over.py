@@ -163,6 +163,27 @@ def test_a_set_that_is_asked_for_is_listed_however_many_there_are(
         assert found["more"]["structure_sets"] == 1
 
 
+def test_lists_are_told_as_a_whole_where_that_is_asked_for(
+    patient, staff_client, monkeypatch, django_assert_num_queries
+):
+    monkeypatch.setattr(over, "MOST", 1)
+    address = url(series(1))
+    before = staff_client.get(address).json()
+    assert before["more"] == {"structure_sets": 2, "doses": 0, "segmentations": 1, "series": 2}
+    assert staff_client.get(f"{address}?all=&all=x&all=series").json() == before
+    with django_assert_num_queries(8):
+        found = staff_client.get(f"{address}?all=structure_sets&all=doses").json()
+    assert found["more"] == before["more"] | {"structure_sets": 0}
+    assert words(found, "structure_sets")[-1] == "Set 2, 4 Mar 2024"
+    assert found["segmentations"] == before["segmentations"]
+    found = staff_client.get(f"{address}?all=segmentations").json()
+    assert words(found, "segmentations") == ["Masks 3", "Masks 1"]
+    monkeypatch.setattr(over, "MOST_OF_ALL", 2)
+    found = staff_client.get(f"{address}?all=structure_sets").json()
+    assert len(found["structure_sets"]) == 2
+    assert found["more"]["structure_sets"] == 1
+
+
 def test_what_lies_where_single_images_say_that_they_lie_is_listed_too(
     patient, staff_client, django_assert_num_queries
 ):

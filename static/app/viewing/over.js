@@ -10,6 +10,8 @@ import { Structures } from "./structures.js";
 
 const AGAIN = 1_000; // ms from an answer to the next question
 const MOST_FRAMES = 20; // that the server takes
+// Lists that the server tells the first of, and as a whole where it is asked for that: what each is of.
+const LONG = { structure_sets: "structure set", doses: "dose", segmentations: "segmentation" };
 
 // `box` is the page's #over; null where the page has none.
 export function offerOver(viewer, box) {
@@ -24,6 +26,7 @@ class Offers {
     this.set = new URLSearchParams(location.search).get("set"); // that is offered however many there are
     this.frames = new Set(); // of reference that slices lie in, besides that of the series
     this.lists = { structure_sets: [], doses: [], segmentations: [], series: [] };
+    this.whole = new Set(); // lists that are asked for as a whole
     this.sources = null; // once there is an answer
     this.isDue = false;
     this.asked = viewer.begun.then(() => this.ask());
@@ -46,6 +49,7 @@ class Offers {
   async ask() {
     const also = new URLSearchParams([...this.frames].map((frame) => ["frame", frame]));
     if (this.set) also.append("set", this.set);
+    for (const name of this.whole) also.append("all", name);
     try {
       this.take(await (await answerOf(`${this.box.dataset.url}&${also}`)).json());
     } catch (error) {
@@ -63,6 +67,7 @@ class Offers {
 
   // What was offered stays: it may be chosen.
   take(over) {
+    this.box.querySelector("[data-over=state]").hidden = true;
     for (const [name, before] of Object.entries(this.lists)) this.lists[name] = joined(over[name], before);
     const { structure_sets: sets, doses, segmentations, series } = this.lists;
     offerOthers(this.viewer, series, over.more.series);
@@ -72,7 +77,26 @@ class Offers {
     this.box.hidden = (this.panel.hidden || isNowhere) && !doses.length;
     this.sources.segments.offer(segmentations);
     this.sources.doses.offer(doses);
-    this.sources.structures?.offer(sets, over.more.structure_sets);
+    this.sources.structures?.offer(sets);
+    for (const [name, choice] of Object.entries(this.sources.choices)) this.sayMore(name, choice, over.more[name]);
+  }
+
+  // How many of a list are left out.
+  sayMore(name, choice, more) {
+    const line = choice.part("unlisted");
+    line.hidden = !more;
+    line.firstElementChild.textContent = `${more} more ${LONG[name]}${more === 1 ? " is" : "s are"} not listed here.`;
+    line.lastElementChild.hidden = this.whole.has(name);
+  }
+
+  async listAll(name, choice) {
+    const line = choice.part("unlisted");
+    this.whole.add(name);
+    line.lastElementChild.disabled = true;
+    this.asked = this.ask();
+    await this.asked;
+    line.lastElementChild.disabled = false;
+    if (line.hidden) choice.part("chosen").focus();
   }
 
   made() {
@@ -85,7 +109,12 @@ class Offers {
     const doses = new Doses(viewer, dose);
     // Layers, those below first.
     for (const layer of [segments.layer, doses, structures?.layer]) if (layer) viewer.addLayer(layer);
-    return { structures, segments, doses };
+    const choices = { doses: doses.choice, segmentations: segments.choice };
+    if (structures) choices.structure_sets = structures.choice;
+    for (const [name, choice] of Object.entries(choices)) {
+      choice.part("unlisted").lastElementChild.addEventListener("click", () => this.listAll(name, choice));
+    }
+    return { structures, segments, doses, choices };
   }
 }
 

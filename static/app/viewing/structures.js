@@ -19,7 +19,6 @@ export class Structures {
     this.layer = new Outlines(() => viewer.redraw());
     this.asked = new URLSearchParams(location.search);
     this.choice = new Choice(box, this);
-    this.unlisted = box.parentElement.querySelector("[data-over=unlisted]");
     list.add(this);
     viewer.addEventListener("arrived", ({ detail }) => this.see([detail.slice]));
     viewer.slices.addEventListener("lacking", ({ detail }) => this.see(detail));
@@ -29,12 +28,10 @@ export class Structures {
     return this.layer.set;
   }
 
-  // `sets` are as the server offers them, `more` is how many it has left out. What is chosen stays.
-  offer(sets, more) {
+  // `sets` are as the server offers them. What is chosen stays.
+  offer(sets) {
     const those = (wanted) => sets.filter(({ refers }) => refers === wanted);
     this.choice.offer(["Refer to this series", those(true)], ["Share its frame of reference", those(false)]);
-    this.unlisted.hidden = !more;
-    this.unlisted.firstElementChild.textContent = notListed(more);
     if (this.choice.value) return;
     const wanted = this.asked.get("set");
     const asked = sets.find(({ object }) => String(object) === wanted);
@@ -134,8 +131,6 @@ export class Structures {
     return this.set.centreOf(this.set.rois[at], slice);
   }
 }
-
-const notListed = (more) => `${more} more structure ${more === 1 ? "set is" : "sets are"} not listed here.`;
 
 function itemOf(roi) {
   const isEmpty = !roi.contours.length;
