@@ -1,6 +1,7 @@
 """Doses and masks over a series' pictures, as somebody chooses them; read back from the page."""
 
 import re
+from itertools import combinations
 
 import numpy as np
 from django.contrib.auth.models import Permission, User
@@ -468,6 +469,61 @@ def it_lies_over_three_planes(page: Page, highest: float) -> None:
         dose = dose_at(*points_of(one, *(points.T - 0.5)))
         assert np.abs(dose - highest / 2).max() < 0.05 * max(one["spacing"])
         assert one["label"] == "Dose: 100 % = 57.00 Gy, the grid's maximum"
+
+
+LABELS = """() => [...document.querySelectorAll(".viewer-stage")].map((stage) => {
+  const seen = (one) => one.textContent.endsWith(" %") && one.checkVisibility();
+  const lines = [...stage.querySelectorAll(".isodose")].slice(1);
+  return {
+    lines: lines.filter((one) => one.getAttribute("d")).length,
+    boxes: [...stage.querySelectorAll(".viewer-label")].filter(seen).map((one) => {
+      const { left, right, top, bottom } = one.getBoundingClientRect();
+      return [left, right, top, bottom];
+    }),
+  };
+})"""
+
+
+def test_words_on_steep_isodoses_stand_clear_of_each_other(signed_in, live, import_zip):
+    heights = tuple(3.0 * n for n in range(13))
+    z, y, x = np.meshgrid(3 * np.arange(13), np.arange(-30, 31, 2), np.arange(-30, 31, 2),
+                          indexing="ij")  # fmt: skip
+    away = np.sqrt(x**2 + y**2 + (z - 18) ** 2)
+    stored = np.rint(6000 / (1 + np.exp(away - 12))).astype(np.uint16)
+    import_zip(
+        *slices(1, heights),
+        rt_dose(
+            stored,
+            ImagePositionPatient=["-30", "-30", "0"],
+            GridFrameOffsetVector=[str(3 * n) for n in range(13)],
+        ),
+    )
+    page, series = signed_in, DICOMSeries.objects.get(modality="CT")
+    page.goto(f"{live.url}/dicom/series/{series.pk}/")
+    page.get_by_role("button", name=re.compile("^Three planes")).click()
+    choice = page.get_by_role("combobox", name="Dose", exact=True)
+    counts = []
+    for width, letters in ((1280, 16), (1280, 24), (390, 16)):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate("(size) => document.documentElement.style.fontSize = `${size}px`", letters)
+        choice.select_option(index=0)
+        choice.select_option(index=1)
+        expect(page.locator(".viewer-dose").filter(visible=True)).to_have_count(3)
+        page.wait_for_function(f"() => ({LABELS})().every(({{ boxes }}) => boxes.length)")
+        planes = page.evaluate(LABELS)
+        assert [one["lines"] for one in planes] == [6] * 3
+        for one in planes:
+            for first, second in combinations(one["boxes"], 2):
+                assert apart(first, second) >= letters / 2, (width, letters, first, second)
+        counts.append(sum(len(one["boxes"]) for one in planes))
+    assert max(counts) == 18 > min(counts)  # some are left out where there is no room
+
+
+def apart(one: list[float], other: list[float]) -> float:
+    """Between two boxes, in px; less than 0 where one lies over the other."""
+    across = max(one[0], other[0]) - min(one[1], other[1])
+    down = max(one[2], other[2]) - min(one[3], other[3])
+    return max(across, down)
 
 
 def pixels_of(plane) -> tuple[np.ndarray, np.ndarray]:

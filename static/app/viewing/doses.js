@@ -13,9 +13,10 @@ const LEVELS = [
   [95, "#fff27a", ""], [90, "#ffb000", "7 3"], [80, "#fe6100", "2 2"],
   [50, "#ff5fa8", ""], [30, "#a493ff", "7 3"], [20, "#7fb4ff", "2 2"],
 ];
-// Of words on lines, in the page's pixels.
+// Of words on lines, in the page's pixels; room as for letters of the usual size.
 const SHORT = 160; // a line that has none
-const ROOM = [48, 20]; // between two
+const ROOM = [56, 30]; // from one's middle to the next one's, across or down
+const USUAL = 16; // px of the page's letters
 const EDGE = 28; // of the stage, where other words are
 const PLACES = 48; // on a line, where they may be
 const LARGE = 1e7; // bytes: of which one is told before
@@ -30,6 +31,7 @@ export class Doses {
     this.viewer = viewer;
     this.box = box;
     this.grid = null; // once all of it is here
+    this.room = ROOM;
     this.drawn = new WeakMap(); // by stage
     this.pixels = null; // that are coloured
     this.lined = new WeakMap(); // by stage: the levels whose lines are drawn
@@ -123,6 +125,8 @@ export class Doses {
     this.drawn = new WeakMap();
     this.part("how").hidden = !grid;
     if (grid) this.describe();
+    const letters = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    this.room = ROOM.map((one) => (one * letters) / USUAL);
     this.viewer.redraw();
   }
 
@@ -235,7 +239,7 @@ export class Doses {
     if (there.reduce((sum, one, n) => sum + (n ? far(one, there[n - 1]) : 0), 0) < SHORT) return null;
     const side = stage.canvas.clientWidth;
     const isSeen = (at) => at.every((one) => one > EDGE && one < side - EDGE);
-    const isFree = (at) => taken.every((one) => ROOM.some((least, n) => Math.abs(one[n] - at[n]) > least));
+    const isFree = (at) => taken.every((one) => this.room.some((least, n) => Math.abs(one[n] - at[n]) > least));
     const first = Math.floor(part * there.length);
     const turned = (n) => (first + n) % there.length;
     const found = there.findIndex((_, n) => isSeen(there[turned(n)]) && isFree(there[turned(n)]));
