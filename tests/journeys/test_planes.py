@@ -1,7 +1,7 @@
 """A series in three planes: what somebody points at in one is under the crosshair in the others."""
 
 import re
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import imagecodecs
@@ -17,6 +17,7 @@ from tests.making.pictures import attributes_of
 from .test_browser import serious_findings
 
 COLUMNS, ROWS, SLICES = 40, 32, 12
+SPACE = 40  # px: more than is between parts of a page
 # By hand: the centre of voxel (i, j, k) lies at x = i - 20, y = 0.8 j - 12, z = 2 k + 50.
 VOXEL = 30, 5, 9
 # Of stage, where that voxel is seen, as SVG has it: an axial pixel is 1 mm wide and 0.8 high.
@@ -227,6 +228,32 @@ def all_planes_are_saved(page: Page) -> None:
 def shown(page: Page, number: int) -> int:
     x, y = page.evaluate(ON_PAGE, [number, 12.5, 12.5])
     return page.evaluate(GREY, [number, x, y])
+
+
+def test_nothing_is_empty_below_planes(opened):
+    page = opened(a_box())
+    page.get_by_role("button", name=re.compile("^Three planes")).click()
+    expect(names(page)).to_have_count(3)
+    (_, planes), (_, help_), strip, below, over, facts, side = ends_of(page)
+    assert 0 < below[0] - planes < SPACE > strip[0] - help_ > 0
+    assert strip[1] <= below[1]
+    assert 0 < facts[0] - below[1] < SPACE > side[0] - over[1] > 0
+    page.get_by_label("Structure set").select_option(index=1)
+    expect(page.get_by_role("button", name="Box", exact=True)).to_be_visible()
+    _, _, _, below, over, facts, side = ends_of(page)
+    assert 0 < facts[0] - below[1] < SPACE > side[0] - max(over[1], below[1]) > 0
+    page.set_viewport_size({"width": 1000, "height": 800})
+    planes, _, _, *others = ends_of(page)
+    for one, after in pairwise((planes, *others)):
+        assert 0 <= after[0] - one[1] < SPACE
+
+
+def ends_of(page: Page) -> list[tuple[float, float]]:
+    """Where parts of the page begin and end, from above."""
+    parts = (".viewer-stages", ".viewer-help", "#strip", ".viewer-below", "#over")
+    facts, side = ".side-box:has(#facts-heading)", ".side"
+    boxes = [page.locator(one).bounding_box() for one in (*parts, facts, side)]
+    return [(box["y"], box["y"] + box["height"]) for box in boxes]
 
 
 @pytest.mark.long
