@@ -52,16 +52,17 @@ class Version(NamedTuple):
 
 def publish(staging: Staging, entries: Sequence[Entry]) -> int:
     """Give a committed batch's files their places; how many unknown files had to make way."""
-    imported = [entry for entry in entries if entry.is_imported]
-    strangers = 0
-    for entry in imported:
-        sha256 = entry.extracted.sha256
-        version = Version(entry.instance_id, entry.path, sha256, entry.superseded)
-        strangers += place(staging, entry.extracted.staged, version)
+    imported = {entry.extracted.staged: entry for entry in entries if entry.is_imported}
+    versions = {
+        name: Version(entry.instance_id, entry.path, entry.extracted.sha256, entry.superseded)
+        for name, entry in imported.items()
+    }
+    others = staging.publish_all({name: version[1:] for name, version in versions.items()})
+    strangers = sum(_make_way(staging, name, versions[name]) for name in others)
     forget_deleted(
         {
             entry.instance_id: (entry.path, entry.header.instance.sop_instance_uid)
-            for entry in imported
+            for entry in imported.values()
         }
     )
     return strangers
