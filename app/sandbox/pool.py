@@ -398,8 +398,10 @@ class Pool:
         child.process.kill()
         self._take(child)
         index, inner = child.reading
-        if code == "answer_impossible" and index not in child.jobs:
-            index = next(iter(child.jobs), NOTHING)  # they are read in this order
+        if code == "answer_impossible":
+            # The answer to its first job was due; what it reads by now may be another.
+            first = next(iter(child.jobs), NOTHING)
+            index, inner = first, inner if first == index else 0
         self.children.remove(child)
         self._part_with(child)
         self._clear_tray(child)

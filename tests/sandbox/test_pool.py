@@ -15,15 +15,20 @@ from typing import IO
 
 import pytest
 
-from app.archives.directory import Limits, open_archive
+from app.archives.directory import Limits, Member, open_archive
+from app.archives.entries import DEFLATE
+from app.archives.gzipped import GZIP
 from app.dicom.headers import HeaderLimits
 from app.errors import OtherVersion, StorageFailed
 from app.sandbox import ahead, confine
 from app.sandbox import pool as pools
+from app.sandbox.extractor import TOGETHER, together
 from app.sandbox.pool import Pool, PoolSettings
+from app.sandbox.wire import Job
 from app.storage.staging import Staging
 from tests.conftest import wait_until
 from tests.making.archive_utility import ArchiveUtility
+from tests.making.liar import END
 from tests.making.objects import contour, ct_image, roi, rt_structure_set, uid, zip_of
 
 LARGE = 100_000_000  # bytes; long enough to be caught in the act
@@ -368,6 +373,33 @@ def test_a_member_that_makes_its_extractor_lie_fails_alone(lie, liars, read):
         ("failed", "answer_impossible"),
         ("", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [(END, "reader_crashed"), *((lie, "answer_impossible") for lie in ("no hash", "no file"))],
+)
+def test_members_that_are_read_together_do_not_suffer_for_one(harm, reason, liars, read):
+    members = [image(1), image(2), (harm, image(3)), ("README.txt", b"hello"), image(4), image(5)]
+    results = read(*members, settings=replace(SETTINGS, extractors=1))
+    assert [(one.index, one.outcome, one.reason) for one in results] == [
+        *((0, "", ""), (1, "", ""), (2, "failed", reason)),
+        *((3, "skipped", "not_dicom"), (4, "", ""), (5, "", "")),
+    ]
+
+
+def test_small_members_are_read_together_and_in_their_order():
+    def job(index: int, size: int, method: int = DEFLATE, modulus: int = 0) -> Job:
+        member = Member(index, "", size, size // 2, 0, method, 0, 0, 0, False, modulus)
+        return Job(member, [], {}, 0, 0)
+
+    jobs = [
+        *(job(0, 1_000), job(1, TOGETHER - 1_000), job(2, 1_000)),
+        *(job(3, 2 * TOGETHER), job(4, 0), job(5, 1_000, GZIP), job(6, 0, modulus=1 << 32)),
+        *(job(number, 10_000) for number in range(7, 50)),
+    ]
+    groups = [[one.member.index for one in group] for group in together(jobs)]
+    assert groups == [[0, 1], [2], [3], [4], [5], [6], [*range(7, 47)], [47, 48, 49]]
 
 
 def test_who_still_holds_a_file_is_ended_before_it_is_filed(liars, tmp_path):
