@@ -217,10 +217,14 @@ def the_pointer_tells_the_dose(page: Page, z: float, highest: float) -> None:
     at = 640 // SIDE
     column, row = 20, 12
     stage = page.locator("canvas[data-part=canvas]")
-    stage.hover(position={"x": at * column + at / 2, "y": at * row + at / 2})
-    dose = dose_at(FIRST[0] + EACH * column, FIRST[1] + EACH * row, z)
+    x, y = FIRST[0] + EACH * column, FIRST[1] + EACH * row
+    dose = dose_at(x, y, z)
     words = f"{dose:.2f} Gy ({100 * dose / highest:.1f} % of the grid's maximum)"
-    expect(page.locator("[data-part=value]")).to_contain_text(words)
+    # Wherever on a pixel: as its value, the dose is that of the place that is told with it.
+    for part in (0.1, 0.5, 0.9):
+        stage.hover(position={"x": at * (column + part), "y": at * (row + part)})
+        expect(page.locator("[data-part=value]")).to_contain_text(words)
+        expect(page.locator("[data-part=value]")).to_contain_text(f"{x:.1f}, {y:.1f}, {z:.1f} mm")
     stage.hover(position={"x": at * 2, "y": at * 2})
     expect(page.locator("[data-part=value]")).to_contain_text("no dose here")
 

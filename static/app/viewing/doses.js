@@ -3,6 +3,7 @@
 import { Choice } from "./choice.js";
 import { Grid, colourOf, inWords, isodoses, pointsOn, sampled, wash } from "./dose.js";
 import { Refused, answerOf, everyFrame, isTold } from "./records.js";
+import { pixelUnder } from "./reading.js";
 import { pointOf } from "./space.js";
 import { valuesOf } from "./values.js";
 
@@ -288,7 +289,7 @@ export class Doses {
 
   told(stage, point) {
     if (!this.grid || !stage.plane || stage.plane.frame !== this.grid.frame_of_reference) return "";
-    return inWords(this.grid, this.grid.at(pointOf(stage.plane, point)));
+    return inWords(this.grid, this.grid.at(pointOf(stage.plane, pixelUnder(stage.slice, point))));
   }
 }
 

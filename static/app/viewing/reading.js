@@ -3,11 +3,15 @@ import { isGrey, isPadding, meaningOf } from "./greys.js";
 import { pointOf } from "./space.js";
 import { measure } from "./words.js";
 
-// `point`: column and row, as `space.js` counts.
-export function saidOf({ told, rendering, values }, plane, point) {
-  const [across, down] = point.map((one) => Math.floor(Math.round(one) / told.step));
-  const [column, row] = [across * told.step, down * told.step]; // whose value is here
-  const value = valueOf(rendering, told, values, down * told.columns + across);
+// The pixel at a point whose value is here: column and row, as `space.js` counts. All that is told of
+// the place under the pointer is told of it.
+export const pixelUnder = ({ told }, point) =>
+  point.map((one) => Math.floor(Math.round(one) / told.step) * told.step);
+
+export function saidOf(slice, plane, point) {
+  const { told, rendering, values } = slice;
+  const [column, row] = pixelUnder(slice, point);
+  const value = valueOf(rendering, told, values, (row * told.columns + column) / told.step);
   const words = [value, `column ${column + 1}, row ${row + 1}`];
   if (plane) words.push(`${pointOf(plane, [column, row]).map((one) => one.toFixed(1)).join(", ")} mm`);
   return words;
