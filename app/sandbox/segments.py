@@ -24,6 +24,7 @@ LONGEST = 1_024  # characters of a text
 
 FRAME_OF_REFERENCE, ROWS, COLUMNS, FRAMES = 0x00200052, 0x00280010, 0x00280011, 0x00280008
 SEGMENTATION_TYPE, SEGMENTS, NUMBER, LABEL = 0x00620001, 0x00620002, 0x00620004, 0x00620005
+DESCRIPTION = 0x00620006
 PROPERTY_TYPE, CODE_MEANING, COLOUR = 0x0062000F, 0x00080104, 0x0062000D
 SHARED, PER_FRAME = 0x52009229, 0x52009230
 IDENTIFICATION, REFERENCED_NUMBER = 0x0062000A, 0x0062000B
@@ -33,7 +34,8 @@ MEASURES, SPACING = 0x00289110, 0x00280030
 WANTED = frozenset(
     (
         *(FRAME_OF_REFERENCE, ROWS, COLUMNS, FRAMES, SEGMENTATION_TYPE, NUMBER, LABEL),
-        *(CODE_MEANING, COLOUR, REFERENCED_NUMBER, POSITION, ORIENTATION, SPACING, 0x00080005),
+        *(DESCRIPTION, CODE_MEANING, COLOUR, REFERENCED_NUMBER, POSITION, ORIENTATION, SPACING),
+        0x00080005,
     )
 )
 
@@ -48,6 +50,7 @@ class Asked(Record, frozen=True):
 class Segment(Record, frozen=True):
     number: Side
     name: Text256
+    description: Text256
     type: Text256  # what it is, in the words of its code
     lab: Annotated[list[int], Meta(max_length=3)]  # CIELab, each from 0 to 65535; [] for none
 
@@ -130,6 +133,7 @@ def _segment(item: Item) -> Segment:
     return Segment(
         number=whole_in(item, NUMBER, 65_535),
         name=item.text(LABEL, 256),
+        description=item.text(DESCRIPTION, 256),
         type=item.first(PROPERTY_TYPE).text(CODE_MEANING, 256),
         lab=[int(one) for one in lab] if is_colour else [],
     )

@@ -7,7 +7,7 @@ each segment have not is said. Their bits come from `doses.frames`.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ from .drawn import described, etag_of
 from .pictures import SEES_ALL
 from .slices import slices_of, told_if_changed
 
-VERSION = 2  # of an answer: raise it with any change
+VERSION = 3  # of an answer: raise it with any change
 MOST_IMAGES = 100_000  # of a series, and frames of these
 MOST_DRAWN = 100_000
 # Of segments that have none: told apart also by who sees few colours.
@@ -103,7 +103,8 @@ def _drawn(found: Segmentation, images: Planes) -> Drawn:
         if len(frames) > MOST_DRAWN:
             break
     left_out = [NotDrawn(index, _elsewhere(count)) for index, count in elsewhere.items() if count]
-    described = [_segment(one, at) for at, one in enumerate(found.segments)]
+    names = _names(found.segments)
+    described = [_segment(one, names[at], at) for at, one in enumerate(found.segments)]
     return Drawn(found.frame_of_reference, described, frames[:MOST_DRAWN], left_out)
 
 
@@ -112,11 +113,39 @@ def _elsewhere(count: int) -> str:
     return sentence("segments_elsewhere", frames=frames)
 
 
-def _segment(one: Segment, at: int) -> dict[str, Any]:
+def _names(segments: Sequence[Segment]) -> list[str]:
+    """What each is called; those that are called alike with what tells them apart.
+
+    Many programs write the meaning of a code as the label of all. What somebody has called a
+    segment stands in Segment Description then.
+    """
+    labels = [_label(one) for one in segments]
+    times = Counter(labels)
+    told = [
+        f"{label}: {words}" if times[label] > 1 and (words := _described(one)) else label
+        for one, label in zip(segments, labels, strict=True)
+    ]
+    times = Counter(told)
+    return [
+        f"{name}, no. {one.number}" if times[name] > 1 else name
+        for one, name in zip(segments, told, strict=True)
+    ]
+
+
+def _label(one: Segment) -> str:
+    return plain(one.name) or _described(one) or f"Segment {one.number}"
+
+
+def _described(one: Segment) -> str:
+    return " ".join(plain(one.description).split())  # it may have several lines
+
+
+def _segment(one: Segment, name: str, at: int) -> dict[str, Any]:
+    kind = plain(one.type)
     return {
         "number": one.number,
-        "name": plain(one.name) or f"Segment {one.number}",
-        "type": plain(one.type),
+        "name": name,
+        "type": "" if kind == _label(one) else kind,
         "colour": rgb_of(one.lab) if one.lab else COLOURS[at % len(COLOURS)],
     }
 

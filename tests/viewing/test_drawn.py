@@ -182,6 +182,31 @@ def test_masks_lie_over_the_images_of_the_very_same_plane(get, import_zip):
     assert stale.status_code == 409
 
 
+def test_segments_that_are_called_alike_are_told_apart(get, import_zip):
+    neoplasm = "Neoplasm"  # the meaning of their code, too
+    named = [
+        segment(1, neoplasm, SegmentDescription="GTV\r\nby hand"),
+        segment(2, neoplasm, SegmentDescription="GTV by a program"),
+        segment(3, neoplasm),
+        segment(4, neoplasm),
+        segment(5, "Heart", SegmentDescription="not said, since one alone is called so"),
+        segment(6, "", SegmentDescription="Lung"),
+        segment(7, ""),
+    ]
+    import_zip(*images()[:1], segmentation(masks((1, Z[0])), SegmentSequence=named))
+    series = DICOMSeries.objects.get(modality="CT")
+    found = get("series_segments", series.pk, of(2, 8, 1)).json()["segments"]
+    assert [(one["name"], one["type"]) for one in found] == [
+        ("Neoplasm: GTV by hand", ""),
+        ("Neoplasm: GTV by a program", ""),
+        ("Neoplasm, no. 3", ""),
+        ("Neoplasm, no. 4", ""),
+        ("Heart", neoplasm),
+        ("Lung", neoplasm),
+        ("Segment 7", neoplasm),
+    ]
+
+
 LIES = {"PlaneOrientationSequence": [{"ImageOrientationPatient": [*map(str, HFS)]}]}
 
 
