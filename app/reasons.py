@@ -868,6 +868,10 @@ PLANES = {
     "planes_few": "Three planes need at least {least} slices; here: {slices}.",
     "planes_many": "Three planes are made of at most {most} slices; here: {slices}.",
     "planes_dose": "A dose's own grid is not shown in three planes: it is drawn over the images.",
+    "planes_masks": (
+        "A segmentation's own masks are not shown in three planes: they are drawn over the images."
+    ),
+    "planes_other": "Three planes are made of CT, MR and PET images alone.",
     "planes_no_place": "The images do not say where in the patient they lie.",
     "planes_axes": (
         "The rows and columns of the images are not at right angles, or their directions have no "

@@ -22,6 +22,7 @@ from app.catalogue.completeness import each_frame
 from app.catalogue.stacks import Slice, Stack, stacks_of
 from app.dicom.records import FramePlanes
 from app.geometry.planes import Block, Lying, NoPlanes, block_of
+from app.geometry.stacks import FEWEST
 from app.models import DICOMSeries, ImageInformation
 from app.needing import needing
 from app.wording import counted
@@ -35,6 +36,7 @@ SEES_ALL = ("app.view_dicominstance", "app.view_patient")
 SIZE = ("dicom_instance__rows", "dicom_instance__columns", "pixel_spacing")
 LIES = ("image_position_patient", "image_orientation_patient")
 MOST = 5_000  # slices, which are all looked at
+OWN_GRIDS = {"RTDOSE": "planes_dose", "SEG": "planes_masks"}  # by modality
 NOWHERE = Lying(None, None, None, None, None)
 
 _planes = json.Decoder(FramePlanes).decode
@@ -74,11 +76,14 @@ def _told(series: DICOMSeries, stack: Stack) -> Told:
 
 
 def _block(series: DICOMSeries, slices: Sequence[Slice]) -> Block:
-    if series.modality == "RTDOSE":
-        raise NoPlanes("planes_dose")
+    if code := OWN_GRIDS.get(series.modality):
+        raise NoPlanes(code)
     if len(slices) > MOST:
         raise NoPlanes("planes_many", slices=counted(len(slices), "slice"), most=f"{MOST:,}")
     lying = dict(_lying(series, {one.object for one in slices}))
+    # Where others lie is read with their pictures, and not kept.
+    if len(slices) >= FEWEST and lying.keys().isdisjoint(slices):
+        raise NoPlanes("planes_other")
     return block_of([lying.get(one, NOWHERE) for one in slices])
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 
 from app.models import AuditEntry, DICOMSeries, Kind
-from tests.making.drawn import rt_dose
+from tests.making.drawn import rt_dose, segmentation
 from tests.making.objects import ct_image, enhanced_ct, secondary_capture, uid
 
 SIZE = {"Rows": 4, "Columns": 6, "PixelData": bytes(48)}
@@ -63,9 +63,25 @@ def test_of_very_many_slices_none_is_looked_at(ask, import_zip, monkeypatch):
     assert ask()["why"] == "Three planes are made of at most 3 slices; here: 4 slices."
 
 
-def test_images_that_are_no_slices_have_no_place(ask, import_zip):
-    import_zip(*(secondary_capture(SOPInstanceUID=uid(2, 1, n), **SIZE) for n in range(3)))
-    assert ask()["why"] == "The images do not say where in the patient they lie."
+def test_images_of_other_kinds_say_so_wherever_they_lie(ask, import_zip):
+    lies = {"ImageOrientationPatient": [*map(str, (1, 0, 0, 0, 1, 0))]}
+    import_zip(
+        *(
+            secondary_capture(
+                SOPInstanceUID=uid(2, 1, n), ImagePositionPatient=["0", "0", str(n)], **lies, **SIZE
+            )
+            for n in range(3)
+        )
+    )
+    assert ask()["why"] == "Three planes are made of CT, MR and PET images alone."
+
+
+def test_a_segmentation_is_refused_for_what_it_is(ask, import_zip):
+    masks = [{"segment": 1, "position": (0, 0, z), "bits": np.ones((2, 2))} for z in range(3)]
+    import_zip(segmentation(masks))
+    assert ask()["why"] == (
+        "A segmentation's own masks are not shown in three planes: they are drawn over the images."
+    )
 
 
 def test_a_dose_is_refused_for_what_it_is(ask, import_zip):
