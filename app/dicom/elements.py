@@ -164,7 +164,11 @@ class Elements:
             if len(head) < 8 or group != META_GROUP:
                 break
             tag = group << 16 | int.from_bytes(head[2:4], "little")
-            vr, start, length = _explicit(self.file, position, head, LITTLE)
+            if _has_no_vr(head):  # some write this group, too, as they write the dataset
+                vr, start = dictionary.entry(tag).vr or dictionary.UNKNOWN_VR, position + 8
+                (length,) = LITTLE.long.unpack_from(head, 4)
+            else:
+                vr, start, length = _explicit(self.file, position, head, LITTLE)
             if length == UNDEFINED:
                 raise Unreadable("header_cannot_go_on")
             if tag == TRANSFER_SYNTAX_UID and not self.transfer_syntax:
@@ -312,6 +316,11 @@ def _in_unknown(source: Source, start: int, here: _Open) -> _Open:
     head = source.at(start, 14)
     implicit = not CAPITALS.fullmatch(head[12:14])  # some writers leave them in explicit VR
     return _Open(0, implicit, here.big and head[:2] != ITEM_GROUPS[0], signed=here.signed)
+
+
+def _has_no_vr(head: bytes) -> bool:
+    """Whether an element is in implicit VR: no VR ends with a control character."""
+    return head[5] < 0x20 and head[6:8] == b"\0\0" and head[4:8] != bytes(4)
 
 
 def _explicit(

@@ -76,7 +76,7 @@ from app.storage.tree import open_object
 
 from .slices import Slice, busy, kept_by_browsers, slices_of, told_if_changed
 
-VERSION = 8  # of the records and of what is in them: raise it with any change of either
+VERSION = 9  # of the records and of what is in them: raise it with any change of either
 SEES_ALL = ("app.view_dicominstance", "app.view_patient")  # pixels may name who they are of
 STEPS = (1, 2, 4)
 MOST_AT_ONCE = 8  # slices that one question asks for

@@ -17,9 +17,11 @@ from tests.making.hostile import nested_sequences
 from tests.making.objects import (
     BIG_ENDIAN,
     DEFLATED,
+    EXPLICIT,
     IMPLICIT,
     JPEG_BASELINE,
     Raw,
+    Writing,
     ct_image,
     secondary_capture,
 )
@@ -124,6 +126,14 @@ def refused(opened) -> Callable[..., str]:
         return why.value.code
 
     return refused
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+def test_a_file_meta_group_in_implicit_vr_hides_no_picture(syntax, frames_of):
+    data = native(GREY, transfer_syntax=syntax, meta_writing=Writing(implicit=True))
+    for start in (0, 132):  # also without preamble and prefix
+        (frame,) = frames_of(data[start:])
+        np.testing.assert_array_equal(frame, GREY)
 
 
 @pytest.mark.parametrize("name", BY_OTHERS)

@@ -128,6 +128,7 @@ def dicom_file(
     transfer_syntax: str | None = EXPLICIT,
     prefix: bool = True,
     meta: Attributes | None = None,
+    meta_writing: Writing = PLAINLY,
     undefined_lengths: bool = False,
     charset: str = "latin-1",
     dataset: bytes | None = None,
@@ -143,6 +144,8 @@ def dicom_file(
         False leaves out the preamble, the prefix and the file meta group.
     meta
         Replaces elements of the file meta group.
+    meta_writing
+        How the file meta group is written: what the standard does not allow, too.
     charset
         Python's codec for text values.
     dataset
@@ -169,8 +172,8 @@ def dicom_file(
     if transfer_syntax == DEFLATED:
         deflater = zlib.compressobj(wbits=-15)
         dataset = deflater.compress(dataset) + deflater.flush()
-    written = elements(group | dict(meta or {}))
-    length = element(0x00020000, "UL", len(written))
+    written = elements(group | dict(meta or {}), meta_writing)
+    length = element(0x00020000, "UL", len(written), meta_writing)
     return bytes(128) + b"DICM" + length + written + dataset + after
 
 

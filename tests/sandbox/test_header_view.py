@@ -17,7 +17,9 @@ from app.sandbox.looking import Looking
 from tests.making.objects import (
     BIG_ENDIAN,
     DEFLATED,
+    EXPLICIT,
     IMPLICIT,
+    Writing,
     ct_image,
     element,
     uid,
@@ -109,6 +111,16 @@ def test_however_an_object_is_written_its_rows_say_the_same(view, syntax, undefi
     assert [one for one in texts(written) if one[0] >> 16 != 2] == [
         one for one in plainly if one[0] >> 16 != 2
     ]
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+def test_a_file_meta_group_in_implicit_vr_is_read_alike(view, syntax):
+    plainly = view(ct_image(transfer_syntax=syntax))
+    odd = view(ct_image(transfer_syntax=syntax, meta_writing=Writing(implicit=True)))
+    assert [(one.tag, one.vr, one.text) for one in odd.rows[1:]] == [
+        (one.tag, one.vr, one.text) for one in plainly.rows[1:]
+    ]
+    assert [(one.tag, one.vr) for one in odd.rows[:1]] == [(0x00020000, "UL")]
 
 
 def test_values_are_read_in_the_character_set_of_their_item(view):
