@@ -65,7 +65,7 @@ class Described:
         self.dataset, self.image = dataset, image
         self.transfer_syntax, self.big_endian = pixels.transfer_syntax, pixels.big_endian
         self.shared = next(items(dataset, "SharedFunctionalGroupsSequence"), None)
-        self.groups = [*items(dataset, "PerFrameFunctionalGroupsSequence")]
+        self.groups = pixels.groups
         self.is_dose = text(dataset, "Modality") == "RTDOSE"
         self.palette = self._palette() if image.photometric == PALETTE else None
         self.known: Rendering | None = None

@@ -9,7 +9,7 @@ Only a locked child imports this: it brings numpy, pydicom and the decoders.
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from struct import Struct
 from typing import Any
@@ -27,6 +27,7 @@ from app.errors import Expected
 from .damage import Damage, as_damage
 from .decoders import DECODERS, PLUGIN, RLE, SIZES, size_of
 from .elements import PIXEL_DATA, BytesSource, Elements, FileSource, Source, Unreadable
+from .groups import LONGEST, PER_FRAME_GROUPS, STEPS, Groups, NotFound, walked
 from .headers import DEFLATED
 from .scanner import CAPITALS, EXPLICIT_BIG_ENDIAN, LONG_VRS, UNDEFINED
 
@@ -63,7 +64,9 @@ class Pixels:
     Attributes
     ----------
     dataset
-        All that stands before the pixel data.
+        All that stands before the pixel data, but for `groups`.
+    groups
+        The functional groups of each frame.
     frames
         How many there are, which is at most how many the header says.
     """
@@ -72,6 +75,7 @@ class Pixels:
         self.file = FileSource(file)
         self.source: Source = self.file
         self.transfer_syntax = transfer_syntax
+        self.groups: Sequence[Dataset] = ()
         self.dataset = self._header()
         self.image = Image(self.dataset, self.tag)
         self.fragments: list[tuple[int, int]] = []
@@ -144,9 +148,13 @@ class Pixels:
         stream: Any = Stream(self.source, position)
         try:
             with as_damage:
-                dataset = read_dataset(
-                    stream, implicit, not self.big_endian, stop_when=found.is_pixel_data
-                )
+                dataset = self._read(stream, implicit, found.is_pixel_data_or_groups)
+                if found.groups:
+                    self._find_groups(stream, implicit, found)
+                    dataset.update(self._read(stream, implicit, found.is_pixel_data))
+                    self.groups = self.groups or [
+                        *items(dataset, "PerFrameFunctionalGroupsSequence")
+                    ]
         except Damage as damage:
             raise NoPicture("header_unread") from damage
         if not found.tag:
@@ -155,6 +163,22 @@ class Pixels:
         self.start = stream.tell() + (8 if implicit or found.vr.encode() not in LONG_VRS else 12)
         self.words = not implicit and found.vr == "OW"
         return dataset
+
+    def _read(self, stream: Any, implicit: bool, stop_when: Callable[..., bool]) -> Dataset:
+        return read_dataset(stream, implicit, not self.big_endian, stop_when=stop_when)
+
+    def _find_groups(self, stream: "Stream", implicit: bool, found: "Found") -> None:
+        """Pass over the groups that a stream is at, unless only pydicom can tell where they end."""
+        start, length = stream.tell() + (8 if implicit else 12), found.groups
+        if length != UNDEFINED and length > LONGEST:
+            return
+        for size in STEPS if length == UNDEFINED else (length,):
+            data = self.source.at(start, max(min(size, self.source.size - start), 0))
+            with suppress(NotFound):
+                spans, end = walked(data, length, implicit, self.big_endian)
+                self.groups = Groups(data[:end], spans, implicit, self.big_endian)
+                stream.seek(start + end)
+                return
 
     def _native_frames(self) -> int:
         if self.transfer_syntax in VIDEO or self.transfer_syntax in DECODERS:
@@ -324,11 +348,18 @@ class Found:
 
     def __init__(self) -> None:
         self.tag, self.vr, self.length = 0, "", 0
+        self.groups = 0  # length of the functional groups of all frames
 
     def is_pixel_data(self, tag: int, vr: str | None, length: int) -> bool:
         if tag in PIXEL_DATA:
             self.tag, self.vr, self.length = int(tag), vr or "", length
         return tag in PIXEL_DATA
+
+    def is_pixel_data_or_groups(self, tag: int, vr: str | None, length: int) -> bool:
+        if tag == PER_FRAME_GROUPS and vr in (None, "SQ"):
+            self.groups = length
+            return length > 0
+        return self.is_pixel_data(tag, vr, length)
 
 
 class Stream:
