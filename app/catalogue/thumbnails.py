@@ -22,7 +22,7 @@ from app.storage.tree import name_of
 
 from .filing import delete_later
 
-VERSION = 1  # of how it is made, `app.dicom.shrinking` included
+VERSION = 2  # of how it is made, `app.dicom.shrinking` included
 GONE = "object_gone"
 TRIED_AGAIN = (GONE, "picture_unread")  # a file may come back, and a disk
 ONCE_MORE = ("picture_took_long", "picture_not_made")  # it may have been busy,

@@ -296,7 +296,10 @@ def _is_uneven(sources: list[Dataset]) -> bool:
 
 
 def _windows(sources: list[Dataset]) -> tuple[list[Window], Any]:
-    """The windows of the first source that has any, and the function that they are for."""
+    """The windows of the first source that has any, and the function that they are for.
+
+    Where there is none, some write a width of 0, which no window may have: PS3.3 C.11.2.1.2.
+    """
     for source in sources:
         centers, widths = numbers(source, "WindowCenter"), numbers(source, "WindowWidth")
         if not centers or not widths:
@@ -306,7 +309,10 @@ def _windows(sources: list[Dataset]) -> tuple[list[Window], Any]:
         found = [
             Window(center, width, name[:64])
             for center, width, name in zip(centers, widths, names, strict=False)
+            if width > 0
         ]
+        if not found:
+            continue
         function = text(source, "VOILUTFunction").upper()
         known = function if function in ("LINEAR_EXACT", "SIGMOID") else "LINEAR"
         return found[:MOST_WINDOWS], known

@@ -52,6 +52,26 @@ def test_one_position_for_many_frames_is_that_of_none(described):
 
 
 @pytest.mark.parametrize(
+    ("centers", "widths", "found"),
+    [
+        (["40", "0"], ["400", "0"], [(40, 400)]),
+        (["0", "-600"], ["0", "1600"], [(-600, 1600)]),
+        (["0"], ["0"], []),
+        (["300"], ["-5"], []),
+        (["0.5"], ["0.25"], [(0.5, 0.25)]),
+    ],
+)
+def test_a_window_without_a_width_is_none(centers, widths, found, described):
+    """Nor is it one in the groups of a frame, which the object's own then stands for."""
+    windows = [{"WindowCenter": "0", "WindowWidth": "0"}]
+    groups = [{"FrameVOILUTSequence": windows}]
+    own = {"WindowCenter": centers, "WindowWidth": widths}
+    for more in ({}, {"PerFrameFunctionalGroupsSequence": groups}):
+        rendering = described(native(FRAME, **own, **more)).rendering(0)
+        assert [(one.center, one.width) for one in rendering.windows] == found
+
+
+@pytest.mark.parametrize(
     ("offsets", "heights"),
     [
         (["0", "5", "15"], [3, 8, 18]),

@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from app.catalogue import filing, removal
 from app.catalogue.restoring import restore
+from app.catalogue.thumbnails import VERSION
 from app.derived import making
 from app.health.verify import verify
 from app.models import (
@@ -174,7 +175,7 @@ def test_a_study_shows_the_longest_series_of_its_main_modality(import_zip, get, 
     assert shown() == reverse("thumbnail", args=[longest.pk])
     # Where that has no picture, another modality's does.
     SeriesThumbnail.objects.create(
-        series=longest, version=1, changes=longest.changes, why_not="picture_damaged"
+        series=longest, version=VERSION, changes=longest.changes, why_not="picture_damaged"
     )
     assert shown() == reverse("thumbnail", args=[others.pk])
     longest.changes += 1
