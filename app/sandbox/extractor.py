@@ -175,14 +175,16 @@ class Reader:
     def _read(self, begun: "deque[Reading]") -> Iterator[Extracted]:
         """Take each step with all of them, before the next one is taken with any."""
         for step in (self._unpack, self._parse, self._keep):
-            for reading in begun:
-                self._take(step, reading)
+            self._take(step, begun)
         while begun:
             yield from self._told(begun.popleft())
 
-    def _take(self, step: "Callable[[Reading], None]", reading: "Reading") -> None:
-        if reading.reason:
-            return
+    def _take(self, step: "Callable[[Reading], None]", begun: "Iterable[Reading]") -> None:
+        for reading in begun:
+            if not reading.reason:
+                self._try(step, reading)
+
+    def _try(self, step: "Callable[[Reading], None]", reading: "Reading") -> None:
         self._sign(reading.job.member.index, reading.number)
         try:
             step(reading)
@@ -244,10 +246,11 @@ class Reader:
         try:
             inner = open_inside(source, content.head, reading.name, limits)
             within = limits.inside(inner.member_count, inner.total_size)
+            begun: deque[Reading] = deque()  # nothing else holds what is in it, while it is sent
             for member in inner.members():
                 folder = f"{reading.name}/"
-                one = Reading(job, source, member, reading.numbers, folder, within)
-                yield from self._read(deque([one]))
+                begun.append(Reading(job, source, member, reading.numbers, folder, within))
+                yield from self._read(begun)
         except ArchiveRefused as why:
             return MemberFailed("nested_refused", why=why.sentence)
         finally:
