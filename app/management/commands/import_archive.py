@@ -32,6 +32,10 @@ class Command(BaseCommand):
         parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
         parser.add_argument("--json", action="store_true", help="print one object per archive")
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        ahead.begin(settings.ICON_EXTRACTORS)  # while ICON is checked, and the archive copied
+        return super().execute(*args, **options)
+
     def handle(self, *args: Any, **options: Any) -> None:
         collect_seldom()  # as a worker's process does
         try:
@@ -50,7 +54,7 @@ class Command(BaseCommand):
             ingest.run_upload(pk)
 
     def _import(self, path: Path, as_json: bool) -> bool:
-        ahead.begin(settings.ICON_EXTRACTORS)  # while it is copied
+        ahead.begin(settings.ICON_EXTRACTORS)  # for the next archive, while it is copied
         try:
             upload = keep_copy(path)
         except OSError:
