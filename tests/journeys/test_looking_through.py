@@ -174,7 +174,7 @@ def the_series_goes_to_the_trash_and_comes_back(page: Page, address: str) -> Non
     the_page_is_for_everybody(page)  # with the message
     page.get_by_role("button", name="Undo").press("Enter")
     expect(page).to_have_url(address)
-    expect(page.get_by_role("status")).to_contain_text("Restored: 7 objects.")
+    expect(page.get_by_text("Restored: 7 objects.")).to_be_visible()
     delete_it(page, address)
     page.get_by_role("link", name="In the trash").click()
     the_page_is_for_everybody(page)
