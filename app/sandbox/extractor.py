@@ -21,7 +21,7 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from app.archives.directory import Limits, Member
 from app.archives.gzipped import GZIP
@@ -347,41 +347,28 @@ def _outcome(reason: Expected) -> Verdict:
     return "skipped" if isinstance(reason, MemberSkipped) else "failed"
 
 
+@dataclass(slots=True, eq=False)
 class Reading:
-    """A member on its way: what is to be read, and what has come of that so far.
+    """A member on its way: what is to be read, and what has come of that so far."""
 
-    Parameters
-    ----------
-    source
-        A descriptor of the archive that it is in, which a member may be.
-    numbers
-        Gives the job's members their inner numbers, in the order in which they are begun.
-    folder
-        What its name begins with: the name of that archive, or nothing.
-    """
+    job: Job
+    source: int  # a descriptor of the archive that it is in, which a member may be
+    member: Member
+    numbers: "itertools.count[int]"  # of the job's members, in the order in which they are begun
+    folder: str  # what its name begins with: the name of that archive, or nothing
+    limits: Limits
+    number: int = field(init=False)
+    name: str = field(init=False)
+    size: int = field(init=False)  # bytes, unpacked
+    content: "Content | None" = None
+    sha256: str = ""
+    header: Header | None = None
+    reason: Expected | None = None  # why it is not to be catalogued
 
-    __slots__ = (
-        *("job", "source", "member", "numbers", "number", "name", "limits"),
-        *("size", "content", "sha256", "header", "reason"),
-    )
-
-    def __init__(
-        self,
-        job: Job,
-        source: int,
-        member: Member,
-        numbers: "itertools.count[int]",
-        folder: str,
-        limits: Limits,
-    ) -> None:
-        self.job, self.source, self.member, self.limits = job, source, member, limits
-        self.numbers, self.number = numbers, next(numbers)
-        self.name = folder + member.name
-        self.size = member.size  # bytes, unpacked
-        self.content: Content | None = None
-        self.sha256 = ""
-        self.header: Header | None = None
-        self.reason: Expected | None = None  # why it is not to be catalogued
+    def __post_init__(self) -> None:
+        self.number = next(self.numbers)
+        self.name = self.folder + self.member.name
+        self.size = self.member.size
 
     @property
     def is_known(self) -> bool:

@@ -17,7 +17,6 @@ from tests.conftest import begin, default_database, running_postgres, wait_until
 @pytest.fixture(autouse=True)
 def looked_at_each_time(monkeypatch):
     monkeypatch.setattr(probes, "FRESH", 0)
-    monkeypatch.setattr(probes, "PATIENCE", 60)  # a busy machine is not taken for one that hangs
 
 
 @pytest.fixture
@@ -81,7 +80,7 @@ def test_a_probe_leaves_nothing_behind(client, ready, processed_root, media_root
 
 
 def test_a_database_that_hangs_is_named_in_time(client, ready, monkeypatch):
-    monkeypatch.setattr(probes, "PATIENCE", 3)
+    monkeypatch.setattr(probes, "PATIENCE", 0.5)
     with running_postgres() as (url, server), default_database(url):
         server.process.send_signal(signal.SIGSTOP)
         try:
@@ -90,7 +89,7 @@ def test_a_database_that_hangs_is_named_in_time(client, ready, monkeypatch):
             hanging = threading.active_count()
             for _ in range(5):
                 assert told(client) == "not ready: database, worker\n"
-            assert time.monotonic() - begun < 5 * probes.PATIENCE  # it is waited for but once
+            assert time.monotonic() - begun < 3
             assert threading.active_count() <= hanging
         finally:
             server.process.send_signal(signal.SIGCONT)

@@ -358,12 +358,12 @@ def seconds_to_fail_to_publish(url: str) -> float:
 
 
 def test_publishing_without_a_broker_fails_at_once():
-    assert seconds_to_fail_to_publish(f"redis://127.0.0.1:{free_port()}/0") < 10
+    assert seconds_to_fail_to_publish(f"redis://127.0.0.1:{free_port()}/0") < 2
 
 
 def test_publishing_to_a_broker_that_hangs_fails_soon():
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert seconds_to_fail_to_publish(f"redis://127.0.0.1:{silent.getsockname()[1]}/0") < 20
+        assert seconds_to_fail_to_publish(f"redis://127.0.0.1:{silent.getsockname()[1]}/0") < 8
 
 
 # Logs

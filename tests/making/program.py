@@ -13,8 +13,6 @@ from msgspec import Struct
 from app.dicom.records import Record
 from app.sandbox.once import answer
 
-STAYS = 60  # seconds, unless it is ended
-
 
 class Words(Record, frozen=True):
     words: list[str]
@@ -28,10 +26,10 @@ class Reply(Record, frozen=True):
 def work(asked: Words) -> Iterator[Struct]:
     for word in asked.words:
         if word == "sleep":
-            time.sleep(STAYS)
+            time.sleep(60)
         elif word == "hang up":
             os.close(_answers())
-            time.sleep(STAYS)
+            time.sleep(60)
         elif word == "die":
             os._exit(1)
         elif word == "print":

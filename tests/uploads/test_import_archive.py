@@ -122,7 +122,7 @@ def test_it_finishes_what_a_killed_import_left(died, tmp_path):
     lease_ends_in(died, 2)
     begun = time.monotonic()
     call_command("import_archive", zip_of(tmp_path / "b.zip", ct_image(SOPInstanceUID=uid(8, 0))))
-    assert 1 < time.monotonic() - begun < 25  # it waited for the lease, and no new one's 30 s
+    assert 1 < time.monotonic() - begun < 20  # it waited for the lease, and no new one's 30 s
     died.refresh_from_db()
     assert (died.processing_status, died.imported_count) == (Status.COMPLETED, 6)
     second = DICOMFile.objects.exclude(pk=died.pk).get()
@@ -185,6 +185,6 @@ def test_a_run_that_renews_its_lease_is_alive_also_where_its_lock_is_not_seen(up
     threading.Timer(0.5, renew).start()
     begun = time.monotonic()
     assert abandoned.take_back() == []
-    assert time.monotonic() - begun < 25  # the lease is 30 s
+    assert time.monotonic() - begun < 10  # the lease is 30 s
     upload.refresh_from_db()
     assert (upload.processing_status, upload.run_id) == (Status.IN_PROGRESS, run.run_id)

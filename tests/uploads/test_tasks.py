@@ -122,7 +122,7 @@ def test_without_a_broker_an_upload_is_queued_at_once(upload_zip, environment):
     )
     started, seconds = done.stdout.splitlines()
     assert started == str(tasks.Started(queued=[upload.pk], broker_away=True))
-    assert float(seconds) < 15  # nobody waits for the broker to come back
+    assert float(seconds) < 4  # nobody waits for the broker to come back
     upload.refresh_from_db()
     assert upload.status_label == "Queued"
 
@@ -145,7 +145,7 @@ def test_cancel_stops_a_run_and_process_now_goes_on(slow_upload, start_worker):
     begun = time.monotonic()
     claims.cancel([upload.pk])
     wait_for(upload, Status.PENDING, Status.COMPLETED)
-    assert time.monotonic() - begun < 30  # an extractor may be silent for a minute
+    assert time.monotonic() - begun < 5
     assert upload.status_label.startswith("Stopped")
     assert is_sound()
     tasks.start([upload.pk])
