@@ -6,15 +6,17 @@ any patient, is left out and counted. Nothing is made room for before it is know
 Only a child imports this: it brings numpy.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, compress, groupby
 from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
-from msgspec import json
+from msgspec import DecodeError, json
 
 from app.errors import Expected
 
@@ -36,6 +38,7 @@ from .packing import packed_once
 from .scanner import Buffer, Element
 from .structures import (
     DATA,
+    TO_COMMAS,
     Definition,
     Images,
     OfROI,
@@ -59,6 +62,7 @@ UNREAD = ("contour_unreadable", "contour_decimal_commas")
 # What is left of them `float` takes exactly where they are DS.
 TO_SPACES = bytes.maketrans(b"\0", b" ")
 OF_NUMBERS = b"0123456789+-.eE\\" + WHITESPACE
+SIGN_OF_NONE = re.compile(rb"\+(?![0-9])")  # a plus that no digit follows
 Array = Any  # of numpy
 
 _numbers = json.Decoder(list[float]).decode
@@ -233,6 +237,9 @@ def _written(vr: bytes, written: bytes) -> list[float]:
     written = written.translate(TO_SPACES)
     if vr in NOT_NUMBERS or written.translate(None, OF_NUMBERS):
         raise ValueError
+    if not SIGN_OF_NONE.search(written):
+        with suppress(DecodeError):  # where they are JSON but for signs: in a fifth of the time
+            return _floats(written.removeprefix(b"+").replace(b"\\+", b",").translate(TO_COMMAS))
     numbers = [*map(float, written.split(b"\\"))] if written.strip() else []
     if not all(map(isfinite, numbers)):
         raise ValueError
