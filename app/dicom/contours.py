@@ -60,9 +60,11 @@ FAR = "contours_far"
 UNREAD = ("contour_unreadable", "contour_decimal_commas")
 
 # What is left of them `float` takes exactly where they are DS.
-TO_SPACES = bytes.maketrans(b"\0", b" ")
-OF_NUMBERS = b"0123456789+-.eE\\" + WHITESPACE
-SIGN_OF_NONE = re.compile(rb"\+(?![0-9])")  # a plus that no digit follows
+ALIKE = bytes.maketrans(b"\0E", b" e")
+OF_NUMBERS = b"0123456789+-.e\\" + WHITESPACE
+# JSON's reader takes a fifth of the time of `float`, but a hundredfold near 1e308.
+SIGN_OF_NONE = re.compile(rb"\+(?![0-9])")
+LARGE_EXPONENT = re.compile(rb"e[+-]?[0-9]{3}")
 Array = Any  # of numpy
 
 _numbers = json.Decoder(list[float]).decode
@@ -234,11 +236,11 @@ def _pieces(plain: bytes) -> Iterator[bytes]:
 
 def _written(vr: bytes, written: bytes) -> list[float]:
     """What `numbers_of` makes of numbers as DS has them, in a quarter of the time."""
-    written = written.translate(TO_SPACES)
+    written = written.translate(ALIKE)
     if vr in NOT_NUMBERS or written.translate(None, OF_NUMBERS):
         raise ValueError
-    if not SIGN_OF_NONE.search(written):
-        with suppress(DecodeError):  # where they are JSON but for signs: in a fifth of the time
+    if not SIGN_OF_NONE.search(written) and not LARGE_EXPONENT.search(written):
+        with suppress(DecodeError):
             return _floats(written.removeprefix(b"+").replace(b"\\+", b",").translate(TO_COMMAS))
     numbers = [*map(float, written.split(b"\\"))] if written.strip() else []
     if not all(map(isfinite, numbers)):
