@@ -37,9 +37,7 @@ from app.health.verify import verify
 from app.management.commands.import_archive import keep_copy
 from app.management.commands.up import broker_command
 from app.models import DICOMFile
-from app.sandbox import contours, differences, looking
 from app.uploads import batches, ingest
-from app.viewing import thumbnails
 from app.viewing.pictures import READERS
 from icon.processes import child_of_this
 from icon.settings import database
@@ -110,20 +108,6 @@ def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
 def met_an_error() -> bool:
     """Whether a connection is to be made anew; one that works spares the next test 40 ms."""
     return any(one.errors_occurred for one in connections.all(initialized_only=True))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _patience() -> Iterator[None]:
-    """A busy machine is not taken for a program that hangs, and gives way to everything else.
-
-    How much of the processor each may use is limited as ever.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (contours, looking, thumbnails):
-            patch.setattr(module, "SECONDS", 120.0)
-        patch.setattr(differences, "COMPARING_SECONDS", 120.0)
-        patch.setattr(READERS, "seconds", 120.0)
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,11 +14,12 @@ from app.dicom.drawn import Drawing
 from app.dicom.headers import HeaderLimits
 from app.dicom.records import Facts, Record, Text64
 
+from .confine import HANGING_SECONDS
 from .once import ask
 from .wire import Unbelievable, believed, check_reason
 
 PROGRAM = "app.sandbox.drawing"
-SECONDS = 20.0
+SECONDS = HANGING_SECONDS  # by the clock
 PROCESSOR_SECONDS = 10.0
 MEMORY = 384 << 20  # bytes of address space
 MOST_ANSWERED = 48_000_000  # bytes

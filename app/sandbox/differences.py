@@ -25,13 +25,14 @@ from app.dicom.attributes import (
 from app.dicom.records import Record, Text16, Text256
 from app.errors import Expected
 
+from .confine import HANGING_SECONDS
 from .inside import open_inside, opens
 from .once import answer, ask
 from .wire import Unbelievable, believed
 
 PROGRAM = "app.sandbox.differences"
 # For all pairs together; those that are done by then count.
-COMPARING_SECONDS = 15.0
+COMPARING_SECONDS = HANGING_SECONDS  # by the clock
 PROCESSOR_SECONDS = 5
 MEMORY = 384_000_000  # bytes of address space
 WHOLE = 32_000_000  # bytes; of a larger object only the header is compared

@@ -10,9 +10,10 @@ from app.dicom.elements import PIXEL_DATA, Element, Elements, FileSource, Unread
 from app.dicom.records import Record
 from app.dicom.shown import Values
 
+from .confine import HANGING_SECONDS
 from .once import Answers, ask
 
-SECONDS = 20.0
+SECONDS = HANGING_SECONDS  # by the clock
 PROCESSOR_SECONDS = 10
 PATIENCE = 4.0  # seconds of it for one object, of which two may be looked into
 ROUND = 1_000  # elements between two looks at the clock

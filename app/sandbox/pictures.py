@@ -3,7 +3,8 @@
 A child takes 0.2 s to start, a picture 3 ms: so some children are kept (`Readers`), each of which
 answers one question at a time. A question is some frames of some files; with it go descriptors of
 these files, and no paths. A child is replaced when it has answered for long, has grown, took too
-long over one frame, or ended over it: that frame alone is then named unreadable.
+long over one frame, or ended over it: that frame alone is then named unreadable. What it took is
+its own time on a processor, which is the same on a busy machine; by the clock one that hangs ends.
 
 A question has its turn, of so many seconds and bytes: what it has not got by then is put off, and
 others are asked before. So frames that are made to be slow, or large, hold up others for one frame,
@@ -48,14 +49,14 @@ from app import reasons
 from app.dicom.pictures import MOST_OVERLAYS, Named, Overlay, Place, Rendering, Type
 from app.dicom.records import Count, Record, Text64
 
-from .confine import start_program
+from .confine import HANGING_SECONDS, start_program
 from .wire import Unbelievable, believed, frames
 
 PROGRAM = "app.sandbox.pixels"
 MEMORY = 640 << 20  # bytes of address space; without a picture 130 MB
-FRAME_SECONDS = 10.0  # that one frame may take
+FRAME_SECONDS = 10.0  # of a processor, that one frame may take
+STARTING_SECONDS = 5.0  # more of it, for the first that a child is asked
 PROCESSOR_SECONDS = 900  # of a child, in all
-STARTING_SECONDS = 20.0  # more, for the first that a child is asked
 MOST_ANSWERS = 2_000  # after which a child is replaced,
 MOST_AGE = 900.0  # or after so many seconds,
 LARGEST = 320 << 20  # or when it has so many bytes of memory
@@ -74,6 +75,7 @@ REASONS = {"", PUT_OFF, *reasons.PICTURES, *reasons.LOOKING}
 # Reasons that may not hold a moment later: all others lie in the object.
 PASSING = {"object_gone", "picture_unread", "picture_took_long", "picture_not_made"}
 PAGE = os.sysconf("SC_PAGE_SIZE")
+TICKS = os.sysconf("SC_CLK_TCK")  # in a second
 
 
 class Wish(Record, frozen=True):
@@ -234,7 +236,7 @@ class Readers:
         ahead
             Whether before others that wait: somebody sees nothing yet.
         seconds
-            That each frame may take, where that is less than others may.
+            Of a processor that each frame may take, where that is less than others may.
 
         Raises
         ------
@@ -401,12 +403,16 @@ class Reader:
         pipe, arrived = self.child.stdout.fileno(), bytearray()
         poll = select.poll()  # `select.select` takes no descriptor over 1023
         poll.register(pipe, select.POLLIN)
-        until = time.monotonic() + seconds + (0 if self.answered else STARTING_SECONDS)
-        end = until + TURN_SECONDS  # by which the last that is not put off is to be there
+        most = self.worked() + seconds + (0 if self.answered else STARTING_SECONDS)
+        until = time.monotonic() + HANGING_SECONDS
+        # With which, and by which, the last that is not put off is to be there.
+        most_of_all, end = most + TURN_SECONDS, until + TURN_SECONDS
         while True:
-            left = until - time.monotonic()
-            if left <= 0 or not poll.poll(1000 * left):
+            left = min(most - self.worked(), until - time.monotonic())
+            if left <= 0:
                 raise TimeoutError
+            if not poll.poll(1000 * left):
+                continue  # by the clock it may be long before it has had as much of the processor
             data = os.read(pipe, READ_BYTES)
             if not data:
                 return
@@ -416,7 +422,13 @@ class Reader:
                 if picture.why_not not in REASONS:
                     raise Unbelievable
                 yield picture
-                until = min(time.monotonic() + seconds, end)
+                most = min(self.worked() + seconds, most_of_all)
+                until = min(time.monotonic() + HANGING_SECONDS, end)
+
+    def worked(self) -> float:
+        """Seconds of a processor, in all, that it has had."""
+        status = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(status[11]) + int(status[12])) / TICKS  # its own, and the system's for it
 
     def waited(self) -> float:
         """Seconds, in all, that it could have run and others had the processor."""

@@ -62,7 +62,7 @@ from .slices import kept_by_browsers, middle_slice
 SIDE = 128  # pixels
 LARGEST = 1 << 16  # bytes of a JPEG of that size, and far more than any has
 JPEG = b"\xff\xd8"  # how one begins
-SECONDS = 5.0  # that one may take
+SECONDS = 5.0  # of a processor, that one may take
 # What an object can do nothing for; that there is no picture in it is an answer like another.
 FAILED = (*TRIED_AGAIN, *ONCE_MORE)
 PATIENCE = 3.0  # seconds that somebody waits for a child,

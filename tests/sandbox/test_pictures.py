@@ -44,7 +44,7 @@ GREY = (np.arange(64 * 48, dtype=np.uint16).reshape(64, 48) * 21) % 4096
 
 @pytest.fixture(scope="module")
 def readers() -> Iterator[Readers]:
-    readers = Readers(1, SOME_TIME)
+    readers = Readers(1)
     yield readers
     readers.close()
 
@@ -428,13 +428,48 @@ def test_a_frame_as_large_as_may_be_is_made(asked):
 
 def test_a_child_that_takes_too_long_is_replaced_and_that_frame_is_named(turn, monkeypatch):
     monkeypatch.setattr(pictures, "TURN_SECONDS", SOME_TIME)  # in which the next child starts
-    short = Readers(1, seconds=0.3)
-    turn(native(GREY), of=short)
-    stopped = short.idle[0].child
-    stop(stopped.pid)
+    monkeypatch.setattr(pictures, "PROGRAM", "tests.sandbox.slow_reader")
+    short = Readers(1, seconds=1.0)
+    turn(native(GREY), 1, of=short)
+    slow = short.idle[0].child
+    begun = worked(short)
     found = turn(native(GREY, GREY), 0, 1, of=short)
     assert [one.why_not for one in found] == ["picture_took_long", ""]
+    assert slow.poll() is not None
+    assert worked(short) - begun > 1.0
+    short.close()
+
+
+def test_a_child_that_hangs_is_replaced_and_that_frame_is_named(turn, monkeypatch):
+    one = Readers(1)
+    turn(native(GREY), of=one)
+    stopped = one.idle[0].child
+    stop(stopped.pid)
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "HANGING_SECONDS", 0.3)
+        patch.setattr(pictures, "TURN_SECONDS", 0)
+        (found,) = turn(native(GREY, GREY), 0, 1, of=one)
+    assert (found.frame, found.why_not) == (0, "picture_took_long")
     assert stopped.poll() is not None
+    assert turn(native(GREY), of=one)[0].why_not == ""
+    one.close()
+
+
+def test_a_child_that_others_let_wait_for_long_takes_no_longer(turn):
+    short = Readers(1, seconds=0.3)
+    turn(native(GREY), of=short)
+    child = short.idle[0].child
+    stop(child.pid)
+    found: list[Picture] = []
+    asking = threading.Thread(target=lambda: found.extend(turn(native(GREY), of=short)))
+    asking.start()
+    wait_until(lambda: not short.idle, "it to be asked")
+    asking.join(1.0)  # longer, by the clock, than a frame may take
+    assert asking.is_alive()
+    os.kill(child.pid, signal.SIGCONT)
+    asking.join()
+    assert [one.why_not for one in found] == [""]
+    assert short.idle[0].child is child
     short.close()
 
 
@@ -569,7 +604,7 @@ def test_who_goes_ahead_waits_for_no_rest_and_the_turn_is_there_but_once():
 def test_frames_that_are_made_to_be_slow_have_a_turn_each(turn, monkeypatch):
     monkeypatch.setattr(pictures, "STARTING_SECONDS", 0)
     monkeypatch.setattr(pictures, "TURN_SECONDS", 0)
-    slow = Readers(1, seconds=0.01)  # no child starts as soon
+    slow = Readers(1, seconds=0.01)  # no child starts with as little
     found = turn(native(GREY, GREY, GREY), 0, 1, 2, of=slow)
     assert [one.why_not for one in found] == ["picture_took_long"]
     assert slow.turns.left == 1

@@ -262,7 +262,7 @@ def test_what_is_put_off_comes_in_the_next_turn(get, staff_client, import_zip, m
     monkeypatch.setattr("app.sandbox.pictures.STARTING_SECONDS", 0)
     monkeypatch.setattr("app.sandbox.pictures.TURN_SECONDS", 0)
     import_zip(*(image(number) for number in range(1, 6)))
-    slow = Readers(1, seconds=0.01)  # no child starts as soon
+    slow = Readers(1, seconds=0.01)  # no child starts with as little
     monkeypatch.setattr("app.viewing.pictures.READERS", slow)
     found = get()
     assert [told["slice"] for told, _ in found] == [0, 1, 2, 3, 4]
@@ -276,7 +276,7 @@ def test_what_is_put_off_comes_in_the_next_turn(get, staff_client, import_zip, m
 def test_a_frame_that_fails_in_passing_costs_only_itself(get, import_zip, monkeypatch):
     import_zip(native(GREY, GREY, GREY, NumberOfFrames="3"))
     monkeypatch.setattr("app.sandbox.pictures.STARTING_SECONDS", 0)
-    slow = Readers(1, seconds=0.01)  # no child starts as soon
+    slow = Readers(1, seconds=0.01)  # no child starts with as little
     monkeypatch.setattr("app.viewing.pictures.READERS", slow)
     found = get()
     assert [told["why_not"] for told, _ in found] == ["picture_took_long"] * 3
