@@ -50,8 +50,13 @@ def is_behind_imports() -> bool:
 
 
 def take_turn(kinds: Sequence[Kind], shutting_down: Callable[[], bool] = bool) -> bool:
-    """Make things until an import waits, or the turn is over; whether that was so."""
+    """Make things until an import waits, or the turn is over; whether that was so.
+
+    Who has the turn may have looked already for what an import has brought since; so where another
+    has it, the next sweep asks again.
+    """
     if not _has_turn():
+        DerivingTurn.objects.update(looked_at=Now() - LOOK)
         return False
     try:
         is_over = _make_for_a_while(kinds, shutting_down)

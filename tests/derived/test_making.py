@@ -1,6 +1,7 @@
 """What is derived is made behind every import, by one worker at a time."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -83,6 +84,26 @@ def test_one_worker_has_the_turn_and_a_dead_one_loses_it():
     assert making.is_asked_for()
     making.take_turn([things.kind])
     assert things.left == []
+
+
+def test_what_comes_while_the_turn_ends_is_made_after_the_next_sweep():
+    things = Things(0)
+
+    def numbers() -> Numbers:
+        """What is counted last, once nothing was found: an import ends then, and asks."""
+        if not things.left:
+            things.left.append(1)
+            assert making.take_turn([things.kind]) is False
+        return Numbers(0, 0, 0)
+
+    assert making.is_asked_for()
+    assert not making.is_asked_for()
+    making.take_turn([replace(things.kind, numbers=numbers)])
+    assert things.left == [1]
+    assert making.is_asked_for()
+    making.take_turn([things.kind])
+    assert things.left == []
+    assert not making.is_asked_for()
 
 
 def test_the_command_makes_what_is_lacking_or_all_anew(import_zip, capsys):
