@@ -197,6 +197,8 @@ class Service:
 
     def kill(self) -> None:
         """Kill it and whatever it has started, as a power cut would."""
+        if self.process is None:
+            return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -242,7 +244,7 @@ def start(request, tmp_path) -> Iterator[Callable[..., Service]]:
 
     yield begin
     for service in reversed(services):
-        service.stop()
+        service.kill()  # what a worker has to end in peace takes two seconds, and nobody looks
 
 
 # Brokers
@@ -348,8 +350,21 @@ def running_postgres() -> Iterator[tuple[str, Service]]:
     service.start()
     wait_until(lambda: service.says("ready to accept connections"), "PostgreSQL")
     yield f"postgres://icon@{quote(str(folder), safe='')}:5432/postgres", service
-    service.stop(signal.SIGINT)
+    service.stop(signal.SIGQUIT)  # at once: its folder goes, too
     shutil.rmtree(folder)
+
+
+EACH = ("sqlite", "postgresql")
+ON_POSTGRESQL = "ICON_TEST_DATABASE_URL" in os.environ  # see tests/journeys/test_postgresql.py
+# What is about locks: PostgreSQL's each time, and SQLite's one with `-m long`.
+locks = pytest.mark.database if ON_POSTGRESQL else pytest.mark.long
+
+
+def often_on(kind: str) -> pytest.MarkDecorator:
+    """Give a test one kind of database each time, as `either_url`, and the other with `-m long`."""
+    other = EACH[1 - EACH.index(kind)]
+    kinds = [kind, pytest.param(other, marks=pytest.mark.long)]
+    return pytest.mark.parametrize("either_url", kinds, indirect=True)
 
 
 class default_database:
@@ -378,7 +393,7 @@ class default_database:
         connections.settings["default"] = self.kept.settings_dict
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=EACH)
 def either_url(request, tmp_path) -> Iterator[str]:
     """The URL of a database without any tables."""
     if request.param == "postgresql":
@@ -552,13 +567,12 @@ def console_errors() -> list[str]:
 
 @pytest.fixture
 def page(browser, console_errors):
-    """A page 1280 pixels wide. The test fails where the browser's console shows an error."""
+    """A page 1280 pixels wide. The test fails where its window's console shows an error."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(BROWSER_SECONDS * 1_000)
-    page = context.new_page()
-    page.on("console", lambda m: m.type == "error" and console_errors.append(m.text))
-    page.on("pageerror", lambda error: console_errors.append(str(error)))
-    yield page
+    context.on("console", lambda m: m.type == "error" and console_errors.append(m.text))
+    context.on("weberror", lambda error: console_errors.append(str(error.error)))
+    yield context.new_page()
     context.close()
     assert console_errors == []
 

@@ -9,9 +9,16 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
-def test_a_benchmark_finds_what_it_imports(path):
-    script = f"import sys; sys.path.insert(0, '.'); import {path.stem}"
+NAMES = sorted(path.stem for path in BENCHMARKS.glob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [NAMES, *(pytest.param([name], marks=pytest.mark.long) for name in NAMES)],
+    ids=["all", *NAMES],
+)
+def test_a_benchmark_finds_what_it_imports(names):
+    script = f"import sys; sys.path.insert(0, '.'); import {', '.join(names)}"
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

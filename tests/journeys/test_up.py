@@ -1,5 +1,6 @@
 """The two commands: `run.py`, and `manage.py up`, which it hands over to."""
 
+import contextlib
 import hashlib
 import http.cookiejar
 import os
@@ -93,10 +94,11 @@ def up(tmp_path) -> Iterator[Callable[..., Up]]:
 
     yield begin
     for service in started:
-        service.stop()
+        service.kill()  # its parts are told of it, and need not end in peace
     for service in started:
         for pid in service.processes():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def sign_in(url: str, password: str) -> str:
@@ -113,8 +115,11 @@ def sign_in(url: str, password: str) -> str:
 # manage.py up
 
 
-def test_the_first_start_makes_an_admin_and_ctrl_c_leaves_nothing_running(up):
+def test_the_first_start_makes_an_admin_and_ctrl_c_leaves_nothing_running(up, tmp_path):
+    Path(tmp_path, "var").mkdir(mode=0o755)
     first = up()
+    what_it_keeps_is_private(first.var)
+    a_second_one_on_the_same_data_is_refused_with_a_sentence(up, first)
     password = re.search(r"with the password (\S+)", first.output)[1]
     assert "Sign out" in sign_in(first.url, password)
     commands = " ".join(first.processes().values())
@@ -139,17 +144,22 @@ def test_sigterm_ends_it_as_ctrl_c_does(up):
     assert service.processes() == {}
 
 
-def test_what_it_keeps_is_private(up, tmp_path):
-    Path(tmp_path, "var").mkdir(mode=0o755)
-    service = up()
-    secrets = [Path(service.var, name) for name in ("broker.url", "secret.key")]
+def what_it_keeps_is_private(var: str) -> None:
+    secrets = [Path(var, name) for name in ("broker.url", "secret.key")]
     assert [path.stat().st_mode & 0o077 for path in secrets] == [0, 0]
     path = Path(secrets[0].read_text().removeprefix("redis+socket://"))
     assert path.stat().st_mode & 0o077 == 0
     assert path.parent.stat().st_mode & 0o077 == 0
-    below = list(Path(service.var).rglob("*"))
+    below = list(Path(var).rglob("*"))
     assert {"icon.sqlite3", "web.log", "up.lock"} <= {path.name for path in below}
     assert [path for path in below if path.lstat().st_mode & 0o007] == []
+
+
+def a_second_one_on_the_same_data_is_refused_with_a_sentence(up, first: Up) -> None:
+    second = up("--port", "0", ready=False)
+    assert second.process.wait(START_SECONDS) == 1
+    assert second.output == f"ICON is already running on the data in {first.var}\n"
+    assert urllib.request.urlopen(first.url).status == 200
 
 
 def test_a_log_that_grows_long_is_set_aside_while_it_is_written(settings, tmp_path):
@@ -180,8 +190,7 @@ def test_a_log_is_kept_short_also_where_it_cannot_be_set_aside(tmp_path):
     assert log.stat().st_size == 0
 
 
-def test_killing_it_leaves_no_orphans_and_it_starts_again(up):
-    first = up()
+def killing_it_leaves_no_orphans_and_it_starts_again(up, first: Up) -> None:
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
     second = up(ready=False)
@@ -214,14 +223,8 @@ def test_a_part_that_dies_is_started_again_and_leaves_no_orphans(up, word):
     wait_until(lambda: service.processes().keys().isdisjoint(family), "the orphans to end")
     wait_until(lambda: service.child(word) not in (None, old), f"{word} to be back")
     assert urllib.request.urlopen(service.url).status == 200
-
-
-def test_a_second_one_on_the_same_data_is_refused_with_a_sentence(up):
-    first = up()
-    second = up("--port", "0", ready=False)
-    assert second.process.wait(START_SECONDS) == 1
-    assert second.output == f"ICON is already running on the data in {first.var}\n"
-    assert urllib.request.urlopen(first.url).status == 200
+    if word == "celery":
+        killing_it_leaves_no_orphans_and_it_starts_again(up, service)
 
 
 def test_a_port_in_use_is_refused_with_a_sentence(up):
@@ -290,6 +293,8 @@ def run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 def test_run_installs_once_and_hands_over(checkout):
     first = run(checkout)
+    # What a locked program imports is compiled beforehand.
+    assert len(list((checkout / "app").rglob("reader.*.pyc"))) == 1
     assert first.stdout.splitlines() == [
         "Installing what ICON needs into .venv (the first time takes a minute).",
         f"{checkout}/.venv up",
@@ -302,11 +307,6 @@ def test_run_installs_once_and_hands_over(checkout):
     assert "Installing" in run(checkout).stdout
     assert "Installing" in run(checkout, "test").stdout
     assert run(checkout, "test", "-x").stdout == f"{checkout}/.venv -x\n"
-
-
-def test_what_a_locked_program_imports_is_compiled_beforehand(checkout):
-    run(checkout)
-    assert len(list((checkout / "app").rglob("reader.*.pyc"))) == 1
 
 
 def small_wheel(folder: Path) -> Path:

@@ -244,7 +244,8 @@ def test_a_slow_disk_is_not_taken_for_a_hung_extractor(own_disk, read, monkeypat
     assert {result.outcome for result in results} == {""}
 
 
-def test_extractors_that_cannot_start_end_the_run(read):
+def test_extractors_that_cannot_start_end_the_run(read, monkeypatch):
+    monkeypatch.setattr(pools, "IDLE_DEATHS", 4)
     with pytest.raises(pools.ExtractorsFail):
         read(image(1), settings=replace(SETTINGS, memory=1_000_000))
 

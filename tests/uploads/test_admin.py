@@ -3,6 +3,7 @@
 import re
 import zipfile
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -628,9 +629,8 @@ QUERIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("table", TABLES)
 def test_a_list_takes_the_same_queries_for_every_number_of_rows(
-    table, staff_client, import_zip, django_assert_num_queries
+    staff_client, import_zip, django_assert_num_queries
 ):
     for count in (2, 8):
         import_zip(
@@ -640,9 +640,10 @@ def test_a_list_takes_the_same_queries_for_every_number_of_rows(
         )
         nightly.begin()
         nightly.go_on()
-        with django_assert_num_queries(QUERIES[table]):
-            page = staff_client.get(reverse(f"admin:app_{table}_changelist"))
-        assert page.context["cl"].result_count
+        for table in TABLES:
+            with django_assert_num_queries(QUERIES[table], info=f"for {table}"):
+                page = staff_client.get(reverse(f"admin:app_{table}_changelist"))
+            assert page.context["cl"].result_count, table
 
 
 @pytest.mark.parametrize(
@@ -695,18 +696,17 @@ def test_patients_are_found_by_id_and_shown_as_people_write_them(staff_client, i
     assert "Doe, Jane M" not in searched(staff_client, url, "nobody").content.decode()
 
 
-@pytest.mark.parametrize("page", ["changelist", "change", "delete"])
-@pytest.mark.parametrize("table", ["patient", "dicomstudy", "dicomseries", "dicominstance"])
-def test_no_page_shows_a_name_with_carets(table, page, staff_client, import_zip):
+def test_no_page_shows_a_name_with_carets(staff_client, import_zip):
     import_zip(ct_image(PatientName="Doe^Jane^M", StudyDescription="CT thorax"))
-    pk = apps.get_model("app", table).objects.get().pk
-    args = [] if page == "changelist" else [pk]
-    shown = staff_client.get(reverse(f"admin:app_{table}_{page}", args=args)).content.decode()
-    assert "Doe^" not in shown
-    if table == "patient":
-        assert "Doe, Jane M" in shown
-    if table == "dicomstudy":
-        assert "CT thorax" in shown
+    said = {"patient": "Doe, Jane M", "dicomstudy": "CT thorax"}
+    for table, page in product(
+        ("patient", "dicomstudy", "dicomseries", "dicominstance"),
+        ("changelist", "change", "delete"),
+    ):
+        args = [] if page == "changelist" else [apps.get_model("app", table).objects.get().pk]
+        shown = staff_client.get(reverse(f"admin:app_{table}_{page}", args=args)).content.decode()
+        assert "Doe^" not in shown, (table, page)
+        assert said.get(table, "") in shown, (table, page)
 
 
 def test_a_filter_for_what_is_empty_has_words(staff_client, import_zip):
@@ -750,16 +750,16 @@ def test_a_study_under_two_patients_says_so(staff_client, import_zip):
 HOSTILE = "<script>alert(1)</script>"
 
 
-@pytest.mark.parametrize("table", TABLES[:9])
-def test_hostile_text_is_shown_escaped(table, staff_client, import_zip):
+def test_hostile_text_is_shown_escaped(staff_client, import_zip):
     upload = import_zip(
         (f"{HOSTILE}.dcm", ct_image(PatientName=HOSTILE, StudyDescription=HOSTILE)),
         ct_image(SOPInstanceUID=uid(8), SeriesDescription=HOSTILE, SeriesInstanceUID=uid(9)),
         rt_structure_set([HOSTILE]),
     )
     DICOMFile.objects.filter(pk=upload.pk).update(original_name=HOSTILE)
-    page = staff_client.get(reverse(f"admin:app_{table}_changelist")).content.decode()
-    assert HOSTILE not in page
+    for table in TABLES[:9]:
+        page = staff_client.get(reverse(f"admin:app_{table}_changelist")).content.decode()
+        assert HOSTILE not in page, table
 
 
 def test_the_nightly_check_is_there_to_read(staff_client, import_zip, processed_root):

@@ -73,14 +73,14 @@ def test_the_list_begins_with_what_went_wrong_or_goes_as_the_zip(mixed, staff_cl
     assert listed(result(staff_client, mixed, order="zip", outcome="imported")) == ["new"]
 
 
-@pytest.mark.parametrize("query", [{}, {"order": "zip"}, {"words": "o"}, {"outcome": "failed"}])
-def test_pages_of_every_size_hold_each_file_once(query, mixed):
-    listing = Listing(mixed, Filters(**query))
-    whole = listing[0 : listing.count()]
-    assert len(set(whole)) == listing.count() > 2
-    for size in (1, 2, 3, 7, 100):
-        pages = [listing[at : at + size] for at in range(0, listing.count(), size)]
-        assert [one for page in pages for one in page] == whole, size
+def test_pages_of_every_size_hold_each_file_once(mixed):
+    for query in ({}, {"order": "zip"}, {"words": "o"}, {"outcome": "failed"}):
+        listing = Listing(mixed, Filters(**query))
+        whole = listing[0 : listing.count()]
+        assert len(set(whole)) == listing.count() > 2, query
+        for size in (1, 2, 3, 7, 100):
+            pages = [listing[at : at + size] for at in range(0, listing.count(), size)]
+            assert [one for page in pages for one in page] == whole, (query, size)
 
 
 def test_one_sentence_of_many_files_is_said_once(import_zip, staff_client):
@@ -157,13 +157,10 @@ def test_what_was_done_with_an_upload_is_found_from_its_page(import_zip, staff_c
     assert "Processing ended" in staff_client.get(history).content.decode()
 
 
-@pytest.mark.parametrize(
-    "query", [{"outcome": "nonsense"}, {"order": "x"}, {"page": "9" * 40}, {"why": "\0"}]
-)
-def test_an_address_that_asks_for_nonsense_shows_the_whole_list(query, mixed, staff_client):
-    assert len(listed(result(staff_client, mixed, **query))) == sum(
-        mixed.outcomes[outcome] for outcome in Outcome
-    )
+def test_an_address_that_asks_for_nonsense_shows_the_whole_list(mixed, staff_client):
+    whole = sum(mixed.outcomes[outcome] for outcome in Outcome)
+    for query in ({"outcome": "nonsense"}, {"order": "x"}, {"page": "9" * 40}, {"why": "\0"}):
+        assert len(listed(result(staff_client, mixed, **query))) == whole, query
 
 
 # Use versions

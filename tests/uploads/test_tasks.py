@@ -32,7 +32,13 @@ def is_sound() -> bool:
     return list(verify()) == []
 
 
-def test_a_worker_runs_what_was_started(upload_zip, worker):
+def test_a_worker_runs_what_was_started_each_once(upload_zip, worker):
+    what_was_started(upload_zip)
+    what_a_batch_can_queue(upload_zip)
+    what_a_message_names_that_comes_twice(upload_zip)
+
+
+def what_was_started(upload_zip) -> None:
     upload = upload_zip(*images(3), rt_structure_set())
     assert tasks.start([upload.pk]) == tasks.Started(queued=[upload.pk])
     wait_for(upload, Status.COMPLETED)
@@ -42,7 +48,7 @@ def test_a_worker_runs_what_was_started(upload_zip, worker):
     wait_until(lambda: all(kind.numbers().made for kind in KINDS), "what is derived")
 
 
-def test_a_batch_queues_what_it_can(upload_zip, worker):
+def what_a_batch_can_queue(upload_zip) -> None:
     uploads = [upload_zip(ct_image(SOPInstanceUID=uid(9, n))) for n in range(3)]
     pks = [upload.pk for upload in uploads]
     assert tasks.process_multiple_dicom_files(pks) == pks
@@ -51,8 +57,8 @@ def test_a_batch_queues_what_it_can(upload_zip, worker):
     assert tasks.process_multiple_dicom_files(pks) == []
 
 
-def test_a_message_that_comes_twice_runs_once(upload_zip, worker):
-    upload = upload_zip(*images(3))
+def what_a_message_names_that_comes_twice(upload_zip) -> None:
+    upload = upload_zip(*(ct_image(SOPInstanceUID=uid(8, n)) for n in range(3)))
     claims.queue([upload.pk])
     for _ in range(5):
         tasks.process_dicom_file_task.delay(upload.pk)
