@@ -1050,6 +1050,7 @@ def test_too_many_items_are_refused(way, undefined):
     assert error.facts == {"limit": 2_000}
 
 
+@pytest.mark.long  # fewer are refused each time, above
 def test_millions_of_empty_items_are_refused_at_once():
     items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 2_000_000
     end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)

@@ -78,6 +78,7 @@ def test_damaged_archives_are_read_or_refused_within_a_second(bench):
     check_archives(bench, SHORT_ARCHIVES)
 
 
+@pytest.mark.long  # the files are read each time, above, and others imported, below
 @pytest.mark.database
 def test_what_is_imported_of_damaged_files_lies_under_its_own_uids(
     upload_zip, tmp_path, processed_root

@@ -1,21 +1,19 @@
 """Every archive of `hostile`, through the whole import: the right outcome, and no harm."""
 
 import hashlib
-import os
 import time
 from pathlib import Path
 
 import pytest
 
 from app.models import DICOMInstance, Patient
-from tests.conftest import process
+from tests.conftest import ON_POSTGRESQL, process
 from tests.making.hostile import CASES, build
 from tests.making.memory import peak_memory
 
 pytestmark = pytest.mark.database
 
 NAMES = list(CASES)
-ON_POSTGRESQL = "ICON_TEST_DATABASE_URL" in os.environ
 
 
 def between(first: str, beyond: str) -> list[str]:
@@ -29,7 +27,27 @@ UNREAD = [
     *between("headers_cut_short", "elements_that_no_standard_knows"),
     *between("items_without_end", "patient_ids_that_look_alike_when_cleaned"),
 ]
-SELDOM = UNREAD if ON_POSTGRESQL else []
+# How the ZIP is laid out: tests/archives/test_directory.py reads or refuses each of these for its
+# reason, and here some of each kind come through the whole import every time.
+LAID_OUT = {
+    *between("modes_of_devices", "encrypted_one_of_three"),
+    *between("size_larger_than_the_data", "flat_bomb"),
+} - {
+    *("no_members", "cut_in_half", "directory_overwritten", "last_part_of_a_split_archive"),
+    *("with_another_archive_in_the_comment", "zip64_throughout", "zip64_values_beyond_reason"),
+    *("packed_in_every_way", "packed_in_unknown_ways", "size_over_the_limit", "packed_size_short"),
+    *("local_header_destroyed", "packed_data_end_early", "thousands_of_empty_members"),
+    *("one_kernel_listed_2000_times", "quoted_overlap"),
+}
+# What a member is called: tests/archives/test_directory.py reads each name, and the tests of pages
+# and of CSV files show such names. Here one of each harm comes through every time.
+NAMED = {*between("names_of_60_kb", "links")} - {
+    "names_that_are_not_one_line",
+    "names_that_are_empty_or_end_in_a_backslash",
+}
+# Where the zeros are in a header, and not behind it, they come through every time.
+DEFLATED = {"deflated_data_set_of_600_mb"}
+SELDOM = UNREAD if ON_POSTGRESQL else LAID_OUT | NAMED | DEFLATED
 
 MEMORY = 400_000_000  # bytes, the task and its extractors together
 SECONDS = 60

@@ -95,7 +95,7 @@ def test_an_import_comes_through_an_outage_of_the_broker(
 # The database
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.long), "postgresql"])
 def outage(request, transactional_db, tmp_path) -> Iterator[Callable[[float], None]]:
     """Take the database away for so many seconds."""
     if request.param == "postgresql":

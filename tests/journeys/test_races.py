@@ -1,7 +1,8 @@
 """Many runs at once over uploads that share patients, studies, series and instances.
 
-A few uploads in threads by default; `python3 run.py test -m crash` gives 50 to the processes of
-a real worker, ten rounds on each database.
+A few uploads in threads by default, on PostgreSQL, and with `-m long` on SQLite;
+`python3 run.py test -m crash` gives 50 to the processes of a real worker, ten rounds on each
+database.
 """
 
 import hashlib
@@ -38,6 +39,7 @@ from app.models import (
     Status,
 )
 from app.uploads import batches, claims, ingest
+from tests.conftest import locks
 from tests.making import faults
 from tests.making.objects import ct_image, uid
 
@@ -126,6 +128,7 @@ def deadlocks() -> int:
         return cursor.fetchone()[0]
 
 
+@locks
 @pytest.mark.database
 def test_runs_at_once_over_shared_objects_are_exact(upload_zip, settings, monkeypatch):
     settings.ICON_EXTRACTORS = 1
@@ -154,6 +157,7 @@ def test_the_processes_of_a_worker_over_shared_objects_are_exact(
         assert_all_is_exact(uploads)
 
 
+@locks
 @pytest.mark.database
 def test_reading_again_beside_imports_and_deletions_tells_no_old_tale(
     upload_zip, import_zip, settings, monkeypatch, processed_root

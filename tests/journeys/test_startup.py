@@ -60,7 +60,7 @@ def lets_in(url: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", ["celery", "gunicorn"])
+@pytest.mark.parametrize("name", ["gunicorn", pytest.param("celery", marks=pytest.mark.long)])
 def test_a_malformed_url_is_a_sentence_without_the_url(name, tmp_path):
     url = "postgres://icon:sec#ret@127.0.0.1:5432/icon"
     status, lines = said(tmp_path, COMMANDS[name], ICON_DATABASE_URL=url)
@@ -70,7 +70,7 @@ def test_a_malformed_url_is_a_sentence_without_the_url(name, tmp_path):
     assert len(lines) == 1
 
 
-@pytest.mark.parametrize("name", ["manage.py", "gunicorn"])
+@pytest.mark.parametrize("name", ["gunicorn", pytest.param("manage.py", marks=pytest.mark.long)])
 def test_a_wrong_password_is_a_sentence(name, tmp_path, guarded):
     status, lines = said(tmp_path, COMMANDS[name], ICON_DATABASE_URL=guarded)
     assert status == 1
@@ -78,7 +78,9 @@ def test_a_wrong_password_is_a_sentence(name, tmp_path, guarded):
     assert "Traceback" not in str(lines)
 
 
-@pytest.mark.parametrize("name", ["runserver", "celery", "gunicorn"])
+@pytest.mark.parametrize(
+    "name", ["runserver", "celery", pytest.param("gunicorn", marks=pytest.mark.long)]
+)
 def test_a_database_that_is_not_migrated_is_a_sentence(name, tmp_path):
     status, lines = said(tmp_path, COMMANDS[name])
     assert status == 1

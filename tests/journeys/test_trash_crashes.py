@@ -194,7 +194,9 @@ def go_for_good(keys: set[int], root: Path, at: int, fault: Fault = killed) -> b
     return met
 
 
-@pytest.mark.parametrize("at", [30, 90, 170])
+@pytest.mark.parametrize(
+    "at", [90, *(pytest.param(at, marks=pytest.mark.long) for at in (30, 170))]
+)
 def test_a_kill_on_the_way_leaves_every_object_whole(at, filled, processed_root):
     assert go_and_come(filled(), processed_root, at)
 
@@ -256,7 +258,9 @@ def refused_for_good(keys: set[int], root: Path, at: int, number: int) -> bool:
 ERRORS = (errno.ENOSPC, errno.EIO)
 
 
-@pytest.mark.parametrize(("at", "number"), [(1, errno.ENOSPC), (8, errno.EIO)])
+@pytest.mark.parametrize(
+    ("at", "number"), [(8, errno.EIO), pytest.param(1, errno.ENOSPC, marks=pytest.mark.long)]
+)
 def test_a_disk_error_on_the_way_leaves_every_object_whole(at, number, filled, processed_root):
     assert refused(filled(), processed_root, at, number)
 

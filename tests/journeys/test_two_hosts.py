@@ -25,7 +25,7 @@ from app import tasks
 from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Status
 from app.uploads import batches, ingest, progress
-from tests.conftest import START_SECONDS, Service, wait_until
+from tests.conftest import START_SECONDS, Service, locks, wait_until
 from tests.making import faults
 from tests.making.objects import ct_image, uid, zip_of
 
@@ -82,6 +82,7 @@ def state_of(process: subprocess.Popen) -> str:
     return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+@locks
 @pytest.mark.database
 @pytest.mark.parametrize(
     ("call", "at"),

@@ -10,11 +10,12 @@ from django.db import IntegrityError, connection, models
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
-from tests.conftest import default_database
+from tests.conftest import default_database, often_on
 
 LAST_WITHOUT_DEFAULTS = "0004_stored_words"
 
 
+@often_on("postgresql")
 def test_code_from_before_a_migration_goes_on_after_it(either_url, transactional_db):
     with default_database(either_url, LAST_WITHOUT_DEFAULTS):
         for number, (before, after) in enumerate(migrations_from(LAST_WITHOUT_DEFAULTS)):

@@ -152,7 +152,10 @@ def test_a_live_run_is_left_alone(upload_zip, tmp_path, processed_root):
     assert upload.processing_status == Status.IN_PROGRESS
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(40, marks=pytest.mark.crash)])
+@pytest.mark.parametrize(
+    "kills",
+    [pytest.param(1, marks=pytest.mark.long), pytest.param(40, marks=pytest.mark.crash)],
+)
 def test_after_a_kill_the_next_import_leaves_a_sound_catalogue(
     kills, environment, tmp_path, processed_root
 ):
