@@ -13,13 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, compress, groupby
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from msgspec import DecodeError, json
 
 from app.errors import Expected
 
+from .attributes import CONTOUR_SEQUENCE
 from .damage import Damage, as_damage_to_a_part
 from .drawn import (
     MOST_CONTOURS,
@@ -37,7 +38,6 @@ from .headers import HeaderLimits, RawHeader, charset_of, read_with
 from .packing import packed_once
 from .scanner import Buffer, Element
 from .structures import (
-    DATA,
     TO_COMMAS,
     Definition,
     Images,
@@ -108,6 +108,16 @@ class Canvas:
     def image(self, uid: str) -> int:
         return self.images.setdefault(uid, len(self.images))
 
+    def line(self, kind: bytes, points: int, images: Images) -> tuple[Line, int | None]:
+        """A contour, and the number in `several` of the images that it names, if several."""
+        number = self.types.setdefault(kind, len(self.types))
+        first, several = images.first, None
+        if len(images.all) > 1:
+            several = self.several.setdefault(images.all[:MOST_IMAGES], len(self.several))
+        if first is None:
+            return Line(number, points, -1, 0), several
+        return Line(number, points, self.image(first.uid), first.frame_number), several
+
     def together(self) -> list[list[OnImage]]:
         """The images of `several`."""
         return [
@@ -135,13 +145,6 @@ class Canvas:
             raise NotDrawn("points_too_many", count=count, limit=limit)
 
 
-class Named(NamedTuple):
-    """A contour, with the number of the images that it names where these are several."""
-
-    line: Line
-    several: int | None
-
-
 @dataclass(slots=True)
 class Drawn(OfROI):
     """The contours of one ROI."""
@@ -150,14 +153,24 @@ class Drawn(OfROI):
     lines: list[Line] = field(default_factory=list)
     parts: list[Any] = field(default_factory=list)  # arrays of points
     several: list[Several] = field(default_factory=list)
-    waiting: list[tuple[Named, bytes | list[float]]] = field(default_factory=list)
+    waiting: list[tuple[Line, int | None, bytes | list[float]]] = field(default_factory=list)
     size: int = 0  # bytes or numbers of these
+
+    def begins(self, item: Elements) -> bool:
+        """Whether there is room for its contours; where there is none, they are only counted."""
+        canvas, count = self.canvas, item.count(CONTOUR_SEQUENCE)
+        if canvas.contours + count <= MOST_CONTOURS:
+            return True
+        canvas.contours += count
+        return False
 
     def takes(self, batch: Sequence[Elements]) -> bool:
         """Whether there is room for them; where there is none, they are only counted."""
-        self.canvas.contours += sum(DATA in contour for contour in batch)
-        self.canvas.points += sum(map(points_in, batch))
-        return not self.canvas.is_full
+        canvas = self.canvas
+        canvas.contours += len(batch)
+        if canvas.contours <= MOST_CONTOURS:
+            canvas.points += sum(map(points_in, batch))
+        return not canvas.is_full
 
     def read_odd(self, element: Element, little_endian: bool) -> list[float] | Array:
         vr, written = element
@@ -174,20 +187,14 @@ class Drawn(OfROI):
         points = count_of(numbers) // 3
         if not points:
             return  # there is nothing to draw
-        canvas = self.canvas
-        image = next((one for one in images.all if one.uid), None)
-        kind = canvas.types.setdefault(geometric_type, len(canvas.types))
-        on = canvas.image(image.uid) if image else -1
-        line = Line(kind, points, on, image.frame_number if image else 0)
-        some = images.all[:MOST_IMAGES]
-        several = canvas.several.setdefault(some, len(canvas.several)) if len(some) > 1 else None
+        line, several = self.canvas.line(geometric_type, points, images)
         if isinstance(numbers, bytes) and len(numbers) > PIECE:
             numbers = np.concatenate([np.array(_floats(piece)) for piece in _pieces(numbers)])
-        if not isinstance(numbers, bytes | list):
+        if not isinstance(numbers, (bytes, list)):
             self.convert()
-            self.keep([Named(line, several)], numbers)
+            self.keep([line], [several], numbers)
             return
-        self.waiting.append((Named(line, several), numbers))
+        self.waiting.append((line, several, numbers))
         self.size += len(numbers)
         if self.size > PIECE:
             self.convert()
@@ -196,7 +203,7 @@ class Drawn(OfROI):
         """Keep what waits."""
         if not self.waiting:
             return
-        named, waiting = zip(*self.waiting, strict=True)
+        lines, several, waiting = zip(*self.waiting, strict=True)
         self.waiting, self.size = [], 0
         numbers: list[float] = []
         for kind, some in groupby(waiting, key=type):
@@ -204,20 +211,23 @@ class Drawn(OfROI):
                 numbers += _floats(b",".join(some))
             else:
                 numbers += chain.from_iterable(some)
-        self.keep(named, np.array(numbers))
+        self.keep(lines, several, np.array(numbers))
 
-    def keep(self, named: Sequence[Named], numbers: Array) -> None:
+    def keep(self, lines: Sequence[Line], several: Sequence[int | None], numbers: Array) -> None:
         """Keep contours, without those that lie too far away."""
-        points = np.array([line.points for line, _ in named])
+        points = np.array([line.points for line in lines])
         starts = 3 * (np.cumsum(points) - points)
         is_near = np.maximum.reduceat(np.abs(numbers), starts) <= FARTHEST
         if not is_near.all():
-            self.odd[FAR] += int(len(named) - is_near.sum())
+            self.odd[FAR] += int(len(lines) - is_near.sum())
             numbers = numbers[np.repeat(is_near, 3 * points)]
-        for line, several in compress(named, is_near):
-            if several is not None:
-                self.several.append(Several(len(self.lines), several))
-            self.lines.append(line)
+            lines, several = [*compress(lines, is_near)], [*compress(several, is_near)]
+        self.several += [
+            Several(number, some)
+            for number, some in enumerate(several, len(self.lines))
+            if some is not None
+        ]
+        self.lines += lines
         hundredths = np.rint(numbers * IN_A_MILLIMETRE).astype(np.int32)
         self.parts.append(hundredths.reshape(-1, 3))
 

@@ -113,6 +113,9 @@ class PydicomDataset:
                 return
             yield item
 
+    def count(self, tag: int) -> int:
+        return 0  # it is not known before they are read
+
     def copy(self) -> "PydicomDataset":
         return self  # items are counted from zero in each sequence
 

@@ -213,6 +213,11 @@ class ScannedDataset:
         span = self.sequences.get(tag)
         return self.scan.items(*span, wanted) if span else iter(())
 
+    def count(self, tag: int) -> int:
+        """How many items a wanted sequence has, if all say their length, or else 0."""
+        span = self.sequences.get(tag)
+        return self.scan.count(*span) if span else 0
+
     def count_anew(self) -> None:
         """Count the items that are met from here on alone."""
         self.scan.item_count = 0
@@ -266,6 +271,17 @@ class Scan:
             if position > end:
                 raise Unusual
             yield item
+
+    def count(self, position: int, end: int) -> int:
+        """How many items there are, without a look into them: 0 where one says no length."""
+        counting = copy(self)
+        if position in self.in_un:
+            return 0
+        while position < end:
+            tag, _, position = counting._item(position)
+            if tag != ITEM or position < 0:
+                return 0
+        return counting.item_count - self.item_count
 
     def skip(self, position: int, depth: int) -> int:
         """The end of an undefined-length sequence, where its delimiter stands, if it has one.

@@ -130,6 +130,10 @@ class OfROI:
     color: list[int] | None = None
     odd: Counter[str] = field(default_factory=Counter)  # contours, by their warning's code
 
+    def begins(self, item: Elements) -> bool:
+        """Whether the contours of an item of the sequence are read: it is asked before they are."""
+        return True
+
     def takes(self, batch: Sequence[Elements]) -> bool:
         """Whether these contours are read at all: it is asked before their numbers are."""
         return True
@@ -197,6 +201,10 @@ class Images(NamedTuple):
 
     json: bytes  # the first one's UID, behind the contour's numbers
     all: tuple[Refers, ...]
+    first: Refers | None  # that has a UID
+
+
+NO_IMAGES = Images(b'],"sop":""}', (), None)
 
 
 def read_structure_set(
@@ -367,6 +375,8 @@ def _contours(
         number = values.integer(REFERENCED_ROI_NUMBER)
         contours = by_roi[number] if number in by_roi else by_roi.setdefault(number, keep())
         contours.color = contours.color or values.integers(ROI_DISPLAY_COLOR)
+        if not contours.begins(item):
+            continue
         for batch in _batches(item.items(CONTOUR_SEQUENCE, CONTOUR_WANTED), batch_size):
             if not contours.takes(batch):
                 continue
@@ -473,14 +483,17 @@ def _images_of(
     contour: Elements, values: Values, references: References, known: dict[bytes, Images]
 ) -> Images:
     """A contour's images, read once for all that refer to them alike."""
+    if CONTOUR_IMAGE_SEQUENCE not in contour:
+        return NO_IMAGES
     reference = contour.raw(CONTOUR_IMAGE_SEQUENCE)
     images = known.get(reference)
     if images is None:
         found = tuple(_images(contour, values))
         for one in found:
             references.add(one)
-        uid = next(filter(None, (one.uid for one in found)), "")
-        images = Images(b'],"sop":%b}' % json.dumps(uid).encode(), found)
+        first = next((one for one in found if one.uid), None)
+        uid = msgspec.json.encode(first.uid if first else "")
+        images = Images(b'],"sop":%b}' % uid, found, first)
         if reference:
             known[reference] = images
     return images

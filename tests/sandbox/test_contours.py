@@ -81,6 +81,16 @@ def test_what_is_too_much_is_counted_and_refused(contours, said, read):
 
 
 @LONG
+@pytest.mark.parametrize("undefined_lengths", [False, True])
+@pytest.mark.parametrize("one", [contour(1, 2, 3), {}])
+def test_contours_are_counted_through_all_rois(one, undefined_lengths, read):
+    rois = [roi(number, "Heart", *[one] * 60_000) for number in (1, 2)]
+    data = rt_structure_set(rois, undefined_lengths=undefined_lengths)
+    found = read(data)
+    assert (found.why_not, found.facts["count"]) == ("contours_too_many", "120,000")
+
+
+@LONG
 @pytest.mark.parametrize("times", [999_000, 500])
 @pytest.mark.parametrize(
     ("numbers", "points"),
