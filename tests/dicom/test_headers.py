@@ -6,7 +6,6 @@ import mmap
 import struct
 import subprocess
 import sys
-import time as clock
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -38,6 +37,7 @@ from tests.making.objects import (
     structured_report,
     uid,
 )
+from tests.making.pace import within
 
 WAYS = (
     {},
@@ -294,9 +294,7 @@ def test_broken_groups_do_not_cost_the_object(way):
 def test_four_thousand_frames_take_no_time(undefined):
     data = enhanced_ct(frames=4_000, undefined_lengths=undefined)
     read_header(data)
-    begun = clock.process_time()
-    read_header(data)
-    assert clock.process_time() - begun < 0.5
+    within(0.5, lambda: read_header(data))
 
 
 # Identity
@@ -1056,10 +1054,9 @@ def test_millions_of_empty_items_are_refused_at_once():
     end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
     sequence = struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, 0xFFFFFFFF) + items + end
     data = ct_image(PixelData=None, after=sequence)
-    begun = clock.process_time()
-    assert refusal(data).code == "too_many_items"
-    assert refusal(ct_image(PixelData=None, after=ODD_ITEM + sequence)).code == "too_many_items"
-    assert clock.process_time() - begun < 10
+    odd = ct_image(PixelData=None, after=ODD_ITEM + sequence)
+    codes = within(10, lambda: [refusal(data).code, refusal(odd).code])
+    assert codes == ["too_many_items"] * 2
 
 
 def nested(levels: int) -> bytes:
