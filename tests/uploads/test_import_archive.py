@@ -119,8 +119,8 @@ def lease_ends_in(upload: DICOMFile, seconds: float) -> None:
 
 
 def test_it_finishes_what_a_killed_import_left(died, tmp_path):
-    lease_ends_in(died, 2)
     begun = time.monotonic()
+    lease_ends_in(died, 2)
     call_command("import_archive", zip_of(tmp_path / "b.zip", ct_image(SOPInstanceUID=uid(8, 0))))
     assert 1 < time.monotonic() - begun < 20  # it waited for the lease, and no new one's 30 s
     died.refresh_from_db()
