@@ -199,6 +199,21 @@ def killing_it_leaves_no_orphans_and_it_starts_again(up, first: Up) -> None:
     wait_until(lambda: not old & set(first.processes()), "the first one's children to end")
 
 
+def test_killed_amid_a_request_it_starts_again_at_the_same_port(up):
+    first = up()
+    place = urllib.parse.urlsplit(first.url)
+    begins = (
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with socket.create_connection((place.hostname, place.port), START_SECONDS) as request:
+        request.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert b"100 Continue" in request.recv(100)  # it waits for these nine bytes
+        os.kill(first.process.pid, signal.SIGKILL)
+        first.process.wait()
+        second = up("--port", str(place.port))
+    assert second.url == first.url
+
+
 def descendants(service: Up) -> set[int]:
     found = {service.process.pid}
     for _ in range(4):

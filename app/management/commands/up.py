@@ -1,6 +1,7 @@
 """`manage.py up`: the whole of ICON on one machine, until Ctrl-C."""
 
 import contextlib
+import errno
 import fcntl
 import http.client
 import ipaddress
@@ -30,6 +31,9 @@ from icon.startup import STARTS, sentence_of
 ADMIN = "admin"
 SCHEME = "redis+socket://"
 ONLY_ONE_SECONDS = 3  # the broker of an ICON that was killed needs a moment to end
+# The web server of an ICON that was killed keeps its port while it answers who has asked already:
+# see `graceful_timeout`.
+PORT_SECONDS = 15
 BROKER_SECONDS = 30  # to read what it kept
 DATABASE_SECONDS = 60  # to recover after it was killed
 STOP_SECONDS = 20  # the worker stops at the end of a batch
@@ -54,7 +58,8 @@ class Command(BaseCommand):
             lock = stack.enter_context(only_one(settings.ICON_VAR))
             if settings.ICON_HTTPS and not is_loopback(options["bind"]):
                 self.say(f"Beware: {PROXY_ONLY}")
-            listener = stack.enter_context(listen(options["bind"], options["port"]))
+            patience = PORT_SECONDS if kept_broker().exists() else 0  # the last one was killed
+            listener = stack.enter_context(listen(options["bind"], options["port"], patience))
             self.prepare_database()
             children: list[Child] = []
             if not os.getenv("ICON_BROKER_URL"):
@@ -141,16 +146,24 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """The socket that the web server takes over, so that a restart of it refuses nobody."""
+def listen(host: str, port: int, patience: float) -> socket.socket:
+    """The socket that the web server takes over, so that a restart of it refuses nobody.
+
+    A port that something else uses is waited for as long as the patience lasts, in seconds.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError):
-        sys.exit(
-            f"ICON cannot listen on {host} port {port}: something else uses that port, or this "
-            "user may not. Choose another with --port, for example --port 8001."
-        )
+    end = time.monotonic() + patience
+    while True:
+        try:
+            return socket.create_server((host, port), family=family, backlog=2048)
+        except (OSError, OverflowError) as error:
+            is_used = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            if not is_used or time.monotonic() > end:
+                sys.exit(
+                    f"ICON cannot listen on {host} port {port}: something else uses that port, or "
+                    "this user may not. Choose another with --port, for example --port 8001."
+                )
+        time.sleep(0.1)
 
 
 @contextlib.contextmanager
@@ -163,10 +176,15 @@ def running(children: Sequence[Child]) -> Iterator[None]:
         stop(children, STOP_SECONDS)
 
 
+def kept_broker() -> Path:
+    """Where the address of the broker stands while ICON runs."""
+    return Path(settings.ICON_VAR, "broker.url")
+
+
 @contextlib.contextmanager
 def own_broker(lock: IO[str]) -> Iterator[Child]:
     """A Valkey server whose address is in the environment and in `broker.url`."""
-    kept_in: Path = settings.ICON_VAR / "broker.url"
+    kept_in = kept_broker()
     with contextlib.suppress(OSError):  # the folder of an ICON that was killed
         Path(kept_in.read_text().removeprefix(SCHEME)).parent.rmdir()
     # Not TMPDIR: a Unix socket's path has at most 107 bytes.
