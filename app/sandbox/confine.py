@@ -64,6 +64,16 @@ def start_program(
     )
 
 
+def waited(pid: int) -> float:
+    """Seconds, in all, that a process could have run and others had the processor."""
+    from pathlib import Path  # here, as `subprocess`
+
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except OSError:  # it has ended, or the kernel does not count them
+        return 0.0
+
+
 def lacking() -> list[str]:
     """The codes of the layers that a child goes without, since the kernel here lacks them."""
     return [code for code, is_there in LAYERS.items() if not is_there()]

@@ -49,7 +49,7 @@ from app import reasons
 from app.dicom.pictures import MOST_OVERLAYS, Named, Overlay, Place, Rendering, Type
 from app.dicom.records import Count, Record, Text64
 
-from .confine import HANGING_SECONDS, start_program
+from .confine import HANGING_SECONDS, start_program, waited
 from .wire import Unbelievable, believed, frames
 
 PROGRAM = "app.sandbox.pixels"
@@ -352,7 +352,7 @@ class Reader:
         wanted = [(file, frame) for file, wish in enumerate(wishes) for frame in wish.frames]
         found: list[Picture] = []
         turn, put_off = Turn(), 0
-        waited = self.waited()
+        before = waited(self.child.pid)
         try:
             socket.send_fds(self.channel, [msgpack.encode(list(wishes))], [*files])
             for picture in self._pictures(seconds):
@@ -369,7 +369,7 @@ class Reader:
                 if put_off and not found:
                     raise Unbelievable
                 if len(found) + put_off == len(wanted):
-                    self.rest = min(RESTS * (self.waited() - waited), MOST_REST)
+                    self.rest = min(RESTS * (waited(self.child.pid) - before), MOST_REST)
                     return found, False
         except TimeoutError:
             self.end()
@@ -429,13 +429,6 @@ class Reader:
         """Seconds of a processor, in all, that it has had."""
         status = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(status[11]) + int(status[12])) / TICKS  # its own, and the system's for it
-
-    def waited(self) -> float:
-        """Seconds, in all, that it could have run and others had the processor."""
-        try:
-            return int(Path(f"/proc/{self.child.pid}/schedstat").read_text().split()[1]) / 1e9
-        except OSError:  # it has ended, or the kernel does not count them
-            return 0.0
 
     def _memory(self) -> int:
         """Bytes that it has now."""

@@ -33,6 +33,7 @@ from app.errors import StorageFailed, disk_failure
 from app.storage.staging import Staging
 
 from . import ahead
+from .confine import waited
 from .extractor import MARK, NOTHING
 from .wire import (
     STOPS_THE_RUN,
@@ -98,6 +99,7 @@ class Child:
     last_mark: bytes = b""
     job_bytes: int = 0  # of all jobs
     silent: float = 0.0  # seconds without a sign
+    waited: float = 0.0  # for others, in all, when it had been silent for too long
     alone: bool = False  # it reads one suspect, and gets nothing else meanwhile
 
     @property
@@ -388,8 +390,12 @@ class Pool:
         child.silent += elapsed
         member = child.jobs.get(child.reading[0])
         size = member.size if member else 0
-        if child.silent > self.settings.member_seconds + size / BYTES_PER_SECOND:
-            self._replace(child, "reader_hung")
+        most = self.settings.member_seconds + size / BYTES_PER_SECOND
+        if child.silent > most:
+            before, child.waited = child.waited, waited(child.process.pid)
+            child.silent -= min(child.waited - before, child.silent)
+            if child.silent > most:
+                self._replace(child, "reader_hung")
 
     def _replace(self, child: Child, code: str) -> None:
         """Bury an extractor, see to its jobs, and start a fresh one."""

@@ -7,12 +7,10 @@ import re
 import resource
 import signal
 import struct
-import subprocess
-import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,10 @@ import pytest
 from app.dicom.pictures import Window
 from app.errors import Expected
 from app.sandbox import pictures, pixels
+from app.sandbox.confine import waited
 from app.sandbox.pictures import Busy, Picture, Readers, Turns, Wish
 from tests.conftest import wait_until
+from tests.making.busy import beside_busy_ones
 from tests.making.objects import Raw, ct_image, element, enhanced_ct, pet_image
 from tests.making.pictures import (
     ENCODERS,
@@ -571,27 +571,12 @@ def test_a_child_rests_where_others_use_the_processor(turn):
     one = Readers(1)
     turn(data, of=one)
     child = one.idle[0]
-    with beside_a_busy_one(child.child.pid):
+    with beside_busy_ones(child.child.pid):
         turn(data, *range(12), of=one)
         assert 0 < child.rest <= pictures.MOST_REST
-        assert child.waited() > 0
+        assert waited(child.child.pid) > 0
         assert turn(data, of=one)[0].why_not == ""  # once it has rested
     one.close()
-
-
-@contextmanager
-def beside_a_busy_one(pid: int) -> Iterator[None]:
-    """Has the process share one processor with another that uses all of it."""
-    shared = {min(os.sched_getaffinity(0))}
-    loop = f"import os; os.sched_setaffinity(0, {shared})\nprint(flush=True)\nwhile True: pass"
-    with subprocess.Popen([sys.executable, "-c", loop], stdout=subprocess.PIPE) as busy:
-        assert busy.stdout
-        try:
-            busy.stdout.readline()
-            os.sched_setaffinity(pid, shared)
-            yield
-        finally:
-            busy.kill()
 
 
 def test_who_goes_ahead_waits_for_no_rest_and_the_turn_is_there_but_once():

@@ -28,6 +28,7 @@ from app.sandbox.wire import Job
 from app.storage.staging import Staging
 from tests.conftest import wait_until
 from tests.making.archive_utility import ArchiveUtility
+from tests.making.busy import beside_busy_ones
 from tests.making.liar import END
 from tests.making.objects import contour, ct_image, roi, rt_structure_set, uid, zip_of
 
@@ -242,6 +243,12 @@ def test_a_slow_disk_is_not_taken_for_a_hung_extractor(own_disk, read, monkeypat
     results = read(image(1), large_image(2), image(3), meddle=stand_still, settings=settings)
     assert stood == [0]
     assert {result.outcome for result in results} == {""}
+
+
+def test_a_busy_machine_is_not_taken_for_a_hung_extractor(read):
+    with beside_busy_ones(os.getpid(), 12):  # which its extractor shares the processor with, too
+        (result,) = read(image(1), settings=replace(SETTINGS, extractors=1, member_seconds=1))
+    assert result.outcome == ""
 
 
 def test_extractors_that_cannot_start_end_the_run(read, monkeypatch):
