@@ -4,6 +4,7 @@ import time
 import pytest
 from msgspec import msgpack
 
+from app.sandbox.confine import HANGING_SECONDS
 from app.sandbox.once import Answers, ask
 from tests.making.pace import within
 from tests.making.program import Reply, Words
@@ -16,7 +17,9 @@ def question(tmp_path):
     file.write_bytes(b"what is in the file")
     descriptor = os.open(file, os.O_RDONLY)
 
-    def put(*words: str, seconds: float = 30, processor: int = 30) -> tuple[list[str], bool]:
+    def put(
+        *words: str, seconds: float = HANGING_SECONDS, processor: int = 30
+    ) -> tuple[list[str], bool]:
         orders = Words(list(words), descriptor)
         answers: Answers = ask(
             "tests.making.program",
@@ -47,12 +50,20 @@ def test_a_program_may_use_so_much_memory(question):
 
 
 def test_a_program_that_takes_too_long_is_ended_and_what_it_said_counts(question):
-    replied = within(10, lambda: question("one", "sleep", "two", seconds=4), time.monotonic)
-    assert replied == (["one"], False)
+    for seconds in (4, 16, 64):  # on a busy machine it takes longer to begin
+        begun = time.monotonic()
+        said, in_time = question("one", "sleep", "two", seconds=seconds)
+        assert not in_time
+        assert time.monotonic() - begun < seconds + 6
+        if said:
+            break
+    assert said == ["one"]
 
 
 def test_a_program_that_hangs_up_and_stays_is_ended(question):
-    assert within(10, lambda: question("one", "hang up"), time.monotonic) == (["one"], True)
+    (when,), in_time = question("when", "hang up")
+    assert in_time
+    assert time.monotonic() - float(when) < 10
 
 
 def test_of_a_program_that_dies_what_it_said_counts(question):
@@ -64,8 +75,9 @@ def test_a_program_that_takes_too_much_processor_time_is_ended(question):
 
 
 def test_a_program_that_says_too_much_is_ended_and_whole_answers_count(question):
-    replied = within(10, lambda: question("one", "for ever", "two"), time.monotonic)
-    assert replied == (["one"], True)
+    (when,), in_time = question("when", "for ever", "two")
+    assert in_time
+    assert time.monotonic() - float(when) < 10
 
 
 def test_a_frame_that_announces_too_much_is_not_waited_for(question):
