@@ -307,7 +307,7 @@ def test_a_tab_that_nobody_looks_at_asks_seldom(signed_in, live, upload_zip):
     asked = []
     page.on("request", lambda request: "/dicom/status/" in request.url and asked.append(request))
     # Time passes on the page as it is told from here on.
-    page.clock.pause_at(page.evaluate("Date.now()") + 1_000)
+    page.clock.pause_at(page.evaluate("Date.now()") + 600_000)
     wait_until(lambda: page.clock.run_for(1_000) or len(asked) > 1, "two questions")
     show_tab(page, hidden=True)
     asked.clear()

@@ -381,6 +381,7 @@ def the_window_is_chosen_and_dragged(page: Page) -> None:
     names = page.locator("[data-part=window] option").all_text_contents()
     assert names[:3] == ["WIDE (100, 200)", "<b>NARROW (50, 20)", "Abdomen (40, 400)"]
     expect(center).to_have_value("100")
+    wait_for_a_frame(page)
     before = page.evaluate(FIRST_PIXEL)
     canvas.press("2")
     expect(width).to_have_value("20")
@@ -396,6 +397,7 @@ def the_window_is_chosen_and_dragged(page: Page) -> None:
     expect(center).to_have_value("60")
     expect(width).to_have_value("300")
     expect(chosen).to_have_value("own")
+    wait_for_a_frame(page)
     assert page.evaluate(FIRST_PIXEL) != before
     page.get_by_role("button", name="Reset").click()
     expect(width).to_have_value("200")

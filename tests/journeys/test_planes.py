@@ -15,6 +15,7 @@ from tests.making.objects import contour, ct_image, roi, rt_structure_set, uid
 from tests.making.pictures import attributes_of
 
 from .test_browser import serious_findings
+from .test_pictures import wait_for_a_frame
 
 COLUMNS, ROWS, SLICES = 40, 32, 12
 SPACE = 40  # px: more than is between parts of a page
@@ -147,6 +148,7 @@ def every_stage_has_the_voxel_that_is_clicked(page: Page) -> None:
     expect(part(page, "point")).to_have_text("x 10.0, y -8.0, z 68.0 mm")
     expect(part(page, "place")).to_have_text("10 of 12 · z 68 mm")
     expect(names(page)).to_have_text(["Axial 10 of 12", "Coronal 6 of 32", "Sagittal 31 of 40"])
+    wait_for_a_frame(page)
     np.testing.assert_allclose([page.evaluate(CENTRE, n) for n in range(3)], SEEN)
     # Of the pixel that lies there: its centre may lie elsewhere along z.
     for number, z in ((0, 68), (1, 68.5), (2, 67.8)):
@@ -187,9 +189,11 @@ def keys_move_the_plane_that_has_the_focus(page: Page) -> None:
 
 
 def one_window_is_for_all(page: Page) -> None:
+    wait_for_a_frame(page)
     before = [shown(page, number) for number in range(3)]
     page.get_by_role("img", name="Coronal plane").press("2")
     expect(part(page, "center")).to_have_value("500")
+    wait_for_a_frame(page)
     after = [shown(page, number) for number in range(3)]
     assert all(one > other > 0 for one, other in zip(before, after, strict=True))
 
@@ -319,6 +323,7 @@ def a_structure_is_found_in_all_planes(page: Page, button: Any) -> None:
     page.get_by_role("button", name="Box", exact=True).click()
     expect(part(page, "point")).to_have_text("x 8.0, y -2.4, z 62.0 mm")
     expect(names(page)).to_have_text(["Axial 7 of 12", "Coronal 13 of 32", "Sagittal 29 of 40"])
+    wait_for_a_frame(page)
     # Half a slice beyond the first and the last, at z 67 and 55.
     for number, (x, y) in enumerate([
         ((24.5, 32.5), (7.5, 17.5)),
