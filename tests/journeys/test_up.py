@@ -202,9 +202,7 @@ def killing_it_leaves_no_orphans_and_it_starts_again(up, first: Up) -> None:
 def test_killed_amid_a_request_it_starts_again_at_the_same_port(up):
     first = up()
     place = urllib.parse.urlsplit(first.url)
-    begins = (
-        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
-    )
+    lines = "POST / HTTP/1.1", "Host: localhost", "Content-Length: 9", "Expect: 100-continue"
     with socket.create_connection((place.hostname, place.port), START_SECONDS) as request:
         request.sendall("\r\n".join([*lines, "", ""]).encode())
         assert b"100 Continue" in request.recv(100)  # it waits for these nine bytes

@@ -6,7 +6,6 @@ from msgspec import msgpack
 
 from app.sandbox.confine import HANGING_SECONDS
 from app.sandbox.once import Answers, ask
-from tests.making.pace import within
 from tests.making.program import Reply, Words
 
 
