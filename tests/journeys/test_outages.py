@@ -95,7 +95,7 @@ def test_an_import_comes_through_an_outage_of_the_broker(
 # The database
 
 
-@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.long), "postgresql"])
+@pytest.fixture
 def outage(request, transactional_db, tmp_path) -> Iterator[Callable[[float], None]]:
     """Take the database away for so many seconds."""
     if request.param == "postgresql":
@@ -139,8 +139,17 @@ def hold_for(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("times", "seconds"),
-    [(1, 3), *(pytest.param(*part, marks=pytest.mark.crash) for part in ((20, 30), (70, 3)))],
+    ("outage", "times", "seconds"),
+    [
+        ("postgresql", 1, 3),
+        pytest.param("sqlite", 1, 3, marks=pytest.mark.long),
+        *(
+            pytest.param(kind, *part, marks=pytest.mark.crash)
+            for kind in ("sqlite", "postgresql")
+            for part in ((20, 30), (70, 3))
+        ),
+    ],
+    indirect=["outage"],
 )
 def test_an_import_comes_through_an_outage_of_the_database(
     times, seconds, outage, start_worker, start_amid, processed_root
