@@ -566,8 +566,14 @@ def console_errors() -> list[str]:
 
 
 @pytest.fixture
-def page(browser, console_errors):
-    """A page 1280 pixels wide. The test fails where its window's console shows an error."""
+def page(request, browser, console_errors):
+    """A page 1280 pixels wide. The test fails where its window's console shows an error.
+
+    It closes before the servers do that it may be asking.
+    """
+    for server in ("live", "start"):
+        if server in request.fixturenames:
+            request.getfixturevalue(server)
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(BROWSER_SECONDS * 1_000)
     context.on("console", lambda m: m.type == "error" and console_errors.append(m.text))
@@ -579,7 +585,7 @@ def page(browser, console_errors):
 
 @pytest.fixture
 def signed_in(live, page, staff_client):
-    """The page, signed in to `live` as a member of staff; it closes before the server does."""
+    """The page, signed in to `live` as a member of staff."""
     let_in(page.context, live.url, staff_client)
     page.goto(f"{live.url}/admin/")
     return page
