@@ -511,9 +511,11 @@ def test_words_on_steep_isodoses_stand_clear_of_each_other(signed_in, live, impo
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate("(size) => document.documentElement.style.fontSize = `${size}px`", letters)
         choice.select_option(index=0)
+        page.wait_for_function(f"() => ({LABELS})().every(({{ boxes }}) => !boxes.length)")
         choice.select_option(index=1)
         expect(page.locator(".viewer-dose").filter(visible=True)).to_have_count(3)
         page.wait_for_function(f"() => ({LABELS})().every(({{ boxes }}) => boxes.length)")
+        wait_for_a_frame(page)
         planes = page.evaluate(LABELS)
         assert [one["lines"] for one in planes] == [6] * 3
         for one in planes:
