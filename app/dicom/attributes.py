@@ -60,13 +60,14 @@ SERIES = {
     "station_name": Attribute(0x00081010, "StationName", "SH", 64),
     "units": Attribute(0x00541001, "Units", "CS", 64),
 }
-# Without the UIDs and the modality: `headers._instance` reads those.
-INSTANCE = {
-    "instance_number": Attribute(0x00200013, "InstanceNumber", "IS"),
+INSTANCE_NUMBER = Attribute(0x00200013, "InstanceNumber", "IS")
+SIZES = {
     "rows": Attribute(0x00280010, "Rows", "US", within=INT32),
     "columns": Attribute(0x00280011, "Columns", "US", within=INT32),
     "number_of_frames": Attribute(0x00280008, "NumberOfFrames", "IS", within=INT32),
 }
+# Without the UIDs and the modality: `headers._instance` reads those.
+INSTANCE = {"instance_number": INSTANCE_NUMBER} | SIZES
 IN_EACH_IMAGE = {
     "slice_location": Attribute(0x00201041, "SliceLocation", "DS"),
     "image_position_patient": Attribute(0x00200032, "ImagePositionPatient", "DS", values=3),

@@ -1,10 +1,10 @@
 """One DICOM object's header -> records."""
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from msgspec import structs
 
@@ -20,12 +20,14 @@ from .attributes import (
     IMAGE,
     IN_EACH_IMAGE,
     INSTANCE,
+    INSTANCE_NUMBER,
     MEDIA_STORAGE_SOP_CLASS_UID,
     MEDIA_STORAGE_SOP_INSTANCE_UID,
     PATIENT,
     PIXEL_DATA,
     REPEATED,
     SERIES,
+    SIZES,
     SOP_CLASS_UID,
     SOP_INSTANCE_UID,
     SPECIFIC_CHARACTER_SET,
@@ -35,7 +37,7 @@ from .attributes import (
 from .damage import Damage, as_damage_to_a_part, damage_by
 from .frames import FUNCTIONAL_GROUPS, frame_planes, grouped, has_groups
 from .kinds import MEDIA_STORAGE_DIRECTORY, Kind, kind_of
-from .layouts import Layouts, ScannedHeader
+from .layouts import Layouts
 from .recognition import PREFIX, has_prefix, looks_like_dicom
 from .records import (
     Header,
@@ -55,13 +57,20 @@ from .values import STORABLE_UID, Elements, Values, fields_of
 PATIENT_FIELDS = fields_of(PatientRecord, PATIENT)
 STUDY_FIELDS = fields_of(StudyRecord, STUDY)
 SERIES_FIELDS = fields_of(SeriesRecord, SERIES)
-INSTANCE_FIELDS = fields_of(InstanceRecord, INSTANCE, after=4)  # UIDs and modality
+SIZE_FIELDS = fields_of(InstanceRecord, SIZES, after=5)  # UIDs, modality and number
 # After the instance number.
 IN_EACH_IMAGE_FIELDS = fields_of(ImageRecord, IN_EACH_IMAGE, after=1)
 REPEATED_FIELDS = fields_of(ImageRecord, REPEATED, after=1 + len(IN_EACH_IMAGE))
 REPEATED_TAGS = tuple(attribute.tag for attribute in REPEATED.values())
 LINEAGE = (*PATIENT.values(), *STUDY.values(), *SERIES.values())
 LINEAGE_TAGS = tuple(attribute.tag for attribute in LINEAGE)
+# What `Common` and the repeated fields of an image are made of.
+COMMON = (
+    *(*LINEAGE, *SIZES.values(), SPECIFIC_CHARACTER_SET, SOP_CLASS_UID),
+    *(MEDIA_STORAGE_SOP_CLASS_UID, TRANSFER_SYNTAX_UID),
+)
+COMMON_TAGS = frozenset(attribute.tag for attribute in COMMON)
+OF_REPEATED = frozenset((*REPEATED_TAGS, SPECIFIC_CHARACTER_SET.tag))
 
 ACTIONS = (
     {attribute.tag: ELEMENT for attribute in (*LINEAGE, *INSTANCE.values(), *IMAGE.values())}
@@ -92,7 +101,7 @@ BULK = 2**16  # bytes; a larger element is a document or a waveform, and the las
 Kept = TypeVar("Kept")
 Made = TypeVar("Made")
 
-_layouts = Layouts()
+_layouts = Layouts(COMMON_TAGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +110,18 @@ class HeaderLimits:
     items: int = 1_000_000  # items of sequences
 
 
+class FileMeta(Protocol):
+    """A file meta group, by whichever reader."""
+
+    def uid(self, tag: int) -> str: ...
+
+
 class RawHeader(NamedTuple):
     """One object's header, undecoded."""
 
     elements: Elements
-    media_storage_class: str
-    media_storage_instance: str
-    transfer_syntax_uid: str
-    undeflated: bool  # its transfer syntax says that it is deflated
+    meta: FileMeta
+    undeflated: bool = False  # its transfer syntax says that it is deflated
     cut: bool = False  # the file ends within its header
     error: MemberFailed | None = None  # why only what precedes structures could be read
 
@@ -116,6 +129,18 @@ class RawHeader(NamedTuple):
 class WithWarnings(NamedTuple, Generic[Kept]):
     record: Kept
     warnings: tuple[ReadWarning, ...] = ()
+
+
+class Common(NamedTuple):
+    """What the objects of a series have in common."""
+
+    charset: text.Charset
+    lineage: WithWarnings[Lineage]
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    kind: Kind
+    sizes: Sequence[int | None]  # rows, columns, frames
+    warnings: Sequence[ReadWarning]  # but those of the lineage
 
 
 STRUCTURES_LOST = WithWarnings(StructureSetRecord(), (ReadWarning("structures_unreadable"),))
@@ -189,21 +214,12 @@ def _read_with(
 
 
 def _scan(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> RawHeader:
-    meta, dataset = _layouts.read(buffer, limits.items) or _walked(buffer, limits, truncated)
-    vr, _ = dataset.get(SPECIFIC_CHARACTER_SET.tag) or (b"", b"")
-    if vr not in (b"", b"CS"):
-        raise Unusual  # pydicom uses this one element while it reads, and may fail
-    syntax = meta.uid(TRANSFER_SYNTAX_UID.tag)
-    return RawHeader(
-        dataset,
-        meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag),
-        meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
-        syntax,
-        syntax in DEFLATED and scanner.is_plain(buffer, meta.end),
-    )
+    if laid := _layouts.read(buffer, limits.items):
+        return RawHeader(laid.dataset, laid.meta)
+    return _walked(buffer, limits, truncated)
 
 
-def _walked(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> ScannedHeader:
+def _walked(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> RawHeader:
     meta = scanner.read_meta(buffer, len(PREFIX)) if has_prefix(buffer) else scanner.NO_META
     if meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag) == MEDIA_STORAGE_DIRECTORY:
         raise MemberSkipped("dicomdir")
@@ -216,9 +232,17 @@ def _walked(buffer: Buffer, limits: HeaderLimits, truncated: bool) -> ScannedHea
     walk = scanner.scan(data, start, implicit, WANTED, limits.items, order)
     if truncated and walk.end > len(data) - scanner.LONGEST_FRAMING:
         raise _too_large(limits)
+    vr, _ = walk.dataset.get(SPECIFIC_CHARACTER_SET.tag) or (b"", b"")
+    if vr not in (b"", b"CS"):
+        raise Unusual  # pydicom uses this one element while it reads, and may fail
     if syntax and data is buffer:
-        _layouts.learn(buffer, meta, meta.spans[TRANSFER_SYNTAX_UID.tag], walk)
-    return ScannedHeader(meta, walk.dataset)
+        _layouts.learn(buffer, meta, walk)
+    return RawHeader(walk.dataset, meta, _is_undeflated(buffer, meta))
+
+
+def _is_undeflated(buffer: Buffer, meta: scanner.Meta) -> bool:
+    """Whether a dataset is not deflated that should be."""
+    return meta.uid(TRANSFER_SYNTAX_UID.tag) in DEFLATED and scanner.is_plain(buffer, meta.end)
 
 
 def _inflated(
@@ -257,14 +281,10 @@ def _read_with_pydicom(buffer: Buffer, limits: HeaderLimits, truncated: bool) ->
         found = pydicom_reader.read(data, WANTED_BEFORE_STRUCTURES, limits.items)
     if truncated and not found.stopped and found.dataset.cut < BULK:
         raise _too_large(limits)
-    file_meta = meta or found.file_meta
-    syntax = file_meta.uid(TRANSFER_SYNTAX_UID.tag)
     return RawHeader(
         found.dataset,
-        file_meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag),
-        file_meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag),
-        syntax,
-        undeflated=meta is not None and syntax in DEFLATED and scanner.is_plain(buffer, meta.end),
+        meta or found.file_meta,
+        undeflated=meta is not None and _is_undeflated(buffer, meta),
         cut=found.dataset.cut > 0 and not truncated,
         error=error,
     )
@@ -293,37 +313,63 @@ def charset_of(elements: Elements, assumed_charset: str) -> text.Charset:
 
 
 def _records(raw: RawHeader, assumed_charset: str) -> Header:
-    elements, get = raw.elements, raw.elements.get
-    charset = charset_of(elements, assumed_charset)
-    values = Values(get, charset, elements.little_endian)
-    sop_class_uid = values.uid(SOP_CLASS_UID)
-    directory = MEDIA_STORAGE_DIRECTORY in (sop_class_uid, raw.media_storage_class)
-    if directory or DIRECTORY_RECORD_SEQUENCE in elements:
-        raise MemberSkipped("dicomdir")
-    lineage = _lineage(tuple(map(get, LINEAGE_TAGS)), charset, elements.little_endian)
-    modality = lineage.record.series.modality
-    instance = _instance(values, sop_class_uid, modality, raw)
+    elements = raw.elements
+    common = _once(
+        *(elements, COMMON_TAGS, ("common", assumed_charset)),
+        lambda: _common(raw, assumed_charset),
+    )
+    values = Values(elements.get, common.charset, elements.little_endian)
+    values.warnings += common.warnings
+    instance = _instance(values, common, raw)
     image: ImageRecord | None = None
     structure_set: WithWarnings[StructureSetRecord] | None = None
-    kind = kind_of(sop_class_uid, modality)
-    if raw.error and kind != Kind.STRUCTURE_SET:
+    if raw.error and common.kind != Kind.STRUCTURE_SET:
         raise raw.error
-    match kind:
+    match common.kind:
         case Kind.IMAGE:
             image = _image(values, elements, instance.instance_number)
         case Kind.STRUCTURE_SET:
-            structure_set = _structure_set(raw, charset)
+            structure_set = _structure_set(raw, common.charset)
     warnings = (
-        *(lineage.warnings, values.warnings),
+        *(common.lineage.warnings, values.warnings),
         *(structure_set.warnings if structure_set else (),),
     )
     return Header(
-        lineage=lineage.record,
+        lineage=common.lineage.record,
         instance=instance,
         image=image,
         structure_set=structure_set.record if structure_set else None,
         warnings=_each_once(warnings),
     )
+
+
+def _once(
+    elements: Elements, tags: frozenset[int], name: Hashable, make: Callable[[], Made]
+) -> Made:
+    """What is made of these elements, or was made of them when headers before had the same."""
+    made = elements.made(tags)
+    if made is None:
+        return make()
+    if name not in made:
+        made[name] = make()
+    return cast(Made, made[name])
+
+
+def _common(raw: RawHeader, assumed_charset: str) -> Common:
+    elements, get = raw.elements, raw.elements.get
+    charset = charset_of(elements, assumed_charset)
+    values = Values(get, charset, elements.little_endian)
+    sop_class_uid = values.uid(SOP_CLASS_UID)
+    classes = sop_class_uid, raw.meta.uid(MEDIA_STORAGE_SOP_CLASS_UID.tag)
+    if MEDIA_STORAGE_DIRECTORY in classes or DIRECTORY_RECORD_SEQUENCE in elements:
+        raise MemberSkipped("dicomdir")
+    if not sop_class_uid:
+        values.warn("sop_class_missing")
+    lineage = _lineage(tuple(map(get, LINEAGE_TAGS)), charset, elements.little_endian)
+    kind = kind_of(sop_class_uid, lineage.record.series.modality)
+    syntax = _storable(raw.meta.uid(TRANSFER_SYNTAX_UID.tag), values)
+    sizes = values.fields(SIZE_FIELDS)
+    return Common(charset, lineage, sop_class_uid, syntax, kind, sizes, values.warnings)
 
 
 @lru_cache(maxsize=128)  # a series' files repeat these bytes, and share one object: see `wire`
@@ -341,11 +387,9 @@ def _lineage(
     return WithWarnings(lineage, tuple(values.warnings))
 
 
-def _instance(values: Values, sop_class_uid: str, modality: str, raw: RawHeader) -> InstanceRecord:
+def _instance(values: Values, common: Common, raw: RawHeader) -> InstanceRecord:
     sop_instance_uid = values.identity(SOP_INSTANCE_UID)
-    if not sop_class_uid:
-        values.warn("sop_class_missing")
-    if raw.media_storage_instance not in ("", sop_instance_uid):
+    if raw.meta.uid(MEDIA_STORAGE_SOP_INSTANCE_UID.tag) not in ("", sop_instance_uid):
         values.warn("uid_meta_differs")
     if raw.undeflated:
         values.warn("not_deflated")
@@ -353,10 +397,11 @@ def _instance(values: Values, sop_class_uid: str, modality: str, raw: RawHeader)
         values.warn("header_cut")
     return InstanceRecord(
         sop_instance_uid,
-        sop_class_uid,
-        _storable(raw.transfer_syntax_uid, values),
-        modality,
-        *values.fields(INSTANCE_FIELDS),
+        common.sop_class_uid,
+        common.transfer_syntax_uid,
+        common.lineage.record.series.modality,
+        values.integer(INSTANCE_NUMBER),
+        *common.sizes,
     )
 
 
@@ -374,9 +419,10 @@ def _image(values: Values, elements: Elements, instance_number: int | None) -> I
         values = values.over(lambda tag: found.get(tag) or own(tag))
         planes = frame_planes(elements, values)
         echo_time = values.decimal(EFFECTIVE_ECHO_TIME)
-    repeated, warnings = _repeated(
-        tuple(map(values.get, REPEATED_TAGS)), values.charset, values.little_endian
-    )
+        repeated, warnings = _repeated_of(values)
+    else:
+        of = "repeated", values.charset
+        repeated, warnings = _once(elements, OF_REPEATED, of, lambda: _repeated_of(values))
     values.warnings += warnings
     in_each = values.fields(IN_EACH_IMAGE_FIELDS)
     image = ImageRecord(*(instance_number, *in_each, *repeated, planes))
@@ -387,6 +433,11 @@ def _image(values: Values, elements: Elements, instance_number: int | None) -> I
     if moment := values.moment(ACQUISITION_DATE_TIME):
         image = structs.replace(image, acquisition_date=moment[0], acquisition_time=moment[1])
     return image
+
+
+def _repeated_of(values: Values) -> WithWarnings[list[Any]]:
+    elements = tuple(map(values.get, REPEATED_TAGS))
+    return _repeated(elements, values.charset, values.little_endian)
 
 
 @lru_cache(maxsize=512)

@@ -121,6 +121,9 @@ class PydicomDataset:
 
     def count_anew(self) -> None: ...
 
+    def made(self, tags: frozenset[int]) -> None:
+        """Nothing is known of what it has in common with others."""
+
     def uid(self, tag: int) -> str:
         element = self.get(tag)
         return uid_of(element[1]) if element else ""

@@ -18,13 +18,12 @@ it stands in four more bytes at 8, and the value begins at 12. In implicit VR th
 the length takes all four bytes at 4.
 
 A walk depends on the framing alone. It returns where each framing begins (here 0) and where four
-more bytes were read (here nowhere). A layout (see `layouts`) remembers the bytes 0 to 7, and that
-the value of a wanted Modality stands at 8 to 9.
+more bytes were read (here nowhere), from which `layouts` knows what headers have in common.
 """
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cache
 from mmap import mmap
@@ -183,17 +182,31 @@ class Meta(NamedTuple):
 NO_META = Meta({}, 0)
 
 
+class Repeated(NamedTuple):
+    """What headers have in common that repeat each other's values, but for some."""
+
+    varying: frozenset[int]  # tags
+    made: dict[Hashable, Any]  # of the values that do not vary
+
+
 class ScannedDataset:
     """The wanted elements of a dataset or of a sequence's item."""
 
-    __slots__ = ("elements", "get", "scan", "sequences")
+    __slots__ = ("elements", "get", "repeated", "scan", "sequences")
 
     overflowed = False  # see PydicomDataset
 
-    def __init__(self, scan: "Scan") -> None:
+    def __init__(
+        self,
+        scan: "Scan",
+        elements: dict[int, Element] | None = None,
+        sequences: dict[int, Span] | None = None,
+        repeated: Repeated | None = None,
+    ) -> None:
         self.scan = scan
-        self.elements: dict[int, Element] = {}
-        self.sequences: dict[int, Span] = {}  # where their items begin and end
+        self.elements = {} if elements is None else elements
+        self.sequences = {} if sequences is None else sequences  # where items begin and end
+        self.repeated = repeated
         self.get = self.elements.get
 
     @property
@@ -224,10 +237,13 @@ class ScannedDataset:
 
     def copy(self) -> "ScannedDataset":
         """The same dataset, with a count of items of its own that goes on from the present one."""
-        copied = ScannedDataset(copy(self.scan))
-        copied.elements, copied.sequences = self.elements, self.sequences
-        copied.get = self.get
-        return copied
+        return ScannedDataset(copy(self.scan), self.elements, self.sequences, self.repeated)
+
+    def made(self, tags: frozenset[int]) -> dict[Hashable, Any] | None:
+        """Where what is made of these elements is kept for the headers that repeat them."""
+        if self.repeated is None or not self.repeated.varying.isdisjoint(tags):
+            return None
+        return self.repeated.made
 
 
 class Scan:
@@ -248,7 +264,7 @@ class Scan:
         self.unended: set[int] = set()  # where sequences end without a delimiter
         self.in_un: dict[int, tuple[bool, ByteOrder]] = {}  # one's start -> if implicit; its order
         self.spans: dict[int, Span] = {}  # of the header's wanted values
-        self.add_start = self.add_long_length = _forget  # see Walk
+        self.add_top = self.add_nested = self.add_long_length = _forget  # see Walk
 
     @property
     def walk(self) -> "Callable[[ScannedDataset, int, int, Wanted, int], int]":
@@ -319,7 +335,7 @@ class Scan:
     def _item(self, position: int) -> tuple[int, int, int]:
         """An item's or delimiter's tag, its value's start, and its end (-1: undefined length)."""
         tag, length = self.order.implicit(self.buffer, position)
-        self.add_start(position)
+        self.add_nested(position)
         if tag == ITEM:
             self.item_count += 1
             if self.item_count > self.item_limit:
@@ -340,7 +356,8 @@ class Scan:
         It ends at `end` exactly or, where that is -1, after an item delimiter. At the top
         (depth 0) it may also end at the Pixel Data, or with less than an element left.
         """
-        buffer, elements, add_start = self.buffer, dataset.elements, self.add_start
+        buffer, elements = self.buffer, dataset.elements
+        add_start = self.add_nested if depth else self.add_top
         explicit = self.order.explicit
         last = (len(buffer) if end < 0 else end) - 8
         while position <= last:
@@ -398,7 +415,8 @@ class Scan:
         self, dataset: ScannedDataset, position: int, end: int, wanted: Wanted, depth: int
     ) -> int:
         """As _walk_explicit."""
-        buffer, elements, add_start = self.buffer, dataset.elements, self.add_start
+        buffer, elements = self.buffer, dataset.elements
+        add_start = self.add_nested if depth else self.add_top
         last = (len(buffer) if end < 0 else end) - 8
         while position <= last:
             tag, length = _implicit(buffer, position)
@@ -527,7 +545,9 @@ class Walk(NamedTuple):
 
     dataset: ScannedDataset
     end: int  # where it ends, or its Pixel Data begin
-    starts: Sequence[int]  # of elements and items, where the first eight bytes were read
+    # Where the first eight bytes were read of the dataset's own elements, and of items, delimiters
+    tops: Sequence[int]
+    nested: Sequence[int]  # and the elements in items.
     long_lengths: Sequence[int]  # where four more bytes, a long VR's length, were read
     searched: bool  # values were searched, as for a delimiter, so more than the framing counts
 
@@ -661,9 +681,14 @@ def scan(
     scan = Scan(buffer, implicit, item_limit, order)
     dataset = ScannedDataset(scan)
     # Bounded, since the framing of more elements than a layout takes would fill the memory.
-    starts: deque[int] = deque(maxlen=MOST_PIECES + 1)
+    tops: deque[int] = deque(maxlen=MOST_PIECES + 1)
+    nested: deque[int] = deque(maxlen=MOST_PIECES + 1)
     long_lengths: deque[int] = deque(maxlen=MOST_PIECES + 1)
-    scan.add_start, scan.add_long_length = starts.append, long_lengths.append
+    scan.add_top, scan.add_nested, scan.add_long_length = (
+        *(tops.append, nested.append),
+        long_lengths.append,
+    )
     end = scan.walk(dataset, position, len(buffer), wanted, 0)
-    scan.add_start = scan.add_long_length = _forget  # a layout has no part in what is read later
-    return Walk(dataset, end, starts, long_lengths, scan.searched or scan.mended)
+    # A layout has no part in what is read later.
+    scan.add_top = scan.add_nested = scan.add_long_length = _forget
+    return Walk(dataset, end, tops, nested, long_lengths, scan.searched or scan.mended)

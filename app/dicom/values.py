@@ -4,7 +4,7 @@ A value that cannot be read becomes "" or None, and a warning that names its att
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from datetime import date, time
 from functools import lru_cache
 from math import isfinite
@@ -58,6 +58,7 @@ class Elements(Protocol):
     def count(self, tag: int) -> int: ...
     def copy(self) -> "Elements": ...
     def count_anew(self) -> None: ...
+    def made(self, tags: frozenset[int]) -> dict[Hashable, Any] | None: ...
 
 
 class Values:

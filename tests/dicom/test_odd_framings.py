@@ -70,8 +70,9 @@ def places(data: bytes, syntax: str) -> list[int]:
     byte_order = scanner.byte_order(data, meta.end, syntax)
     walk = scanner.scan(data, meta.end, False, headers.WANTED, HeaderLimits().items, byte_order)
     delimiters = (tag_bytes(0xFFFEE00D), tag_bytes(0xFFFEE00D, BIG_ENDIAN))
-    no_items = (at for at in walk.starts if data[at : at + 2] not in scanner.ITEM_GROUPS)
-    return [*no_items, *(at for at in walk.starts if data[at : at + 4] in delimiters)]
+    starts = sorted([*walk.tops, *walk.nested])
+    no_items = (at for at in starts if data[at : at + 2] not in scanner.ITEM_GROUPS)
+    return [*no_items, *(at for at in starts if data[at : at + 4] in delimiters)]
 
 
 # Unknown VRs

@@ -183,7 +183,7 @@ def many_frames(frames: int) -> bytes:
 
 
 def test_hundreds_of_thousands_of_items_are_read_by_the_scanner():
-    walk = headers._walked(many_frames(15_000), LIMITS, False).dataset.scan
+    walk = headers._walked(many_frames(15_000), LIMITS, False).elements.scan
     assert walk.item_count > 15_000 * 14
 
 
@@ -202,7 +202,7 @@ def test_the_element_drawn_in_the_scanner_is_read_as_drawn():
     walk = scanner.scan(drawn, 0, False, wanted, 0)
     assert walk.dataset.elements == {0x00080060: (b"CS", b"CT")}
     assert walk.dataset.scan.spans == {0x00080060: (8, 10)}
-    assert ([*walk.starts], [*walk.long_lengths], walk.end) == ([0], [], 10)
+    assert [[*walk.tops], [*walk.nested], [*walk.long_lengths], walk.end] == [[0], [], [], 10]
 
 
 def test_each_sequence_and_meta_element_of_the_scanner_is_in_pydicoms_dictionary():
