@@ -165,7 +165,7 @@ class Pool:
         self.idle_deaths = 0
         self.members = self.total = 0  # in the archive and in ZIPs inside; bytes, unpacked
         self.order: deque[int] = deque()  # indexes that were sent, not yet handed on
-        self.arrived: defaultdict[int, deque[Extracted]] = defaultdict(deque)
+        self.arrived: defaultdict[int, list[Extracted]] = defaultdict(list)
         self.held = 0  # bytes in arrived
         self.again: deque[Member] = deque()  # to be sent once more
         self.suspects: deque[Member] = deque()  # to be sent once more, alone
@@ -190,10 +190,11 @@ class Pool:
 
     def results(
         self, archive: Archive, members: Iterable[Member], known_inside: dict[int, set[int]]
-    ) -> Iterator[Extracted | None]:
-        """What became of these members of an archive, in their order.
+    ) -> Iterator[list[Extracted]]:
+        """What became of these members of an archive, in their order, as it arrives.
 
-        Yields None at least every `TICK` while nothing arrives, so that the caller can look up.
+        Yields an empty list at least every `TICK` while nothing does, so that the caller can look
+        up.
 
         Parameters
         ----------
@@ -213,10 +214,7 @@ class Pool:
             if not self.order:
                 return
             self._listen()
-            if self._has_next:
-                yield from self._in_order()
-            else:
-                yield None
+            yield self._in_order()
 
     def seal(self, members: Iterable[Extracted]) -> None:
         """See that no extractor can alter what these have staged: who still could is ended."""
@@ -275,16 +273,7 @@ class Pool:
         return member
 
     def _send(self, child: Child, chunk: list[Member], alone: bool = False) -> None:
-        jobs = [
-            Job(
-                member,
-                sorted(self.known_inside.get(member.index, ())),
-                self.given_up.get(member.index, {}),
-                self.members,
-                self.total,
-            )
-            for member in chunk
-        ]
+        jobs = list(map(self._job, chunk))
         child.jobs.update((member.index, member) for member in chunk)
         child.job_bytes += sum(map(_weight, chunk))
         child.alone = alone
@@ -292,6 +281,10 @@ class Pool:
         # Where it died, its end is seen, and its jobs sent again, when it is listened to.
         child.outbox.put(frame(jobs))
         child.outbox.send()
+
+    def _job(self, member: Member) -> Job:
+        known, given_up = self.known_inside.get(member.index), self.given_up.get(member.index)
+        return Job(member, sorted(known or ()), given_up or {}, self.members, self.total)
 
     def _listen(self) -> None:
         """Take what the extractors say, waiting up to a tick for the first of it."""
@@ -367,21 +360,16 @@ class Pool:
             raise disk_failure(error) from error
         return stat.S_ISREG(status.st_mode) and status.st_size == extracted.size
 
-    @property
-    def _has_next(self) -> bool:
-        return bool(self.order and self.arrived.get(self.order[0]))
-
-    def _in_order(self) -> Iterator[Extracted]:
-        while self._has_next:
-            waiting = self.arrived[self.order[0]]
-            while waiting:
-                extracted = waiting.popleft()
-                self.held -= extracted.weight
-                yield extracted
-                if not extracted.inner:
-                    del self.arrived[extracted.index]
-                    self.known_inside.pop(extracted.index, None)
-                    self.order.popleft()
+    def _in_order(self) -> list[Extracted]:
+        """What is due of what has arrived."""
+        due: list[Extracted] = []
+        while self.order and (arrived := self.arrived.pop(self.order[0], None)):
+            due += arrived
+            if due[-1].inner:
+                break  # more of what is in it is to come
+            self.known_inside.pop(self.order.popleft(), None)
+        self.held -= sum(extracted.weight for extracted in due)
+        return due
 
     def _check_sign(self, child: Child, elapsed: float) -> None:
         if bytes(child.mark) != child.last_mark or not child.jobs or child.is_on_disk():

@@ -52,27 +52,35 @@ logger = logging.getLogger(__name__)
 
 
 def gather(
-    results: Iterable[Extracted | None], run: Run, progress: Progress
+    results: Iterable[list[Extracted]], run: Run, progress: Progress
 ) -> Iterator[list[Extracted]]:
     """Batches by number, by bytes of contours, and by time, so that the bar moves."""
     batch: list[Extracted] = []
-    weight, most, largest, begun = 0, FIRST_MEMBERS, FIRST_MEMBERS, time.monotonic()
-    for extracted in results:
+    weight, begun = 0, time.monotonic()
+    largest = min(FIRST_MEMBERS, MOST_MEMBERS)
+    most = min(FIRST_MEMBERS, _size(progress))
+    for arrived in results:
         run.check()
         progress.show()
-        if extracted:
-            batch.append(extracted)
-            weight += extracted.weight
-            progress.extracted += not extracted.inner
-            # How many more there are in a ZIP inside is not known.
-            most = min(largest, MOST_MEMBERS if extracted.inner else _size(progress))
-        extracted = None  # only the batch holds it
-        late = time.monotonic() - begun > MOST_SECONDS
-        full = len(batch) >= most or weight >= MOST_BYTES
-        if batch and (late or full):
+        arrived.reverse()
+        while True:
+            while arrived and len(batch) < most and weight < MOST_BYTES:
+                extracted = arrived.pop()
+                weight += extracted.weight
+                batch.append(extracted)
+                if extracted.inner:
+                    most = largest  # how many more there are in a ZIP inside is not known
+                else:
+                    progress.extracted += 1
+                del extracted  # only the batch holds it
+            full = len(batch) >= most or weight >= MOST_BYTES
+            if not full and (not batch or time.monotonic() - begun < MOST_SECONDS):
+                break
             yield batch
             batch, weight, begun = [], 0, time.monotonic()
-            largest = MOST_MEMBERS
+            largest, most = MOST_MEMBERS, _size(progress)
+            run.check()
+            progress.show()
     if batch:
         yield batch
 
@@ -80,7 +88,7 @@ def gather(
 def _size(progress: Progress) -> int:
     """Smaller towards the end, so that little is left to write when all is read."""
     left = progress.total - progress.extracted
-    return min(MOST_MEMBERS, max(LAST_MEMBERS, left // 2))
+    return min(MOST_MEMBERS, max(LAST_MEMBERS, left // 3))
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """A filed object's bytes, read again from an upload's kept archive."""
 
 import uuid
-from itertools import islice
+from itertools import chain, islice
 
 from app.archives.directory import open_archive
 from app.catalogue.filing import Version, place
@@ -32,7 +32,8 @@ def _restore_from(member: ArchiveMember, instance: DICOMInstance) -> bool:
             archive = open_archive(file, archive_limits())
             wanted = islice(archive.members(member.index), 1)
             with Pool(file.fileno(), staging, pool_settings()) as pool:
-                read = [one for one in pool.results(archive, wanted, {}) if one and one.header]
+                results = chain.from_iterable(pool.results(archive, wanted, {}))
+                read = [extracted for extracted in results if extracted.header]
                 pool.seal(read)
             found = [
                 extracted.staged

@@ -10,12 +10,13 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-from app.archives.directory import Limits, Member, open_archive
+from app.archives.directory import Archive, Limits, Member, open_archive
 from app.archives.entries import DEFLATE
 from app.archives.gzipped import GZIP
 from app.dicom.headers import HeaderLimits
@@ -24,7 +25,7 @@ from app.sandbox import ahead, confine
 from app.sandbox import pool as pools
 from app.sandbox.extractor import TOGETHER, together
 from app.sandbox.pool import Pool, PoolSettings
-from app.sandbox.wire import Job
+from app.sandbox.wire import Extracted, Job
 from app.storage.staging import Staging
 from tests.conftest import wait_until
 from tests.making.archive_utility import ArchiveUtility
@@ -50,6 +51,10 @@ def large_image(number: int) -> bytes:
     return image(number) + bytes(LARGE)
 
 
+def results_of(pool: Pool, archive: Archive) -> list[Extracted]:
+    return list(chain.from_iterable(pool.results(archive, archive.members(), {})))
+
+
 @pytest.fixture
 def read(tmp_path):
     """Read a ZIP of members with a pool, while `meddle(pool)` runs in a thread beside it."""
@@ -61,9 +66,7 @@ def read(tmp_path):
             with Pool(file.fileno(), staging, settings) as pool:
                 thread = threading.Thread(target=meddle, args=(pool,))
                 thread.start()
-                results = [
-                    result for result in pool.results(archive, archive.members(), {}) if result
-                ]
+                results = results_of(pool, archive)
                 thread.join()
             return results
 
@@ -133,7 +136,7 @@ def grown(path: Path, limits: Limits, *members: tuple[str, bytes]) -> list[tuple
         file.flush()
         archive = open_archive(file, limits, 1 << 20)
         with Pool(file.fileno(), staging, settings) as pool:
-            read = [one for one in pool.results(archive, archive.members(), {}) if one]
+            read = results_of(pool, archive)
         assert pool.total == sum(one.size for one in read)
         for one in read:
             staged = path / "processed" / ".staging/1/run" / one.staged
@@ -280,9 +283,9 @@ def test_a_pool_that_is_resized_loses_nothing(extractors, tmp_path):
     folder = Staging(tmp_path / "processed", 1, "run")
     with path.open("rb") as file, folder, Pool(file.fileno(), folder, SETTINGS) as pool:
         archive, read = open_archive(file, Limits()), []
-        for result in filter(None, pool.results(archive, archive.members(), {})):
+        for results in pool.results(archive, archive.members(), {}):
             pool.resize(extractors)
-            read.append(result.index)
+            read += [result.index for result in results]
         assert len(pool.children) == extractors
     assert read == list(range(100))
 
@@ -416,7 +419,7 @@ def test_who_still_holds_a_file_is_ended_before_it_is_filed(liars, tmp_path):
     with path.open("rb") as file, Staging(tmp_path / "processed", 1, "run") as staging:
         archive = open_archive(file, Limits())
         with Pool(file.fileno(), staging, settings) as pool:
-            results = list(filter(None, pool.results(archive, archive.members(), {})))
+            results = results_of(pool, archive)
             (holder,) = pool.children
             pool.seal(results[1:])
             assert pool.children == [holder]  # nobody holds that one
