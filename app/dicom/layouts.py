@@ -12,7 +12,8 @@ This takes a tenth of the time of a walk, and what was made of the values in bet
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from struct import Struct, calcsize
 from typing import NamedTuple
@@ -34,8 +35,10 @@ from .scanner import (
 )
 
 LengthOf = Callable[[Buffer, int], tuple[int]]
+Contents = Mapping[int, bytes]  # of values, by their places among the values of a layout
+Key = tuple[bytes, ...]  # of a series: the values that it shares
 
-MOST_LAYOUTS = 8
+MOST_LAYOUTS, MOST_SERIES = 8, 32  # the latter of each layout
 COMPARED = 256  # bytes; a longer value that is not wanted is passed over
 PREFIX_AT = 128  # where "DICM" stands
 # To learn a header takes as long as some walks: so one is learnt for so many headers.
@@ -61,9 +64,6 @@ class Value(NamedTuple):
     def is_compared(self) -> bool:
         return self.tag > 0 or self.stop - self.start <= COMPARED
 
-    def at(self, span: Span) -> "Value":
-        return Value(*span, self.tag, self.length)
-
 
 class Stretch(NamedTuple):
     """Bytes that headers repeat, and the value behind them."""
@@ -76,24 +76,26 @@ class Stretch(NamedTuple):
 
 
 class Pattern:
-    """A header but for some of its values, in which others may differ from it."""
+    """A header but for some of its values, in which others may differ from it.
 
-    def __init__(self, buffer: Buffer, values: Sequence[Value], end: int) -> None:
+    Parameters
+    ----------
+    spans
+        Where the values are in this header.
+    """
+
+    def __init__(
+        self, buffer: Buffer, values: Iterable[Value], spans: Iterable[Span], end: int
+    ) -> None:
         self.stretches: list[Stretch] = []
         at = PREFIX_AT
-        for value in values:
-            length = Struct(value.length)
-            same = buffer[at : value.start - length.size]
-            self.stretches.append(
-                Stretch(
-                    same,
-                    len(same),
-                    length.unpack_from if length.size else None,
-                    length.size or value.stop - value.start,
-                    LONGEST_VALUE if value.tag else UNDEFINED,
-                )
-            )
-            at = value.stop
+        for value, (start, stop) in zip(values, spans, strict=True):
+            length_of, size = _reading(value.length)
+            same = buffer[at : start - size]
+            longest = LONGEST_VALUE if value.tag else UNDEFINED
+            stretch = Stretch(same, len(same), length_of, size or stop - start, longest)
+            self.stretches.append(stretch)
+            at = stop
         self.last = buffer[at:end]
 
     def spans(self, buffer: Buffer) -> list[Span] | None:
@@ -120,27 +122,87 @@ class Pattern:
         return found
 
 
+@cache
+def _reading(length: str) -> tuple[LengthOf | None, int]:
+    """What reads a length of this format, and the bytes that it takes."""
+    form = Struct(length)
+    return (form.unpack_from if form.size else None), form.size
+
+
+class Series:
+    """A header, and in what those of its series differ from it.
+
+    Parameters
+    ----------
+    spans
+        Where the values are in which headers of its layout differ.
+    contents
+        Those of them that are compared.
+    """
+
+    def __init__(
+        self, layout: "Layout", buffer: Buffer, spans: Sequence[Span], contents: Contents
+    ) -> None:
+        self.layout, self.contents = layout, contents
+        self.elements, self.in_meta = layout.elements.copy(), dict(layout.meta.elements)
+        for at, content in contents.items():
+            tag = layout.values[at].tag
+            if tag in self.elements:
+                self.elements[tag] = self.elements[tag][0], content
+            elif tag:
+                self.in_meta[tag] = content
+        numbers = [n for n, at in enumerate(layout.differing) if at in layout.varying]
+        varying = [layout.values[layout.differing[n]] for n in numbers]
+        self.spans = [spans[n] for n in numbers]
+        end = (spans[-1][1] if spans else PREFIX_AT) + len(layout.pattern.last)
+        self.pattern = Pattern(buffer, varying, self.spans, end)
+        wanted = [(n, value.tag) for n, value in enumerate(varying) if value.tag]
+        self.taken_in_meta = [(n, tag) for n, tag in wanted if tag in self.in_meta]
+        self.taken = [(n, t, self.elements[t][0]) for n, t in wanted if t in self.elements]
+        self.repeated = Repeated(frozenset(tag for _, tag in wanted), {})
+
+    def read(self, buffer: Buffer) -> ScannedHeader | None:
+        spans = self.pattern.spans(buffer)
+        return None if spans is None else self.header(buffer, spans)
+
+    def header(self, buffer: Buffer, spans: Sequence[Span]) -> ScannedHeader:
+        """Its own, or that of another of the series, whose varying values are here."""
+        in_meta, elements = self.in_meta, self.elements.copy()
+        if self.taken_in_meta:
+            in_meta = in_meta.copy()
+            for n, tag in self.taken_in_meta:
+                start, stop = spans[n]
+                in_meta[tag] = buffer[start:stop]
+        for n, tag, vr in self.taken:
+            start, stop = spans[n]
+            elements[tag] = vr, buffer[start:stop]
+        dataset = ScannedDataset(self.layout.scan, elements, repeated=self.repeated)
+        return ScannedHeader(Meta(in_meta, self.layout.end_of(in_meta)), dataset)
+
+
 class Layout:
     """Headers that are laid out as one that was walked over.
 
     Those of one series, which share the values of some tags, differ in fewer values than those of
-    several. So each is compared with one of the series before it and, where it is of another,
+    several. So each is compared with the series of the one before it and, where it is of another,
     with what all have in common.
     """
 
     def __init__(self, buffer: Buffer, meta: Meta, walk: Walk, shared: Collection[int]) -> None:
-        self.scan, self.shared, self.end = _without_bytes(walk.dataset.scan), shared, walk.end
-        self.in_meta, self.meta_end = dict(meta.elements), meta.end
-        self.elements = walk.dataset.elements.copy()
+        self.scan, self.shared = _without_bytes(walk.dataset.scan), shared
+        self.meta, self.elements = meta, walk.dataset.elements.copy()
         self.values = [*_values(buffer, meta, walk)]
-        self.contents = [
-            buffer[value.start : value.stop] if value.is_compared else b"" for value in self.values
-        ]
-        framing = Pattern(buffer, self.values, self.end)
+        self.contents = {
+            at: buffer[value.start : value.stop]
+            for at, value in enumerate(self.values)
+            if value.is_compared
+        }
+        self.spans = [(value.start, value.stop) for value in self.values]
+        self.end = walk.end
+        framing = Pattern(buffer, self.values, self.spans, self.end)
         self.framing = [stretch.same for stretch in framing.stretches]
-        # By their places among the values: those that differ in other headers, and of these those
-        # that do so within a series.
-        self.differing = {at for at, value in enumerate(self.values) if not value.is_compared}
+        # The places of the values in which headers differ, and of those that do within a series.
+        self.differing = [at for at in range(len(self.values)) if at not in self.contents]
         self.varying = {*self.differing}
 
     def is_like(self, other: "Layout") -> bool:
@@ -148,82 +210,71 @@ class Layout:
         return self.framing == other.framing and self.scan.item_limit == other.scan.item_limit
 
     def learn_from(self, other: "Layout") -> None:
-        """Take over what is known of headers like this one, and see how they differ."""
-        self.differing |= other.differing
+        """Take over what is known of headers like this one, and see how it differs from those."""
+        differing = {*self.differing, *other.differing}
+        for at in self.contents.keys() - other.contents.keys():
+            del self.contents[at]  # it is longer there
+        changed = _changed(self.contents, other.contents)
+        key = tuple(self.contents[other.differing[n]] for n in other.keyed)
+        others = changed - {*other.differing}
+        if key in other.series and not any(self.values[at].tag in self.shared for at in others):
+            mate = {**other.contents, **other.series[key].contents}
+            self.varying |= _changed(self.contents, mate)
         self.varying |= other.varying
-        self._compare(dict(enumerate(other.contents)))
+        self.differing = sorted(differing | changed)
 
     def settle(self, buffer: Buffer) -> None:
         """Begin to read headers like this one, with which the buffer begins."""
-        self.ordered = sorted(self.differing)
-        values = [self.values[at] for at in self.ordered]
-        self.of_all = Pattern(buffer, values, self.end)
-        self._begin_series(buffer, values, self.end)
+        spans = [self.spans[at] for at in self.differing]
+        differing = [self.values[at] for at in self.differing]
+        self.pattern = Pattern(buffer, differing, spans, self.end)
+        self.keyed = [n for n, value in enumerate(differing) if value.tag in self.shared]
+        self.series: dict[Key, Series] = {}
+        self.last = self._series(buffer, spans)
 
     def read(self, buffer: Buffer, item_limit: int) -> ScannedHeader | None:
         """What a walk would find in a header; None where that has to be walked over."""
         if item_limit != self.scan.item_limit:
             return None
-        spans = self.of_series.spans(buffer)
+        return self.last.read(buffer) or self._read_in_another_series(buffer)
+
+    def end_of(self, in_meta: Mapping[int, bytes]) -> int:
+        """Where a file meta group ends, of which one UID may be longer or shorter."""
+        tag = MEDIA_STORAGE_SOP_INSTANCE_UID.tag
+        return self.meta.end + len(in_meta.get(tag, b"")) - len(self.meta.elements.get(tag, b""))
+
+    def _read_in_another_series(self, buffer: Buffer) -> ScannedHeader | None:
+        spans = self.pattern.spans(buffer)
         if spans is None:
-            spans = self.of_all.spans(buffer)
-            if spans is None:
-                return None
-            self._go_on(buffer, spans)
-            spans = self.spans
-        elements = self.elements.copy()
-        for at, tag, vr in self.taken:
-            start, stop = spans[at]
-            elements[tag] = vr, buffer[start:stop]
-        dataset = ScannedDataset(self.scan, elements, repeated=self.repeated)
-        return ScannedHeader(self._meta(buffer, spans), dataset)
+            return None
+        known = self.series.get(self._key(buffer, spans))
+        if known and (header := known.read(buffer)):
+            self.last = known
+            return header
+        self.last = self._series(buffer, spans)
+        return self.last.header(buffer, self.last.spans)
 
-    def _meta(self, buffer: Buffer, spans: Sequence[Span]) -> Meta:
-        in_meta, end = self.in_meta, self.meta_end
-        if self.taken_in_meta:
-            in_meta = in_meta.copy()
-            for at, tag in self.taken_in_meta:
-                start, stop = spans[at]
-                in_meta[tag] = buffer[start:stop]
-            end += stop - self.spans[at][1]
-        return Meta(in_meta, end)
-
-    def _compare(self, contents: Mapping[int, bytes]) -> None:
-        """See which values of another header differ."""
-        other = {at for at, content in contents.items() if content != self.contents[at]}
-        self.differing |= other
-        if not any(self.values[at].tag in self.shared for at in other):
-            self.varying |= other
-
-    def _go_on(self, buffer: Buffer, spans: Sequence[Span]) -> None:
-        """Begin with another series, whose values are here that differ from others'."""
-        found = dict(zip(self.ordered, spans, strict=True))
-        compared = {
+    def _series(self, buffer: Buffer, spans: Sequence[Span]) -> Series:
+        """That of a header; where it is known, it varies in more than was known."""
+        contents = {
             at: buffer[start:stop]
-            for at, (start, stop) in found.items()
-            if self.values[at].is_compared
+            for at, (start, stop) in zip(self.differing, spans, strict=True)
+            if at in self.contents
         }
-        self._compare(compared)
-        for at, content in compared.items():
-            self.contents[at] = content
-        values = [self.values[at].at(span) for at, span in found.items()]
-        end = (spans[-1][1] if spans else PREFIX_AT) + len(self.of_all.last)
-        self._begin_series(buffer, values, end)
+        key = self._key(buffer, spans)
+        if before := self.series.pop(key, None):
+            self.varying |= _changed(contents, before.contents)
+        self.series[key] = series = Series(self, buffer, spans, contents)
+        if len(self.series) > MOST_SERIES:
+            del self.series[next(iter(self.series))]
+        return series
 
-    def _begin_series(self, buffer: Buffer, values: Sequence[Value], end: int) -> None:
-        for value in values:
-            content = buffer[value.start : value.stop]
-            if value.tag in self.in_meta:
-                self.in_meta[value.tag] = content
-            elif value.tag:
-                self.elements[value.tag] = self.elements[value.tag][0], content
-        varying = [v for at, v in zip(self.ordered, values, strict=True) if at in self.varying]
-        self.of_series = Pattern(buffer, varying, end)
-        self.spans = [(value.start, value.stop) for value in varying]
-        wanted = [(at, value.tag) for at, value in enumerate(varying) if value.tag]
-        self.taken_in_meta = [(at, tag) for at, tag in wanted if tag in self.in_meta]
-        self.taken = [(at, t, self.elements[t][0]) for at, t in wanted if t in self.elements]
-        self.repeated = Repeated(frozenset(tag for _, tag in wanted), {})
+    def _key(self, buffer: Buffer, spans: Sequence[Span]) -> Key:
+        return tuple([buffer[spans[n][0] : spans[n][1]] for n in self.keyed])
+
+
+def _changed(contents: Contents, before: Contents) -> set[int]:
+    return {at for at, content in contents.items() if content != before[at]}
 
 
 class Layouts:

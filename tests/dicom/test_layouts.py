@@ -11,7 +11,15 @@ import pytest
 from app.dicom import headers, scanner
 from app.dicom.attributes import TRANSFER_SYNTAX_UID
 from app.dicom.headers import COMMON_TAGS, WANTED, read_header
-from app.dicom.layouts import AT_FIRST, MOST_LAYOUTS, ONE_IN, Layout, Layouts, ScannedHeader
+from app.dicom.layouts import (
+    AT_FIRST,
+    MOST_LAYOUTS,
+    MOST_SERIES,
+    ONE_IN,
+    Layout,
+    Layouts,
+    ScannedHeader,
+)
 from app.dicom.recognition import PREFIX
 from app.dicom.scanner import Unusual, Walk
 from app.errors import Expected
@@ -109,9 +117,18 @@ def test_so_are_other_series_once_it_is_known_in_what_they_differ(make, way):
         for at in range(1, 5)
     ]
     layouts = taught([*several[0], *several[1]])
-    for files in (several[2], several[3], several[0]):
+    for files in (several[2], several[3], several[0], *zip(*several, strict=True)):
         assert all(agree(data, layouts) for data in files)
     assert len(layouts.known) == 1
+
+
+def test_of_very_many_series_the_recent_ones_are_remembered():
+    layouts = new()
+    for number in range(3 * MOST_SERIES):
+        for data in series(objects.ct_image, {}, SeriesInstanceUID=f"1.9.{number}"):
+            assert agree(data, layouts) or walked(data, layouts)
+    (layout,) = layouts.known
+    assert len(layout.series) == MOST_SERIES
 
 
 @pytest.mark.parametrize(("make", "way"), CASES, ids=name)
