@@ -8,8 +8,11 @@ import re
 import stat
 from array import array
 from binascii import crc32
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, compress, dropwhile
+from operator import not_, or_
 from typing import IO, NamedTuple
 
 from app.errors import ArchiveRefused
@@ -25,7 +28,7 @@ from .entries import (
     LOCAL_SIGNATURE,
     MAX_32,
     STORED,
-    Entry,
+    Entries,
     entries,
     extra_fields,
     read_at,
@@ -34,7 +37,6 @@ from .overflow import counted_on, find_longer
 
 EXTRA_UNICODE_PATH = 0x7075
 UNICODE_PATH_ID = EXTRA_UNICODE_PATH.to_bytes(2, "little")
-UNIX_MAKERS = (3, 19)  # Unix and macOS put the file's mode into the external attributes
 
 # How many times larger the packed data can become; Deflate makes 258 bytes of 2 bits.
 GROWTH = {STORED: 1, DEFLATE: 1032}
@@ -89,6 +91,10 @@ class Member(NamedTuple):
         return stat.S_ISLNK(self.mode)
 
 
+# Member._make without its check of the number of values, which is a third of the time.
+_member = partial(tuple.__new__, Member)
+
+
 @dataclass(frozen=True, slots=True)
 class Archive:
     """An archive whose directory was read and not refused. The caller closes the file."""
@@ -100,15 +106,39 @@ class Archive:
     broken: frozenset[int]  # positions whose entry and local header contradict each other
     modulus: int  # of what the directory can say; 0 with ZIP64, where it can say all
     longer: dict[int, int]  # by position: what packed sizes lack, where the directory overflowed
-    kept: list[Entry]  # all of a short directory, which takes as long to read as to check
+    kept: list[Entries]  # all of a short directory, which takes as long to read as to check
 
     def members(self, start: int = 0) -> Iterator[Member]:
         """The members in directory order, without directories, from position `start` on."""
-        prefix, broken, modulus = self.end.prefix, self.broken, self.modulus
-        found = self.kept or _entries(self.file, self.end, self.longer, modulus)
-        for index, entry in enumerate(found):
-            if index >= start and not entry.is_directory:
-                yield _member(index, entry, prefix, entry.broken or index in broken, modulus)
+        found = chain.from_iterable(self._batches(start))
+        return dropwhile(lambda member: member.index < start, found)
+
+    def _batches(self, start: int) -> Iterator[Iterator[Member]]:
+        """The members in batches, from that on which holds position `start`."""
+        first = 0
+        for batch in self.kept or _entries(self.file, self.end, self.longer, self.modulus):
+            positions = range(first, first + len(batch.names))
+            first = positions.stop
+            if start < first:
+                yield self._members(positions, batch)
+
+    def _members(self, positions: range, batch: Entries) -> Iterator[Member]:
+        prefix = self.end.prefix
+        values = zip(
+            positions,
+            _shown_names(batch),
+            batch.sizes,
+            batch.packed_sizes,
+            batch.crcs,
+            batch.methods,
+            batch.flags,
+            [offset + prefix for offset in batch.offsets],
+            batch.modes,
+            map(or_, batch.broken, map(self.broken.__contains__, positions)),
+            _moduli(batch, self.modulus),
+            strict=True,
+        )
+        return map(_member, compress(values, map(not_, batch.are_directories)))
 
 
 def open_archive(file: int | IO[bytes], limits: Limits, modulus: int = MODULUS) -> Archive:
@@ -134,27 +164,30 @@ def open_archive(file: int | IO[bytes], limits: Limits, modulus: int = MODULUS) 
     if longer is None:
         raise ArchiveRefused("archive_overflowed")
     count = total = directories = 0
-    spans = _Spans()
-    kept: list[Entry] = []
+    reached: int | None = 0
+    kept: list[Entries] = []
     keeps = not end.overflowed and end.stop - end.start <= KEPT_BYTES
-    for index, entry in enumerate(_entries(file, end, longer, modulus)):
-        spans.add(index, entry)
-        if keeps:
-            kept.append(entry)
-        if entry.is_directory:
-            directories += 1
-        else:
-            count += 1
-            total += _possible_size(entry, limits)
-        if max(count, directories) > limits.members:
+    for batch in _entries(file, end, longer, modulus):
+        more_directories = sum(batch.are_directories)
+        more = len(batch.names) - more_directories
+        if max(count + more, directories + more_directories) > limits.members:
+            count = _count_over(limits.members, count, directories, batch)
             raise ArchiveRefused(
                 "too_many_members", count=max(end.count, count), limit=limits.members
             )
+        count, directories = count + more, directories + more_directories
+        total += _possible_size(batch, limits)
+        if reached is not None:
+            reached = _reached(batch, reached)
+        if keeps:
+            kept.append(batch)
     if count + directories < end.count:
         raise ArchiveRefused("archive_damaged")
     if not count:
         raise ArchiveRefused("archive_empty")
-    broken = spans.check(file, end.prefix)
+    broken: frozenset[int] = frozenset()
+    if reached is None:
+        broken = _Spans(kept or _entries(file, end, longer, modulus)).check(file, end.prefix)
     if total > limits.total:
         raise ArchiveRefused(
             "total_too_large", size=human_size(total), limit=human_size(limits.total)
@@ -176,34 +209,84 @@ def looks_like_zip(file: int | IO[bytes]) -> bool:
 
 def _entries(
     file: int | IO[bytes], end: End, longer: dict[int, int], modulus: int
-) -> Iterator[Entry]:
+) -> Iterator[Entries]:
     if end.overflowed:
         return counted_on(file, end, longer, modulus)
     return entries(file, end.start, end.stop)
 
 
+def _count_over(most: int, count: int, directories: int, batch: Entries) -> int:
+    """How many members there are up to the entry that is one too many.
+
+    Parameters
+    ----------
+    count, directories
+        Before this batch.
+    """
+    for is_directory in batch.are_directories:
+        count, directories = count + (not is_directory), directories + is_directory
+        if max(count, directories) > most:
+            break
+    return count
+
+
+def _possible_size(batch: Entries, limits: Limits) -> int:
+    """The bytes that reading members can give, without those that will be refused unread.
+
+    Where packed data cannot grow to the declared size, that member fails, and no other.
+    """
+    most, growth = limits.member, GROWTH
+    return sum(
+        [
+            size
+            for size, packed_size, method, flags, broken, is_directory in zip(
+                batch.sizes, batch.packed_sizes, batch.methods, batch.flags, batch.broken,
+                batch.are_directories, strict=True,
+            )
+            if size <= most and not (is_directory or broken or flags & FLAG_ENCRYPTED)
+            and (method not in growth or size <= growth[method] * packed_size)
+        ]
+    )  # fmt: skip
+
+
+def _reached(batch: Entries, reached: int) -> int | None:
+    """Where the last of these ends; None where one begins before the one before it ends."""
+    fixed = LOCAL.size
+    for offset, packed_size, broken in zip(
+        batch.offsets, batch.packed_sizes, batch.broken, strict=True
+    ):
+        if packed_size and not broken:
+            if offset < reached:
+                return None
+            reached = offset + fixed + packed_size
+    return reached
+
+
 class _Spans:
     """The bytes of the file that each entry claims, to find those claimed twice.
+
+    None are, where each entry begins behind the end of the one before it (see `_reached`).
 
     A member's span is taken without its name and extra data, whose lengths are in the local
     header alone. So it is too short by at most 128 kB, which is too little to hide a bomb in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, found: Iterable[Entries]) -> None:
         self.indexes, self.starts, self.stops = array("Q"), array("Q"), array("Q")
-        self.reached = 0
-        self.in_order = True
-
-    def add(self, index: int, entry: Entry) -> None:
-        if not entry.packed_size or entry.broken:
-            return
-        stop = entry.offset + LOCAL.size + entry.packed_size
-        if entry.offset < self.reached:
-            self.in_order = False
-        self.reached = stop
-        self.indexes.append(index)
-        self.starts.append(entry.offset)
-        self.stops.append(stop)
+        first = 0
+        for batch in found:
+            for index, offset, packed_size, broken in zip(
+                range(first, first + len(batch.names)),
+                batch.offsets,
+                batch.packed_sizes,
+                batch.broken,
+                strict=True,
+            ):
+                if packed_size and not broken:
+                    self.indexes.append(index)
+                    self.starts.append(offset)
+                    self.stops.append(offset + LOCAL.size + packed_size)
+            first += len(batch.names)
 
     def check(self, file: int | IO[bytes], prefix: int) -> frozenset[int]:
         """The positions of entries that are broken; raises ArchiveRefused for fraud.
@@ -211,8 +294,6 @@ class _Spans:
         A span that is listed twice is taken for a duplicate, three times for a bomb. Of two spans
         that overlap, one may be the result of damage: then its local header contradicts it.
         """
-        if self.in_order:
-            return frozenset()
         broken: set[int] = set()
         last, repeats = -1, 0
         for at in sorted(range(len(self.starts)), key=self.starts.__getitem__):
@@ -244,58 +325,48 @@ class _Spans:
         return bool(flags & FLAG_DESCRIPTOR) or packed_size in (claimed, MAX_32)
 
 
-def _possible_size(entry: Entry, limits: Limits) -> int:
-    """The bytes that reading a member can give; 0 for one that will be refused unread.
+def _moduli(batch: Entries, modulus: int) -> Sequence[int]:
+    """For each the modulus, where packed data of its size can become more by one than declared."""
+    growth = GROWTH[DEFLATE]
+    if not 0 < modulus <= growth * max(batch.packed_sizes):
+        return [0] * len(batch.names)
+    return [
+        modulus if method == DEFLATE and size < modulus <= growth * packed_size - size else 0
+        for method, size, packed_size in zip(
+            batch.methods, batch.sizes, batch.packed_sizes, strict=True
+        )
+    ]
 
-    Where packed data cannot grow to the declared size, that member fails, and no other.
-    """
-    if entry.broken or entry.flags & FLAG_ENCRYPTED or entry.size > limits.member:
-        return 0
-    growth = GROWTH.get(entry.method)
-    return entry.size if growth is None or entry.size <= growth * entry.packed_size else 0
 
-
-def _member(index: int, entry: Entry, prefix: int, broken: bool, modulus: int) -> Member:
-    return Member(
-        index,
-        _shown_name(entry),
-        entry.size,
-        entry.packed_size,
-        entry.crc,
-        entry.method,
-        entry.flags,
-        entry.offset + prefix,
-        entry.attributes >> 16 if entry.maker in UNIX_MAKERS else 0,
-        broken,
-        modulus if entry.packed_size << 11 > modulus > 0 and _may_be_longer(entry, modulus) else 0,
+def _shown_names(batch: Entries) -> list[str]:
+    is_plain = b"".join(batch.names).isascii() and UNICODE_PATH_ID not in b"".join(batch.extras)
+    names = (
+        map(bytes.decode, batch.names)
+        if is_plain
+        else map(_decoded_name, batch.names, batch.flags, batch.extras)
     )
+    return [
+        name if name.isprintable() and 0 < len(name) <= SHOWN_LENGTH else _on_one_line(name)
+        for name in names
+    ]
 
 
-def _may_be_longer(entry: Entry, modulus: int) -> bool:
-    """Whether packed data of this size can become more by a modulus than is declared."""
-    grown = GROWTH[DEFLATE] * entry.packed_size
-    return entry.method == DEFLATE and entry.size < modulus <= grown - entry.size
-
-
-def _shown_name(entry: Entry) -> str:
-    plain = entry.name.isascii() and UNICODE_PATH_ID not in entry.extra
-    name = entry.name.decode() if plain else _decoded_name(entry)
-    if not name.isprintable():
-        name = NOT_ONE_LINE.sub("\N{REPLACEMENT CHARACTER}", name)
+def _on_one_line(name: str) -> str:
+    name = NOT_ONE_LINE.sub("\N{REPLACEMENT CHARACTER}", name)
     if len(name) > SHOWN_LENGTH:
         half = SHOWN_LENGTH // 2
         name = f"{name[: half - 1]}…{name[-half:]}"
     return name or "(no name)"
 
 
-def _decoded_name(entry: Entry) -> str:
-    if entry.flags & FLAG_UTF8:
-        return entry.name.decode("utf-8", "replace")
-    for field_id, data in extra_fields(entry.extra):
+def _decoded_name(name: bytes, flags: int, extra: bytes) -> str:
+    if flags & FLAG_UTF8:
+        return name.decode("utf-8", "replace")
+    for field_id, data in extra_fields(extra):
         # Info-ZIP's Unicode Path, APPNOTE 4.6.9: it counts only while it belongs to this name.
-        if field_id == EXTRA_UNICODE_PATH and data[1:5] == crc32(entry.name).to_bytes(4, "little"):
+        if field_id == EXTRA_UNICODE_PATH and data[1:5] == crc32(name).to_bytes(4, "little"):
             return data[5:].decode("utf-8", "replace")
     try:
-        return entry.name.decode()  # macOS writes UTF-8 and does not say so
+        return name.decode()  # macOS writes UTF-8 and does not say so
     except UnicodeDecodeError:
-        return entry.name.decode("cp437")
+        return name.decode("cp437")

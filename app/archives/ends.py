@@ -8,12 +8,12 @@ from app.errors import ArchiveRefused
 
 from .entries import (
     ENTRY,
-    ENTRY_MAX,
     ENTRY_SIGNATURE,
+    EXTENT,
     LOCAL_SIGNATURE,
     MAX_16,
-    entries,
     file_size,
+    first_entry,
     read_at,
 )
 
@@ -26,8 +26,6 @@ END = struct.Struct("<4s4H2LH")
 END64 = struct.Struct("<4sQ2H2L4Q")
 LOCATOR = struct.Struct("<4sLQL")
 END_WINDOW = END.size + MAX_16  # the end record and the longest comment
-LENGTHS = struct.Struct("<3H")  # of an entry's name, extra data and comment
-LENGTHS_AT = 28  # in the entry
 MODULUS = 1 << 32  # of what numbers without ZIP64 can say
 MOST_ENTRIES = 1_000_000  # that are looked at to find a directory
 
@@ -113,7 +111,8 @@ def _end_of_entries(file: int | IO[bytes], start: int, stop: int, count: int) ->
         entry = read_at(file, ENTRY.size, place)
         if len(entry) < ENTRY.size or not entry.startswith(ENTRY_SIGNATURE):
             return 0
-        place += ENTRY.size + sum(LENGTHS.unpack_from(entry, LENGTHS_AT))
+        _, *lengths = EXTENT.unpack_from(entry)
+        place += ENTRY.size + sum(lengths)
     return 0 if place > stop or _is_entry(file, place) else place
 
 
@@ -143,7 +142,7 @@ def _true_prefix(
     As a rule it is `prefix`, by which the directory itself is displaced. Where the directory's
     declared offset is wrong, it is 0, if the first entry's local header is found with that.
     """
-    first = next(entries(file, start, min(stop, start + ENTRY_MAX)))
+    first = first_entry(file, start, stop)
     for candidate in (0, prefix) if overflowed else (prefix, 0):
         place = first.offset + candidate
         if 0 <= place < start and read_at(file, 4, place) == LOCAL_SIGNATURE:

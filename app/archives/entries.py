@@ -5,7 +5,9 @@ The central directory of APPNOTE.TXT, the ZIP specification, read with `struct`,
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from operator import add
 from typing import IO, NamedTuple
 
 from app.errors import ArchiveRefused, disk_failure
@@ -15,17 +17,26 @@ ENTRY_SIGNATURE = b"PK\x01\x02"
 
 ENTRY = struct.Struct("<4s6H3L5H2L")
 LOCAL = struct.Struct("<4s5H3L2H")
+# Of an entry: its signature, and the lengths of its name, extra data and comment.
+EXTENT = struct.Struct("<4s24x3H")
+# The rest that is read: of the version made by and of the external attributes the upper half.
+READ = struct.Struct("<5xB2x2H4x3L2H8xHL")
 
 MAX_16 = 0xFFFF
 MAX_32 = 0xFFFFFFFF
 MAX_OFFSET = 1 << 62  # so that the sum of two fits where a file's offset must
 ENTRY_MAX = ENTRY.size + 3 * MAX_16
 DIRECTORY_PIECE = 1 << 20  # bytes that are read at a time
+# Bytes of entries that make a batch: so few entries that Python's garbage collector does not go
+# through them while they are read, which would take a tenth longer.
+BATCH = 1 << 15
 
 FLAG_ENCRYPTED = 0x0001
 FLAG_DESCRIPTOR = 0x0008  # the local header's sizes are in a descriptor behind the data
 FLAG_UTF8 = 0x0800
 EXTRA_ZIP64 = 0x0001
+
+UNIX_MAKERS = (3, 19)  # Unix and macOS put the file's mode into the external attributes
 
 STORED, DEFLATE, DEFLATE64, BZIP2, LZMA = 0, 8, 9, 12, 14  # compression methods, APPNOTE 4.4.5
 AES = 99  # in a method's place: the WinZip AE-x encryption
@@ -34,54 +45,118 @@ AES = 99  # in a method's place: the WinZip AE-x encryption
 class Entry(NamedTuple):
     """One entry of the directory as it stands there, but for sizes and offset from ZIP64."""
 
-    maker: int
     flags: int
     method: int
     crc: int
     packed_size: int
     size: int
-    attributes: int
+    mode: int  # Unix mode, or 0
     offset: int
     name: bytes
     extra: bytes
     broken: bool
-
-    @property
-    def is_directory(self) -> bool:
-        return self.name.endswith(b"/") and b"\0" not in self.name
+    is_directory: bool
 
 
-def entries(file: int | IO[bytes], start: int, stop: int) -> Iterator[Entry]:
-    """Every entry of a directory, in its order."""
-    at, data, pos = start, b"", 0
-    unpack, fixed = ENTRY.unpack_from, ENTRY.size
-    while at + pos < stop:
-        if len(data) - pos < ENTRY_MAX and at + len(data) < stop:
-            at, data, pos = (
-                at + pos,
-                read_at(file, min(DIRECTORY_PIECE, stop - at - pos), at + pos),
-                0,
-            )
-        if len(data) - pos < fixed:
+class Entries(NamedTuple):
+    """Entries that follow each other, by columns: of each field of an Entry the values of all.
+
+    What is done with all of them takes less than half of the time, done with a column at a time.
+    """
+
+    flags: Sequence[int]
+    methods: Sequence[int]
+    crcs: Sequence[int]
+    packed_sizes: Sequence[int]
+    sizes: Sequence[int]
+    modes: Sequence[int]
+    offsets: Sequence[int]
+    names: Sequence[bytes]
+    extras: Sequence[bytes]
+    broken: Sequence[bool]
+    are_directories: Sequence[bool]
+
+    def one_by_one(self) -> Iterator[Entry]:
+        return map(Entry._make, zip(*self, strict=True))
+
+
+def entries(file: int | IO[bytes], start: int, stop: int) -> Iterator[Entries]:
+    """Every entry of a directory, in its order, by batches.
+
+    Raises
+    ------
+    ArchiveRefused
+        After the entries before it: one is cut short, or is none.
+    """
+    while start < stop:
+        piece = read_at(file, min(DIRECTORY_PIECE, stop - start), start)
+        places, end = _places(piece, 0, BATCH)
+        if not places:
             raise ArchiveRefused("archive_damaged")
-        (
-            signature, made_by, _, flags, method, _, _, crc, packed_size, size,
-            name_length, extra_length, comment_length, _, _, attributes, offset,
-        ) = unpack(data, pos)  # fmt: skip
-        name_end = pos + fixed + name_length
-        extra_end = name_end + extra_length
-        name = data[pos + fixed : name_end]
-        extra = data[name_end:extra_end]
-        pos = extra_end + comment_length
-        if signature != ENTRY_SIGNATURE or pos > len(data):
-            raise ArchiveRefused("archive_damaged")
-        broken = False
-        if MAX_32 in (size, packed_size, offset):
-            size, packed_size, offset, broken = _zip64(extra, size, packed_size, offset)
-        yield Entry(
-            made_by >> 8, flags, method, crc, packed_size, size, attributes, offset,
-            name, extra, broken,
-        )  # fmt: skip
+        while places:
+            yield _columns(piece, places)
+            places, end = _places(piece, end, BATCH)
+        start += end
+
+
+def first_entry(file: int | IO[bytes], start: int, stop: int) -> Entry:
+    """The first entry of a directory; raises ArchiveRefused as `entries` does."""
+    piece = read_at(file, min(ENTRY_MAX, stop - start), start)
+    places, _ = _places(piece, 0, 1)
+    if not places:
+        raise ArchiveRefused("archive_damaged")
+    return next(_columns(piece, places).one_by_one())
+
+
+def _places(piece: bytes, pos: int, within: int) -> tuple[list[int], int]:
+    """Where whole entries begin, one behind the other from `pos` on, and where the last ends.
+
+    Parameters
+    ----------
+    within
+        Bytes from `pos` on, in which they begin.
+    """
+    places: list[int] = []
+    append, unpack = places.append, EXTENT.unpack_from
+    signature, fixed, length = ENTRY_SIGNATURE, ENTRY.size, len(piece)
+    last = min(pos + within - 1, length - fixed)
+    while pos <= last:
+        begins, name_length, extra_length, comment_length = unpack(piece, pos)
+        end = pos + fixed + name_length + extra_length + comment_length
+        if begins != signature or end > length:
+            break
+        append(pos)
+        pos = end
+    return places, pos
+
+
+def _columns(piece: bytes, places: list[int]) -> Entries:
+    """The entries that begin at these places."""
+    (
+        makers, flags, methods, crcs, packed_sizes, sizes, name_lengths, extra_lengths,
+        attributes, offsets,
+    ) = zip(*map(READ.unpack_from, repeat(piece), places), strict=True)  # fmt: skip
+    starts = [place + ENTRY.size for place in places]
+    stops = list(map(add, starts, name_lengths))
+    names = [piece[start:stop] for start, stop in zip(starts, stops, strict=True)]
+    extras = [
+        piece[stop : stop + length] if length else b""
+        for stop, length in zip(stops, extra_lengths, strict=True)
+    ]
+    broken: Sequence[bool] = (False,) * len(places)
+    if MAX_32 in sizes or MAX_32 in packed_sizes or MAX_32 in offsets:
+        sizes, packed_sizes, offsets, broken = zip(
+            *map(_zip64, extras, sizes, packed_sizes, offsets), strict=True
+        )
+    modes = [
+        attribute if maker in UNIX_MAKERS else 0
+        for maker, attribute in zip(makers, attributes, strict=True)
+    ]
+    are_directories = [name[-1:] == b"/" and b"\0" not in name for name in names]
+    return Entries(
+        flags, methods, crcs, packed_sizes, sizes, modes, offsets, names, extras, broken,
+        are_directories,
+    )  # fmt: skip
 
 
 def extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:

@@ -7,11 +7,12 @@ of over 4 GB, each of which ends where the next local header stands. The unpacke
 is known when it has been inflated.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import IO
 
 from .ends import End
-from .entries import LOCAL, LOCAL_SIGNATURE, MAX_16, STORED, Entry, entries, read_at
+from .entries import LOCAL, LOCAL_SIGNATURE, MAX_16, STORED, Entries, Entry, entries, read_at
 
 # The most by which a member takes more than what is known of it: name, extra data, descriptor.
 GAP = 2 * MAX_16 + 24
@@ -28,7 +29,7 @@ def find_longer(file: int | IO[bytes], end: End, modulus: int, most: int) -> dic
         Entries that are looked at; an archive of more is refused for their number.
     """
     reached = 0
-    for index, entry in enumerate(counted_on(file, end, {}, modulus)):
+    for index, entry in enumerate(_one_by_one(counted_on(file, end, {}, modulus))):
         if index >= most:
             return {}
         if entry.broken or entry.offset - reached > GAP:
@@ -42,25 +43,33 @@ def find_longer(file: int | IO[bytes], end: End, modulus: int, most: int) -> dic
 
 def counted_on(
     file: int | IO[bytes], end: End, longer: Mapping[int, int], modulus: int
-) -> Iterator[Entry]:
+) -> Iterator[Entries]:
     """The entries, with their true offsets and packed sizes."""
-    reached = 0
-    for index, entry in enumerate(entries(file, end.start, end.stop)):
-        more = longer.get(index, 0)
-        entry = entry._replace(
-            offset=_at_least(reached, entry.offset, modulus),
-            packed_size=entry.packed_size + more,
-            size=entry.size + (more if entry.method == STORED else 0),
-        )
-        yield entry
-        reached = _end_of(entry)
+    reached = first = 0
+    for batch in entries(file, end.start, end.stop):
+        counted: list[Entry] = []
+        for index, entry in enumerate(batch.one_by_one(), first):
+            more = longer.get(index, 0)
+            entry = entry._replace(
+                offset=_at_least(reached, entry.offset, modulus),
+                packed_size=entry.packed_size + more,
+                size=entry.size + (more if entry.method == STORED else 0),
+            )
+            counted.append(entry)
+            reached = _end_of(entry)
+        first += len(counted)
+        yield Entries(*zip(*counted, strict=True))
+
+
+def _one_by_one(found: Iterable[Entries]) -> Iterator[Entry]:
+    return chain.from_iterable(batch.one_by_one() for batch in found)
 
 
 def _search(file: int | IO[bytes], end: End, modulus: int, missing: int) -> dict[int, int] | None:
     """Look for local headers where they should stand, and further on where they do not."""
     longer: dict[int, int] = {}
     reached = index = 0
-    for index, entry in enumerate(entries(file, end.start, end.stop)):
+    for index, entry in enumerate(_one_by_one(entries(file, end.start, end.stop))):
         place = _at_least(reached, entry.offset, modulus)
         while not _begins_at(file, place, entry):
             if not missing or not index:

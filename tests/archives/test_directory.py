@@ -10,6 +10,8 @@ import struct
 import tracemalloc
 import zipfile
 import zlib
+from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -70,6 +72,13 @@ def descriptor(data: bytes) -> int:
     fd = os.memfd_create("archive")
     os.write(fd, data)
     return fd
+
+
+def listed(names: Iterable[bytes], behind: bytes = b"") -> io.BytesIO:
+    """A list of empty members, of which its end says nothing, and what stands behind them in it."""
+    entries = [hostile.Entry(name, 0, 0, 0, 0, 0) for name in names]
+    directory = b"".join(entry.directory_entry() for entry in entries) + behind
+    return io.BytesIO(directory + hostile.end_record(0, len(directory), 0))
 
 
 def some_data(size: int) -> bytes:
@@ -234,6 +243,13 @@ def test_members_can_be_listed_from_a_position_on():
     assert archive.member_count == 3
 
 
+@pytest.mark.parametrize("count", [2_000, 30_000])
+def test_a_list_that_is_kept_and_one_that_is_read_again_begin_at_any_position(count):
+    archive = open_archive(listed(b"%05d" % number for number in range(count)), LIMITS)
+    for start in (0, 1, 999, count - 1, count):
+        assert [m.index for m in archive.members(start)] == [*range(start, count)]
+
+
 @pytest.mark.parametrize(
     ("raw", "flags", "shown"),
     [
@@ -290,6 +306,26 @@ def test_the_limits_hold_for_all_members_together(limits, code):
     assert refused.value.code == code
 
 
+@pytest.mark.parametrize("most", [300, 900])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        (lambda number: b"%d" % number, lambda most: most + 1),
+        (lambda number: b"%d/" % number if number % 2 else b"%d" % number, lambda most: most + 1),
+        (lambda number: b"%d" % number if number % 2 else b"%d/" % number, lambda most: most),
+        (lambda number: b"%d/" % number if number > 9 else b"%d" % number, lambda most: 10),
+    ],
+)
+def test_members_or_directories_over_the_limit_are_refused_before_what_is_behind(name, count, most):
+    file = listed(map(name, range(2_000)), behind=bytes(100))
+    with pytest.raises(ArchiveRefused) as refused:
+        open_archive(file, Limits(members=most))
+    assert refused.value.code == "too_many_members"
+    assert refused.value.facts == {"count": count(most), "limit": most}
+    with pytest.raises(ArchiveRefused, match="archive_damaged"):
+        open_archive(file, LIMITS)
+
+
 def test_what_a_zip_inside_may_hold_is_what_is_left():
     left = Limits(members=10, total=1_000, nesting=2).inside(4, 1_200)
     assert (left.members, left.total, left.nesting) == (6, 0, 1)
@@ -308,6 +344,19 @@ def test_damage_to_one_offset_or_packed_size_is_not_taken_for_fraud():
         built = hostile.Builder("one").file("a", some_data(9_000)).file("b", some_data(9_001))
         built.lie(**lies).file("c", some_data(9_002)).file("d", some_data(9_003))
         assert outcomes(io.BytesIO(built.finish())) == ["", "member_damaged", "", ""]
+
+
+@pytest.mark.parametrize("count", [1_000, 30_000])
+def test_a_member_listed_a_third_time_far_behind_is_an_overlap(count):
+    """In a list that is kept, and in one that is read again."""
+    built = hostile.Builder("far").file("kernel", some_data(900))
+    kernel = built.entries[0]
+    built.entries += [replace(kernel, name=b"empty", packed_size=0, size=0)] * count + [kernel]
+    file = io.BytesIO(built.finish(count=0))
+    assert open_archive(file, LIMITS).member_count == count + 2
+    built.entries.append(kernel)
+    with pytest.raises(ArchiveRefused, match="archive_overlap"):
+        open_archive(io.BytesIO(built.finish(count=0)), LIMITS)
 
 
 def test_a_directory_that_is_not_in_file_order_is_read_in_its_own_order():
