@@ -27,6 +27,18 @@ def _json_text(value: Any) -> str:
     return _to_json(value).decode()
 
 
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value  # a long one
+
+
+def _converted(column: Sequence[Any], convert: Callable[[Any], str]) -> Sequence[str | None]:
+    """Of a series most values are those of the row before, and conversion is what takes time."""
+    first = column[0]
+    if column.count(first) == len(column):
+        return [None if first is None else convert(first)] * len(column)
+    return [None if value is None else convert(value) for value in column]
+
+
 class Columns:
     """The columns of a model that a bulk insert fills, and where each value comes from.
 
@@ -52,74 +64,66 @@ class Columns:
         record_at: str = "",
         is_long: bool = False,
     ) -> None:
-        self.model, self.is_long = model, is_long
+        self.model, self.rows_at_once = model, 1 if is_long else BLOCK
         self.names = (*sources, *(record.__struct_fields__ if record else ()))
-        self._has_record = record is not None
-        places = (*sources.values(), *([record_at] if record else ()))
-        if len(places) < 2:
-            raise TypeError("attrgetter makes a row of two columns or more")
-        self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*places)
+        self._sources = len(sources)
+        self._values: Callable[[Any], Any] = attrgetter(*sources.values())
+        self._record: Callable[[Any], Record] | None = attrgetter(record_at) if record else None
 
     def insert(self, items: Iterable[Any]) -> None:
         """One row for each item; nothing is asked of them but their attributes."""
         if connection.vendor == "postgresql":
             self._copy(items)
             return
-        rows = iter(self._rows(items))
         # Not Django's way, which looks through a statement for its places each time.
         with connection.cursor() as cursor, connection.wrap_database_errors:
-            while not self.is_long:
-                block = [*islice(rows, BLOCK)]
-                if len(block) < BLOCK:
-                    rows = iter(block)
-                    break
-                values = [*chain.from_iterable(block)]
-                sqlite3.Cursor.execute(cursor.cursor, self._insert_block, values)
-            sqlite3.Cursor.executemany(cursor.cursor, self._insert_one, rows)
+            for values in self._blocks(items):
+                if len(values) == BLOCK * len(self.names):
+                    sqlite3.Cursor.execute(cursor.cursor, self._insert_block, values)
+                else:
+                    rows = self._rows(values)
+                    sqlite3.Cursor.executemany(cursor.cursor, self._insert_one, rows)
 
     def _copy(self, items: Iterable[Any]) -> None:
         """PostgreSQL's way to insert many rows: ten times as fast as INSERT through Django."""
         sql = f"COPY {self._table} ({self._columns}) FROM STDIN"
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(sql) as to:
-            for row in self._rows(items):
-                to.write_row(row)
+            for values in self._blocks(items):
+                for row in self._rows(values):
+                    to.write_row(row)
 
-    def _rows(self, items: Iterable[Any]) -> Iterable[Sequence[Any]]:
-        """The values as the database's driver takes them, a row at a time: each may be large."""
+    def _blocks(self, items: Iterable[Any]) -> Iterator[list[Any]]:
+        """The values of some rows at a time, one after the other, as the database's driver takes
+        them. They are converted by columns: row by row, Python would look at each value.
+        """
+        rest, width = iter(items), len(self.names)
+        while some := [*islice(rest, self.rows_at_once)]:
+            values = [*chain.from_iterable(self._parts(some))]
+            for at, convert in self._conversions:
+                values[at::width] = _converted(values[at::width], convert)
+            yield values
+
+    def _parts(self, items: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
+        """The values of each row, in two parts where some of them are a record's."""
         rows: Iterable[tuple[Any, ...]] = map(self._values, items)
-        if self._has_record:
-            rows = (values[:-1] + astuple(values[-1]) for values in rows)
-        return self._converted(rows) if self._conversions or self._texts else rows
+        if self._sources == 1:  # of which `attrgetter` makes no tuple
+            rows = zip(rows, strict=True)
+        if self._record is None:
+            return rows
+        return chain.from_iterable(zip(rows, map(astuple, map(self._record, items)), strict=True))
 
-    def _converted(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Sequence[Any]]:
-        conversions, texts = self._conversions, self._texts
-        # Of a series most values are those of the row before, and conversion is what takes time.
-        last: dict[int, tuple[Any, Any]] = {at: (None, None) for at, _ in conversions}
-        for values in rows:
-            row = [*values]
-            for at, convert in conversions:
-                value = row[at]
-                if value is not None:
-                    before, written = last[at]
-                    if value != before:
-                        written = convert(value)
-                        last[at] = value, written
-                    row[at] = written
-            for at in texts:
-                if type(row[at]) is bytes:  # a long one
-                    row[at] = row[at].decode()
-            yield row
+    def _rows(self, values: list[Any]) -> Iterator[list[Any]]:
+        width = len(self.names)
+        return (values[at : at + width] for at in range(0, len(values), width))
 
     @cached_property
     def _conversions(self) -> list[tuple[int, Callable[[Any], str]]]:
         """Which values become text here: SQLite's driver takes no times, and is slow with dates."""
-        json_at = self._places(models.JSONField)
-        days_at = self._places(models.DateField, models.TimeField)
-        return [(at, _json_text) for at in json_at] + [(at, str) for at in days_at]
-
-    @cached_property
-    def _texts(self) -> list[int]:
-        return self._places(models.TextField)
+        return [
+            *((at, _json_text) for at in self._places(models.JSONField)),
+            *((at, str) for at in self._places(models.DateField, models.TimeField)),
+            *((at, _text) for at in self._places(models.TextField)),
+        ]
 
     def _places(self, *kinds: type) -> list[int]:
         fields = map(self.model._meta.get_field, self.names)
