@@ -6,7 +6,7 @@ holds the patient: see `transactions.lock_patients`. A batch adds to its series,
 and what is deleted is taken away; all else is summed up anew, for the rows concerned alone.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ from django.db import connection, models
 
 from app.models import DICOMInstance, DICOMSeries, DICOMStudy, Patient
 
-from .entries import Entry
+from .entries import Branch, Entry
 
 LONGEST = 256  # characters of modalities
 SEPARATOR = ", "
@@ -130,21 +130,20 @@ TAKE_AWAY = """
 """
 
 
-def add(imported: Sequence[Entry]) -> None:
+def add(imported: Mapping[Branch, Sequence[Entry]]) -> None:
     """Count what a batch has brought."""
     if not imported:
         return
     by_series: dict[int, list[Entry]] = {}
-    for entry in imported:
-        by_series.setdefault(entry.branch.series_id, []).append(entry)
-    replaced = {entry.branch.series_id for entry in imported if entry.superseded}
+    for branch, entries in imported.items():
+        by_series.setdefault(branch.series_id, []).extend(entries)
+    replaced = {pk for pk, entries in by_series.items() if any(one.superseded for one in entries)}
     rows = [_added(pk, entries) for pk, entries in sorted(by_series.items()) if pk not in replaced]
     _write_each(ADD, rows)
-    branches = {entry.branch for entry in imported}
     sum_up(
         replaced,
-        {branch.study.pk for branch in branches},
-        {branch.patient.pk for branch in branches},
+        {branch.study.pk for branch in imported},
+        {branch.patient.pk for branch in imported},
     )
 
 
@@ -183,8 +182,7 @@ def wrong(level: Level, pks: Collection[int]) -> list[int]:
 
 
 def _added(series: int, entries: Sequence[Entry]) -> Values:
-    headers = [entry.header for entry in entries]
-    images = sum(header.instance.rows is not None for header in headers)
+    images = sum(entry.header.instance.rows is not None for entry in entries)
     size = sum(entry.extracted.size for entry in entries)
     filed_at = entries[-1].filed_at
     return len(entries), images, size, filed_at, filed_at, series

@@ -9,7 +9,7 @@ transaction.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,7 @@ from app.storage.staging import (
 )
 from app.storage.tree import remove_empty_folders, unlink
 
-from .entries import Entry
+from .entries import Entry, imported_of
 from .transactions import while_heard
 
 UNLINKED_AT_ONCE = 500  # files unlinked in one transaction
@@ -44,7 +44,7 @@ class Version(NamedTuple):
     instance: int
     path: str
     sha256: str
-    superseded: list[str]
+    superseded: Sequence[str]
 
 
 # --- committed rows get their files ----------------------------------------------------------
@@ -52,20 +52,26 @@ class Version(NamedTuple):
 
 def publish(staging: Staging, entries: Sequence[Entry]) -> int:
     """Give a committed batch's files their places; how many unknown files had to make way."""
-    imported = {entry.extracted.staged: entry for entry in entries if entry.is_imported}
-    versions = {
-        name: Version(entry.instance_id, entry.path, entry.extracted.sha256, entry.superseded)
-        for name, entry in imported.items()
-    }
-    others = staging.publish_all({name: version[1:] for name, version in versions.items()})
-    strangers = sum(_make_way(staging, name, versions[name]) for name in others)
-    forget_deleted(
+    imported = {entry.extracted.staged: entry for entry in imported_of(entries)}
+    others = staging.publish_all(
         {
-            entry.instance_id: (entry.path, entry.header.instance.sop_instance_uid)
-            for entry in imported.values()
+            name: (entry.path, entry.extracted.sha256, entry.superseded)
+            for name, entry in imported.items()
         }
     )
+    strangers = sum(_make_way(staging, name, _version(imported[name])) for name in others)
+    if not _are_there([entry.instance for entry in imported.values()]):
+        forget_deleted(
+            {
+                entry.instance: (entry.path, entry.header.instance.sop_instance_uid)
+                for entry in imported.values()
+            }
+        )
     return strangers
+
+
+def _version(entry: Entry) -> Version:
+    return Version(entry.instance, entry.path, entry.extracted.sha256, entry.superseded)
 
 
 def place(staging: Staging, name: str, version: Version) -> bool:
@@ -216,18 +222,25 @@ def forget_deleted(published: Mapping[int, tuple[str, str]]) -> None:
     published
         Path and SOP Instance UID by the primary key of the instance.
     """
-    if not published:
+    if _are_there(published):
         return
-    first, last = min(published), max(published)
-    if last - first < len(published):  # all new, as most are: then counting them is enough
-        rows = DICOMInstance.objects.filter(pk__range=(first, last))
-        if rows.count() == len(published):
-            return
     rows = DICOMInstance.objects.filter(pk__in=published)
     if gone := published.keys() - set(rows.values_list("pk", flat=True)):
         files = (published[pk] for pk in gone)
         delete_later(FileToDelete(path=path, sop_instance_uid=uid) for path, uid in files)
         unlink_pending()
+
+
+def _are_there(instances: Collection[int]) -> bool:
+    """Whether the rows of these instances are; only of new ones is it ever said."""
+    if not instances:
+        return True
+    first, last = min(instances), max(instances)
+    if last - first >= len(instances):
+        return False
+    # Without a gap between them, counting them is enough.
+    rows = DICOMInstance.objects.filter(pk__range=(first, last))
+    return rows.count() == len(instances)
 
 
 def delete_later(files: Iterable[FileToDelete]) -> None:

@@ -1,7 +1,8 @@
 """Instances of a batch, and what ICON keeps of each kind: images, structure sets."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from msgspec import structs
@@ -27,7 +28,7 @@ from app.storage.staging import superseded_path
 
 from . import links
 from .bulk import Columns, next_keys
-from .entries import Entry, Source
+from .entries import IMPORTED, Branch, Entry, Source
 
 InstanceKey = tuple[str, int]  # SOP Instance UID, primary key of the series
 
@@ -44,7 +45,7 @@ class NewROI(NamedTuple):
 INSTANCE_COLUMNS = Columns(  # of an `Entry`, as the next
     DICOMInstance,
     {
-        "id": "instance_id",
+        "id": "instance",
         "dicom_series": "branch.series_id",
         "identity": "branch.identity_id",
         "path": "path",
@@ -67,6 +68,8 @@ ROI_COLUMNS = Columns(
     "record",
     is_long=True,
 )
+
+_uid = attrgetter("header.instance.sop_instance_uid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,30 +114,27 @@ def settle_former_ids(entries: list[Entry]) -> list[Entry]:
         )
         for former in header.lineage.former_ids:
             if pk := known.get((*uids, entry.extracted.sha256, former)):
-                entry.instance_id = pk
+                entry.instance = pk
                 entry.outcome, entry.reason = Outcome.DUPLICATE.value, "same_bytes"
     return [entry for entry in entries if not entry.outcome]
 
 
-def write_instances(source: Source, entries: list[Entry]) -> None:
+def write_instances(source: Source, branches: Iterable[Branch], entries: Sequence[Entry]) -> None:
     """Decide each entry's outcome; of two copies in one batch the first is imported."""
-    keys: dict[Entry, InstanceKey] = {
-        entry: (entry.header.instance.sop_instance_uid, entry.branch.series_id) for entry in entries
-    }
-    known = _catalogued({key for entry, key in keys.items() if not entry.branch.is_new})
+    series = [entry.branch.series_id for entry in entries]
+    keys: list[InstanceKey] = [*zip(map(_uid, entries), series, strict=True)]
+    new_series = {branch.series_id for branch in branches if branch.is_new}
+    known = _catalogued({key for key in keys if key[1] not in new_series})
     first: dict[InstanceKey, Entry] = {}
-    for entry, key in keys.items():
+    for key, entry in zip(keys, entries, strict=True):
         if key not in known:
             first.setdefault(key, entry)
-    made = _insert(first)
-    for entry, key in keys.items():
-        if key in made and first[key] is entry:
-            _import(entry, made[key])
-            known[key] = Catalogued(
-                made[key], entry.extracted.sha256, [], source.upload, entry.branch.identity_id
-            )
+    _insert(first)
+    for key, entry in zip(keys, entries, strict=True):
+        if first.get(key) is entry:
+            entry.outcome = IMPORTED
         else:
-            known[key] = _compare(source, entry, known[key])
+            known[key] = _compare(source, entry, known.get(key) or _as_catalogued(first[key]))
 
 
 def write_details(entries: list[Entry]) -> None:
@@ -148,7 +148,7 @@ def write_details(entries: list[Entry]) -> None:
 def references_of(entries: Iterable[Entry]) -> dict[int, Sequence[Reference]]:
     """What a batch's structure sets refer to, by the primary keys of their instances."""
     return {
-        entry.instance_id: structure_set.references
+        entry.instance: structure_set.references
         for entry in entries
         if (structure_set := entry.header.structure_set)
     }
@@ -173,47 +173,48 @@ def _catalogued(keys: Collection[InstanceKey]) -> dict[InstanceKey, Catalogued]:
     }
 
 
-def _insert(entries: dict[InstanceKey, Entry]) -> dict[InstanceKey, int]:
-    """The primary keys of the new instances.
+def _insert(entries: Mapping[InstanceKey, Entry]) -> None:
+    """Make the new instances, and give their entries the primary keys.
 
     The keys were looked up in this transaction. Where another upload wrote one of them since,
     which only PostgreSQL allows, this raises IntegrityError, and the caller's next try finds it.
     """
     if not entries:
-        return {}
-    pks = next_keys(DICOMInstance, len(entries))
-    new = sorted(entries)
-    for key, pk in zip(new, pks, strict=True):
-        entries[key].instance_id = pk
-    _take_back_deletions([entry.path for entry in entries.values()])
-    INSTANCE_COLUMNS.insert(entries[key] for key in new)
-    return {key: entries[key].instance_id for key in new}
+        return
+    new = [entries[key] for key in sorted(entries)]
+    for entry, pk in zip(new, next_keys(DICOMInstance, len(new)), strict=True):
+        entry.instance = pk
+    _take_back_deletions(entry.path for entry in new)
+    INSTANCE_COLUMNS.insert(new)
 
 
-def _take_back_deletions(paths: list[str]) -> None:
+def _take_back_deletions(paths: Iterable[str]) -> None:
     """What is catalogued again is not to be deleted any more; see `filing`."""
     if FileToDelete.objects.exists():
-        FileToDelete.objects.filter(path__in=paths).delete()
+        FileToDelete.objects.filter(path__in=[*paths]).delete()
 
 
-def _import(entry: Entry, pk: int) -> None:
-    entry.outcome, entry.instance_id = Outcome.IMPORTED.value, pk
+def _as_catalogued(entry: Entry) -> Catalogued:
+    """What the catalogue holds of an instance that this batch has made."""
+    identity = entry.branch.identity_id
+    return Catalogued(entry.instance, entry.extracted.sha256, [], entry.upload, identity)
 
 
 def _compare(source: Source, entry: Entry, row: Catalogued) -> Catalogued:
     """Settle an entry against what is catalogued; what is catalogued then."""
-    entry.instance_id = row.pk
+    entry.instance = row.pk
     if row.sha256 == entry.extracted.sha256:
         entry.outcome, entry.reason = Outcome.DUPLICATE.value, "same_bytes"
     # Of two copies in one archive the first stays, unless somebody asked for these versions.
     elif (source.use or (source.replace and row.upload != source.upload)) and _replace(
         source, entry, row
     ):
-        _import(entry, row.pk)
-        entry.superseded = [*row.superseded, row.sha256]
+        entry.outcome = IMPORTED
+        superseded = [*row.superseded, row.sha256]
+        entry.superseded = superseded
         entry.replaced_identity, entry.replaced_upload = row.identity, row.upload
         return Catalogued(
-            *(row.pk, entry.extracted.sha256, entry.superseded),
+            *(row.pk, entry.extracted.sha256, superseded),
             *(source.upload, entry.branch.identity_id),
         )
     else:
@@ -242,7 +243,7 @@ def _replace(source: Source, entry: Entry, row: Catalogued) -> bool:
 
 def _write_structure_sets(entries: list[Entry]) -> None:
     found = [
-        (entry.instance_id, structure_set)
+        (entry.instance, structure_set)
         for entry in entries
         if (structure_set := entry.header.structure_set)
     ]

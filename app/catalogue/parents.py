@@ -37,19 +37,25 @@ def find_parents(branches: list[Branch], started: str, upload: int) -> None:
     _find_series(branches, started, studies)
 
 
-def describe(branches: list[Branch], entries: list[Entry], started: str) -> None:
+def describe(
+    branches: list[Branch],
+    entries: Sequence[Entry],
+    imported: Mapping[Branch, Sequence[Entry]],
+    started: str,
+) -> None:
     """Write what a batch's headers say of its patients, studies and series.
 
     Parameters
     ----------
     entries
         All of the batch; those that differ from their patient are warned.
+    imported
+        Those that were, by their branches.
     started
         The upload's `mark`.
     """
-    imported = [entry for entry in entries if entry.is_imported]
     _identify(branches, entries, imported)
-    _describe({entry.branch: None for entry in imported}, started)
+    _describe(imported, started)
     _warn_of_shared_studies(imported)
 
 
@@ -201,17 +207,22 @@ def _find(model: type[Row], keys: Collection[Key], fields: Sequence[str]) -> dic
 # --- what a patient is known by --------------------------------------------------------------
 
 
-def _identify(branches: list[Branch], entries: list[Entry], imported: list[Entry]) -> None:
+def _identify(
+    branches: list[Branch],
+    entries: Sequence[Entry],
+    imported: Mapping[Branch, Sequence[Entry]],
+) -> None:
     """Give patients what they are known by, and ask where a batch's objects differ from it."""
-    used = {entry.branch.identity_id for entry in imported}
+    used = {branch.identity_id for branch in imported}
     _keep_identities(branches, used)
     _fill_patients(branches, _fill_identity)
     warnings = _judge(branches, used)
     for entry in entries if any(warnings.values()) else ():
-        entry.warnings += warnings[entry.branch]
-    replaced = {entry.replaced_identity for entry in imported} - {None} - used
+        entry.warnings = [*entry.warnings, *warnings[entry.branch]]
+    replacing = [entry for some in imported.values() for entry in some if entry.superseded]
+    replaced = {entry.replaced_identity for entry in replacing} - {None} - used
     if replaced:
-        uploads = {entry.replaced_upload for entry in imported}
+        uploads = {entry.replaced_upload for entry in replacing}
         identities.forget_unused([pk for pk in replaced if pk], uploads)
 
 
@@ -366,8 +377,8 @@ def _merge(pairs: list[tuple[Row, Any]], fill: Callable[[Row, Any], bool]) -> di
     return locked
 
 
-def _warn_of_shared_studies(entries: list[Entry]) -> None:
-    uids = {entry.branch.study.study_instance_uid for entry in entries}
+def _warn_of_shared_studies(imported: Mapping[Branch, Iterable[Entry]]) -> None:
+    uids = {branch.study.study_instance_uid for branch in imported}
     patients: dict[str, set[int]] = {}
     for uid, patient in DICOMStudy.objects.filter(study_instance_uid__in=uids).values_list(
         "study_instance_uid", "patient_id"
@@ -379,6 +390,6 @@ def _warn_of_shared_studies(entries: list[Entry]) -> None:
     DICOMStudy.objects.filter(study_instance_uid__in=shared, uid_shared=False).update(
         uid_shared=True
     )
-    for entry in entries:
-        if entry.branch.study.study_instance_uid in shared:
-            entry.warnings.append(ReadWarning("study_shared"))
+    for branch, entries in imported.items():
+        for entry in entries if branch.study.study_instance_uid in shared else ():
+            entry.warnings = [*entry.warnings, ReadWarning("study_shared")]

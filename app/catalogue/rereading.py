@@ -19,7 +19,6 @@ from app.models import (
     DICOMInstance,
     DICOMSeries,
     ImageInformation,
-    Outcome,
     Patient,
     RTStructureROI,
     RTStructureSetInformation,
@@ -27,7 +26,7 @@ from app.models import (
 from app.sandbox.wire import Extracted
 
 from . import counts, identities, links
-from .entries import Branch, Entry
+from .entries import IMPORTED, Branch, Entry
 from .instances import ROI_COLUMNS, NewROI, own_fields, references_of, write_details
 from .parents import describe_again, mark
 from .transactions import lock_patients
@@ -236,6 +235,4 @@ def _take_over_rois(structure_set: RTStructureSetInformation, rois: Sequence[ROI
 def _entry(one: Reread) -> Entry:
     """What an import would have made of it."""
     extracted = Extracted(0, 0, "", 0, one.sha256, "", "", header=one.header)
-    entry = Entry(0, None, extracted, Outcome.IMPORTED, "", {})
-    entry.instance_id = one.instance
-    return entry
+    return Entry(0, None, extracted, one.header, IMPORTED, "", "", (), one.instance)

@@ -11,7 +11,7 @@ from app.sandbox.wire import Extracted
 
 from . import counts, links, thumbnails
 from .bulk import Columns
-from .entries import Entry, Source, branches_of, entries_of
+from .entries import Branch, Entry, Source, branches_of, by_branch, entries_of, imported_of
 from .instances import references_of, settle_former_ids, write_details, write_instances
 from .parents import describe, find_parents, mark
 
@@ -64,11 +64,11 @@ def write(
         One of those is no duplicate any more.
     """
     entries = entries_of(source.upload, batch)
-    with_header = [entry for entry in entries if entry.extracted.header]
+    with_header = [entry for entry in entries if entry.header]
     if under_own_id := settle_former_ids(with_header):
         _catalogue(source, under_own_id)
     if without_bytes and any(
-        entry.is_imported and entry.extracted.staged in without_bytes for entry in with_header
+        entry.extracted.staged in without_bytes for entry in imported_of(with_header)
     ):
         raise Vanished
     for entry in entries:
@@ -80,30 +80,29 @@ def write(
 
 def asks_identity(entries: Sequence[Entry]) -> bool:
     """Whether a batch brought objects whose patient's ID came with another identity before."""
-    branches = {entry.branch for entry in entries if entry.is_imported}
-    return any(branch.identity.is_open for branch in branches)
+    return any(branch.identity.is_open for branch in by_branch(imported_of(entries)))
 
 
 def _catalogue(source: Source, entries: list[Entry]) -> None:
     branches = branches_of(entries)
     started = mark(source.started)
     find_parents(branches, started, source.upload)
-    write_instances(source, entries)
-    describe(branches, entries, started)
-    imported = [entry for entry in entries if entry.is_imported]
+    write_instances(source, branches, entries)
+    imported = imported_of(entries)
+    added = by_branch(imported)
+    describe(branches, entries, added, started)
     write_details(imported)
-    _link(imported)
-    counts.add(imported)
+    _link(imported, added)
+    counts.add(added)
     if replaced := {entry.branch.series_id for entry in imported if entry.superseded}:
         thumbnails.forget(DICOMSeries.objects.filter(pk__in=replaced))
 
 
-def _link(imported: Sequence[Entry]) -> None:
+def _link(imported: Sequence[Entry], branches: Collection[Branch]) -> None:
     """Close what waited for a batch's objects, and link what they refer to."""
-    branches = {entry.branch for entry in imported}
     links.settle(
         {branch.patient.pk for branch in branches},
-        {entry.instance_id for entry in imported},
+        [entry.instance for entry in imported],
         {branch.series_id for branch in branches},
     )
     links.write(references_of(imported))

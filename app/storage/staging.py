@@ -189,7 +189,7 @@ class Staging:
         """Keep a file that stands in an object's place, and is unknown, under `.found`."""
         try:
             self._keep(path, _kept_path(FOUND, sha256))
-            os.unlink(name_of(path), dir_fd=self._folder_of(path))
+            os.unlink(name_of(path), dir_fd=self._folder_of(folder_name(path)))
         except OSError as error:
             raise disk_failure(error) from error
 
@@ -280,7 +280,7 @@ class Staging:
             there = self._sha256_at(path)
             if there in superseded:
                 self._keep(path, superseded_path(there))
-                self._rename(name, path)
+                self._rename(name, self._folder_of(folder_name(path)), name_of(path))
                 return ""
             if there:
                 return "" if there == sha256 else there
@@ -288,63 +288,58 @@ class Staging:
 
     def _linked(self, name: str, path: str) -> bool:
         """Link the staged file to its place; False where something stands there."""
+        folder, _, own = path.rpartition("/")
         try:
-            self._link(name, path)
+            self._link(name, self._folder_of(folder), own)
         except FileExistsError:
             return False
         except FileNotFoundError:
             # The first file of its series, or a delete took the empty folder away.
             os.stat(name, dir_fd=self.fd)
-            self._leave(folder_name(path))
-            self._folder_of(path, make=True)
+            self._leave(folder)
+            self._folder_of(folder, make=True)
             return False
         return True
 
-    def _link(self, name: str, path: str) -> None:
+    def _link(self, name: str, folder: int, own: str) -> None:
         try:
-            _link_into(self._folder_of(path), name_of(path), name, self.fd)
+            _link_into(folder, own, name, self.fd)
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            if self._stands(path):
+            if _stands(folder, own):
                 raise FileExistsError from error
-            self._rename(name, path)
+            self._rename(name, folder, own)
 
-    def _rename(self, name: str, path: str) -> None:
-        os.rename(name, name_of(path), src_dir_fd=self.fd, dst_dir_fd=self._folder_of(path))
-
-    def _stands(self, path: str) -> bool:
-        with suppress(FileNotFoundError):
-            os.stat(name_of(path), dir_fd=self._folder_of(path), follow_symlinks=False)
-            return True
-        return False
+    def _rename(self, name: str, folder: int, own: str) -> None:
+        os.rename(name, own, src_dir_fd=self.fd, dst_dir_fd=folder)
 
     def _sha256_at(self, path: str) -> str:
         try:
-            return sha256_of(open_file(self._folder_of(path), name_of(path)))
+            return sha256_of(open_file(self._folder_of(folder_name(path)), name_of(path)))
         except FileNotFoundError:
             return ""
 
     def _keep(self, path: str, kept: str) -> None:
-        self._link_kept(name_of(path), self._folder_of(path), kept)
+        self._link_kept(name_of(path), self._folder_of(folder_name(path)), kept)
 
     def _link_kept(self, name: str, folder: int, kept: str) -> None:
         """Give a file a name among the kept ones; one that is there has the same bytes."""
         with folder_of(self.root_fd, kept, make=True) as target, suppress(FileExistsError):
             _link_into(target, name_of(kept), name, folder)
 
-    def _folder_of(self, path: str, make: bool = False) -> int:
-        """A descriptor of a published file's folder, kept for the next: there are a few at a time.
+    def _folder_of(self, folder: str, make: bool = False) -> int:
+        """A descriptor of a folder of published files, kept for the next: of a few at a time.
 
         A folder that was deleted meanwhile takes no file; see `_linked`.
         """
-        folder = folder_name(path)
-        if folder not in self._folders:
-            opened = open_folder(self.root_fd, folder, make)
-            if len(self._folders) == FOLDERS_KEPT:
-                self._leave(next(iter(self._folders)))
-            self._folders[folder] = opened
-        return self._folders[folder]
+        if (there := self._folders.get(folder)) is not None:
+            return there
+        opened = open_folder(self.root_fd, folder, make)
+        if len(self._folders) == FOLDERS_KEPT:
+            self._leave(next(iter(self._folders)))
+        self._folders[folder] = opened
+        return opened
 
     def _leave(self, folder: str) -> None:
         if folder in self._folders:
@@ -360,6 +355,13 @@ def sha256_of(file: int) -> str:
 def _link_into(target: int, new: str, name: str, folder: int) -> None:
     # Of a link the link itself, not what it leads to.
     os.link(name, new, src_dir_fd=folder, dst_dir_fd=target, follow_symlinks=False)
+
+
+def _stands(folder: int, name: str) -> bool:
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return True
+    return False
 
 
 def staged_uploads(root: Path) -> list[int]:

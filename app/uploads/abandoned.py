@@ -58,5 +58,5 @@ def _wait_for_lease(pk: int) -> None:
 def _unfiled(duplicates: Sequence[Entry]) -> bool:
     """Whether one of them has a row, and no file in its place."""
     root = processed_root()
-    missing = [entry.instance_id for entry in duplicates if not holds(root, entry.path)]
+    missing = [entry.instance for entry in duplicates if not holds(root, entry.path)]
     return bool(missing) and DICOMInstance.objects.filter(pk__in=missing).exists()
