@@ -12,6 +12,7 @@ from app.dicom.records import READ_VERSION, PatientRecord, ReadWarning
 from app.models import DICOMSeries, DICOMStudy, Patient, PatientIdentity
 
 from . import identities
+from .bulk import create
 from .entries import Branch, Entry
 from .identities import IDENTITY
 from .transactions import is_only_writer, lock_patients
@@ -183,7 +184,7 @@ def _ensure(
     missing = sorted(first.keys() - found.keys())
     rows = [make(first[key]) for key in missing]
     if missing and is_only_writer():
-        model._default_manager.bulk_create(rows)
+        create(rows)
         found |= zip(missing, rows, strict=True)
     elif missing:
         model._default_manager.bulk_create(rows, ignore_conflicts=True)

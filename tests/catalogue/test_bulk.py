@@ -1,3 +1,4 @@
+from datetime import date, time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -5,9 +6,9 @@ import pytest
 from django.db import transaction
 
 from app.catalogue import instances, writing
-from app.catalogue.bulk import BLOCK, Columns
+from app.catalogue.bulk import BLOCK, Columns, create
 from app.catalogue.transactions import put_aside_in_memory
-from app.models import FileToDelete
+from app.models import DICOMStudy, FileToDelete, Patient
 
 TABLES = [one for module in (instances, writing) for one in vars(module).values()
           if isinstance(one, Columns)]  # fmt: skip
@@ -41,6 +42,43 @@ def test_every_row_is_inserted_in_its_order(count, is_long):
     columns.insert(SimpleNamespace(path=f"{at}", uid=f"1.{at}") for at in range(count))
     found = FileToDelete.objects.order_by("pk").values_list("path", "sop_instance_uid")
     assert [*found] == [(f"{at}", f"1.{at}") for at in range(count)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("count", [1, BLOCK, BLOCK + 3])
+def test_created_rows_are_those_that_django_would_make(count):
+    def new(uid: str) -> DICOMStudy:
+        return DICOMStudy(
+            patient=patient,
+            study_instance_uid=uid,
+            study_date=date(2024, 3, 13),
+            study_time=time(9, 30, 1, 500),
+            study_description="Thorax, Übersicht",
+            described={"study_date": "2024"},
+        )
+
+    patient = Patient.objects.create(folder="A", unique_patient_id="A")
+    (usual,) = DICOMStudy.objects.bulk_create([new("1.1")])
+    rows = [new(f"2.{at}") for at in range(count)]
+    create(rows)
+    kept = DICOMStudy.objects.filter(study_instance_uid__startswith="2.").order_by("pk")
+    assert [*kept.values_list("pk", "study_instance_uid")] == [
+        (row.pk, row.study_instance_uid) for row in rows
+    ]
+    differ = {"id", "study_instance_uid", "created_at"}
+    values = DICOMStudy.objects.filter(pk=usual.pk).values().get()
+    for row in kept.values():
+        assert {name for name in values if row[name] != values[name]} <= differ
+    assert [row.created_at for row in kept] == [row.created_at for row in rows]
+    rows[0].save()  # as a row that is there
+
+
+@pytest.mark.django_db
+def test_a_patient_is_created_with_what_search_finds_it_by(django_assert_num_queries):
+    row = Patient(folder="A", unique_patient_id="A-1", patient_name="Doe^Jane")
+    with django_assert_num_queries(1):  # the next key; rows go past Django
+        create([row])
+    assert Patient.objects.get().search_text == row.search_text == "a-1 doe jane"
 
 
 @pytest.mark.django_db(transaction=True)
