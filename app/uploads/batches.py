@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -47,6 +48,8 @@ from .progress import Progress
 MOST_MEMBERS, MOST_BYTES, MOST_SECONDS = 1_000, 8_000_000, 1.0  # the most of one batch
 FIRST_MEMBERS = 250  # of the first batch, for which nothing is written meanwhile
 LAST_MEMBERS = 500  # of the last ones, for which no extractor works any more
+OUTCOME = attrgetter("outcome")
+DUPLICATE = Outcome.DUPLICATE.value
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +111,7 @@ class Storing:
         batch = Batch(self, members)
         batch.empty_duplicates()
         batch.sync()
-        self.progress.processed += sum(not extracted.inner for extracted in members)
+        self.progress.processed += sum(1 for extracted in members if not extracted.inner)
         batch.commit()
         self.progress.bytes_left -= sum(extracted.size for extracted in members)
 
@@ -140,9 +143,9 @@ class Batch:
             self.storing.staging.empty(self.emptied)
 
     def sync(self) -> None:
-        staged = {extracted.staged for extracted in self.members if extracted.header}
+        kept = [one.staged for one in self.members if one.header and one.staged not in self.emptied]
         # A sync writes all that is dirty, also duplicates that come later and are to be emptied.
-        if kept := staged - self.emptied:
+        if kept:
             self.storing.staging.sync(settings.ICON_FSYNC, kept)
 
     def commit(self) -> None:
@@ -171,26 +174,34 @@ class Batch:
         # It holds the upload's row, which another run may have to take over.
         with put_aside_in_memory(), while_heard(LEASE.total_seconds()):
             entries = writing.write(self.storing.source, self.members, self.emptied)
-            log.note_entries(progress.stage, entries)
-            outcomes = Counter(entry.outcome for entry in entries)
-            added: dict[str, Any] = {
-                f"{name}_count": F(f"{name}_count") + count for name, count in outcomes.items()
+            explained = [entry for entry in entries if entry.code]
+            log.note_entries(progress.stage, explained)
+            values: dict[str, Any] = {
+                name: F(name) + count
+                for name, count in self._counts(entries, explained).items()
+                if count
             }
             if writing.asks_identity(entries):
-                added["asks_identity"] = True
-            inner = sum(bool(extracted.inner) for extracted in self.members)
+                values["asks_identity"] = True
             run.write(
                 progress.stage,
                 processing_log_data=log.lines,
                 percent=progress.percent,
                 attempts=0,
                 lease_until=Now() + LEASE,
-                member_count=F("member_count") + inner,
-                warning_count=F("warning_count") + sum(bool(entry.warnings) for entry in entries),
-                passing_count=F("passing_count") + sum(_is_passing(entry) for entry in entries),
-                **added,
+                **values,
             )
             self.written = Written(entries, log)
+
+    def _counts(self, entries: Sequence[Entry], explained: Sequence[Entry]) -> dict[str, int]:
+        """What the batch adds to the upload's counts: most of its members need no explanation."""
+        outcomes = Counter(map(OUTCOME, entries))
+        return {
+            **{f"{name}_count": count for name, count in outcomes.items()},
+            "member_count": sum(1 for one in self.members if one.inner),
+            "warning_count": sum(bool(entry.warnings) for entry in explained),
+            "passing_count": sum(_is_passing(entry) for entry in explained),
+        }
 
     def _is_committed(self) -> bool:
         """Whether what it holds is in the ledger, and by this run: the row is its own still."""
@@ -219,7 +230,7 @@ class Batch:
         run.log = self.written.log
         if strangers := filing.publish(self.storing.staging, entries):
             run.log.warn(run.stage, ReadWarning("stranger_moved"), strangers)
-        duplicates = [entry for entry in entries if entry.outcome == Outcome.DUPLICATE]
+        duplicates = [entry for entry in entries if entry.outcome == DUPLICATE]
         self.storing.repeats = bool(duplicates)
         if duplicates:
             patiently(lambda: wait_for_files(run.upload, duplicates))
