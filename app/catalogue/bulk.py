@@ -14,6 +14,8 @@ from msgspec.structs import astuple
 
 from app.dicom.records import Record
 
+from .sql import names, table
+
 # For each None SQLite's driver asks how to store it, which takes 0.4 us where nobody has said so.
 sqlite3.register_adapter(type(None), {}.get)  # type: ignore[arg-type]
 
@@ -100,7 +102,7 @@ class Columns:
 
     def _copy(self, items: Iterable[Any]) -> None:
         """PostgreSQL's way to insert many rows: ten times as fast as INSERT through Django."""
-        sql = f"COPY {self._table} ({self._columns}) FROM STDIN"
+        sql = f"COPY {table(self.model)} ({self._columns}) FROM STDIN"
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(sql) as to:
             for values in self._blocks(items):
                 for row in self._rows(values):
@@ -154,16 +156,12 @@ class Columns:
 
     def _insert_sql(self, rows: int) -> str:
         row = f"({', '.join('?' * len(self.names))})"
-        return f"INSERT INTO {self._table} ({self._columns}) VALUES {', '.join([row] * rows)}"
-
-    @property
-    def _table(self) -> str:
-        return connection.ops.quote_name(self.model._meta.db_table)
+        return f"INSERT INTO {table(self.model)} ({self._columns}) VALUES {', '.join([row] * rows)}"
 
     @property
     def _columns(self) -> str:
         columns = (self.model._meta.get_field(name).column for name in self.names)  # type: ignore[union-attr]
-        return ", ".join(connection.ops.quote_name(str(column)) for column in columns)
+        return names(*map(str, columns))
 
 
 def create(rows: Sequence[models.Model]) -> None:
@@ -193,33 +191,32 @@ def update_each(
     if not items:
         return
     fields = [model._meta.get_field(name) for name in (*sources, "id")]
-    *columns, _ = [connection.ops.quote_name(str(field.column)) for field in fields]  # type: ignore[union-attr]
-    table = connection.ops.quote_name(model._meta.db_table)
+    *columns, _ = [names(str(field.column)) for field in fields]  # type: ignore[union-attr]
     rows = map(attrgetter(*sources.values(), "pk"), items)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":  # a statement a row takes it five times as long
             values = ", ".join(f"%s::{field.db_type(connection)}[]" for field in fields)
             written = ", ".join(f"{column} = v.{column}" for column in columns)
             cursor.execute(
-                f"UPDATE {table} t SET {written} "
+                f"UPDATE {table(model)} t SET {written} "
                 f"FROM unnest({values}) AS v({', '.join(columns)}, id) WHERE t.id = v.id",
                 [[*column] for column in zip(*rows, strict=True)],
             )
         else:
             written = ", ".join(f"{column} = %s" for column in columns)
-            cursor.executemany(f"UPDATE {table} SET {written} WHERE id = %s", [*rows])
+            cursor.executemany(f"UPDATE {table(model)} SET {written} WHERE id = %s", [*rows])
 
 
 def next_keys(model: type[models.Model], count: int) -> Iterable[int]:
     """Primary keys that nobody else gets."""
-    table = model._meta.db_table
+    name = model._meta.db_table
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             sequence = "SELECT pg_get_serial_sequence(%s, 'id')"  # looked up once, not each time
             sql = f"SELECT nextval(({sequence})) FROM generate_series(1, %s)"
-            cursor.execute(sql, [table, count])
+            cursor.execute(sql, [name, count])
             return [pk for (pk,) in cursor.fetchall()]
         # Nobody else writes during this transaction.
-        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = %s", [table])
+        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = %s", [name])
         (last,) = cursor.fetchone() or (0,)
         return range(last + 1, last + 1 + count)

@@ -16,6 +16,7 @@ from django.db import connection, models
 from app.models import DICOMInstance, DICOMSeries, DICOMStudy, Patient
 
 from .entries import Branch, Entry
+from .sql import ask, marks, names, table
 
 LONGEST = 256  # characters of modalities
 SEPARATOR = ", "
@@ -45,9 +46,9 @@ class Level:
     def said(self, pks: Collection[int]) -> dict[int, Values]:
         """What they say."""
         # As expressions, since SQLite's driver converts dates of columns, but not of sums.
-        columns = ", ".join(f"COALESCE({_names(column)}, NULL)" for column in self.columns)
-        sql = f"SELECT id, {columns} FROM {_table(self.model)} WHERE id IN ({_marks(pks)})"
-        return {pk: tuple(values) for pk, *values in _ask(sql, pks)}
+        columns = ", ".join(f"COALESCE({names(column)}, NULL)" for column in self.columns)
+        sql = f"SELECT id, {columns} FROM {table(self.model)} WHERE id IN ({marks(pks)})"
+        return {pk: tuple(values) for pk, *values in (ask(sql, pks) if pks else [])}
 
     def write(self, pks: Collection[int]) -> None:
         """Sum these rows up anew."""
@@ -60,23 +61,23 @@ class Level:
 
     @cached_property
     def _update(self) -> str:
-        sets = [f"{_names(column)} = %s" for column in self.columns]
+        sets = [f"{names(column)} = %s" for column in self.columns]
         sets += ["changes = changes + 1"] if self.changes else []
-        return f"UPDATE {_table(self.model)} SET {', '.join(sets)} WHERE id = %s"
+        return f"UPDATE {table(self.model)} SET {', '.join(sets)} WHERE id = %s"
 
     @cached_property
     def _select(self) -> tuple[str, str]:
-        keys = _names(self.parent, *([self.modality] if self.modality else []))
+        keys = names(self.parent, *([self.modality] if self.modality else []))
         values = ", ".join([*self.sums.values(), *self.latest.values()])
         return (
-            f"SELECT {keys}, {values} FROM {_table(self.below)} WHERE {_names(self.parent)} IN (",
+            f"SELECT {keys}, {values} FROM {table(self.below)} WHERE {names(self.parent)} IN (",
             f") GROUP BY {keys}",
         )
 
     def _groups(self, pks: Collection[int]) -> Iterable[Sequence[Any]]:
         """Key, modality where it has one, and aggregates of what is below."""
         before, after = self._select
-        return _ask(before + _marks(pks) + after, pks)
+        return ask(before + marks(pks) + after, pks) if pks else []
 
     def _together(self, groups: Sequence[Sequence[Any]]) -> Values:
         first = 1 if self.modality else 0
@@ -207,33 +208,9 @@ def _in_words(modalities: Iterable[str]) -> str:
     return text[: LONGEST + len(SEPARATOR)].rpartition(SEPARATOR)[0]
 
 
-# --- SQL -------------------------------------------------------------------------------------
-
-
-def _ask(sql: str, pks: Collection[int]) -> list[Any]:
-    if not pks:
-        return []
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*pks])
-        rows: list[Any] = cursor.fetchall()
-    return rows
-
-
 def _write_each(sql: str, rows: Sequence[Values]) -> None:
     with connection.cursor() as cursor:
         if len(rows) == 1:  # for which PostgreSQL's driver needs half the time
             cursor.execute(sql, rows[0])
         elif rows:
             cursor.executemany(sql, rows)
-
-
-def _marks(pks: Collection[int]) -> str:
-    return ", ".join(["%s"] * len(pks))
-
-
-def _names(*columns: str) -> str:
-    return ", ".join(map(connection.ops.quote_name, columns))
-
-
-def _table(model: type[models.Model]) -> str:
-    return connection.ops.quote_name(model._meta.db_table)

@@ -30,6 +30,7 @@ from app.storage.staging import (
 from app.storage.tree import remove_empty_folders, unlink
 
 from .entries import Entry, imported_of
+from .sql import ask, table
 from .transactions import while_heard
 
 UNLINKED_AT_ONCE = 500  # files unlinked in one transaction
@@ -239,8 +240,9 @@ def _are_there(instances: Collection[int]) -> bool:
     if last - first >= len(instances):
         return False
     # Without a gap between them, counting them is enough.
-    rows = DICOMInstance.objects.filter(pk__range=(first, last))
-    return rows.count() == len(instances)
+    sql = f"SELECT COUNT(*) FROM {table(DICOMInstance)} WHERE id BETWEEN %s AND %s"
+    [(count,)] = ask(sql, (first, last))
+    return bool(count == len(instances))
 
 
 def delete_later(files: Iterable[FileToDelete]) -> None:

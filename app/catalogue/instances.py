@@ -29,6 +29,7 @@ from app.storage.staging import superseded_path
 from . import links
 from .bulk import Columns, next_keys
 from .entries import IMPORTED, Branch, Entry, Source
+from .sql import ask, table
 
 InstanceKey = tuple[str, int]  # SOP Instance UID, primary key of the series
 
@@ -190,7 +191,7 @@ def _insert(entries: Mapping[InstanceKey, Entry]) -> None:
 
 def _take_back_deletions(paths: Iterable[str]) -> None:
     """What is catalogued again is not to be deleted any more; see `filing`."""
-    if FileToDelete.objects.exists():
+    if ask(f"SELECT 1 FROM {table(FileToDelete)} LIMIT 1"):
         FileToDelete.objects.filter(path__in=[*paths]).delete()
 
 

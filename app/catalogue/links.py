@@ -33,6 +33,7 @@ from app.models import (
 )
 
 from .bulk import Columns, update_each
+from .sql import ask, marks, table
 
 AT_ONCE = 1_000  # links that are looked at together
 PATIENT = "dicom_series__dicom_study__patient"  # of an instance
@@ -143,9 +144,9 @@ def concerned(
     series
         All series that they are in.
     """
-    mine = Link.objects.filter(patient__in=patients)
-    if not mine.exists():
+    if not _have_links(patients):
         return set()
+    mine = Link.objects.filter(patient__in=patients)
     uids = {
         *DICOMInstance.objects.filter(pk__in=instances).values_list("sop_instance_uid", flat=True)
     }
@@ -167,6 +168,11 @@ def concerned(
         *_leading_to("series", series_alike.values_list("pk", flat=True)),
         *_leading_to("study", studies),
     }
+
+
+def _have_links(patients: Collection[int]) -> bool:
+    where = f"WHERE patient_id IN ({marks(patients)}) LIMIT 1"
+    return bool(patients and ask(f"SELECT 1 FROM {table(Link)} {where}", patients))
 
 
 def _leading_to(target: str, pks: Iterable[int]) -> QuerySet[Link, int]:

@@ -11,7 +11,7 @@ from app.dicom.attributes import PATIENT, SERIES, STUDY
 from app.dicom.records import READ_VERSION, PatientRecord, ReadWarning
 from app.models import DICOMSeries, DICOMStudy, Patient, PatientIdentity
 
-from . import identities
+from . import identities, sql
 from .bulk import create
 from .entries import Branch, Entry
 from .identities import IDENTITY
@@ -199,8 +199,8 @@ def _bare(found: Mapping[Key, Model], new: Collection[Key]) -> set[int]:
 def _find(model: type[Row], keys: Collection[Key], fields: Sequence[str]) -> dict[Key, Row]:
     if not keys:
         return {}
-    values = {f"{name}__in": {key[at] for key in keys} for at, name in enumerate(fields)}
-    rows = model._default_manager.filter(**values)
+    values = {name: {key[at] for key in keys} for at, name in enumerate(fields)}
+    rows = sql.find(model, values)
     found = {tuple(getattr(row, name) for name in fields): row for row in rows}
     return {key: found[key] for key in keys if key in found}
 
@@ -379,11 +379,11 @@ def _merge(pairs: list[tuple[Row, Any]], fill: Callable[[Row, Any], bool]) -> di
 
 
 def _warn_of_shared_studies(imported: Mapping[Branch, Iterable[Entry]]) -> None:
+    if not imported:
+        return
     uids = {branch.study.study_instance_uid for branch in imported}
     patients: dict[str, set[int]] = {}
-    for uid, patient in DICOMStudy.objects.filter(study_instance_uid__in=uids).values_list(
-        "study_instance_uid", "patient_id"
-    ):
+    for uid, patient in _patients_of_studies(uids):
         patients.setdefault(uid, set()).add(patient)
     shared = {uid for uid, owners in patients.items() if len(owners) > 1}
     if not shared:
@@ -394,3 +394,8 @@ def _warn_of_shared_studies(imported: Mapping[Branch, Iterable[Entry]]) -> None:
     for branch, entries in imported.items():
         for entry in entries if branch.study.study_instance_uid in shared else ():
             entry.warnings = [*entry.warnings, ReadWarning("study_shared")]
+
+
+def _patients_of_studies(uids: Collection[str]) -> Iterable[tuple[str, int]]:
+    select = f"SELECT study_instance_uid, patient_id FROM {sql.table(DICOMStudy)}"
+    return sql.ask(f"{select} WHERE study_instance_uid IN ({sql.marks(uids)})", uids)
