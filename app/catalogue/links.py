@@ -82,6 +82,8 @@ COLUMNS = Columns(Link, {name: name for name in NAMED} | AIMS)
 
 def write(references: Mapping[int, Sequence[Reference]]) -> None:
     """Make the links of objects that have none, by their primary keys."""
+    if not references:
+        return
     for rows in _batched(_new(references)):
         for row, aim in zip(rows, _aims(rows), strict=True):
             row.aim = aim

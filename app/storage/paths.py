@@ -4,7 +4,7 @@ import hashlib
 import re
 
 PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
-PLAIN_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+PLAIN_UID = re.compile(r"[0-9]++(?:\.[0-9]++)*+")
 UID_LENGTH = 64  # PS3.5 section 9
 SLUG_LENGTH = 40
 NOT_SLUG = re.compile(r"[^A-Za-z0-9_-]+")
