@@ -1,5 +1,6 @@
 """Instances of a batch, and what ICON keeps of each kind: images, structure sets."""
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -29,7 +30,7 @@ from app.storage.staging import superseded_path
 from . import links
 from .bulk import Columns, next_keys
 from .entries import IMPORTED, Branch, Entry, Source
-from .sql import ask, table
+from .sql import ask, marks, table
 
 InstanceKey = tuple[str, int]  # SOP Instance UID, primary key of the series
 
@@ -165,12 +166,14 @@ def own_fields(structure_set: StructureSetRecord) -> dict[str, object]:
 def _catalogued(keys: Collection[InstanceKey]) -> dict[InstanceKey, Catalogued]:
     if not keys:
         return {}
-    rows = DICOMInstance.objects.filter(sop_instance_uid__in={uid for uid, _ in keys}).values_list(
-        *("sop_instance_uid", "dicom_series_id"),
-        *("pk", "sha256", "superseded", "upload_id", "identity_id"),
-    )
+    columns = "sop_instance_uid, dicom_series_id, id, sha256, superseded, upload_id, identity_id"
+    select = f"SELECT {columns} FROM {table(DICOMInstance)}"
+    uids = {uid for uid, _ in keys}
+    rows = ask(f"{select} WHERE sop_instance_uid IN ({marks(uids)})", uids)
     return {
-        (uid, series): Catalogued(*values) for uid, series, *values in rows if (uid, series) in keys
+        (uid, series): Catalogued(pk, sha256, json.loads(superseded), upload, identity)
+        for uid, series, pk, sha256, superseded, upload, identity in rows
+        if (uid, series) in keys
     }
 
 

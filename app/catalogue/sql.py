@@ -24,6 +24,7 @@ def find(model: type[Row], values: Mapping[str, Collection[Any]]) -> Iterable[Ro
 
 
 def marks(values: Collection[Any]) -> str:
+    """Places for values in a statement; of some, since IN () is no SQL."""
     return ", ".join(["%s"] * len(values))
 
 

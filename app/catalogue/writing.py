@@ -14,6 +14,7 @@ from .bulk import Columns
 from .entries import Branch, Entry, Source, branches_of, by_branch, entries_of, imported_of
 from .instances import references_of, settle_former_ids, write_details, write_instances
 from .parents import describe, find_parents, mark
+from .sql import ask, marks, table
 
 LEDGER_COLUMNS = Columns(  # of an `Entry`
     ArchiveMember,
@@ -39,8 +40,10 @@ class Vanished(Exception):
 def duplicates(batch: Sequence[Extracted]) -> set[str]:
     """The staged names of those whose very bytes are catalogued at this moment."""
     uids = {one.header.instance.sop_instance_uid for one in batch if one.header}
-    rows = DICOMInstance.objects.filter(sop_instance_uid__in=uids)
-    known = set(rows.values_list("sop_instance_uid", "sha256"))
+    if not uids:
+        return set()
+    select = f"SELECT sop_instance_uid, sha256 FROM {table(DICOMInstance)}"
+    known = {*ask(f"{select} WHERE sop_instance_uid IN ({marks(uids)})", uids)}
     return {
         one.staged
         for one in batch
