@@ -20,8 +20,8 @@ from .sql import names, table
 sqlite3.register_adapter(type(None), {}.get)  # type: ignore[arg-type]
 
 # Rows of one statement of SQLite's, which takes two fifths less time than one for each. The driver
-# keeps what it has compiled, with its values, some 200 bytes for each: so a table has two
-# statements, and the larger has not more rows. Most batches are multiples of it.
+# keeps what it has compiled, with some 200 bytes for each value: so a table has two statements, of
+# which the larger has no more rows than it needs. Most batches are multiples of it.
 BLOCK = 125
 
 _to_json = json.Encoder().encode
@@ -85,7 +85,8 @@ class Columns:
         Parameters
         ----------
         one_by_one
-            Each row that no block is filled with gets a statement, which is compiled already.
+            The last rows, which fill no block, get a statement each, which is compiled already;
+            else one for all.
         """
         if connection.vendor == "postgresql":
             self._copy(items)
@@ -110,8 +111,9 @@ class Columns:
                     to.write_row(row)
 
     def _blocks(self, items: Iterable[Any]) -> Iterator[list[Any]]:
-        """The values of some rows at a time, one after the other, as the database's driver takes
-        them. They are converted by columns: row by row, Python would look at each value.
+        """The values of some rows at a time, one row's after the other's, as the driver takes them.
+
+        They are converted by columns: row by row, Python would look at each value.
         """
         rest, width = iter(items), len(self.names)
         while some := [*islice(rest, self.rows_at_once)]:
@@ -166,7 +168,7 @@ class Columns:
 
 
 def create(rows: Sequence[models.Model]) -> None:
-    """Insert new rows of one model, which get their keys, in a third of `bulk_create`'s time."""
+    """Insert new rows of one model, which get their keys, in two thirds of `bulk_create`'s time."""
     model = type(rows[0])
     fields = model._meta.concrete_fields
     for row, pk in zip(rows, next_keys(model, len(rows)), strict=True):
