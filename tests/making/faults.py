@@ -19,6 +19,7 @@ from app.health.verify import verify
 from app.models import (
     ArchiveMember,
     Deletion,
+    DerivingTurn,
     DICOMFile,
     DICOMInstance,
     ImageInformation,
@@ -172,7 +173,12 @@ def assert_came_through(upload: DICOMFile, root: Path) -> None:
 
 
 def clear(root: Path) -> None:
-    """An empty catalogue, for the next round: quicker than deleting objects one by one."""
+    """An empty catalogue, for the next round: quicker than deleting objects one by one.
+
+    A worker that made something of the objects meanwhile would leave it behind.
+    """
+    turns = DerivingTurn.objects.filter(until__gt=Now())
+    wait_until(lambda: not turns.exists(), "a worker's turn at what is computed")
     DICOMFile.objects.all().delete()
     Patient.objects.all().delete()
     Deletion.objects.all().delete()
