@@ -39,6 +39,12 @@ def worker_is_here() -> None:
     )
 
 
+def worker_was_seen() -> bool:
+    """Whether one said so of late."""
+    since = Now() - timedelta(seconds=WORKER_SECONDS)
+    return WorkerSeen.objects.filter(seen_at__gt=since).exists()
+
+
 def not_ready() -> list[str]:
     """The names of the parts that ICON lacks."""
     for part in PARTS:
@@ -92,11 +98,6 @@ def _database() -> bool:
     return True
 
 
-def _worker() -> bool:
-    since = Now() - timedelta(seconds=WORKER_SECONDS)
-    return WorkerSeen.objects.filter(seen_at__gt=since).exists()
-
-
 def _broker() -> bool:
     with current_app.connection_for_write() as broker:
         broker.ensure_connection(max_retries=1, interval_start=0)
@@ -123,5 +124,5 @@ PARTS = (
     Part("broker", _broker),
     Part("storage", _storage),
     Part("free disk", _room),
-    Part("worker", _worker),
+    Part("worker", worker_was_seen),
 )

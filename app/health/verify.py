@@ -62,9 +62,13 @@ from app.storage.tree import folder_of, holds, move, name_of, open_object, unlin
 from app.uploads import removal
 from app.uploads.restore import restore
 
+from .probes import worker_was_seen
+
 AT_ONCE = 500  # rows or files
 READ_AT_ONCE = 1 << 20  # bytes
 ARRIVING_SECONDS = 3_600  # that a ZIP may be there before its row is
+SWEPT_SECONDS = 30.0  # within which workers clear what a run has left
+LOOK = 0.5  # seconds between looks at whether they have
 
 UNREADABLE = -1, ""
 
@@ -114,7 +118,7 @@ def verify(
     """
     wait = pace or (lambda count: None)
     parts: dict[str, Callable[[str], Iterator[Violation]]] = {
-        "staging": lambda last: _check_staging(repair),
+        "staging": lambda last: _check_staging(repair, wait),
         # Before the next: a stranger, or a link, may stand in the way of a row's file.
         "tree": lambda last: _check_tree(last, repair, wait, reached),
         "instances": lambda last: _check_instances(last, repair, step, pace, reached),
@@ -371,15 +375,32 @@ def _one_line(path: str) -> str:
 # --- staging, ledgers, parents ---------------------------------------------------------------
 
 
-def _check_staging(repair: bool) -> Iterator[Violation]:
+def _check_staging(repair: bool, pace: Pace) -> Iterator[Violation]:
     folder = settings.ICON_PROCESSED_ROOT / STAGING
     for entry in sorted(folder.glob("*")):
-        pk = staged_upload(entry)
-        if pk is None:
+        if staged_upload(entry) is None:
             path = f"{STAGING}/{entry.name}"
             yield _mend("staging_unknown", _one_line(path), repair, partial(_keep_found, path))
-        elif not DICOMFile.objects.in_progress().filter(pk=pk).exists():
-            yield _mend("staging_left", f"upload {entry.name}", repair, partial(_roll_forward, pk))
+    for pk in _left_by_workers(pace):
+        yield _mend("staging_left", f"upload {pk}", repair, partial(_roll_forward, pk))
+
+
+def _left_by_workers(pace: Pace) -> list[int]:
+    """Uploads whose staging is there without a live run, and stays where workers are at work.
+
+    A run that has lost its upload leaves its folder to their sweep, which comes every 10 s.
+    """
+    deadline = time.monotonic() + SWEPT_SECONDS
+    while (left := _without_run()) and time.monotonic() < deadline and worker_was_seen():
+        pace(0)
+        time.sleep(LOOK)
+    return left
+
+
+def _without_run() -> list[int]:
+    staged = staged_uploads(settings.ICON_PROCESSED_ROOT)
+    live = DICOMFile.objects.in_progress().filter(pk__in=staged).values_list("pk", flat=True)
+    return sorted({*staged} - {*live})
 
 
 def _roll_forward(pk: int) -> bool:

@@ -9,7 +9,9 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from app.catalogue import removal
+from app.catalogue import filing, removal
+from app.health import verify as verification
+from app.health.probes import worker_is_here
 from app.health.verify import verify
 from app.models import (
     ArchiveMember,
@@ -251,6 +253,22 @@ def test_staging_without_a_run_is_found_and_cleared(upload, processed_root):
     assert codes() == [("staging_left", False)]
     assert codes(repair=True) == [("staging_left", True)]
     assert codes() == []
+
+
+def test_staging_that_workers_are_about_to_clear_is_no_fault(upload, processed_root, monkeypatch):
+    (processed_root / ".staging" / str(upload.pk) / "0").mkdir(parents=True)
+    worker_is_here()
+    swept = []
+
+    def sweep(count: int) -> None:
+        filing.roll_forward_abandoned()
+        swept.append(count)
+
+    assert list(verify(pace=sweep)) == []
+    assert swept
+    (processed_root / ".staging" / str(upload.pk) / "0").mkdir(parents=True)
+    monkeypatch.setattr(verification, "SWEPT_SECONDS", 0.1)
+    assert codes() == [("staging_left", False)]
 
 
 def test_a_ledger_that_does_not_add_up_is_found(upload):
