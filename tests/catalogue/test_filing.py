@@ -1,5 +1,6 @@
 """Rows and files agree, also where several processes see to the same files at once."""
 
+import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.health.verify import verify
 from app.models import DICOMFile, DICOMInstance, Status
 from app.storage.staging import FOUND, RESTORING, STAGING, Staging
 from app.uploads.claims import LEASE
+from app.uploads.restore import restore
 from tests.making.objects import ct_image, uid
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
@@ -168,6 +170,27 @@ def test_what_is_being_restored_is_left_alone(instance, processed_root):
         assert staging.names() == ["0-0.part"]
     filing.roll_forward(instance.upload_id)
     assert not list((processed_root / STAGING).iterdir())
+
+
+def test_what_is_restored_while_another_host_sweeps_is_read_again(
+    instance, processed_root, monkeypatch
+):
+    """It does not see the lock."""
+    monkeypatch.setattr(fcntl, "flock", lambda *arguments: None)
+    mkdir, sweeps = os.mkdir, [filing.roll_forward_abandoned] * 2
+
+    def swept(path, *arguments, **keywords) -> None:
+        mkdir(path, *arguments, **keywords)
+        if "dir_fd" in keywords and path == "0" and sweeps:  # an extractor's folder
+            sweeps.pop()()
+
+    monkeypatch.setattr(os, "mkdir", swept)
+    file = processed_root / instance.path
+    data = file.read_bytes()
+    file.unlink()
+    assert restore(instance)
+    assert (file.read_bytes(), sweeps) == (data, [])
+    assert list(verify()) == []
 
 
 def test_the_run_that_holds_the_row_keeps_its_folder(instance, staged, processed_root):
