@@ -421,7 +421,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "app.tasks.sweep", "schedule": 60.0},  # seconds
     "remove_stale_uploads": {
         "task": "app.tasks.remove_stale_uploads",
-        "schedule": crontab(minute=10),
+        "schedule": crontab(minute="10,40"),
     },
     "forget_expired": {
         "task": "app.tasks.forget_expired",

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,15 +37,17 @@ def expire(before: datetime, file: Path) -> int:
 
 
 def _export(before: datetime, file: Path) -> list[int]:
-    """Write the entries down, durably; their primary keys."""
+    """Write the entries down, durably; their primary keys. Where that fails, no file is left."""
     written = []
-    with file.open("x", encoding="utf-8") as out:
+    with file.open("x", encoding="utf-8") as out, ExitStack() as failed:
+        failed.callback(file.unlink, missing_ok=True)
         for entry in _entries(before):
             json.dump(entry, out, default=datetime.isoformat, ensure_ascii=False)
             out.write("\n")
             written.append(entry["id"])
         out.flush()
         os.fsync(out.fileno())
+        failed.pop_all()
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

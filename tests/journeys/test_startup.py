@@ -88,6 +88,13 @@ def test_a_database_that_is_not_migrated_is_a_sentence(name, tmp_path):
     assert "Traceback" not in str(lines)
 
 
+def test_audit_entries_that_cannot_be_written_down_leave_no_file(tmp_path):
+    file = tmp_path / "old.jsonl"
+    command = ["manage.py", "expire_audit", "--before", "2025-01-01", "--to", str(file)]
+    assert said(tmp_path, command) == (1, [startup.NOT_MIGRATED])
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("name", ["celery", "gunicorn"])
 def test_what_the_machine_lacks_is_said_before_a_server_is_ready(name, tmp_path):
     (tmp_path / "var").mkdir()

@@ -10,6 +10,7 @@ import struct
 import time
 import urllib.request
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -217,6 +218,13 @@ def test_a_file_that_has_only_just_come_is_left_alone(media_root):
     assert remove_stale_uploads() == 0
     age(new)
     assert remove_stale_uploads() == 1
+
+
+def test_what_a_broken_transfer_leaves_is_gone_within_the_hour(settings):
+    schedule = settings.CELERY_BEAT_SCHEDULE["remove_stale_uploads"]["schedule"]
+    minutes = sorted(schedule.minute)
+    longest = max(after - before for before, after in pairwise([*minutes, minutes[0] + 60]))
+    assert STALE_UPLOAD + longest * 60 <= 3_600
 
 
 # Connections
