@@ -76,6 +76,9 @@ ARCHIVE: dict[str, str] = {
         "The server could not write this ZIP to its disk, and nothing of it was kept. "
         "Ask the administrator, then upload it again."
     ),
+    "database_disk_full": (
+        "The server's disk is full, so ICON cannot work. Ask the administrator to make room."
+    ),
     "copy_failed": "The file cannot be read or copied.",
 }
 

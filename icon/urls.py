@@ -10,6 +10,7 @@ from app.health.views import healthz, readyz
 from app.home import administration, home
 
 handler403 = "app.accounts.refusals.not_allowed"
+handler500 = "app.health.views.failed"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

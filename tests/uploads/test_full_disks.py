@@ -4,31 +4,45 @@ import io
 import os
 import resource
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html import unescape
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import reverse
 
 from app.models import DICOMFile
 from app.reasons import sentence
 from app.uploads import receiving
+from tests.conftest import default_database
 from tests.making.objects import ct_image, zip_of
 
 ADD = reverse("admin:app_dicomfile_add")
 TOO_LITTLE = "too little for this ZIP of 3 MB"
 
 
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    small = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+    if subprocess.run(small, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a disk, and not everywhere")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)  # a failed connection stays open
+
+
 @pytest.fixture
 def disk(media_root, processed_root):
     """The media root, on a disk of 4 MB of its own."""
-    small = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", media_root]
-    if subprocess.run(small, capture_output=True, check=False).returncode:
-        pytest.skip("only root may mount a disk, and not everywhere")
-    (media_root / "tmp").mkdir()
-    yield media_root
-    subprocess.run(["umount", media_root], check=True)
+    with small_disk(media_root, "4m"):
+        (media_root / "tmp").mkdir()
+        yield media_root
 
 
 @pytest.fixture
@@ -121,3 +135,27 @@ def test_a_file_that_gets_no_place_is_told(media_root, processed_root, send, cap
     assert zips(media_root) == []
     assert not DICOMFile.objects.exists()
     assert "An upload was not kept: FileExistsError" in caplog.messages
+
+
+@pytest.fixture
+def with_database(tmp_path) -> Iterator[Path]:
+    """A disk of 64 MB that has the database."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with small_disk(folder, "64m"), default_database(f"sqlite:///{folder}/icon.sqlite3"):
+        yield folder
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+def test_a_page_says_that_the_disk_of_the_database_is_full(accept, transactional_db, with_database):
+    client = Client(raise_request_exception=False, headers={"Accept": accept})
+    client.force_login(User.objects.create_superuser("root"))
+    assert client.get(ADD).status_code == 200
+    connection.close()
+    with pytest.raises(OSError, match="No space left"):
+        fill(with_database, 70_000_000)
+    answer = client.get(ADD)
+    assert answer.status_code == 507
+    assert sentence("database_disk_full") in unescape(answer.content.decode())
+    (with_database / "another").unlink()
+    assert client.get(ADD).status_code == 200
