@@ -23,8 +23,8 @@ def dump(to: Path) -> None:
         run("pg_dump", "--format=custom", f"--file={to}", database_url())
         return
     name = str(connection.settings_dict["NAME"])
-    with closing(sqlite3.connect(name)) as source, closing(sqlite3.connect(to)) as copy:
-        source.backup(copy)
+    with closing(sqlite3.connect(name)) as source:
+        source.execute("VACUUM INTO ?", (str(to),))
 
 
 def restore(dumped: Path, url: str) -> None:
