@@ -80,6 +80,9 @@ ARCHIVE: dict[str, str] = {
         "The server's disk is full, so ICON cannot work. Ask the administrator to make room."
     ),
     "copy_failed": "The file cannot be read or copied.",
+    "copy_filled_disk": (
+        "The disk filled up while the file was copied, and nothing of it was kept. Make room first."
+    ),
 }
 
 # One member is not something to store.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
@@ -135,6 +136,15 @@ def test_a_file_that_gets_no_place_is_told(media_root, processed_root, send, cap
     assert zips(media_root) == []
     assert not DICOMFile.objects.exists()
     assert "An upload was not kept: FileExistsError" in caplog.messages
+
+
+def test_a_copy_that_fills_the_disk_is_told_and_not_kept(disk, transactional_db, tmp_path, capsys):
+    fill(disk, 2_000_000)
+    path = zip_of(tmp_path / "a.zip", ct_image(), ("noise", os.urandom(3_000_000)))
+    with pytest.raises(CommandError):
+        call_command("import_archive", path)
+    assert sentence("copy_filled_disk") in capsys.readouterr().out
+    assert zips(disk) == []
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """`manage.py import_archive PATH...`: archives into the catalogue without browser or broker."""
 
+import errno
 import fcntl
 import json
 import shutil
@@ -22,6 +23,7 @@ from app.uploads import abandoned, ingest
 from app.wording import human_size
 from icon.processes import collect_seldom
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 FICLONE = 0x40049409  # ioctl_ficlone(2): share the file's blocks instead of copying them
 
 
@@ -57,8 +59,9 @@ class Command(BaseCommand):
         ahead.begin(settings.ICON_EXTRACTORS)  # for the next archive, while it is copied
         try:
             upload = keep_copy(path)
-        except OSError:
-            self._tell(_result(path, reason=sentence("copy_failed")), as_json)
+        except OSError as error:
+            code = "copy_filled_disk" if error.errno in NO_ROOM else "copy_failed"
+            self._tell(_result(path, reason=sentence(code)), as_json)
             return False
         with tqdm(
             total=100, desc=path.name, unit="%", disable=True if as_json else None, leave=False
