@@ -91,6 +91,22 @@ def test_it_leaves_no_copy_where_copying_fails(media_root):
     assert list((media_root / "archives").iterdir()) == []
 
 
+def test_it_leaves_no_copy_where_it_is_told_to_end(environment, tmp_path, media_root):
+    source = tmp_path / "slow.zip"
+    os.mkfifo(source)
+    command = [sys.executable, "manage.py", "import_archive", str(source)]
+    process = subprocess.Popen(command, env=os.environ | environment, cwd=project.BASE_DIR)
+    with source.open("wb", 0) as slow:
+        slow.write(bytes(100_000))
+        wait_until(lambda: list((media_root / "archives").glob("*.zip")), "the copy")
+        process.terminate()
+        with contextlib.suppress(BrokenPipeError):
+            while process.poll() is None:
+                slow.write(bytes(100_000))
+    assert process.wait() == 128 + signal.SIGTERM
+    assert list((media_root / "archives").iterdir()) == []
+
+
 def test_it_ends_well_where_every_archive_completed(tmp_path, capsys):
     call_command("import_archive", zip_of(tmp_path / "a.zip", ct_image()))
     assert "completed" in capsys.readouterr().out

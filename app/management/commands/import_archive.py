@@ -4,10 +4,12 @@ import errno
 import fcntl
 import json
 import shutil
+import signal
+import sys
 from argparse import ArgumentParser
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -33,6 +35,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
         parser.add_argument("--json", action="store_true", help="print one object per archive")
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        signal.signal(signal.SIGTERM, _end)
+        super().run_from_argv(argv)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         ahead.begin(settings.ICON_EXTRACTORS)  # while ICON is checked, and the archive copied
@@ -78,6 +84,11 @@ class Command(BaseCommand):
         counts = ", ".join(f"{count:,} {name}" for name, count in result["outcomes"].items())
         line = f"{result['file']}: {result['status']} in {result['seconds']:.1f} s: {counts}"
         self.stdout.write(f"{line}. {result['reason']}".rstrip())
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    """End as by Ctrl-C, which leaves nothing half done."""
+    sys.exit(128 + number)
 
 
 def keep_copy(path: Path) -> DICOMFile:
