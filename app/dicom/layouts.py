@@ -40,6 +40,7 @@ Key = tuple[bytes, ...]  # of a series: the values that it shares
 
 MOST_LAYOUTS, MOST_SERIES = 8, 32  # the latter of each layout
 COMPARED = 256  # bytes; a longer value that is not wanted is passed over
+MOST_COMPARED = 1 << 15  # bytes of a header, each of which is kept for each series
 PREFIX_AT = 128  # where "DICM" stands
 # To learn a header takes as long as some walks: so one is learnt for so many headers.
 ONE_IN, AT_FIRST = 8, 8
@@ -201,6 +202,7 @@ class Layout:
         self.end = walk.end
         framing = Pattern(buffer, self.values, self.spans, self.end)
         self.framing = [stretch.same for stretch in framing.stretches]
+        self.size = sum(map(len, (*self.framing, *self.contents.values())))
         # The places of the values in which headers differ, and of those that do within a series.
         self.differing = [at for at in range(len(self.values)) if at not in self.contents]
         self.varying = {*self.differing}
@@ -310,6 +312,8 @@ class Layouts:
         self.counts.append(counts)
 
     def _add(self, layout: Layout, buffer: Buffer) -> None:
+        if layout.size > MOST_COMPARED:
+            return
         for other in [*self.known]:
             if other.is_like(layout):
                 layout.learn_from(other)

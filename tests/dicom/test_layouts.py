@@ -196,6 +196,14 @@ class Counted(Layouts):
         self.learnt += 1
 
 
+def test_a_header_of_very_many_values_is_not_kept():
+    value = struct.pack("<2sH", b"LO", 16) + b"x" * 16
+    many = b"".join(struct.pack("<HH", 0x0009, 0x1000 + n) + value for n in range(2_000))
+    data = objects.ct_image()
+    at = data.index(struct.pack("<HH2s", 0x0010, 0x0010, b"PN"))
+    assert not taught([data[:at] + many + data[at:]] * 3).known
+
+
 def test_headers_that_all_differ_are_seldom_learnt():
     layouts = Counted(COMMON_TAGS)
     rounds = [*itertools.combinations(OPTIONAL, 4)] * 4
