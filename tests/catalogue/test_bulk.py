@@ -3,7 +3,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from app.catalogue import instances, writing
 from app.catalogue.bulk import BLOCK, Columns, create
@@ -76,7 +76,8 @@ def test_created_rows_are_those_that_django_would_make(count):
 @pytest.mark.django_db
 def test_a_patient_is_created_with_what_search_finds_it_by(django_assert_num_queries):
     row = Patient(folder="A", unique_patient_id="A-1", patient_name="Doe^Jane")
-    with django_assert_num_queries(1):  # the next key; rows go past Django
+    # The next key, and PostgreSQL's COPY; SQLite's rows go past Django.
+    with django_assert_num_queries(2 if connection.vendor == "postgresql" else 1):
         create([row])
     assert Patient.objects.get().search_text == row.search_text == "a-1 doe jane"
 
