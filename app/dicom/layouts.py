@@ -42,6 +42,8 @@ MOST_LAYOUTS, MOST_SERIES = 8, 32  # the latter of each layout
 COMPARED = 256  # bytes; a longer value that is not wanted is passed over
 MOST_COMPARED = 1 << 15  # bytes of a header, each of which is kept for each series
 PREFIX_AT = 128  # where "DICM" stands
+SHORT_FRAMING = 8  # bytes: tag, VR and a length of two
+LAST_LENGTH = 4  # bytes: of the Pixel Data, at which a walk ends however long they are
 # To learn a header takes as long as some walks: so one is learnt for so many headers.
 ONE_IN, AT_FIRST = 8, 8
 
@@ -118,7 +120,8 @@ class Pattern:
             found.append((start, position))
         stop = position + len(self.last)
         # Behind it there is enough for the header not to be cut short.
-        if buffer[position:stop] != self.last or stop + LONGEST_FRAMING > len(buffer):
+        enough = stop + LAST_LENGTH + LONGEST_FRAMING <= len(buffer)
+        if buffer[position:stop] != self.last or not enough:
             return None
         return found
 
@@ -199,7 +202,7 @@ class Layout:
             if value.is_compared
         }
         self.spans = [(value.start, value.stop) for value in self.values]
-        self.end = walk.end
+        self.end = walk.end - _last_length(walk)
         framing = Pattern(buffer, self.values, self.spans, self.end)
         self.framing = [stretch.same for stretch in framing.stretches]
         self.size = sum(map(len, (*self.framing, *self.contents.values())))
@@ -328,6 +331,12 @@ def _is_plain(buffer: Buffer, walk: Walk) -> bool:
     spans = walk.dataset.scan.spans.values()
     long = any(stop - start >= LONGEST_VALUE for start, stop in spans)
     return not (walk.searched or walk.dataset.sequences or cut_short or long)
+
+
+def _last_length(walk: Walk) -> int:
+    """The bytes of the last length; two in explicit VR, unless it stands in four more."""
+    is_short = not walk.dataset.scan.implicit and walk.end - walk.tops[-1] == SHORT_FRAMING
+    return 2 if is_short else LAST_LENGTH
 
 
 def _without_bytes(scan: Scan) -> Scan:

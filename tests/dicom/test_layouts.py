@@ -122,6 +122,21 @@ def test_so_are_other_series_once_it_is_known_in_what_they_differ(make, way):
     assert len(layouts.known) == 1
 
 
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_images_of_several_sizes_are_laid_out_alike(way):
+    several = [
+        series(objects.mr_image, way, SeriesInstanceUID=f"1.9.{side}", **square(side))
+        for side in (4, 8, 16)
+    ]
+    layouts = taught([*several[0], *several[1]])
+    assert all(agree(data, layouts) for files in zip(*several, strict=True) for data in files)
+    assert len(layouts.known) == 1
+
+
+def square(side: int) -> dict[str, Any]:
+    return {"Rows": side, "Columns": side, "PixelData": bytes(2 * side * side)}
+
+
 def test_of_very_many_series_the_recent_ones_are_remembered():
     layouts = new()
     for number in range(3 * MOST_SERIES):
