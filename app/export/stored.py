@@ -16,8 +16,7 @@ from isal import isal_zlib
 from app.errors import Expected
 from app.limits import processed_root
 from app.models import ArchiveMember, DICOMInstance
-from app.sandbox.wire import staged_name
-from app.storage.staging import STAGING
+from app.storage.staging import staged_paths
 from app.storage.tree import open_object
 
 HASHED_FIRST = 64_000_000  # bytes
@@ -104,8 +103,7 @@ def _staged(row: DICOMInstance) -> Stored | None:
     """An object whose file an import is about to give its place."""
     members = ArchiveMember.objects.filter(instance=row.pk, sha256=row.sha256)
     for upload, index, inner in members.values_list("upload", "index", "inner"):
-        name = staged_name(index, inner)
-        for path in (processed_root() / STAGING / str(upload)).rglob(name):
+        for path in staged_paths(processed_root(), upload, (index, inner)):
             if found := _at(row, path):
                 return found
     return None

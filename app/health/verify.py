@@ -46,12 +46,12 @@ from app.models import (
 )
 from app.reasons import sentence
 from app.rt import contours
-from app.sandbox.wire import staged_name
 from app.storage.paths import instance_path
 from app.storage.staging import (
     FOUND,
     STAGING,
     is_hash,
+    staged_paths,
     staged_upload,
     staged_uploads,
     superseded_path,
@@ -322,9 +322,9 @@ def _is_on_its_way(row: DICOMInstance) -> bool:
     members = ArchiveMember.objects.filter(
         instance=row, sha256=row.sha256, upload__processing_status=Status.IN_PROGRESS
     )
-    staging = settings.ICON_PROCESSED_ROOT / STAGING
+    root = settings.ICON_PROCESSED_ROOT
     return any(
-        any((staging / str(member.upload_id)).rglob(staged_name(member.index, member.inner)))
+        any(staged_paths(root, member.upload_id, (member.index, member.inner)))
         for member in members
     )
 

@@ -6,7 +6,7 @@ rubbish. It lies below the processed root, so that publishing is a link, never a
     <upload>/
         <run>/              one run's own: no other works in it
             <tray>/         one extractor's own: no other can reach it
-                12-0.dcm    member 12; 12-1 and so on, where it is a ZIP, its members
+                0...012-0.dcm   member 12; 12-1 and so on, where it is a ZIP, its members
 
 A staged file's name is its path below the run's folder.
 
@@ -46,7 +46,7 @@ NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 SHA256 = re.compile("[0-9a-f]{64}")
-STAGED = re.compile(r"([0-9]{1,9})-([0-9]{1,9})\.dcm")
+STAGED = re.compile(r"0*([0-9]{1,9})-([0-9]{1,9})\.dcm")  # earlier versions put no zeros before
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -422,6 +422,15 @@ def staged_of(name: str) -> Staged | None:
     """A staged file's member; None where it is not named as one's."""
     found = STAGED.fullmatch(name.rpartition("/")[2])
     return Staged((int(found[1]), int(found[2])), name) if found else None
+
+
+def staged_paths(root: Path, upload: int, member: tuple[int, int]) -> Iterator[Path]:
+    """The files of one member, index and inner number, in an upload's staging folders."""
+    index, inner = member
+    for path in (root / STAGING / str(upload)).rglob(f"*{index}-{inner}.dcm"):
+        staged = staged_of(path.name)
+        if staged and staged.member == member:
+            yield path
 
 
 def is_hash(text: str) -> bool:

@@ -25,7 +25,7 @@ from app.sandbox import ahead, confine
 from app.sandbox import pool as pools
 from app.sandbox.extractor import TOGETHER, together
 from app.sandbox.pool import Pool, PoolSettings
-from app.sandbox.wire import Extracted, Job
+from app.sandbox.wire import Extracted, Job, staged_name
 from app.storage.staging import Staging
 from tests.conftest import wait_until
 from tests.making.archive_utility import ArchiveUtility
@@ -236,7 +236,7 @@ def test_a_slow_disk_is_not_taken_for_a_hung_extractor(own_disk, read, monkeypat
     stood = []
 
     def stand_still(pool):
-        wait_until(lambda: list(own_disk.rglob("1-0.dcm")), "the large member")
+        wait_until(lambda: list(own_disk.rglob(staged_name(1, 0))), "the large member")
         subprocess.run(["fsfreeze", "--freeze", own_disk], check=True)
         time.sleep(4)  # three seconds longer than an extractor may be silent
         subprocess.run(["fsfreeze", "--unfreeze", own_disk], check=True)
@@ -452,8 +452,8 @@ def test_what_a_dead_extractor_left_of_a_member_is_deleted_at_once(read, tmp_pat
 
     def meddle(pool):
         staging = tmp_path / "processed" / ".staging"
-        wait_until(lambda: list(staging.rglob("0-0.dcm")), "the first bytes of the member")
-        (file,) = staging.rglob("0-0.dcm")
+        wait_until(lambda: list(staging.rglob(staged_name(0, 0))), "the first bytes of the member")
+        (file,) = staging.rglob(staged_name(0, 0))
         strike(pool, 0, signal.SIGKILL)
         wait_until(lambda: not file.exists(), "its end")
         gone.append(file)

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from app.errors import StorageFailed
+from app.sandbox.wire import staged_name
 from app.storage.staging import (
     FOUND,
     Staging,
     is_held,
     staged_of,
+    staged_paths,
     staged_runs,
     staged_uploads,
     superseded_path,
@@ -207,6 +209,16 @@ def test_files_of_all_depths_are_staged_and_cleared(staging):
     assert (staging.sha256("0/1-0.dcm"), staging.sha256("0/link")) == (sha256(OLD), "")
     staging.clear()
     assert list(staging.folder.iterdir()) == []
+
+
+def test_a_members_file_is_found_under_the_names_of_all_versions(staging, root):
+    names = [staged_name(7, 0), "7-0.dcm", staged_name(17, 0), staged_name(7, 1), "7-0.dcm.part"]
+    os.close(staging.open_tray(0))
+    for name in names:
+        (staging.folder / "0" / name).write_bytes(NEW)
+    found = staged_paths(root, 7, (7, 0))
+    assert {path.name for path in found} == {staged_name(7, 0), "7-0.dcm"}
+    assert len(staging.staged_in(0)) == 4
 
 
 @pytest.mark.parametrize(
