@@ -6,7 +6,7 @@ folder, and alter none that it has closed.
 
     arguments  a socket for its orders, with descriptors; the version of `wire` that is spoken
     stdin      one frame of `wire` for each chunk of jobs
-    stdout     one frame for each member; for an archive in the ZIP, its members' first
+    stdout     frames of what became of members; of those in an archive in the ZIP before that
     mark       shared memory: which member is being read, and a counter that moves while it is
 """
 
@@ -98,12 +98,14 @@ def main() -> None:
             if jobs[0].member.size > SMALL:
                 outbox.send_down_to(0)  # what precedes it need not wait for it
             for extracted in reader.extract(jobs):
-                pieces = sender.frame(extracted)
+                sender.add(extracted)
                 del extracted  # its contours may be as many megabytes again
-                outbox.put(*pieces)
-                del pieces
-                if outbox.size > SENT_AT_ONCE:  # a ZIP inside may hold any number of members
+                if sender.size > SENT_AT_ONCE:  # a ZIP inside may hold any number of members
+                    outbox.put(*sender.frame())
                     outbox.send_down_to(UNSENT)
+            outbox.put(*sender.frame())
+            if outbox.size > SENT_AT_ONCE:
+                outbox.send_down_to(UNSENT)
         reader.rest()
         outbox.send_down_to(UNSENT)
 

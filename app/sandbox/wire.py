@@ -13,13 +13,13 @@ import select
 import struct
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, Literal, TypeVar
 
-from msgspec import Meta, MsgspecError, Struct, json, msgpack
+from msgspec import Meta, MsgspecError, Raw, Struct, json, msgpack
 from msgspec.structs import astuple
 
 from app import reasons
@@ -44,6 +44,7 @@ Kind = TypeVar("Kind")
 Body = TypeVar("Body", bytes, memoryview, str)
 
 LENGTH = struct.Struct("<I")  # bytes of the frame that follows
+LIST, ARRAY_32 = struct.Struct(">cI"), b"\xdd"  # MessagePack's list: how many values follow
 MAX_LENGTH = 2**32 - 1
 PIECES = 1_024  # the most that one call writes (IOV_MAX)
 HASH_BYTES = 32
@@ -158,7 +159,9 @@ def believed(decode: Callable[[Body], Kind], body: Body) -> Kind:
 packed = msgpack.Encoder().encode
 unpack_orders = msgpack.Decoder(Orders).decode
 unpack_jobs = msgpack.Decoder(list[Job]).decode
+_unpack_messages = msgpack.Decoder(list[_Message]).decode
 _unpack_message = msgpack.Decoder(_Message).decode
+_take_apart = msgpack.Decoder(list[Raw]).decode
 _planes_of_json = json.Decoder(FramePlanes).decode
 
 
@@ -237,13 +240,32 @@ class Sender:
 
     def __init__(self) -> None:
         self.lineage: Lineage | None = None  # the one sent last
+        self.messages: list[bytes] = []
+        self.size = 0  # bytes of those
 
-    def frame(self, extracted: Extracted) -> tuple[bytes, bytes]:
-        """In two pieces, since putting megabytes of contours together copies them."""
+    def add(self, extracted: Extracted) -> None:
+        """Pack a member; nothing of it is kept but its message."""
+        message = self._message(extracted)
+        self.messages.append(message)
+        self.size += len(message)
+
+    def frame(self) -> list[bytes]:
+        """A frame of what was added since the last one, nothing where that is nothing.
+
+        It is in pieces, since putting megabytes of contours together copies them.
+        """
+        messages, size = self.messages, self.size
+        self.messages, self.size = [], 0
+        if not messages:
+            return []
+        length = LENGTH.pack(LIST.size + size)
+        return [length, LIST.pack(ARRAY_32, len(messages)), *messages]
+
+    def _message(self, extracted: Extracted) -> bytes:
         header = extracted.header
         lineage = header.lineage if header and header.lineage is not self.lineage else None
         self.lineage = lineage or self.lineage
-        body = packed(
+        return packed(
             _Message(
                 extracted.index,
                 extracted.inner,
@@ -260,7 +282,6 @@ class Sender:
                 header.warnings if header else [],
             )
         )
-        return LENGTH.pack(len(body)), body
 
 
 class Receiver:
@@ -291,8 +312,7 @@ class Receiver:
         Unbelievable
             The next is none that this sender can have read.
         """
-        for body in frames(self.buffer, self.longest):
-            message = believed(_unpack_message, body)
+        for message in chain.from_iterable(map(_messages, frames(self.buffer, self.longest))):
             self.lineage = message.lineage or self.lineage
             job = self.jobs.get(message.index)
             if job is None or not (message.inner or _is_size(message.size, job)):
@@ -331,6 +351,21 @@ class Receiver:
             message.structure_set,
             message.warnings,
         )
+
+
+def _messages(body: memoryview) -> Iterable[_Message]:
+    """Those of a frame; where one is none, those before it.
+
+    Raises
+    ------
+    Unbelievable
+        One is none.
+    """
+    try:
+        return believed(_unpack_messages, body)
+    except Unbelievable:
+        apart = [*map(bytes, believed(_take_apart, bytes(body)))]
+        return (believed(_unpack_message, one) for one in apart)
 
 
 def _weight(message: _Message) -> int:

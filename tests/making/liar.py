@@ -83,24 +83,32 @@ def _lay(said: list[Any], **thickness: list[Any]) -> None:
     said[IMAGE][-1] = planes.decode()
 
 
-def lying(frame: bytes, lie: str) -> bytes:
-    """A true frame, with a lie in it."""
-    said = msgpack.decode(frame[LENGTH.size :])
+def lying(message: bytes, lie: str) -> bytes:
+    """A true message, with a lie in it."""
+    said = msgpack.decode(message)
     LIES[lie](said)
-    body = msgpack.encode(said)
-    return LENGTH.pack(len(body)) + body
+    return msgpack.encode(said)
 
 
 # --- as a program ----------------------------------------------------------------------------
 
 
 class LyingSender(Sender):
-    def frame(self, extracted: Extracted) -> tuple[bytes, bytes]:
-        frame = b"".join(super().frame(extracted))
+    noise = b""  # after the next frame
+
+    def add(self, extracted: Extracted) -> None:
+        super().add(extracted)
         if extracted.name in NOISE:
+            self.noise = NOISE[extracted.name]
+            self.messages.pop()
             self.lineage = None  # it was never sent
-            return NOISE[extracted.name], b""
-        return lying(frame, extracted.name) if extracted.name in LIES else frame, b""
+        elif extracted.name in LIES:
+            self.messages[-1] = lying(self.messages[-1], extracted.name)
+        self.size = sum(map(len, self.messages))
+
+    def frame(self) -> list[bytes]:
+        noise, self.noise = self.noise, b""
+        return [*super().frame(), noise]
 
 
 class LyingReader(Reader):

@@ -10,7 +10,7 @@ from app import models
 from app.archives.directory import Member
 from app.dicom import attributes, records
 from app.dicom.headers import read_header
-from app.sandbox.wire import Extracted, Receiver, Sender, Unbelievable
+from app.sandbox.wire import Extracted, Receiver, Sender, Unbelievable, staged_name
 from tests.making.liar import LIES, NOISE, lying
 from tests.making.objects import ct_image, enhanced_ct, rt_structure_set
 
@@ -30,8 +30,15 @@ def received(frame: bytes, member: Member = MEMBER) -> list[Extracted]:
     return list(receiver.members())
 
 
-def sent(told: Extracted) -> bytes:
-    return b"".join(Sender().frame(told))
+def sent(*told: Extracted, lie: str = "") -> bytes:
+    """A frame of these, the last of which may be a lie."""
+    sender = Sender()
+    for one in told:
+        sender.add(one)
+    if lie:
+        sender.messages[-1] = lying(sender.messages[-1], lie)
+        sender.size = sum(map(len, sender.messages))
+    return b"".join(sender.frame())
 
 
 @pytest.mark.parametrize(
@@ -47,7 +54,7 @@ def sent(told: Extracted) -> bytes:
 )
 def test_what_is_true_arrives_as_it_was_sent(told):
     (arrived,) = received(sent(told))
-    assert arrived.staged == f"3/7-{told.inner}.dcm"
+    assert arrived.staged == f"3/{staged_name(7, told.inner)}"
     assert structs.replace(arrived, staged="", weight=told.weight) == told
 
 
@@ -63,7 +70,27 @@ def test_what_holds_more_weighs_more():
 @pytest.mark.parametrize("lie", LIES)
 def test_what_cannot_be_true_is_not_believed(lie):
     with pytest.raises(Unbelievable):
-        received(lying(sent(extracted()), lie))
+        received(sent(extracted(), lie=lie))
+
+
+@pytest.mark.parametrize("lie", sorted(LIES.keys() - {"no lineage"}))  # here it is the one before
+def test_what_was_told_before_a_lie_in_its_frame_is_believed(lie):
+    frame = sent(
+        extracted(),
+        extracted(inner=2, name="a"),
+        extracted(enhanced_ct(SeriesInstanceUID="1.2.9")),
+        lie=lie,
+    )
+    receiver = Receiver(3, {7: MEMBER}, LONGEST)
+    receiver.buffer += frame
+    members = receiver.members()
+    assert [next(members).inner, next(members).inner] == [0, 2]
+    with pytest.raises(Unbelievable):
+        next(members)
+
+
+def test_nothing_is_sent_where_nothing_was_added():
+    assert sent() == b""
 
 
 @pytest.mark.parametrize("noise", NOISE)
