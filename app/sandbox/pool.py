@@ -236,20 +236,22 @@ class Pool:
                 self._part_with(child)
 
     def _feed(self, source: Iterator[Member]) -> None:
+        """Give out jobs in turn: what is due next is then read by all of them at once.
+
+        Were one given all that it may have before the next is, as much would arrive of what has to
+        wait for the other.
+        """
         self._fill()
         self._let_go()
-        for child in self.children[: self.wanted]:
-            if child.alone:
-                continue
+        asked = deque(child for child in self.children[: self.wanted] if not child.alone)
+        while asked:
+            child = asked.popleft()
             if self.suspects:
                 if not child.jobs:
                     self._send(child, [self.suspects.popleft()], alone=True)
-                continue
-            while child.wants_jobs:
-                chunk = self._chunk(source)
-                if not chunk:
-                    break
+            elif child.wants_jobs and (chunk := self._chunk(source)):
                 self._send(child, chunk)
+                asked.append(child)
 
     def _chunk(self, source: Iterator[Member]) -> list[Member]:
         chunk: list[Member] = []
