@@ -43,7 +43,7 @@ def _moment(value: str | datetime) -> Any:
 def _converted(column: Sequence[Any], convert: Callable[[Any], str]) -> Sequence[str | None]:
     """A series' objects often have one value in common, and conversion is what takes time."""
     first = column[0]
-    if column.count(first) == len(column):
+    if first == column[-1] and column.count(first) == len(column):
         return [None if first is None else convert(first)] * len(column)
     return [None if value is None else convert(value) for value in column]
 
