@@ -45,9 +45,11 @@ from .claims import LEASE, LostRun, Run, patiently
 from .log import Log
 from .progress import Progress
 
-MOST_MEMBERS, MOST_BYTES, MOST_SECONDS = 1_000, 8_000_000, 1.0  # the most of one batch
-FIRST_MEMBERS = 250  # of the first batch, for which nothing is written meanwhile
-LAST_MEMBERS = 500  # of the last ones, for which no extractor works any more
+MOST_MEMBERS, MOST_BYTES, MOST_SECONDS = 1_250, 8_000_000, 1.0  # the most of one batch
+# How many are enough for a batch, where no more has arrived yet: each takes as long as 200 members.
+ENOUGH_MEMBERS = 1_000
+FIRST_MEMBERS = 250  # are enough for the first batch, for which nothing is written meanwhile
+LAST_MEMBERS = 500  # for the last ones, for which no extractor works any more
 OUTCOME = attrgetter("outcome")
 DUPLICATE = Outcome.DUPLICATE.value
 
@@ -57,41 +59,44 @@ logger = logging.getLogger(__name__)
 def gather(
     results: Iterable[list[Extracted]], run: Run, progress: Progress
 ) -> Iterator[list[Extracted]]:
-    """Batches by number, by bytes of contours, and by time, so that the bar moves."""
+    """Batches by number, by bytes of contours, and by time, so that the bar moves.
+
+    What has arrived already goes into one batch, up to the most that it may hold.
+    """
     batch: list[Extracted] = []
     weight, begun = 0, time.monotonic()
-    largest = min(FIRST_MEMBERS, MOST_MEMBERS)
-    most = min(FIRST_MEMBERS, _size(progress))
+    usual = FIRST_MEMBERS
+    enough = min(usual, _enough(progress))
     for arrived in results:
         run.check()
         progress.show()
         arrived.reverse()
         while True:
-            while arrived and len(batch) < most and weight < MOST_BYTES:
+            while arrived and len(batch) < MOST_MEMBERS and weight < MOST_BYTES:
                 extracted = arrived.pop()
                 weight += extracted.weight
                 batch.append(extracted)
                 if extracted.inner:
-                    most = largest  # how many more there are in a ZIP inside is not known
+                    enough = usual  # how many more there are in a ZIP inside is not known
                 else:
                     progress.extracted += 1
                 del extracted  # only the batch holds it
-            full = len(batch) >= most or weight >= MOST_BYTES
+            full = len(batch) >= min(enough, MOST_MEMBERS) or weight >= MOST_BYTES
             if not full and (not batch or time.monotonic() - begun < MOST_SECONDS):
                 break
             yield batch
             batch, weight, begun = [], 0, time.monotonic()
-            largest, most = MOST_MEMBERS, _size(progress)
+            usual, enough = ENOUGH_MEMBERS, _enough(progress)
             run.check()
             progress.show()
     if batch:
         yield batch
 
 
-def _size(progress: Progress) -> int:
-    """Smaller towards the end, so that little is left to write when all is read."""
+def _enough(progress: Progress) -> int:
+    """Fewer towards the end, so that little is left to write when all is read."""
     left = progress.total - progress.extracted
-    return min(MOST_MEMBERS, max(LAST_MEMBERS, left // 3))
+    return min(ENOUGH_MEMBERS, max(LAST_MEMBERS, left // 3))
 
 
 @dataclass(slots=True)
