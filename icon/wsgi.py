@@ -10,6 +10,7 @@ from django.core.signals import got_request_exception
 from django.core.wsgi import get_wsgi_application
 from django.db import Error, connection
 
+from icon.celery import read_what_sends
 from icon.startup import end_with, look_before_serving
 
 # Of one process. Its threads, which may be many, share a few connections that stay open: a new
@@ -46,4 +47,5 @@ try:
 except ImproperlyConfigured as error:
     end_with(str(error))
 look_before_serving()
+read_what_sends()
 share_connections()  # only now: a pool does not say why it has no connection

@@ -129,3 +129,20 @@ def test_a_database_that_is_away_is_a_sentence(tmp_path):
     away = f"postgres://icon@127.0.0.1:{free_port()}/icon"
     status, lines = said(tmp_path, COMMANDS["manage.py"], ICON_DATABASE_URL=away)
     assert (status, lines) == (1, [startup.NO_ANSWER])
+
+
+def test_who_presses_first_does_not_wait_for_imports(environment):
+    program = (
+        "import sys, icon.wsgi; from app.tasks import BrokerAway, process_dicom_file_task as task\n"
+        "before = {*sys.modules}\n"
+        "try: task.delay(1)\n"
+        "except BrokerAway: print(*sorted(module for module in {*sys.modules} - before\n"
+        "  if module.partition('.')[0] in ('celery', 'kombu', 'django_celery_results', 'redis')))"
+    )
+    nobody = f"redis://127.0.0.1:{free_port()}/0"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**outside(), **environment, "ICON_BROKER_URL": nobody},
+        cwd=project.BASE_DIR, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout == "\n"
