@@ -10,7 +10,16 @@ from app import models
 from app.archives.directory import Member
 from app.dicom import attributes, records
 from app.dicom.headers import read_header
-from app.sandbox.wire import Extracted, Receiver, Sender, Unbelievable, staged_name
+from app.sandbox.wire import (
+    ARRAY_32,
+    LENGTH,
+    LIST,
+    Extracted,
+    Receiver,
+    Sender,
+    Unbelievable,
+    staged_name,
+)
 from tests.making.liar import LIES, NOISE, lying
 from tests.making.objects import ct_image, enhanced_ct, rt_structure_set
 
@@ -87,6 +96,16 @@ def test_what_was_told_before_a_lie_in_its_frame_is_believed(lie):
     assert [next(members).inner, next(members).inner] == [0, 2]
     with pytest.raises(Unbelievable):
         next(members)
+
+
+@pytest.mark.parametrize("message", [sent(extracted(inner=1, name="a"))[9:], b"\x00"])
+def test_a_frame_of_more_messages_than_a_frame_has_is_not_believed(message):
+    many = 10_001
+    frame = LENGTH.pack(LIST.size + many * len(message)) + LIST.pack(ARRAY_32, many)
+    receiver = Receiver(3, {7: MEMBER}, longest=len(frame) + many * len(message))
+    receiver.buffer += frame + many * message
+    with pytest.raises(Unbelievable):
+        next(receiver.members())
 
 
 def test_nothing_is_sent_where_nothing_was_added():
