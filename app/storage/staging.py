@@ -6,7 +6,8 @@ rubbish. It lies below the processed root, so that publishing is a link, never a
     <upload>/
         <run>/              one run's own: no other works in it
             <tray>/         one extractor's own: no other can reach it
-                0...012-0.dcm   member 12; 12-1 and so on, where it is a ZIP, its members
+                000000012-000000000.dcm     member 12; -000000001 and so on, where it is a
+                                            ZIP, its members
 
 A staged file's name is its path below the run's folder.
 
@@ -46,7 +47,8 @@ NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 SHA256 = re.compile("[0-9a-f]{64}")
-STAGED = re.compile(r"0*([0-9]{1,9})-([0-9]{1,9})\.dcm")  # earlier versions put no zeros before
+# A worker of another version clears what it does not know as staged. Earlier ones put no zeros.
+STAGED = re.compile(r"([0-9]{1,9})-([0-9]{1,9})\.dcm")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -427,7 +429,7 @@ def staged_of(name: str) -> Staged | None:
 def staged_paths(root: Path, upload: int, member: tuple[int, int]) -> Iterator[Path]:
     """The files of one member, index and inner number, in an upload's staging folders."""
     index, inner = member
-    for path in (root / STAGING / str(upload)).rglob(f"*{index}-{inner}.dcm"):
+    for path in (root / STAGING / str(upload)).rglob(f"*{index}-*{inner}.dcm"):
         staged = staged_of(path.name)
         if staged and staged.member == member:
             yield path

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,12 @@ def test_files_of_all_depths_are_staged_and_cleared(staging):
     assert (staging.sha256("0/1-0.dcm"), staging.sha256("0/link")) == (sha256(OLD), "")
     staging.clear()
     assert list(staging.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("member", [(0, 0), (12, 0), (999_999_999, 999_999_999)])
+def test_what_is_staged_is_known_to_workers_of_earlier_versions(member):
+    known = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})\.dcm", staged_name(*member))
+    assert (int(known[1]), int(known[2])) == member
 
 
 def test_a_members_file_is_found_under_the_names_of_all_versions(staging, root):
