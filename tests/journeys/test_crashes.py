@@ -311,7 +311,7 @@ def lose_links(upload: DICOMFile, root, chance: random.Random) -> None:
 
 def lose_unsynced(upload: DICOMFile, root, chance: random.Random) -> None:
     """Of staged files without a row: their names, their ends, or their bytes."""
-    known = {f"{index}-0.dcm" for index in upload.members.values_list("index", flat=True)}
+    known = {staged_name(index, 0) for index in upload.members.values_list("index", flat=True)}
     for staged in (root / ".staging" / str(upload.pk)).rglob("*.dcm"):
         if staged.name not in known:
             lost = chance.choice(("nothing", "name", "end", "bytes", "rename"))
@@ -429,9 +429,9 @@ def test_nothing_is_unlinked_before_it_is_safe_elsewhere(environment, upload_zip
     )
     calls = log.read_text().splitlines()
     syncs, commits = places(calls, r" syncfs\("), places(calls, r" fdatasync\(.*-wal>")
-    links = places(calls, r' linkat\(.*?"\d+/(\d+)-0\.dcm"')
-    written = places(calls, r" write\(.*/\.staging/\d+/\w+/\d+/(\d+)-0\.")
-    unlinked = places(calls, r' unlinkat\(.*"\d+/(\d+)-0\.dcm"')
+    links = places(calls, r' linkat\(.*?"\d+/(\d+)-0+\.dcm"')
+    written = places(calls, r" write\(.*/\.staging/\d+/\w+/\d+/(\d+)-0+\.")
+    unlinked = places(calls, r' unlinkat\(.*"\d+/(\d+)-0+\.dcm"')
     assert len(links) == len(WANTED)
     for member, link in links.items():
         synced = next(at for at in syncs.values() if at > written[member])
