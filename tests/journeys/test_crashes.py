@@ -298,7 +298,8 @@ def lose_links(upload: DICOMFile, root, chance: random.Random) -> None:
     """Of what the last batches published: a link with its unlink, or the unlink alone."""
     staging = root / ".staging" / str(upload.pk) / upload.run_id
     for member in upload.members.filter(outcome="imported").select_related("instance"):
-        staged, final = staging / "0" / f"{member.index}-0.dcm", root / member.instance.path
+        staged = staging / "0" / staged_name(member.index, 0)
+        final = root / member.instance.path
         lost = chance.choice(("nothing", "link", "unlink"))
         if lost != "nothing":
             os.link(final, staged)
