@@ -50,7 +50,8 @@ PIECES = 1_024  # the most that one call writes (IOV_MAX)
 HASH_BYTES = 32
 LONGEST_NAME = 1_024  # characters
 MOST_WARNINGS = 1_000
-FEW = Meta(max_length=10_000)  # messages of one frame
+# Messages of one frame: more than an extractor has put into one when it sends what it has, 256 kB.
+FEW = Meta(max_length=20_000)
 # Bytes of memory: of a member without contours and frames, and of a structure set's reference.
 LIGHT, REFERENCE = 2_000, 200
 FACT = re.compile(r"\{(\w+)\}")  # named in a sentence

@@ -100,7 +100,7 @@ def test_what_was_told_before_a_lie_in_its_frame_is_believed(lie):
 
 @pytest.mark.parametrize("message", [sent(extracted(inner=1, name="a"))[9:], b"\x00"])
 def test_a_frame_of_more_messages_than_a_frame_has_is_not_believed(message):
-    many = 10_001
+    many = 20_001
     frame = LENGTH.pack(LIST.size + many * len(message)) + LIST.pack(ARRAY_32, many)
     receiver = Receiver(3, {7: MEMBER}, longest=len(frame) + many * len(message))
     receiver.buffer += frame + many * message
