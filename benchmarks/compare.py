@@ -8,9 +8,8 @@
 
 A warm-up round, then the rounds that count; in each, every archive meets every tool once, in a
 new folder, with the archive in the page cache. A ratio is the median of the rounds' ratios. What
-a run wrote is emptied after it, and deleted when all have ended. Run it as root where you can:
-then caches are dropped before each run. With ICON_DATABASE_URL, ICON is timed on that PostgreSQL
-server, too.
+a run wrote is emptied after it, and left there. Run it as root where you can: then caches are
+dropped before each run. With ICON_DATABASE_URL, ICON is timed on that PostgreSQL server, too.
 
 With --against, ICON is timed beside the ICON of a commit instead, with the same interpreter and
 packages: at least 15 pairs, and more while an interval is wider than 0.04. Printed is the median of
@@ -21,7 +20,6 @@ import argparse
 import json
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -35,6 +33,7 @@ from measure import (
     SERVER,
     Timed,
     empty,
+    folder_of_runs,
     import_archive,
     machine,
     migrate,
@@ -112,7 +111,7 @@ class Figure:
 FIGURES = (
     Figure("CT: ICON, of unzip", ("ct", "icon"), ("ct", "unzip"), 0.40),
     Figure("CT: ICON, of Orthanc", ("ct", "icon"), ("ct", "orthanc"), 0.20),
-    Figure("MR: ICON, of unzip", ("mr", "icon"), ("mr", "unzip"), 1.0),
+    Figure("MR: ICON, of unzip", ("mr", "icon"), ("mr", "unzip"), 0.80),
     Figure("MR: ICON, of Orthanc", ("mr", "icon"), ("mr", "orthanc"), 0.08),
     Figure("MR: implicit VR, of explicit", ("mr-implicit", "icon"), ("mr", "icon"), 1.1),
     Figure("CT: PostgreSQL, of SQLite", ("ct", "icon-postgresql"), ("ct", "icon"), 1.4),
@@ -135,13 +134,13 @@ def main() -> None:
         return
     archives = {name: corpora.make(name, options.folder, options.scale) for name in options.corpora}
     runs: Runs = {(name, tool): [] for name in archives for tool in options.tools}
-    with tempfile.TemporaryDirectory(dir=options.folder, prefix="runs-") as scratch:
-        for number in range(options.runs + 1):
-            for (name, tool), before in runs.items():
-                print(f"round {number}: {tool} on {name}", file=sys.stderr)
-                run = measured(tool, archives[name], Path(scratch) / f"{name}-{tool}-{number}")
-                if number:  # the first is the warm-up
-                    before.append(run)
+    scratch = folder_of_runs(options.folder)
+    for number in range(options.runs + 1):
+        for (name, tool), before in runs.items():
+            print(f"round {number}: {tool} on {name}", file=sys.stderr)
+            run = measured(tool, archives[name], scratch / f"{name}-{tool}-{number}")
+            if number:  # the first is the warm-up
+                before.append(run)
     counts = {name: members(archive) for name, archive in archives.items()}
     if options.json:
         print(json.dumps(report(runs, counts), indent=1))

@@ -7,6 +7,7 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -107,11 +108,19 @@ def settle(*files: Path) -> None:
                 pass
 
 
-def empty(folder: Path) -> None:
-    """Give back the room of what is there, and delete nothing.
+def folder_of_runs(folder: Path) -> Path:
+    """A new folder for what is written; it stays there, emptied: see `empty`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=folder, prefix="runs-"))
 
-    ext4 without a journal passes over the inodes of files that were deleted in the last minute,
-    one by one, for each new file: 10,000 of them took 1.2 to 4.5 s after a delete, else 0.26.
+
+def empty(folder: Path) -> None:
+    """Give back the room of what is there, and delete nothing, for the sake of the runs to come.
+
+    ext4 without a journal passes over the inodes of files that were deleted in the last minute, or
+    in the last six where their block of the inode table is dirty, one by one, for each new file
+    (`recently_deleted` in the kernel's fs/ext4/ialloc.c): 10,000 of them took 1.2 to 4.5 s after a
+    delete, else 0.26.
     """
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():

@@ -13,7 +13,6 @@ status. Chromium, unzip and the packages of requirements-dev.txt must be install
 import argparse
 import sqlite3
 import sys
-import tempfile
 import time
 from contextlib import closing
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from statistics import median
 
 import corpora
 from compare import unzip
-from measure import empty, import_archive, machine, migrate, settle
+from measure import empty, folder_of_runs, import_archive, machine, migrate, settle
 from playwright.sync_api import Page
 from served import running, upload
 
@@ -48,10 +47,10 @@ def main() -> None:
         # Of other objects: so that worker and code are warm, and nothing of the archive is known.
         tiny = corpora.make("mr" if name.startswith("ct") else "ct", options.folder, scale=0.02)
         rounds = []
-        with tempfile.TemporaryDirectory(dir=options.folder, prefix="runs-") as scratch:
-            for number in range(options.rounds + 1):
-                print(f"round {number} of {name}", file=sys.stderr)
-                rounds.append(one_round(archive, tiny, Path(scratch) / str(number)))
+        scratch = folder_of_runs(options.folder)
+        for number in range(options.rounds + 1):
+            print(f"round {number} of {name}", file=sys.stderr)
+            rounds.append(one_round(archive, tiny, scratch / str(number)))
         del rounds[0]  # the warm-up
         for way in WAYS:
             seconds = [one[way] for one in rounds]

@@ -38,8 +38,11 @@ def running(var: Path) -> Iterator[Page]:
         with sync_playwright() as playwright:
             binary = next(filter(None, map(shutil.which, BROWSERS)))
             arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-            browser = playwright.chromium.launch(executable_path=binary, args=arguments)
-            yield sign_in(browser.new_page(base_url=url), password)
+            # Its profile stays: ext4 without a journal makes files slowly after many were deleted.
+            browser = playwright.chromium.launch_persistent_context(
+                var / "browser", executable_path=binary, args=arguments, base_url=url
+            )
+            yield sign_in(browser.new_page(), password)
             browser.close()
     finally:
         icon.send_signal(signal.SIGINT)

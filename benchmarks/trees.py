@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 import corpora
-from measure import ROOT, Timed, empty, import_archive, migrate
+from measure import ROOT, Timed, empty, folder_of_runs, import_archive, migrate
 
 NARROW = 0.04  # an interval that is wider asks for more pairs
 CONFIDENCE = 0.95
@@ -63,12 +63,8 @@ def compare(
     names: list[str], folder: Path, scale: float, revision: str, pairs: int, most: int
 ) -> Iterator[tuple[str, list[Pair]]]:
     """The pairs of each corpus: at least `pairs`, and up to `most` while an interval is wide."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        checkout(revision) as tree,
-        tempfile.TemporaryDirectory(dir=folder, prefix="runs-") as scratch,
-    ):
-        trees = Trees(tree, Path(scratch))
+    with checkout(revision) as tree:
+        trees = Trees(tree, folder_of_runs(folder))
         for name in names:
             archive = corpora.make(name, folder, scale)
             trees.pair(archive)  # the warm-up
@@ -83,7 +79,7 @@ class Trees:
     """This tree and another, each with an empty catalogue to copy.
 
     Both trees' code, and the archive, stay in the page cache. What a run writes is emptied after
-    it and deleted when all have ended: see `measure.empty`.
+    it and left there: see `measure.empty`.
     """
 
     def __init__(self, other: Path, scratch: Path) -> None:
