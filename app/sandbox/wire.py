@@ -136,12 +136,8 @@ def version() -> str:
 
 
 def staged_name(index: int, inner: int) -> str:
-    """A member's file in its extractor's tray.
-
-    For each new name ext4 looks through the names in a block of 4 kB, of which long ones are fewer.
-    So this is as long as a name may be that earlier versions know, too: see `staging.STAGED`.
-    """
-    return f"{index:09}-{inner:09}.dcm"
+    """A member's file in its extractor's tray."""
+    return f"{index}-{inner}.dcm"
 
 
 def believed(decode: Callable[[Body], Kind], body: Body) -> Kind:

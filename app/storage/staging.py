@@ -6,8 +6,7 @@ rubbish. It lies below the processed root, so that publishing is a link, never a
     <upload>/
         <run>/              one run's own: no other works in it
             <tray>/         one extractor's own: no other can reach it
-                000000012-000000000.dcm     member 12; -000000001 and so on, where it is a
-                                            ZIP, its members
+                12-0.dcm    member 12; 12-1 and so on, where it is a ZIP, its members
 
 A staged file's name is its path below the run's folder.
 
@@ -47,7 +46,8 @@ NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 SHA256 = re.compile("[0-9a-f]{64}")
-# A worker of another version clears what it does not know as staged. Earlier ones put no zeros.
+# A worker clears what it does not know as staged, and one of another version may put zeros before
+# the numbers, or none: so both are known, and names are to stay as they are.
 STAGED = re.compile(r"([0-9]{1,9})-([0-9]{1,9})\.dcm")
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -430,9 +430,9 @@ def test_nothing_is_unlinked_before_it_is_safe_elsewhere(environment, upload_zip
     )
     calls = log.read_text().splitlines()
     syncs, commits = places(calls, r" syncfs\("), places(calls, r" fdatasync\(.*-wal>")
-    links = places(calls, r' linkat\(.*?"\d+/(\d+)-0+\.dcm"')
-    written = places(calls, r" write\(.*/\.staging/\d+/\w+/\d+/(\d+)-0+\.")
-    unlinked = places(calls, r' unlinkat\(.*"\d+/(\d+)-0+\.dcm"')
+    links = places(calls, r' linkat\(.*?"\d+/(\d+)-0\.dcm"')
+    written = places(calls, r" write\(.*/\.staging/\d+/\w+/\d+/(\d+)-0\.")
+    unlinked = places(calls, r' unlinkat\(.*"\d+/(\d+)-0\.dcm"')
     assert len(links) == len(WANTED)
     for member, link in links.items():
         synced = next(at for at in syncs.values() if at > written[member])
