@@ -16,12 +16,15 @@ import pytest
 
 from app import tasks
 from app.models import DICOMFile, Status
-from app.uploads import ingest, progress
-from tests.conftest import begin, wait_until
+from app.uploads import claims, ingest, progress
+from tests.conftest import START_SECONDS, begin, wait_until
 from tests.making import faults
 from tests.making.objects import zip_of
 
 pytestmark = pytest.mark.usefixtures("two_extractors")
+
+# A process that is killed may take its message with it: the sweep sends that again.
+UNTIL_A_RUN = claims.RESEND.total_seconds() + tasks.SWEEP + START_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def strike(upload_zip, archive, processed_root) -> Callable[..., None]:
                 kill()
                 faults.expire_leases()
                 tasks.sweep()
-            faults.wait_for(upload, Status.COMPLETED)
+            faults.wait_for(upload, Status.COMPLETED, seconds=UNTIL_A_RUN)
             faults.assert_came_through(upload, processed_root)
 
     return struck
@@ -59,7 +62,7 @@ def is_under_way(upload: DICOMFile) -> bool:
         worn = upload.attempts >= 3
         return upload.processing_status == Status.COMPLETED or (is_running(upload) and not worn)
 
-    wait_until(is_decided, "a run")
+    wait_until(is_decided, "a run", UNTIL_A_RUN)
     return upload.processing_status != Status.COMPLETED
 
 
