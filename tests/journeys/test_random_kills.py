@@ -58,6 +58,7 @@ def is_under_way(upload: DICOMFile) -> bool:
 
     def is_decided() -> bool:
         upload.refresh_from_db()
+        assert upload.processing_status != Status.FAILED, upload.processing_log_data
         # Five runs in a row that file nothing are an upload's end, and right so.
         worn = upload.attempts >= 3
         return upload.processing_status == Status.COMPLETED or (is_running(upload) and not worn)
