@@ -1,11 +1,10 @@
-"""Celery's side: start uploads, run one, and look after those whose worker died."""
+"""Celery's side: start uploads, run one, and queue those again whose worker died."""
 
 import logging
 import mmap
 import os
 import signal
-import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,16 +19,16 @@ from celery.signals import (
 from celery_progress.backend import ProgressRecorder
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from kombu.exceptions import OperationalError as BrokerAway
 
 from .accounts import throttle
 from .audit.recording import Person
-from .catalogue import filing, unfinished
+from .catalogue import filing
 from .derived import making
 from .errors import OtherVersion
 from .export import places
-from .health import nightly, probes
+from .health import nightly
 from .health.derived import KINDS
 from .reasons import sentence
 from .sandbox import ahead
@@ -37,7 +36,6 @@ from .sandbox.confine import lacking
 from .telling import sending
 from .uploads import claims, ingest, removal
 
-SWEEP = 10.0  # seconds
 LAST = 9  # of the priorities that Redis knows; uploads are sent with 0, the first
 
 logger = logging.getLogger(__name__)
@@ -231,46 +229,6 @@ def _begin_shutdown(**kwargs: Any) -> None:
 
 
 @worker_ready.connect
-def _start_sweeping(**kwargs: Any) -> None:
+def _say_what_lacks(**kwargs: Any) -> None:
     for code in lacking():
         logger.warning(sentence(code))
-    threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
-    # In threads of their own: a mail server may take its time, and so do 100,000 files.
-    for name, work in (("telling", sending.send_due), ("trash", unfinished.go_on)):
-        threading.Thread(target=_do_for_ever, args=(name, work), name=name, daemon=True).start()
-
-
-def _sweep_for_ever() -> None:
-    check = None
-    while True:
-        try:
-            probes.worker_is_here()
-            sweep()
-            check = nightly.tend(check)
-        except (DatabaseError, InterfaceError) as error:
-            # Leases ran on while the database was away: let their owners renew them first.
-            logger.warning("Sweep missed: %s", type(error).__name__)
-            _pause.wait(SWEEP)
-        # A bug in one round must not end the safety net; it is reported each time.
-        except Exception:
-            logger.exception("Sweep failed")
-        finally:
-            connection.close()
-        _pause.wait(SWEEP)
-
-
-def _do_for_ever(name: str, work: Callable[[], object]) -> None:
-    while True:
-        try:
-            work()
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("The thread of %s waits: %s", name, type(error).__name__)
-        # A bug in one round must not end the thread; it is reported each time.
-        except Exception:
-            logger.exception("The thread of %s failed", name)
-        finally:
-            connection.close()
-        _pause.wait(SWEEP)
-
-
-_pause = threading.Event()

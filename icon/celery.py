@@ -17,6 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "icon.settings")
 app = Celery("icon")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["worker"].add("app.caretaker:Caretaker")
 
 
 def read_what_sends() -> None:

@@ -13,7 +13,7 @@ ORDER = (
     *("models", "limits", "needing", "audit", "derived", "catalogue", "rt"),
     *("telling", "uploads", "viewing", "export", "health"),
     # The owner's doors and Django's own
-    *("accounts", "tasks", "views", "home", "admin", "urls"),
+    *("accounts", "tasks", "caretaker", "views", "home", "admin", "urls"),
     *("middleware", "templatetags", "management", "migrations", "apps"),
 )
 

@@ -4,27 +4,28 @@
 1,000 of the whole worker, with its broker now and then, in ten parts: about an hour.
 """
 
+import contextlib
 import os
 import random
 import signal
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.utils import timezone
 
 from app import tasks
-from app.models import DICOMFile, Status
-from app.uploads import claims, ingest, progress
-from tests.conftest import START_SECONDS, begin, wait_until
+from app.models import DICOMFile, Status, WorkerSeen
+from app.uploads import ingest, progress
+from tests.conftest import begin, wait_until
 from tests.making import faults
 from tests.making.objects import zip_of
 
 pytestmark = pytest.mark.usefixtures("two_extractors")
-
-# A process that is killed may take its message with it: the sweep sends that again.
-UNTIL_A_RUN = claims.RESEND.total_seconds() + tasks.SWEEP + START_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +45,12 @@ def strike(upload_zip, archive, processed_root) -> Callable[..., None]:
             while times and is_under_way(upload):
                 time.sleep(random.uniform(0, longest))
                 times -= is_running(upload)
+                turn = faults.turn()
                 kill()
+                faults.end_turn(turn)
                 faults.expire_leases()
                 tasks.sweep()
-            faults.wait_for(upload, Status.COMPLETED, seconds=UNTIL_A_RUN)
+            faults.wait_for(upload, Status.COMPLETED)
             faults.assert_came_through(upload, processed_root)
 
     return struck
@@ -63,7 +66,7 @@ def is_under_way(upload: DICOMFile) -> bool:
         worn = upload.attempts >= 3
         return upload.processing_status == Status.COMPLETED or (is_running(upload) and not worn)
 
-    wait_until(is_decided, "a run", UNTIL_A_RUN)
+    wait_until(is_decided, "a run")
     return upload.processing_status != Status.COMPLETED
 
 
@@ -84,7 +87,15 @@ def kill_all(pids) -> None:
 @pytest.mark.parametrize("times", [4, pytest.param(50, marks=pytest.mark.long)])
 def test_kills_of_the_processes_of_a_worker_lose_nothing(times, start_worker, strike):
     worker = start_worker(ICON_EXTRACTORS="1")
-    strike(times, 0.4, lambda: kill_all(faults.children(worker.process.pid)))
+
+    def kill() -> None:
+        kill_all(faults.children(worker.process.pid))
+
+    strike(times, 0.4, kill)
+    last = timezone.now()
+    kill()
+    here = WorkerSeen.objects.filter(seen_at__gt=last)
+    wait_until(here.exists, "what looks after uploads to be there again")
     assert worker.process.poll() is None
 
 
@@ -116,6 +127,49 @@ def test_kills_of_the_worker_and_the_broker_lose_nothing(
             worker.start()
 
     strike(times, 1.2, kill)
+
+
+@pytest.fixture
+def slow_to_say_that_it_is_here(transactional_db) -> Iterator[None]:
+    """A worker takes minutes to write that it is here, and nobody else can write meanwhile."""
+    table = WorkerSeen._meta.db_table
+    count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000000)"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE TRIGGER slow AFTER INSERT ON {table} BEGIN"
+            f" SELECT count(*) FROM ({count} SELECT i FROM n); END"
+        )
+    yield
+    end_slowness()
+
+
+def end_slowness() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER IF EXISTS slow")
+
+
+def somebody_writes() -> bool:
+    with contextlib.closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=0)) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        return False
+
+
+def test_processes_that_begin_while_their_worker_writes_can_write(
+    slow_to_say_that_it_is_here, start_worker, upload_zip, archive
+):
+    worker = start_worker()
+    wait_until(somebody_writes, "the worker to write")
+    kill_all(faults.pool(worker))
+    wait_until(lambda: len(faults.pool(worker)) == 2, "a new pool")
+    assert somebody_writes()
+    kill_all(faults.children(worker.process.pid).keys() - faults.pool(worker))
+    end_slowness()
+    upload = upload_zip(archive)
+    tasks.start([upload.pk])
+    faults.wait_for(upload, Status.COMPLETED)
 
 
 def test_extractors_wait_for_an_upload_and_again_for_the_next(start_worker, upload_zip, archive):

@@ -8,7 +8,7 @@ import subprocess
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -85,6 +85,16 @@ def children(parent: int) -> dict[int, bytes]:
     return found
 
 
+def pool(worker: Service) -> list[int]:
+    """Its processes for tasks: for each of them an extractor waits, or is at work."""
+    started = {process: children(process) for process in children(worker.process.pid)}
+    return [
+        process
+        for process, theirs in started.items()
+        if any(b"extractor" in command for command in theirs.values())
+    ]
+
+
 def extractors(worker: Service) -> dict[int, bool]:
     """Those of its processes, and whether each is at work: it has locked itself in then."""
     found = {}
@@ -155,6 +165,16 @@ def expire_leases() -> None:
     """Let the time pass in which a run may be silent."""
     running = DICOMFile.objects.filter(processing_status=Status.IN_PROGRESS)
     running.update(lease_until=Now() - timedelta(seconds=1))
+
+
+def turn() -> datetime | None:
+    """Until when somebody has the turn at what is computed."""
+    return DerivingTurn.objects.filter(until__gt=Now()).values_list("until", flat=True).first()
+
+
+def end_turn(until: datetime | None) -> None:
+    """Let the time of a turn pass whose holder is dead, and of no other."""
+    DerivingTurn.objects.filter(until=until).update(until=None)
 
 
 def assert_came_through(upload: DICOMFile, root: Path) -> None:
