@@ -185,7 +185,7 @@ def test_extractors_wait_for_an_upload_and_again_for_the_next(start_worker, uplo
 
 
 def test_kills_of_extractors_change_no_outcome(upload_zip, archive, processed_root, monkeypatch):
-    monkeypatch.setattr(progress, "REPORT_SECONDS", 0.1)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0.05)
     upload = upload_zip(archive)
     kills = []
 
