@@ -87,22 +87,24 @@ def children(parent: int) -> dict[int, bytes]:
 
 def pool(worker: Service) -> list[int]:
     """Its processes for tasks: for each of them an extractor waits, or is at work."""
-    started = {process: children(process) for process in children(worker.process.pid)}
-    return [
-        process
-        for process, theirs in started.items()
-        if any(b"extractor" in command for command in theirs.values())
-    ]
+    return [process for process in children(worker.process.pid) if extractors_of(process)]
 
 
 def extractors(worker: Service) -> dict[int, bool]:
-    """Those of its processes, and whether each is at work: it has locked itself in then."""
+    """Those of its processes, and whether each is at work."""
     found = {}
     for process in children(worker.process.pid):
-        for pid, command in children(process).items():
-            if b"extractor" in command:
-                with suppress(FileNotFoundError):  # it has ended
-                    found[pid] = "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
+        found |= extractors_of(process)
+    return found
+
+
+def extractors_of(process: int) -> dict[int, bool]:
+    """Those that a process has started, and whether each is at work: it is locked in then."""
+    found = {}
+    for pid, command in children(process).items():
+        if b"extractor" in command:
+            with suppress(FileNotFoundError):  # it has ended
+                found[pid] = "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
     return found
 
 
