@@ -1,6 +1,6 @@
 """What a worker does besides its tasks: it sweeps, sends messages, and goes on with the trash.
 
-In a process of its own. The worker's main process forks whenever one of its pool has died, and what
+In a program of its own. The worker's main process forks whenever one of its pool has died, and what
 is forked while a thread there writes to SQLite finds the database locked for as long as it lives:
 SQLite keeps the locks of a process in its memory, and a copy of that holds them, too
 (https://www.sqlite.org/howtocorrupt.html, on connections that are carried across a fork).
@@ -8,83 +8,77 @@ SQLite keeps the locks of a process in its memory, and a copy of that holds them
 
 import logging
 import os
-import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-from billiard import Process
 from celery import bootsteps
-from django.db import DatabaseError, InterfaceError, connection, connections
-
-from icon.processes import child_of_this
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
 
 from . import tasks
 from .catalogue import unfinished
 from .health import nightly, probes
 from .telling import sending
 
-LOOK = 1.0  # seconds between looks at whether the process is there
 ROUND = 10.0  # seconds between the rounds of what it does
-# To which the worker, whose copy the process is, has answers of its own.
-WORKERS_SIGNALS = (
-    signal.SIGTERM,
-    signal.SIGQUIT,
-    signal.SIGHUP,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGTTIN,
-)
+PAUSE = 2.0  # seconds before one that has died is started again
 
 logger = logging.getLogger(__name__)
 
 
 class Caretaker(bootsteps.StartStopStep):
-    """The process, as a part of its worker: where it has died, another takes its place."""
+    """The program, as a part of its worker: where it has died, it is started again."""
 
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
-        self.process: Process | None = None
-        self.is_over = False
+        self.process: subprocess.Popen[bytes] | None = None
+        self.is_over = threading.Event()
+        self.starts = threading.Lock()
+        self.thread = threading.Thread(target=self._keep, name="caretaker", daemon=True)
 
     def start(self, worker: Any) -> None:
-        self.tend()
-
-    def register_with_event_loop(self, worker: Any, hub: Any) -> None:
-        hub.call_repeatedly(LOOK, self.tend)
-
-    def tend(self) -> None:
-        if self.is_over or (self.process is not None and self.process.is_alive()):
-            return
-        connections.close_all()  # what this process has open is not to be carried across
-        prepare = child_of_this(signal.SIGKILL)
-        self.process = Process(target=_take_care, args=(prepare,), name="caretaker", daemon=True)
-        self.process.start()
+        self.thread.start()
 
     def stop(self, worker: Any) -> None:
         """Kill it: whatever it is at is as safe from that as from a failing power supply."""
-        self.is_over = True
-        if self.process is not None and self.process.pid:
-            with suppress(ProcessLookupError):
-                os.kill(self.process.pid, signal.SIGKILL)
-            self.process.join()
+        with self.starts:
+            self.is_over.set()
+        if self.process is not None:
+            self.process.kill()
+        if self.thread.is_alive():
+            self.thread.join()
 
     def terminate(self, worker: Any) -> None:
         self.stop(worker)
 
+    def _keep(self) -> None:
+        while not self.is_over.is_set():
+            with self.starts:
+                if self.is_over.is_set():
+                    return
+                self.process = _begin()
+            self.process.wait()
+            self.is_over.wait(PAUSE)
 
-# --- in the process --------------------------------------------------------------------------
+
+def _begin() -> "subprocess.Popen[bytes]":
+    level = logging.getLogger().level
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "caretaker"]
+    # Without a fork of Python's: none of the pool may begin with what only this thread would end.
+    # Python's descriptors are closed by the kernel.
+    return subprocess.Popen(
+        [*command, str(os.getpid()), str(level)], stdin=subprocess.DEVNULL, close_fds=False
+    )
 
 
-def _take_care(prepare: Callable[[], None]) -> None:
-    prepare()
-    for sent in WORKERS_SIGNALS:
-        signal.signal(sent, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to answer
+def take_care() -> None:
+    """All of it, for ever."""
     # Apart from the sweep: a mail server may take its time, and so do 100,000 files.
     for name, work in (("telling", sending.send_due), ("trash", unfinished.go_on)):
         threading.Thread(target=_do_for_ever, args=(name, work), name=name, daemon=True).start()

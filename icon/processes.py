@@ -31,11 +31,16 @@ def child_of_this(sent: signal.Signals) -> Callable[[], None]:
     parent = os.getpid()
 
     def prepare() -> None:
-        LIBC.prctl(PR_SET_PDEATHSIG, sent)
-        if os.getppid() != parent:  # the parent died before the line above
-            os._exit(1)
+        end_with(parent, sent)
 
     return prepare
+
+
+def end_with(parent: int, sent: signal.Signals) -> None:
+    """Have the kernel send this process a signal when its parent dies, however that dies."""
+    LIBC.prctl(PR_SET_PDEATHSIG, sent)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
 
 
 @dataclass

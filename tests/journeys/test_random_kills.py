@@ -16,12 +16,11 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
-from django.utils import timezone
 
 from app import tasks
 from app.models import DICOMFile, Status, WorkerSeen
 from app.uploads import ingest, progress
-from tests.conftest import begin, wait_until
+from tests.conftest import Service, begin, wait_until
 from tests.making import faults
 from tests.making.objects import zip_of
 
@@ -87,15 +86,7 @@ def kill_all(pids) -> None:
 @pytest.mark.parametrize("times", [4, pytest.param(50, marks=pytest.mark.long)])
 def test_kills_of_the_processes_of_a_worker_lose_nothing(times, start_worker, strike):
     worker = start_worker(ICON_EXTRACTORS="1")
-
-    def kill() -> None:
-        kill_all(faults.children(worker.process.pid))
-
-    strike(times, 0.4, kill)
-    last = timezone.now()
-    kill()
-    here = WorkerSeen.objects.filter(seen_at__gt=last)
-    wait_until(here.exists, "what looks after uploads to be there again")
+    strike(times, 0.4, lambda: kill_all(faults.children(worker.process.pid)))
     assert worker.process.poll() is None
 
 
@@ -165,11 +156,32 @@ def test_processes_that_begin_while_their_worker_writes_can_write(
     kill_all(faults.pool(worker))
     wait_until(lambda: len(faults.pool(worker)) == 2, "a new pool")
     assert somebody_writes()
-    kill_all(faults.children(worker.process.pid).keys() - faults.pool(worker))
+    kill_all(caretakers(worker))
     end_slowness()
     upload = upload_zip(archive)
     tasks.start([upload.pk])
     faults.wait_for(upload, Status.COMPLETED)
+
+
+def caretakers(worker: Service) -> list[int]:
+    started = faults.children(worker.process.pid)
+    return [pid for pid, command in started.items() if b"caretaker" in command]
+
+
+def test_what_looks_after_uploads_is_there_once_and_ends_with_its_worker(start_worker):
+    worker = start_worker("-c", "1")
+    wait_until(lambda: WorkerSeen.objects.exists(), "the worker to say that it is here")
+    kill_all(caretakers(worker))
+    wait_until(lambda: len(caretakers(worker)) == 1, "another")
+    [caretaker] = caretakers(worker)
+    os.kill(worker.process.pid, signal.SIGKILL)
+    wait_until(lambda: b"caretaker" not in command_of(caretaker), "its end")
+
+
+def command_of(pid: int) -> bytes:
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def test_extractors_wait_for_an_upload_and_again_for_the_next(start_worker, upload_zip, archive):
