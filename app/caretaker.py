@@ -59,21 +59,30 @@ class Caretaker(bootsteps.StartStopStep):
 
     def _keep(self) -> None:
         while not self.is_over.is_set():
-            with self.starts:
-                if self.is_over.is_set():
-                    return
-                self.process = _begin()
-            self.process.wait()
+            try:
+                self._have_one()
+            except OSError as error:  # the machine has no memory for it, or no number
+                logger.warning("The caretaker cannot be started: %s", type(error).__name__)
             self.is_over.wait(PAUSE)
 
+    def _have_one(self) -> None:
+        """Start it, and wait until it has ended."""
+        with self.starts:
+            if self.is_over.is_set():
+                return
+            self.process = _start()
+        self.process.wait()
 
-def _begin() -> "subprocess.Popen[bytes]":
+
+def _start() -> "subprocess.Popen[bytes]":
+    program = str(settings.BASE_DIR / "manage.py")
     level = logging.getLogger().level
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "caretaker"]
-    # Without a fork of Python's: none of the pool may begin with what only this thread would end.
-    # Python's descriptors are closed by the kernel.
     return subprocess.Popen(
-        [*command, str(os.getpid()), str(level)], stdin=subprocess.DEVNULL, close_fds=False
+        [sys.executable, program, "caretaker", str(os.getpid()), str(level)],
+        stdin=subprocess.DEVNULL,
+        # It inherits none in any case. Told to close them, Python forks by itself, with a pipe of
+        # its own that a process of the pool, forked at that moment, would keep open.
+        close_fds=False,
     )
 
 

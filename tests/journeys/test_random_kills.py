@@ -4,11 +4,9 @@
 1,000 of the whole worker, with its broker now and then, in ten parts: about an hour.
 """
 
-import contextlib
 import os
 import random
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -139,23 +137,14 @@ def end_slowness() -> None:
         cursor.execute("DROP TRIGGER IF EXISTS slow")
 
 
-def somebody_writes() -> bool:
-    with contextlib.closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=0)) as other:
-        try:
-            other.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return True
-        return False
-
-
 def test_processes_that_begin_while_their_worker_writes_can_write(
     slow_to_say_that_it_is_here, start_worker, upload_zip, archive
 ):
     worker = start_worker()
-    wait_until(somebody_writes, "the worker to write")
+    wait_until(faults.is_locked, "the worker to write")
     kill_all(faults.pool(worker))
     wait_until(lambda: len(faults.pool(worker)) == 2, "a new pool")
-    assert somebody_writes()
+    assert faults.is_locked()
     kill_all(caretakers(worker))
     end_slowness()
     upload = upload_zip(archive)

@@ -10,7 +10,6 @@ import fcntl
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -19,7 +18,6 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as project
-from django.db import connection
 
 from app import tasks
 from app.health.verify import verify
@@ -161,7 +159,7 @@ def fallen_asleep(workers, upload_zip, archive, root) -> tuple[DICOMFile, Servic
         wait_until(lambda: DICOMInstance.objects.count() > most, "some batches")  # noqa: B023
         (sleeper,) = filter(has_extractors, workers)
         os.killpg(sleeper.process.pid, signal.SIGSTOP)
-        if run_of(upload) and not is_locked():
+        if run_of(upload) and not faults.is_locked():
             return upload, sleeper
         os.killpg(sleeper.process.pid, signal.SIGCONT)
         faults.wait_for(upload, Status.COMPLETED)
@@ -179,16 +177,4 @@ def has_extractors(worker: Service) -> bool:
             ours = os.getpgid(int(process.name)) == worker.process.pid
             if ours and b"app.sandbox.extractor" in (process / "cmdline").read_bytes():
                 return True
-    return False
-
-
-def is_locked() -> bool:
-    """Whether a stopped process holds SQLite's lock: then nobody can do anything."""
-    if connection.vendor != "sqlite":
-        return False
-    with contextlib.closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=0)) as other:
-        try:
-            other.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return True
     return False

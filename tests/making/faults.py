@@ -4,10 +4,11 @@ import ctypes
 import hashlib
 import os
 import shutil
+import sqlite3
 import subprocess
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -106,6 +107,18 @@ def extractors_of(process: int) -> dict[int, bool]:
             with suppress(FileNotFoundError):  # it has ended
                 found[pid] = "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
     return found
+
+
+def is_locked() -> bool:
+    """Whether some process is writing to SQLite, so that nobody else can."""
+    if connection.vendor != "sqlite":
+        return False
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=0)) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+    return False
 
 
 def in_a_copy(act: Callable[[], object]) -> int:
