@@ -31,12 +31,12 @@ def child_of_this(sent: signal.Signals) -> Callable[[], None]:
     parent = os.getpid()
 
     def prepare() -> None:
-        end_with(parent, sent)
+        end_with_parent(parent, sent)
 
     return prepare
 
 
-def end_with(parent: int, sent: signal.Signals) -> None:
+def end_with_parent(parent: int, sent: signal.Signals) -> None:
     """Have the kernel send this process a signal when its parent dies, however that dies."""
     LIBC.prctl(PR_SET_PDEATHSIG, sent)
     if os.getppid() != parent:  # it died before the line above

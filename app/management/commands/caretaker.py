@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from app import caretaker
-from icon.processes import end_with
+from icon.processes import end_with_parent
 
 
 class Command(BaseCommand):
@@ -24,6 +24,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to answer
-        end_with(options["worker"], signal.SIGKILL)
+        end_with_parent(options["worker"], signal.SIGKILL)
         logging.getLogger().setLevel(options["level"])
         caretaker.take_care()
