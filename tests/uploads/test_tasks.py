@@ -181,6 +181,7 @@ def test_a_worker_hands_on_what_it_cannot_run_since_another_version_was_installe
     installed = tmp_path / "installed"
     for name in ("app", "icon"):
         shutil.copytree(project.BASE_DIR / name, installed / name)
+    shutil.copy(project.BASE_DIR / "manage.py", installed)
     upload = upload_zip(*images(3))
     old = start_worker(under=["env", "-C", str(installed)])
     with (installed / "app/sandbox/wire.py").open("a") as wire:
