@@ -52,7 +52,7 @@ class Caretaker(bootsteps.StartStopStep):
         if self.process is not None:
             self.process.kill()
         if self.thread.is_alive():
-            self.thread.join()
+            self.thread.join(PAUSE)  # one that waits for a dead disk ends when that is back
 
     def terminate(self, worker: Any) -> None:
         self.stop(worker)
