@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import pytest
@@ -44,6 +45,8 @@ from icon.settings import database
 from tests.making.objects import ct_image, uid, zip_of
 from tests.making.pristine import Pristine
 
+Found = TypeVar("Found")
+
 START_SECONDS = 60
 BROWSER_SECONDS = 30  # for what somebody waits in a browser, on a busy machine
 FIRST = "0001_initial"
@@ -60,11 +63,13 @@ def lacking(what: str, package: str) -> None:
     pytest.skip(sentence)
 
 
-def wait_until(true: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
+def wait_until(find: Callable[[], Found], what: str, seconds: float = START_SECONDS) -> Found:
+    """What was found in the end, for another look may find something else."""
     end = time.monotonic() + seconds
-    while not true():
+    while not (found := find()):
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
         time.sleep(0.05)
+    return found
 
 
 def pytest_collection_finish() -> None:

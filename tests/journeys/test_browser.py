@@ -403,8 +403,7 @@ def test_a_network_that_swallows_what_is_sent_to_the_cdn_delays_no_page(browser,
         sign_in(page, live.url)
         for path in ("/admin/", "/admin/app/dicomfile/", "/dicom/progress/"):
             page.goto(live.url + path)
-            wait_until(lambda: page.evaluate(PAINTED), "the first paint")
-            painted = page.evaluate(PAINTED)
+            painted = wait_until(lambda: page.evaluate(PAINTED), "the first paint")
             assert painted[0]["startTime"] < 5_000, path  # milliseconds; the CDN would take 30 s
         assert colour_of_a_button(page) != "0px"
         other.close()

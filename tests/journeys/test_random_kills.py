@@ -142,8 +142,9 @@ def test_processes_that_begin_while_their_worker_writes_can_write(
 ):
     worker = start_worker()
     wait_until(faults.is_locked, "the worker to write")
-    kill_all(faults.pool(worker))
-    wait_until(lambda: len(faults.pool(worker)) == 2, "a new pool")
+    killed = faults.pool(worker)
+    kill_all(killed)
+    wait_until(lambda: len({*faults.pool(worker)} - {*killed}) == 2, "a new pool")
     assert faults.is_locked()
     kill_all(caretakers(worker))
     end_slowness()
@@ -160,9 +161,9 @@ def caretakers(worker: Service) -> list[int]:
 def test_what_looks_after_uploads_is_there_once_and_ends_with_its_worker(start_worker):
     worker = start_worker("-c", "1")
     wait_until(lambda: WorkerSeen.objects.exists(), "the worker to say that it is here")
-    kill_all(caretakers(worker))
-    wait_until(lambda: len(caretakers(worker)) == 1, "another")
-    [caretaker] = caretakers(worker)
+    killed = caretakers(worker)
+    kill_all(killed)
+    [caretaker] = wait_until(lambda: [*{*caretakers(worker)} - {*killed}], "another")
     os.kill(worker.process.pid, signal.SIGKILL)
     wait_until(lambda: b"caretaker" not in command_of(caretaker), "its end")
 
@@ -181,8 +182,8 @@ def test_extractors_wait_for_an_upload_and_again_for_the_next(start_worker, uplo
     upload = upload_zip(archive)
     tasks.start([upload.pk])
     faults.wait_for(upload, Status.COMPLETED)
-    wait_until(lambda: len(faults.extractors(worker)) == 2, "others")
-    assert not {*waiting} & {*faults.extractors(worker)}
+    wait_until(lambda: len({*faults.extractors(worker)} - {*waiting}) == 2, "others")
+    wait_until(lambda: not {*waiting} & {*faults.extractors(worker)}, "the end of the first")
 
 
 def test_kills_of_extractors_change_no_outcome(upload_zip, archive, processed_root, monkeypatch):

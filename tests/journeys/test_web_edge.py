@@ -202,8 +202,7 @@ def age(path: Path) -> None:
 def test_what_a_killed_server_left_is_removed_and_no_running_upload(live, session, media_root):
     with connect(live) as uploading:
         uploading.sendall(slow("uploads", session))
-        wait_until(lambda: files_below(media_root), "the upload's file")
-        [file] = files_below(media_root)
+        [file] = wait_until(lambda: files_below(media_root), "the upload's file")
         age(file)
         assert remove_stale_uploads() == 0
         live.service.kill()

@@ -433,8 +433,9 @@ def test_an_extractor_is_locked_in_and_has_nothing_of_its_parents_environment(re
     environment: set[str] = set()
 
     def look(pool):
-        wait_until(lambda: any(child.reading[0] == 0 for child in pool.children), "a first member")
-        (busy,) = (child for child in pool.children if child.reading[0] == 0)
+        (busy,) = wait_until(
+            lambda: [child for child in pool.children if child.reading[0] == 0], "a first member"
+        )
         process = Path(f"/proc/{busy.process.pid}")
         status.update(line.split(":\t") for line in (process / "status").read_text().splitlines())
         status["nice"] = os.getpriority(os.PRIO_PROCESS, busy.process.pid)
@@ -452,8 +453,9 @@ def test_what_a_dead_extractor_left_of_a_member_is_deleted_at_once(read, tmp_pat
 
     def meddle(pool):
         staging = tmp_path / "processed" / ".staging"
-        wait_until(lambda: list(staging.rglob(staged_name(0, 0))), "the first bytes of the member")
-        (file,) = staging.rglob(staged_name(0, 0))
+        (file,) = wait_until(
+            lambda: list(staging.rglob(staged_name(0, 0))), "the first bytes of the member"
+        )
         strike(pool, 0, signal.SIGKILL)
         wait_until(lambda: not file.exists(), "its end")
         gone.append(file)
