@@ -47,9 +47,11 @@ def pages() -> list[str]:
     from django.urls import reverse
 
     from app.models import DICOMFile, DICOMInstance
+    from app.views import LEDGER_ROWS
 
     instance = DICOMInstance.objects.order_by("-pk").first()
-    result = reverse("upload_result", args=[DICOMFile.objects.order_by("-member_count")[0].pk])
+    upload = DICOMFile.objects.order_by("-member_count")[0]
+    result = reverse("upload_result", args=[upload.pk])
     instances = reverse("admin:app_dicominstance_changelist")
     ledger = reverse("admin:app_archivemember_changelist")
     return [
@@ -66,7 +68,7 @@ def pages() -> list[str]:
         f"{ledger}?outcome__exact=failed",
         result,
         f"{result}?outcome=imported",
-        f"{result}?page=last",
+        f"{result}?page={upload.member_count // LEDGER_ROWS}",
         f"{result}?q=0042",
         f"{result}?q=nothing",
     ]

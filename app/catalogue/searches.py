@@ -103,23 +103,29 @@ def keys_of(rows: QuerySet[Any]) -> list[int]:
         return [key for (key,) in cursor.fetchall()]
 
 
-class FoundPaginator(Paginator):  # type: ignore[type-arg]
-    """What was found, a page at a time: its keys are looked for once, to count it and to show it.
+class KeysPaginator(Paginator):  # type: ignore[type-arg]
+    """A list a page at a time, the keys first: 100,000 rows are sorted without what they show.
 
     Parameters
     ----------
+    keys
+        All of them, in their order: as a list where looking for them takes long, since they are
+        counted, too; else as a query.
     rows
-        Of which what was found is a part, as the list shows them.
+        With these keys among theirs, as the list shows them.
     """
 
-    def __init__(self, found: QuerySet[Any], per_page: int, rows: QuerySet[Any]) -> None:
-        super().__init__(keys_of(found), per_page)
+    def __init__(
+        self, keys: "list[int] | QuerySet[Any, int]", per_page: int, rows: QuerySet[Any]
+    ) -> None:
+        super().__init__(keys, per_page)
         self.rows = rows
 
     def page(self, number: int | str) -> "Page[Any]":
         page = super().page(number)
-        rows = self.rows.in_bulk(page.object_list)
-        page.object_list = [rows[key] for key in page.object_list if key in rows]
+        keys = list(page.object_list)
+        rows = self.rows.in_bulk(keys)
+        page.object_list = [rows[key] for key in keys if key in rows]
         return page
 
 

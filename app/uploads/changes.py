@@ -145,12 +145,14 @@ def _stored_members(upload: DICOMFile) -> QuerySet[ArchiveMember]:
 
 def changes(upload: DICOMFile) -> Changes:
     """What this upload brought, in the catalogue's order; a fixed number of queries."""
-    counts = _counts(upload)
-    shown = _shown(counts)
+    instances = DICOMInstance.objects.filter(upload=upload).order_by()
+    touched = [*instances.values_list("dicom_series", flat=True).distinct()]
+    shown = _shown(touched)
+    counts = _counts(upload, shown)
     is_new = _origin(upload, shown)
-    tree = Changes(more=max(len(counts) - SERIES_SHOWN, 0))
+    tree = Changes(more=len(touched) - len(shown))
     for series in shown:
-        added, replaced = counts[series.pk]
+        added, replaced = counts.get(series.pk, (0, 0))  # deleted meanwhile
         tree.add(SeriesChange(series, series.pk in is_new.series, added, replaced), is_new)
     return tree
 
@@ -181,11 +183,13 @@ def _shown(series: Collection[int]) -> list[DICOMSeries]:
     )
 
 
-def _counts(upload: DICOMFile) -> dict[int, list[int]]:
-    """For each series touched: instances added, instances replaced."""
-    series = DICOMInstance.objects.filter(upload=upload).values("dicom_series")
+def _counts(upload: DICOMFile, shown: list[DICOMSeries]) -> dict[int, list[int]]:
+    """For each of these series: instances added, instances replaced."""
+    series = DICOMInstance.objects.filter(dicom_series__in=shown).order_by().values("dicom_series")
+    came = Q(upload=upload)
     rows = series.annotate(
-        added=Count("pk", filter=Q(superseded=[])), replaced=Count("pk", filter=~Q(superseded=[]))
+        added=Count("pk", filter=came & Q(superseded=[])),
+        replaced=Count("pk", filter=came & ~Q(superseded=[])),
     )
     return {pk: counts for pk, *counts in rows.values_list("dicom_series", "added", "replaced")}
 

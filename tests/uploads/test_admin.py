@@ -13,10 +13,12 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
+from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from app.catalogue.admin import CatalogueAdmin
 from app.health import nightly
 from app.health.verify import verify
 from app.models import AuditEntry, DICOMFile, DICOMInstance, Kind, Patient, RTStructureROI, Status
@@ -661,6 +663,66 @@ def test_a_table_of_a_million_rows_is_sorted_by_an_index_alone(
         page = staff_client.get(url, {"o": f"{number}.-{number}"})
         ordered = {name.strip("-") for name in page.context["cl"].queryset.query.order_by}
         assert ordered <= {"pk", *columns}
+
+
+COUNTS = {
+    ("patient", "number_of_studies"): "study_count",
+    ("dicomstudy", "number_of_series"): "series_count",
+    ("dicomseries", "number_of_instances"): "instance_count",
+    ("rtstructuresetinformation", "number_of_roi"): "number_of_roi",
+}
+
+
+@pytest.fixture
+def uneven_catalogue(import_zip) -> None:
+    """Rows with different numbers of rows below them, in no order."""
+    numbers = [2, 3, 1]
+    for patient, studies in enumerate(numbers):
+        import_zip(
+            *(
+                ct_image(
+                    PatientID=f"P{patient}",
+                    StudyInstanceUID=uid(6, patient, study),
+                    SeriesInstanceUID=uid(7, patient, study, series),
+                    SOPInstanceUID=uid(8, patient, study, series, image),
+                )
+                for study in range(studies)
+                for series in range(numbers[study])
+                for image in range(numbers[series])
+            ),
+            rt_structure_set([f"ROI {n}" for n in range(studies)], SOPInstanceUID=uid(9, patient)),
+        )
+
+
+def pages_of(client, url: str, **query: str) -> list[Model]:
+    """The rows of a list, from its first page to its last."""
+    rows: list[Model] = []
+    changes = client.get(url, query).context["cl"]
+    for number in changes.paginator.page_range:
+        rows += client.get(url, {**query, "p": str(number)}).context["cl"].result_list
+    assert len(rows) == changes.result_count
+    return rows
+
+
+def test_a_sorted_list_has_each_row_once(staff_client, uneven_catalogue, monkeypatch):
+    monkeypatch.setattr(CatalogueAdmin, "list_per_page", 4)
+    counted = set()
+    for table in TABLES[1:-1]:  # without uploads and checks, of which nobody has a thousand
+        url = reverse(f"admin:app_{table}_changelist")
+        everything = sorted(apps.get_model("app", table)._default_manager.values_list("pk"))
+        changes = staff_client.get(url).context["cl"]
+        for number, column in enumerate(changes.list_display):
+            if column not in changes.sortable_by or not changes.get_ordering_field(column):
+                continue
+            up, down = (pages_of(staff_client, url, o=f"{sign}{number}") for sign in ("", "-"))
+            assert sorted((row.pk,) for row in up) == everything, f"{table} by {column}"
+            assert sorted((row.pk,) for row in down) == everything, f"{table} by {column}, down"
+            if count := COUNTS.get((table, column)):
+                counts = [getattr(row, count) for row in up]
+                assert counts == sorted(counts)
+                assert [getattr(row, count) for row in down] == counts[::-1]
+                counted |= {(table, column, n) for n in counts}
+    assert len(counted) == 3 * len(COUNTS)  # each has one, two and three
 
 
 @pytest.mark.parametrize(

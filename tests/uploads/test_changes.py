@@ -95,5 +95,5 @@ def test_of_many_series_the_first_are_shown_and_the_rest_counted(import_zip):
 @pytest.mark.parametrize("count", [1, 30])
 def test_the_number_of_queries_does_not_grow(import_zip, django_assert_num_queries, count):
     done = import_zip(*(image(f"P{n}", n, series) for n in range(count) for series in (1, 2)))
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         changes(done)
