@@ -76,6 +76,7 @@ def test_an_import_that_the_first_code_began_is_finished_looked_at_and_added_to(
     assert client.get(reverse("upload_result", args=[begun])).status_code == 200
 
 
+@pytest.mark.long
 @often_on("sqlite")
 def test_the_admin_s_log_forgets_the_names_of_zips(either_url, transactional_db):
     with default_database(either_url, "0005_bulk_defaults"):

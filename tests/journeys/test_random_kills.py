@@ -137,6 +137,7 @@ def end_slowness() -> None:
         cursor.execute("DROP TRIGGER IF EXISTS slow")
 
 
+@pytest.mark.long
 def test_processes_that_begin_while_their_worker_writes_can_write(
     slow_to_say_that_it_is_here, start_worker, upload_zip, archive
 ):

@@ -199,6 +199,7 @@ def killing_it_leaves_no_orphans_and_it_starts_again(up, first: Up) -> None:
     wait_until(lambda: not old & set(first.processes()), "the first one's children to end")
 
 
+@pytest.mark.long
 def test_killed_amid_a_request_it_starts_again_at_the_same_port(up):
     first = up()
     place = urllib.parse.urlsplit(first.url)
