@@ -183,8 +183,12 @@ def test_extractors_wait_for_an_upload_and_again_for_the_next(start_worker, uplo
     upload = upload_zip(archive)
     tasks.start([upload.pk])
     faults.wait_for(upload, Status.COMPLETED)
-    wait_until(lambda: len({*faults.extractors(worker)} - {*waiting}) == 2, "others")
-    wait_until(lambda: not {*waiting} & {*faults.extractors(worker)}, "the end of the first")
+
+    def are_others() -> bool:
+        there = faults.extractors(worker)
+        return len(there) == 2 and not {*waiting} & {*there}
+
+    wait_until(are_others, "two others, and none of the first")
 
 
 def test_kills_of_extractors_change_no_outcome(upload_zip, archive, processed_root, monkeypatch):
