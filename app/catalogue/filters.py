@@ -22,6 +22,7 @@ from . import completeness
 from .addresses import changing, key_in, without
 from .asking import Chip
 from .names import plain, row_name
+from .sql import ask, names, table
 
 SINCE, UNTIL = "from", "to"  # in an address: the first day, and the last
 FLAG, ATTENTION = "flag", "attention"
@@ -219,11 +220,9 @@ def values_of_series(request: HttpRequest, filters: Filters) -> list[Values]:
 
 
 def _values(request: HttpRequest, filters: Filters, one: OfSeries) -> list[Value]:
-    """From the column's index alone, which holds nothing else."""
-    series = DICOMSeries.objects.order_by().filter(**{f"{one.column}__gt": ""})
-    grouped = series.values(one.column).annotate(number=Count("*"), newest=Max("pk"))
-    frequent = grouped.order_by("-number", one.column)[:MOST_VALUES]
-    keys = dict(frequent.values_list(one.column, "newest"))
+    keys = _first_of_each(one.column)
+    if len(keys) > MOST_VALUES:
+        keys = _most_frequent(one.column)
     chosen = filters.of_series.get(one)
     if chosen is not None:
         keys[chosen] = key_in(request.GET, one.name)
@@ -231,3 +230,34 @@ def _values(request: HttpRequest, filters: Filters, one: OfSeries) -> list[Value
         Value(text, pk, text == chosen)
         for text, pk in sorted(keys.items(), key=lambda pair: pair[0].casefold())
     ]
+
+
+def _first_of_each(column: str) -> dict[str, Any]:
+    """What series say, and the key of one that says so; one more than there are to choose from.
+
+    The column's index leads from each value to the next, past all series that say the same.
+    """
+    series, value = table(DICOMSeries), names(column)
+    following = f"""(
+        SELECT next.id FROM {series} AS next WHERE next.{value} > %s
+        ORDER BY next.{value}, next.dicom_study_id LIMIT 1
+    )"""
+    found = ask(
+        f"""
+        WITH RECURSIVE found (id) AS (
+            SELECT {following}
+            UNION ALL
+            SELECT {following % f"this.{value}"} FROM found JOIN {series} AS this USING (id)
+        )
+        SELECT {value}, id FROM found JOIN {series} USING (id) LIMIT %s
+        """,
+        ["", MOST_VALUES + 1],
+    )
+    return dict(found)
+
+
+def _most_frequent(column: str) -> dict[str, Any]:
+    series = DICOMSeries.objects.order_by().filter(**{f"{column}__gt": ""})
+    grouped = series.values(column).annotate(number=Count("*"), newest=Max("pk"))
+    frequent = grouped.order_by("-number", column)[:MOST_VALUES]
+    return dict(frequent.values_list(column, "newest"))

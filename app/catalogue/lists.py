@@ -302,7 +302,7 @@ class Choices:
 
 def _modalities(request: HttpRequest, rows: QuerySet[Any]) -> Choices:
     counts: Counter[str] = Counter()
-    for together, count in rows.order_by().values_list("modalities").annotate(Count("pk")):
+    for together, count in rows.order_by().values_list("modalities").annotate(count=Count("*")):
         for one in filter(None, together.split(", ")):
             counts[one] += count
     chosen = asked_of(request).modalities

@@ -104,6 +104,8 @@ class Patient(Counted, Searched):
                 name="patient_id_unique_where_given",
             ),
         )
+        # Lists count what they can be narrowed to from it alone.
+        indexes = (models.Index(fields=["modalities"], name="patients_of_modalities"),)
         permissions = (("answer_identity", "Can say whether an ID is one person"),)
 
     def __str__(self) -> str:
@@ -188,6 +190,7 @@ class DICOMStudy(Counted, Searched):
                 fields=("patient", "study_instance_uid"), name="study_unique_in_patient"
             ),
         )
+        indexes = (models.Index(fields=["modalities"], name="studies_of_modalities"),)
 
     def __str__(self) -> str:
         return f"Study {self.study_instance_uid}"

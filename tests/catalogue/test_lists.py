@@ -209,6 +209,35 @@ def test_lists_are_narrowed_by_what_series_say_under_the_key_of_one(staff_client
     assert len(gone.context["page"].rows) == 5
 
 
+def test_there_is_to_choose_what_series_say_and_of_very_many_values_the_most_frequent(
+    staff_client, rows
+):
+    study = DICOMStudy.objects.earliest("pk")
+
+    def say(institutions: list[str], further: str) -> None:
+        DICOMSeries.objects.bulk_create(
+            DICOMSeries(
+                dicom_study=study, series_instance_uid=f"{further}.{number}", institution_name=name
+            )
+            for number, name in enumerate(institutions)
+        )
+
+    def offered() -> list[str]:
+        (institutions,) = staff_client.get(STUDIES).context["of_series"]
+        said = {one.pk: one.text for one in institutions.values}
+        keys = DICOMSeries.objects.filter(pk__in=said).values_list("pk", "institution_name")
+        assert dict(keys) == said
+        return [one.text for one in institutions.values]
+
+    hundred = [f"Clinic {number:03}" for number in range(100)]
+    say(["b", "", "Ä", "a", "b"], "3")
+    assert offered() == ["a", "b", "Ä"]
+    say(hundred[2:], "4")
+    assert len(offered()) == 100
+    say(hundred, "5")
+    assert offered() == ["b", hundred[0], *hundred[2:]]
+
+
 def test_modalities_are_counted_among_what_is_found(staff_client, rows):
     def counts(query: str) -> dict[str, int]:
         choices = staff_client.get(f"{STUDIES}?{query}").context["modalities"]
