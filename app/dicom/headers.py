@@ -347,12 +347,15 @@ def _once(
     elements: Elements, tags: frozenset[int], name: Hashable, make: Callable[[], Made]
 ) -> Made:
     """What is made of these elements, or was made of them when headers before had the same."""
-    made = elements.made(tags)
-    if made is None:
+    repeated = elements.repeated
+    if repeated is None:
         return make()
-    if name not in made:
-        made[name] = make()
-    return cast(Made, made[name])
+    if (before := repeated.made.get(name)) is not None:
+        return cast(Made, before)
+    made = make()
+    if repeated.varying.isdisjoint(tags):
+        repeated.made[name] = made
+    return made
 
 
 def _common(raw: RawHeader, assumed_charset: str) -> Common:

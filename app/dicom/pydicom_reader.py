@@ -63,6 +63,8 @@ def _announces_charset(header: bytes) -> bool:
 class PydicomDataset:
     """The elements of a pydicom dataset as they stand in the file."""
 
+    repeated = None  # nothing is known of what it has in common with others
+
     def __init__(self, dataset: pydicom.Dataset, wanted: Wanted, item_limit: int) -> None:
         self.dataset = dataset
         self.actions = {tag: action for action, tag in wanted.values()}
@@ -120,9 +122,6 @@ class PydicomDataset:
         return self  # items are counted from zero in each sequence
 
     def count_anew(self) -> None: ...
-
-    def made(self, tags: frozenset[int]) -> None:
-        """Nothing is known of what it has in common with others."""
 
     def uid(self, tag: int) -> str:
         element = self.get(tag)

@@ -186,7 +186,7 @@ class Repeated(NamedTuple):
     """What headers have in common that repeat each other's values, but for some."""
 
     varying: frozenset[int]  # tags
-    made: dict[Hashable, Any]  # of the values that do not vary
+    made: dict[Hashable, Any]  # of values that do not vary, by names
 
 
 class ScannedDataset:
@@ -238,12 +238,6 @@ class ScannedDataset:
     def copy(self) -> "ScannedDataset":
         """The same dataset, with a count of items of its own that goes on from the present one."""
         return ScannedDataset(copy(self.scan), self.elements, self.sequences, self.repeated)
-
-    def made(self, tags: frozenset[int]) -> dict[Hashable, Any] | None:
-        """Where what is made of these elements is kept for the headers that repeat them."""
-        if self.repeated is None or not self.repeated.varying.isdisjoint(tags):
-            return None
-        return self.repeated.made
 
 
 class Scan:

@@ -4,7 +4,7 @@ A value that cannot be read becomes "" or None, and a warning that names its att
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, time
 from functools import lru_cache
 from math import isfinite
@@ -16,7 +16,7 @@ from app.errors import MemberFailed
 from . import text
 from .attributes import Attribute
 from .records import ReadWarning, Record
-from .scanner import LONGEST_VALUE, Element, Wanted, uid_of
+from .scanner import LONGEST_VALUE, Element, Repeated, Wanted, uid_of
 
 STANDARD_UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
 LONGEST_UID = 128  # characters that are kept
@@ -51,6 +51,8 @@ class Elements(Protocol):
     def little_endian(self) -> bool: ...
     @property
     def overflowed(self) -> bool: ...
+    @property
+    def repeated(self) -> Repeated | None: ...  # None where nothing is known of others
     def __contains__(self, tag: int) -> bool: ...
     def get(self, tag: int, /) -> Element | None: ...
     def raw(self, tag: int) -> bytes: ...
@@ -58,7 +60,6 @@ class Elements(Protocol):
     def count(self, tag: int) -> int: ...
     def copy(self) -> "Elements": ...
     def count_anew(self) -> None: ...
-    def made(self, tags: frozenset[int]) -> dict[Hashable, Any] | None: ...
 
 
 class Values:
@@ -172,10 +173,13 @@ class Values:
         if element is None:
             return None
         try:
-            return _integer_of(element, attribute.vr, self.little_endian, attribute.within)
+            number = _integer_of(element, attribute.vr, self.little_endian)
+            if number is None or number in attribute.within:
+                return number
         except ValueError:
-            self.unreadable(attribute)
-            return None
+            pass
+        self.unreadable(attribute)
+        return None
 
     def integers(self, attribute: Attribute) -> list[int] | None:
         """As many integers as `attribute.values` says, or None."""
@@ -183,11 +187,13 @@ class Values:
         if element is None:
             return None
         try:
-            _, _, vr, _, count, within = attribute
-            return _integers_of(element, vr, self.little_endian, count, within)
+            numbers = _integers_of(element, attribute.vr, self.little_endian, attribute.values)
+            if numbers is None or all(number in attribute.within for number in numbers):
+                return numbers
         except ValueError:
-            self.unreadable(attribute)
-            return None
+            pass
+        self.unreadable(attribute)
+        return None
 
     def decimal(self, attribute: Attribute) -> float | None:
         element = self.get(attribute.tag)
@@ -329,11 +335,9 @@ def numbers_of(element: Element, dictionary_vr: str, little_endian: bool) -> Num
 
 
 @lru_cache(maxsize=512)
-def _integers_of(
-    element: Element, vr: str, little_endian: bool, count: int, within: range
-) -> list[int] | None:
+def _integers_of(element: Element, vr: str, little_endian: bool, count: int) -> list[int] | None:
     numbers = _counted(numbers_of(element, vr, little_endian), count)
-    if all(number == int(number) and int(number) in within for number in numbers):
+    if all(number == int(number) for number in numbers):
         return [int(number) for number in numbers] or None
     raise ValueError
 
@@ -345,8 +349,8 @@ def _decimals_of(element: Element, vr: str, little_endian: bool, count: int) -> 
 
 
 @lru_cache(maxsize=512)
-def _integer_of(element: Element, vr: str, little_endian: bool, within: range) -> int | None:
-    numbers = _integers_of(element, vr, little_endian, 1, within)
+def _integer_of(element: Element, vr: str, little_endian: bool) -> int | None:
+    numbers = _integers_of(element, vr, little_endian, 1)
     return numbers[0] if numbers else None
 
 

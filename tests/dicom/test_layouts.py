@@ -15,6 +15,7 @@ from app.dicom.layouts import (
     AT_FIRST,
     MOST_LAYOUTS,
     MOST_SERIES,
+    MOST_SHAPES,
     ONE_IN,
     Layout,
     Layouts,
@@ -131,6 +132,23 @@ def test_images_of_several_sizes_are_laid_out_alike(way):
     layouts = taught([*several[0], *several[1]])
     assert all(agree(data, layouts) for files in zip(*several, strict=True) for data in files)
     assert len(layouts.known) == 1
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_of_very_many_lengths_the_recent_ones_are_remembered(way):
+    def with_uid_of(digits: int, number: int) -> bytes:
+        return objects.mr_image(SOPInstanceUID=f"1.2.3.{10**digits + number}", **way)
+
+    lengths = range(2, 2 + 4 * MOST_SHAPES, 2)
+    layouts = taught([with_uid_of(digits, 0) for digits in lengths[:3]])
+    for number, digits in enumerate([*lengths, *lengths], start=1):
+        assert agree(with_uid_of(digits, number), layouts)
+    shapes = layouts.known[0].last.shapes
+    before = {*shapes}
+    assert len(before) == MOST_SHAPES
+    for number, digits in enumerate([*lengths[-MOST_SHAPES:]] * 2, start=50):
+        assert agree(with_uid_of(digits, number), layouts)
+        assert {*shapes} == before
 
 
 def square(side: int) -> dict[str, Any]:
