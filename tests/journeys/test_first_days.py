@@ -103,6 +103,7 @@ def chief(transactional_db):
     return user
 
 
+@pytest.mark.long
 def test_a_radiographer_finds_what_failed_and_is_told_nothing_that_she_may_not_do(
     window, chief, worker, import_zip, tmp_path
 ):

@@ -47,7 +47,9 @@ NAMED = {*between("names_of_60_kb", "links")} - {
 }
 # Where the zeros are in a header, and not behind it, they come through every time.
 DEFLATED = {"deflated_data_set_of_600_mb"}
-SELDOM = UNREAD if ON_POSTGRESQL else LAID_OUT | NAMED | DEFLATED
+# These take longest.
+LARGE = {"large_image_of_zeros", "structure_set_of_5000_rois"}
+SELDOM = UNREAD if ON_POSTGRESQL else LAID_OUT | NAMED | DEFLATED | LARGE
 
 MEMORY = 400_000_000  # bytes, the task and its extractors together
 SECONDS = 60

@@ -108,7 +108,7 @@ FORMER = {
 }
 
 
-@often_on("postgresql")
+@often_on("sqlite")
 def test_what_the_first_code_read_is_read_again_as_an_import_would_read_it(
     first_catalogue, processed_root, media_root, upload_zip
 ):

@@ -163,6 +163,7 @@ def test_an_import_comes_through_an_outage_of_the_database(
         assert worker.process.poll() is None
 
 
+@pytest.mark.long
 def test_a_row_that_a_silent_host_holds_is_free_when_its_lease_is_over(postgres, upload_zip):
     """It fell asleep between two statements of a transaction, and its connection stays open."""
     with default_database(postgres):

@@ -149,6 +149,7 @@ def made(frame: np.ndarray, keywords: dict[str, Any], number: int) -> bytes:
     return data[:place] + overlay + data[place:]
 
 
+@pytest.mark.long
 def test_greys_are_those_of_the_standard(signed_in, live, import_zip):
     cases = [*windows(), *tables(), overlaid(), *colours()]
     import_zip(*(made(*case[:2], number) for number, case in enumerate(cases, 1)))

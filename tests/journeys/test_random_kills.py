@@ -1,7 +1,7 @@
 """Kill -9 at random moments: a worker's processes, extractors, the broker, everything at once.
 
-10 kills of a worker's processes by default, 50 with `-m long`; `python3 run.py test -m crash` has
-1,000 of the whole worker, with its broker now and then, in ten parts: about an hour.
+Kills of extractors by default, 50 of a worker's processes with `-m long`; `python3 run.py test
+-m crash` has 1,000 of the whole worker, with its broker now and then, in ten parts: about an hour.
 """
 
 import os
@@ -81,10 +81,10 @@ def kill_all(pids) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("times", [4, pytest.param(50, marks=pytest.mark.long)])
-def test_kills_of_the_processes_of_a_worker_lose_nothing(times, start_worker, strike):
+@pytest.mark.long
+def test_kills_of_the_processes_of_a_worker_lose_nothing(start_worker, strike):
     worker = start_worker(ICON_EXTRACTORS="1")
-    strike(times, 0.4, lambda: kill_all(faults.children(worker.process.pid)))
+    strike(50, 0.4, lambda: kill_all(faults.children(worker.process.pid)))
     assert worker.process.poll() is None
 
 

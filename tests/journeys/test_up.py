@@ -220,14 +220,8 @@ def descendants(service: Up) -> set[int]:
     return found
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
-        "celery",
-        pytest.param("gunicorn", marks=pytest.mark.long),
-        pytest.param("valkey", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("word", ["celery", "gunicorn", "valkey"])
 def test_a_part_that_dies_is_started_again_and_leaves_no_orphans(up, word):
     service = up()
     old = service.child(word)

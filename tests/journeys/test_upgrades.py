@@ -15,7 +15,7 @@ from tests.conftest import default_database, often_on
 LAST_WITHOUT_DEFAULTS = "0004_stored_words"
 
 
-@often_on("postgresql")
+@often_on("sqlite")
 def test_code_from_before_a_migration_goes_on_after_it(either_url, transactional_db):
     with default_database(either_url, LAST_WITHOUT_DEFAULTS):
         for number, (before, after) in enumerate(migrations_from(LAST_WITHOUT_DEFAULTS)):
