@@ -590,16 +590,27 @@ def a_stack_is_chosen(page: Page) -> None:
     expect(place(page)).to_have_text("1 of 11 · z 0 mm")
 
 
+HOW_FAR_BELOW = """() => {
+    const [canvas, play] = ["canvas", "play"].map((part) =>
+        document.querySelector(`[data-part=${part}]`).getBoundingClientRect());
+    return Math.round(play.top - canvas.top);
+}"""
+
+
 def a_gap_is_marked(page: Page) -> None:
     expect(page.locator(".viewer-mark-gap")).to_have_count(1)
     expect(page.locator(".viewer-mark-key")).to_have_count(1)
     page.get_by_role("link", name="1 slice of 1 mm is missing").click()
     expect(place(page)).to_have_text("5 of 11 · z 4 mm")
-    expect(page.locator("[data-part=note]")).to_have_text("1 slice missing behind it")
-    page.locator("[data-part=canvas]").press("ArrowDown")
-    expect(page.locator("[data-part=note]")).to_be_hidden()
-    page.locator("[data-part=canvas]").press("End")
-    expect(page.locator("[data-part=note]")).to_have_text("Key object: Of Interest")
+    canvas, note = page.locator("[data-part=canvas]"), page.locator("[data-part=note]")
+    expect(note).to_have_text("1 slice missing behind it")
+    there = page.evaluate(HOW_FAR_BELOW)
+    canvas.press("ArrowDown")
+    expect(note).to_be_hidden()
+    assert page.evaluate(HOW_FAR_BELOW) == there  # where Pause is while slices are played
+    canvas.press("End")
+    expect(note).to_have_text("Key object: Of Interest")
+    assert page.evaluate(HOW_FAR_BELOW) == there
 
 
 ARE_PAINTED = """() => [...document.querySelectorAll(".strip canvas")].every((canvas) => {

@@ -30,6 +30,11 @@ export class Stacks {
   said(slice) {
     return this.marks.filter((mark) => mark.slice === slice).map(({ words }) => words);
   }
+
+  // Whether something is to be said of any slice of a stack.
+  haveWords({ first, last }) {
+    return this.marks.some(({ slice }) => slice >= first && slice <= last);
+  }
 }
 
 // Draws marks below the slider that has a stack's slices; `thumb` is as wide as what is dragged.

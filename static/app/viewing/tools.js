@@ -75,7 +75,10 @@ export class Tools {
   }
 
   mark() {
-    drawMarks(this.part("marks"), this.viewer.stack, this.viewer.stacks.marks);
+    const { stack, stacks } = this.viewer;
+    drawMarks(this.part("marks"), stack, stacks.marks);
+    // Where one slice has words, their line is there for all: nothing below moves.
+    this.part("note").parentElement.hidden = !stacks.haveWords(stack);
   }
 
   sayWhetherPlayed() {
@@ -123,7 +126,6 @@ export class Tools {
     strip?.mark(shown);
     this.sayWhyNot(slice);
     this.part("note").textContent = stacks.said(shown).join(" · ");
-    this.part("note").parentElement.hidden = !this.part("note").textContent;
     const rate = slice?.rendering?.frame_rate ?? USUAL_RATE;
     if (!this.hasOwnRate && slice?.rendering) this.setRate(rate);
   }
