@@ -244,14 +244,15 @@ def _first_of_each(column: str) -> dict[str, Any]:
     )"""
     found = ask(
         f"""
-        WITH RECURSIVE found (id) AS (
-            SELECT {following}
+        WITH RECURSIVE found (id, number) AS (
+            SELECT {following}, 1
             UNION ALL
-            SELECT {following % f"this.{value}"} FROM found JOIN {series} AS this USING (id)
+            SELECT {following % f"this.{value}"}, number + 1
+            FROM found JOIN {series} AS this USING (id) WHERE number <= %s
         )
-        SELECT {value}, id FROM found JOIN {series} USING (id) LIMIT %s
+        SELECT {value}, id FROM found JOIN {series} USING (id)
         """,
-        ["", MOST_VALUES + 1],
+        ["", MOST_VALUES],
     )
     return dict(found)
 

@@ -306,7 +306,7 @@ class Reader:
 
     def _sign(self, index: int, inner: int) -> None:
         self.counter += 1
-        MARK.pack_into(self.mark, 0, index, inner, self.counter)
+        self.mark[:] = MARK.pack(index, inner, self.counter)
 
     def _sign_on(self) -> None:
         index, inner, _ = MARK.unpack(self.mark)
